@@ -1,0 +1,58 @@
+"""Every error oneglance raises on purpose.
+
+    OneglanceError
+    ├── UsageError           an argument or option that cannot be used as given
+    ├── StreamError          where frames come from
+    │   ├── SourceNotFound   no such file, folder, device or host
+    │   ├── SourceUnreadable there, but not something we can play
+    │   ├── SourceBroken     played, then broke in the middle (frames before it are good)
+    │   └── SourceStalled    gave no frame within its time-out
+    ├── ModelError           a file that is not a model we can run, or a wrong name
+    ├── DataError            a data set that cannot be used as it is
+    └── SinkError            an output that cannot be written
+
+A message says what, where and what to do, and never holds a credential. The command line
+prints it and exits 2. Anything raised that is not in this tree is a bug of ours (exit 1).
+
+The tree lives in the lowest room because every other room may import downwards.
+"""
+
+
+class OneglanceError(Exception):
+    """Base of everything raised on purpose; its message is fit to show to a user."""
+
+
+class UsageError(OneglanceError):
+    """An argument or option cannot be used as given."""
+
+
+class StreamError(OneglanceError):
+    """Base of everything that goes wrong with a source of frames."""
+
+
+class SourceNotFound(StreamError):
+    """There is no such file, folder, device or host."""
+
+
+class SourceUnreadable(StreamError):
+    """The source exists but cannot be played: wrong format, no video in it, refused."""
+
+
+class SourceBroken(StreamError):
+    """The source played and then broke; every frame delivered before is good."""
+
+
+class SourceStalled(StreamError):
+    """The source gave no frame within its time-out."""
+
+
+class ModelError(OneglanceError):
+    """A model cannot be found, is not ours, or cannot run as asked."""
+
+
+class DataError(OneglanceError):
+    """A data set cannot be used as it is."""
+
+
+class SinkError(OneglanceError):
+    """An output cannot be written."""
