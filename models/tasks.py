@@ -57,3 +57,20 @@ def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     if not tasks:
         raise UsageError(f"no task given (tasks: {', '.join(Task)})")
     return tuple(tasks)
+
+
+_NAMES_IN_DATA_SETS: dict[str, Task] = {
+    **dict.fromkeys(("pedestrian", "person", "people"), Task.PEDESTRIAN),
+    **dict.fromkeys(("car", "van", "truck", "bus", "vehicle"), Task.CAR),
+    **dict.fromkeys(("sign", "traffic sign", "road sign", "stop sign"), Task.SIGN),
+    **dict.fromkeys(("light", "traffic light", "green", "red", "yellow"), Task.LIGHT),
+}
+
+
+def task_of(name: str) -> Task | None:
+    """The task that a data set's class of this name serves; None when it is none of ours.
+
+    >>> task_of("Traffic_Light"), task_of("motorbike")
+    (<Task.LIGHT: 'light'>, None)
+    """
+    return _NAMES_IN_DATA_SETS.get(name.strip().lower().replace("_", " ").replace("-", " "))

@@ -1,0 +1,1 @@
+"""How a network comes to be. The only room where torch and ultralytics may be imported."""

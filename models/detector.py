@@ -1,0 +1,158 @@
+"""The network as users hold it: a picture in, detections out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from oneglance.models.decode import Decoded, decode
+from oneglance.models.engines import OnnxEngine
+from oneglance.models.letterbox import Canvas, as_bgr
+from oneglance.models.metadata import Metadata
+from oneglance.models.tasks import ModelClass, Task, parse_tasks
+from oneglance.models.zoo import DEFAULT, resolve_model
+from oneglance.streams.errors import UsageError
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+DEFAULT_CONFIDENCE = 0.25
+
+
+class Detector:
+    """One network that finds pedestrians, cars, signs and lights in one pass.
+
+    A detector may be called from several threads at once. It never changes an image.
+
+    >>> import numpy as np
+    >>> detector = Detector.load("road4-n", threads=1)
+    >>> len(detector(np.zeros((720, 1280, 3), np.uint8)))
+    0
+    """
+
+    def __init__(
+        self,
+        engine: OnnxEngine,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        tasks: Collection[Task] | None = None,
+    ) -> None:
+        """Wrap a loaded engine; ``load`` is the usual door.
+
+        Raises:
+            UsageError: ``confidence`` is not in 0..1, or the model serves none of ``tasks``.
+        """
+        # supervision brings scipy and matplotlib: half a second that importing us should not cost.
+        import supervision
+
+        if not 0 <= confidence <= 1:
+            raise UsageError(f"confidence must be between 0 and 1, not {confidence}")
+        self._detections = supervision.Detections
+        self._engine = engine
+        self.confidence = confidence
+        classes = engine.metadata.classes
+        wanted = set(tasks) if tasks is not None else set(Task)
+        self._allowed = np.array([c.task in wanted for c in classes], np.bool_)
+        if not self._allowed.any():
+            served = ", ".join(dict.fromkeys(c.task.value for c in classes))
+            raise UsageError(f"model {self.name} does {served}, not {', '.join(sorted(wanted))}")
+        self._class_names = np.array([c.name for c in classes])
+        self._task_names = np.array([c.task.value for c in classes])
+        self._local = threading.local()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | os.PathLike[str] = DEFAULT,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        tasks: Iterable[str] | None = None,
+        threads: int | None = None,
+    ) -> Detector:
+        """A detector from the zoo by name, or from an exported ONNX file by path.
+
+        ``confidence``: boxes below it are left out. ``tasks``: only these (names or ``Task``);
+        all by default. ``threads``: processors one inference may use; all that this process
+        may use by default.
+
+        Raises:
+            ModelError: no such model, or a file that is not one of ours.
+            UsageError: an unknown task, a confidence outside 0..1, fewer than one thread.
+        """
+        parsed = None if tasks is None else parse_tasks(tasks)
+        engine = OnnxEngine(resolve_model(name_or_path), threads=threads)
+        return cls(engine, confidence=confidence, tasks=parsed)
+
+    @property
+    def name(self) -> str:
+        """The model's own name, from its metadata."""
+        return self._engine.metadata.name
+
+    @property
+    def metadata(self) -> Metadata:
+        """Everything the model file says of itself."""
+        return self._engine.metadata
+
+    @property
+    def classes(self) -> tuple[ModelClass, ...]:
+        """The model's classes; ``class_id`` of a detection counts in this order."""
+        return self._engine.metadata.classes
+
+    @property
+    def threads(self) -> int:
+        """Processors one inference may use."""
+        return self._engine.threads
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> sv.Detections:
+        """What is in ``image`` (H×W×3 BGR uint8; grey and BGRA are taken too).
+
+        Returns ``supervision.Detections``, best first: ``xyxy`` float32 in pixels of ``image``,
+        ``confidence`` in 0..1, ``class_id``, ``data["class_name"]``, ``data["task"]``.
+
+        Raises:
+            UsageError: not an 8-bit picture.
+        """
+        return self.detect(image)[0]
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> tuple[sv.Detections, dict[str, float]]:
+        """As a call, and the seconds of ``preprocess``, ``inference`` and ``postprocess``."""
+        started = time.perf_counter()
+        tensor, geometry = self._canvas().fill(as_bgr(image))
+        prepared = time.perf_counter()
+        output, inference_s = self._engine.run(tensor)
+        inferred = time.perf_counter()
+        decoded = decode(
+            output,
+            self._engine.metadata.head,
+            confidence=self.confidence,
+            allowed=self._allowed,
+        )
+        detections = self._wrap(decoded, geometry.to_source(decoded.xyxy))
+        return detections, {
+            "preprocess": prepared - started,
+            "inference": inference_s,
+            "postprocess": time.perf_counter() - inferred,
+        }
+
+    def _canvas(self) -> Canvas:
+        canvas = getattr(self._local, "canvas", None)
+        if canvas is None:
+            canvas = self._local.canvas = Canvas(self._engine.metadata.size)
+        return canvas
+
+    def _wrap(self, decoded: Decoded, xyxy: npt.NDArray[np.float32]) -> sv.Detections:
+        return self._detections(
+            xyxy=xyxy,
+            confidence=decoded.confidence,
+            class_id=decoded.class_id,
+            data={
+                "class_name": self._class_names[decoded.class_id],
+                "task": self._task_names[decoded.class_id],
+            },
+        )

@@ -1,0 +1,149 @@
+"""Accuracy of a model file, through the same Detector that users run.
+
+COCO's mAP by ``faster-coco-eval`` (a test holds it equal to pycocotools), for each task: a
+prediction counts for its class's task, a label for the task its name serves. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval import COCO, COCOeval_faster
+
+from oneglance.models.detector import Detector
+from oneglance.models.tasks import Task
+from oneglance.models.training.data import Dataset, label_file, read_labels
+from oneglance.streams.errors import DataError
+
+EVALUATION_CONFIDENCE = 0.001
+"""mAP walks the whole precision-recall curve, so nearly every box counts; COCO's habit."""
+
+CATEGORY = {task: number for number, task in enumerate(Task, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAccuracy:
+    """COCO's mAP of one task, in 0..1, and how many labelled boxes it stands on."""
+
+    map50: float
+    map50_95: float
+    boxes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What ``evaluate`` found: accuracy for each task the data set labels, and its images."""
+
+    images: int
+    tasks: dict[Task, TaskAccuracy]
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    path: Path
+    image: npt.NDArray[np.uint8]
+    boxes: list[tuple[Task, tuple[float, float, float, float]]]
+
+
+def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Evaluation:
+    """Run ``detector`` over ``split`` and score it by COCO's rules.
+
+    ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
+    curve. Tasks that the set does not label, or labels no box of, are left out.
+
+    Raises:
+        DataError: the split is missing, an image cannot be read, or a label is broken.
+    """
+    tasks = [task for task in Task if task in dataset.labelled_tasks]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for number, truth in enumerate(_truths(dataset, split), 1):
+        height, width = truth.image.shape[:2]
+        images.append({"id": number, "width": width, "height": height, "file_name": truth.path.name})
+        for task, xywh in truth.boxes:
+            annotations.append(_annotation(len(annotations) + 1, number, task, xywh))
+        predictions += _predictions(detector, truth.image, number)
+    categories = [{"id": CATEGORY[task], "name": task.value} for task in tasks]
+    ground_truth = {"images": images, "annotations": annotations, "categories": categories}
+    scored = {task: score(ground_truth, predictions, task) for task in tasks}
+    return Evaluation(len(images), {t: a for t, a in scored.items() if a is not None})
+
+
+def score(
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: Task
+) -> TaskAccuracy | None:
+    """COCO's mAP of one task; None when no box of it is labelled.
+
+    ``ground_truth`` and ``predictions`` are COCO's own structures, ``CATEGORY`` their ids.
+    """
+    boxes = sum(a["category_id"] == CATEGORY[task] for a in ground_truth["annotations"])
+    if not boxes:
+        return None
+    if not any(p["category_id"] == CATEGORY[task] for p in predictions):
+        return TaskAccuracy(0.0, 0.0, boxes)
+    truth = COCO(ground_truth)
+    judge = COCOeval_faster(truth, truth.loadRes(predictions), "bbox", print_function=_silent)
+    judge.params.catIds = [CATEGORY[task]]
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    return TaskAccuracy(float(judge.stats[1]), float(judge.stats[0]), boxes)
+
+
+def _silent(*_: object) -> None:
+    """The reference tool prints its table; ours is printed by the command line."""
+
+
+def _truths(dataset: Dataset, split: str) -> Iterator[_Truth]:
+    for path in dataset.images(split):
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise DataError(f"cannot read image {path}")
+        height, width = image.shape[:2]
+        boxes = []
+        for box in read_labels(label_file(path), dataset.names):
+            task = dataset.tasks[box.class_id]
+            if task is not None:
+                left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
+                boxes.append((task, (left, top, box.width * width, box.height * height)))
+        yield _Truth(path, np.asarray(image, np.uint8), boxes)
+
+
+def _annotation(
+    identity: int, image: int, task: Task, xywh: tuple[float, float, float, float]
+) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "image_id": image,
+        "category_id": CATEGORY[task],
+        "bbox": list(xywh),
+        "area": xywh[2] * xywh[3],
+        "iscrowd": 0,
+    }
+
+
+def _predictions(
+    detector: Detector, image: npt.NDArray[np.uint8], number: int
+) -> list[dict[str, Any]]:
+    found = detector(image)
+    assert found.confidence is not None
+    xywh = found.xyxy.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    return [
+        {
+            "image_id": number,
+            "category_id": CATEGORY[Task(task)],
+            "bbox": box,
+            "score": confidence,
+        }
+        for task, box, confidence in zip(
+            found.data["task"].tolist(), xywh.tolist(), found.confidence.tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,170 @@
+"""A trained network into one self-describing ONNX file, proved equal to what was trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import onnxslim
+import torch
+from ultralytics.nn.tasks import DetectionModel
+
+from oneglance.models.metadata import KEY, Head, Metadata
+from oneglance.models.tasks import ModelClass, task_of
+from oneglance.models.training.heads import load_base
+from oneglance.streams.errors import ModelError
+
+OPSET = 17
+"""Old enough for ONNX Runtime 1.13 and OpenVINO 2022, new enough for every operator used."""
+
+MAX_BOX_DIFFERENCE_PX = 0.05
+MAX_SCORE_DIFFERENCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The largest difference between torch and ONNX Runtime on the same inputs."""
+
+    boxes_px: float
+    scores: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether both differences are within the bounds that an export must meet."""
+        return self.boxes_px <= MAX_BOX_DIFFERENCE_PX and self.scores <= MAX_SCORE_DIFFERENCE
+
+
+def export(
+    weights: Path,
+    out: Path,
+    *,
+    name: str,
+    size: tuple[int, int],
+    head: Head = Head.ONE_TO_MANY,
+    training: Mapping[str, Any] | None = None,
+) -> Parity:
+    """Write ``weights`` (a checkpoint of ours) to ``out`` as ONNX with our metadata.
+
+    ``size``: (width, height) of the input. ``training``: facts kept in the file. The file also
+    carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
+
+    Returns the measured difference from torch.
+
+    Raises:
+        ModelError: the weights cannot be read or serve none of our tasks, ``out`` cannot be
+            written, or the difference is out of bounds (nothing is left at ``out`` then).
+    """
+    model = load_base(weights)
+    classes = _classes(model, weights)
+    metadata = Metadata(name, classes, size, head, dict(training or {}))
+    model = _for_inference(model, head)
+    graph = _trace(model, size)
+    _describe(graph, metadata, model)
+    content = graph.SerializeToString()
+    parity = _parity(model, content, size, head)
+    if not parity.holds:
+        raise ModelError(
+            f"{weights}: the exported network differs from torch by {parity.boxes_px:.3f} px and "
+            f"{parity.scores:.5f} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, "
+            f"{MAX_SCORE_DIFFERENCE}): not written"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise ModelError(f"cannot write {out}: {error.strerror}") from None
+    return parity
+
+
+def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
+    classes = []
+    for class_name in model.names.values():
+        task = task_of(class_name)
+        if task is None:
+            raise ModelError(f"{weights}: class '{class_name}' serves none of our tasks")
+        classes.append(ModelClass(class_name, task))
+    return tuple(classes)
+
+
+def _for_inference(model: DetectionModel, head: Head) -> DetectionModel:
+    layer = model.model[-1]
+    if head is Head.ONE_TO_ONE and getattr(layer, "one2one_cv2", None) is None:
+        raise ModelError("this network has no one-to-one head: export the one-to-many head")
+    layer.end2end = head is Head.ONE_TO_ONE
+    model = model.eval().fuse(verbose=False)
+    layer = model.model[-1]
+    layer.export, layer.format, layer.dynamic = True, "onnx", False
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:
+    width, height = size
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            model,
+            (torch.zeros(1, 3, height, width),),
+            str(file),
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["output0"],
+            dynamo=False,
+        )
+        graph = onnxslim.slim(onnx.load(file))
+    if graph is None:
+        raise ModelError("onnxslim could not simplify the exported graph")
+    return graph
+
+
+def _describe(graph: onnx.ModelProto, metadata: Metadata, model: DetectionModel) -> None:
+    width, height = metadata.size
+    properties = {
+        KEY: metadata.to_json(),
+        # What ultralytics' AutoBackend reads, so that its tools run the same file.
+        "description": f"oneglance {metadata.name}",
+        "author": "oneglance",
+        "license": "AGPL-3.0-or-later",
+        "stride": str(int(max(model.stride))),
+        "task": "detect",
+        "batch": "1",
+        "imgsz": str([height, width]),
+        "names": str({i: c.name for i, c in enumerate(metadata.classes)}),
+        "end2end": str(metadata.head is Head.ONE_TO_ONE),
+    }
+    del graph.metadata_props[:]
+    for key, value in properties.items():
+        graph.metadata_props.add(key=key, value=value)
+    graph.producer_name = "oneglance"
+    onnx.checker.check_model(graph)
+
+
+def _parity(
+    model: DetectionModel, content: bytes, size: tuple[int, int], head: Head, *, inputs: int = 4
+) -> Parity:
+    width, height = size
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    boxes_px = scores = 0.0
+    for _ in range(inputs):
+        # Blocks of colour, not white noise: edges and areas that make the network answer.
+        small = random.random((1, 3, height // STEP, width // STEP), np.float32)
+        tensor = small.repeat(STEP, axis=2).repeat(STEP, axis=3)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(tensor)).numpy()[0]
+        found = session.run(None, {"images": tensor})[0][0]
+        if head is Head.ONE_TO_ONE:  # rows of near-equal score may swap places: compare by score
+            expected, found = (a[np.lexsort(a[:, :4].round(1).T)].T for a in (expected, found))
+        boxes_px = max(boxes_px, float(np.abs(expected[:4] - found[:4]).max()))
+        scores = max(scores, float(np.abs(expected[4:] - found[4:]).max()))
+    return Parity(boxes_px, scores)
+
+
+STEP = 32
