@@ -17,11 +17,16 @@ DEFAULT = "road4-n"
 
 @dataclass(frozen=True, slots=True)
 class ZooEntry:
-    """One trained model: its ``file`` lies in ``FOLDER``, its card beside it (``.md``)."""
+    """One trained model: its ``file`` lies in ``FOLDER``, its card beside it (``.md``).
+
+    ``input`` is ``WIDTHxHEIGHT`` in pixels, ``classes`` the class names, comma-separated.
+    """
 
     name: str
     file: str
     sha256: str
+    input: str
+    classes: str
     summary: str
 
     @property

@@ -6,8 +6,9 @@ prediction counts for its class's task, a label for the task its name serves. No
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import Task
-from oneglance.models.training.data import Dataset, label_file, read_labels
+from oneglance.models.training.data import Dataset, label_file, read_dataset, read_labels
 from oneglance.streams.errors import DataError
 
 EVALUATION_CONFIDENCE = 0.001
@@ -43,12 +44,28 @@ class Evaluation:
     images: int
     tasks: dict[Task, TaskAccuracy]
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}}``."""
+        return {"images": self.images, "tasks": {t.value: asdict(a) for t, a in self.tasks.items()}}
+
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
     path: Path
     image: npt.NDArray[np.uint8]
     boxes: list[tuple[Task, tuple[float, float, float, float]]]
+
+
+def evaluate_file(
+    model: str | os.PathLike[str], data: str | os.PathLike[str], *, split: str = "val"
+) -> Evaluation:
+    """``evaluate`` for a model by name or path and a data set file.
+
+    Raises:
+        DataError, ModelError: as ``evaluate``, ``read_dataset`` and ``Detector.load`` do.
+    """
+    dataset = read_dataset(data)
+    return evaluate(Detector.load(model, confidence=EVALUATION_CONFIDENCE), dataset, split=split)
 
 
 def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Evaluation:

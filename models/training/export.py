@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import onnxslim
@@ -25,6 +27,9 @@ OPSET = 17
 
 MAX_BOX_DIFFERENCE_PX = 0.05
 MAX_SCORE_DIFFERENCE = 1e-3
+
+BLOCK = 32
+"""Side in pixels of the colour blocks that parity is proved on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,19 @@ def export(
     except OSError as error:
         raise ModelError(f"cannot write {out}: {error.strerror}") from None
     return parity
+
+
+def training_facts(weights: Path) -> dict[str, Any]:
+    """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one.
+
+    Folders are left out: they say nothing to anybody else and may hold names.
+    """
+    file = weights.parent / "recipe.json"
+    if not file.is_file():
+        return {}
+    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    facts["run"]["data"] = [Path(data).parent.name for data in facts["run"]["data"]]
+    return facts
 
 
 def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
@@ -155,16 +173,25 @@ def _parity(
     boxes_px = scores = 0.0
     for _ in range(inputs):
         # Blocks of colour, not white noise: edges and areas that make the network answer.
-        small = random.random((1, 3, height // STEP, width // STEP), np.float32)
-        tensor = small.repeat(STEP, axis=2).repeat(STEP, axis=3)
+        small = random.random((1, 3, height // BLOCK, width // BLOCK), np.float32)
+        tensor = small.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)
         with torch.no_grad():
             expected = model(torch.from_numpy(tensor)).numpy()[0]
         found = session.run(None, {"images": tensor})[0][0]
-        if head is Head.ONE_TO_ONE:  # rows of near-equal score may swap places: compare by score
-            expected, found = (a[np.lexsort(a[:, :4].round(1).T)].T for a in (expected, found))
-        boxes_px = max(boxes_px, float(np.abs(expected[:4] - found[:4]).max()))
-        scores = max(scores, float(np.abs(expected[4:] - found[4:]).max()))
+        if head is Head.ONE_TO_ONE:
+            expected, found = _paired(expected, found)
+        boxes_px = max(boxes_px, float(np.abs(expected[:4] - found[:4]).max(initial=0)))
+        scores = max(scores, float(np.abs(expected[4:] - found[4:]).max(initial=0)))
     return Parity(boxes_px, scores)
 
 
-STEP = 32
+def _paired(
+    expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Columns of the same boxes in two lists of the best K: near-equal scores may change places.
+
+    Boxes whose score is within the bound of the last one's may have fallen off either list.
+    """
+    sure = expected[expected[:, 4] > expected[-1, 4] + MAX_SCORE_DIFFERENCE]
+    nearest = np.abs(sure[:, None] - found[None]).sum(axis=2).argmin(axis=1)
+    return sure.T, found[nearest].T

@@ -34,6 +34,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import IterableSimpleNamespace
 
+from oneglance.models.cpus import available_cpus
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.data import Dataset, read_dataset, stage
 from oneglance.models.training.heads import load_base, with_new_last_layer
@@ -220,6 +221,7 @@ class RoadTrainer(DetectionTrainer):
         self.classes = classes
         self.size = size
         super().__init__(overrides=overrides)
+        torch.set_num_threads(available_cpus())  # ultralytics leaves one idle
         self.bf16 = self.device.type == "cpu" and cpu_has_bf16()
 
     def get_model(

@@ -1,0 +1,289 @@
+"""The command line: thin words over the packages.
+
+Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oneglance.perception.pipeline import Mode
+from oneglance.streams.errors import OneglanceError, SinkError, UsageError
+
+EXIT_BUG = 1
+EXIT_UNUSABLE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
+
+
+@app.command()
+def run(
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Video file, folder or glob of images, camera number, rtsp:// or http:// URL; "
+            "'rendered:' (the default) is a drive drawn by oneglance itself."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
+    mode: Annotated[Mode, typer.Option(help="recorded: every frame; live: newest wins.")] = Mode.AUTO,
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
+    ] = None,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Least confidence of a box.")] = 0.25,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processors one inference may use.")
+    ] = None,
+    track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
+    jsonl: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Write an annotated video.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
+    json_summary: Annotated[Path | None, typer.Option(help="Write the closing figures.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
+    from oneglance.perception.runner import DEFAULT_SOURCE, STANDARD_OUTPUT, Run, RunOptions
+
+    _configure(debug)
+    # With JSON Lines on standard output, what is for people goes to standard error.
+    console = Console(stderr=jsonl == STANDARD_OUTPUT)
+    options = RunOptions(
+        sources=tuple(source or [DEFAULT_SOURCE]),
+        model=model,
+        mode=mode,
+        tasks=tasks,
+        confidence=conf,
+        threads=threads,
+        track=track,
+        jsonl=jsonl,
+        video=video,
+        max_frames=max_frames,
+        json_summary=json_summary,
+    )
+    job = Run(options, console)
+    try:
+        job.execute()
+    finally:
+        job.print_summaries()
+        job.write_summary()
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with oneglance."""
+    from oneglance.models.zoo import list_zoo
+
+    table = Table("model", "input", "classes", "size", "what it is", box=None)
+    for entry in list_zoo():
+        megabytes = entry.path.stat().st_size / 1e6
+        table.add_row(entry.name, entry.input, entry.classes, f"{megabytes:.1f} MB", entry.summary)
+    Console().print(table)
+
+
+@app.command()
+def render(
+    out: Annotated[Path, typer.Option(help="Folder to write the data set to.")],
+    frames: Annotated[int, typer.Option(min=2, help="How many images.")] = 240,
+    seed: Annotated[int, typer.Option(help="Another seed, other drives.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Write frames of the rendered drive as a labelled data set."""
+    from oneglance.streams.rendered_dataset import write_dataset
+
+    _configure(debug)
+    write_dataset(out, frames=frames, seed=seed)
+    Console().print(f"{frames} labelled images in {out} (data.yaml, images/, labels/)")
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    base: Annotated[Path, typer.Option(help="Pretrained YOLO weights (.pt).")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, recipe and model.pt.")],
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 4e-4,
+    seed: Annotated[int, typer.Option()] = 0,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune a pretrained network on the four tasks; run again to resume."""
+    _configure(debug)
+    _need_training()
+    from oneglance.models.training.finetune import Recipe, finetune
+
+    recipe = Recipe(
+        epochs=epochs, size=_parse_size(size), learning_rate=learning_rate, seed=seed
+    )
+    weights = finetune(data, base=base, recipe=recipe, out=out)
+    Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+
+
+@app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="model.pt of a training run.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    name: Annotated[str | None, typer.Option(help="The model's name; the file's by default.")] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
+    head: Annotated[str, typer.Option(help="one_to_many (NMS at run time) or one_to_one.")] = "one_to_many",
+    debug: Debug = False,
+) -> None:
+    """Write a self-describing ONNX file and prove it equal to torch."""
+    _configure(debug)
+    _need_training()
+    from oneglance.models.metadata import Head
+    from oneglance.models.training.export import (
+        MAX_BOX_DIFFERENCE_PX,
+        MAX_SCORE_DIFFERENCE,
+        training_facts,
+    )
+    from oneglance.models.training.export import export as export_model
+
+    if head not in set(Head):
+        raise UsageError(f"unknown head '{head}' (heads: {', '.join(Head)})")
+    parity = export_model(
+        weights,
+        out,
+        name=name or out.stem,
+        size=_parse_size(size),
+        head=Head(head),
+        training=training_facts(weights),
+    )
+    Console().print(
+        f"{out}: largest difference from torch {parity.boxes_px:.5f} px, "
+        f"{parity.scores:.2e} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
+    )
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
+    data: Annotated[Path, typer.Argument(help="Data set file (data.yaml).")],
+    split: Annotated[str, typer.Option(help="train or val.")] = "val",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """COCO mAP for each task, from the ONNX file through the same Detector users run."""
+    _configure(debug)
+    try:
+        from oneglance.models.training.evaluate import evaluate_file
+    except ModuleNotFoundError as error:
+        raise _missing("eval", error) from None
+
+    evaluation = evaluate_file(model, data, split=split)
+    table = Table("task", "mAP50", "mAP50-95", "boxes", box=None)
+    for task, accuracy in evaluation.tasks.items():
+        table.add_row(
+            task.value, f"{accuracy.map50:.3f}", f"{accuracy.map50_95:.3f}", str(accuracy.boxes)
+        )
+    Console().print(table)
+    Console().print(f"{evaluation.images} images of {data} ({split})")
+    if json_file is not None:
+        _write_json(json_file, {"model": model, "data": str(data), **evaluation.as_dict()})
+
+
+def _write_json(file: Path, content: dict[str, object]) -> None:
+    try:
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {file}: {error.strerror}") from None
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
+    return int(width), int(height)
+
+
+def _need_training() -> None:
+    try:
+        import torch  # noqa: F401
+        import ultralytics  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise _missing("train", error) from None
+
+
+def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
+    return UsageError(
+        f"{error.name} is not installed: pip install 'oneglance[{extra}]' "
+        "(from a clone: pip install '.[" + extra + "]')"
+    )
+
+
+def _configure(debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A polite kill ends a run as Ctrl-C does: files closed, figures printed."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: run the command and turn how it ended into an exit code."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_UNUSABLE
+    except OneglanceError as error:
+        _show_traceback()
+        errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+        return EXIT_UNUSABLE
+    except (KeyboardInterrupt, click.Abort):
+        errors.print("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
+        _show_traceback()
+        errors.print(
+            f"[bold red]internal error:[/] {type(error).__name__}: {_escaped(str(error))}\n"
+            "This is a bug in oneglance. Run again with --debug and report what it prints."
+        )
+        return EXIT_BUG
+
+
+def _show_traceback() -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    from oneglance.streams.redaction import redact
+
+    return escape(redact(text))

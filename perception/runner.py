@@ -1,0 +1,215 @@
+"""What ``oneglance run`` does between its options and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from oneglance.models.cpus import available_cpus
+from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.models.tasks import parse_tasks
+from oneglance.models.zoo import DEFAULT
+from oneglance.perception.pipeline import Mode, Pipeline
+from oneglance.perception.result import Result, Sink
+from oneglance.perception.sinks import JsonLinesSink, VideoSink
+from oneglance.perception.telemetry import RunSummary, render_summary
+from oneglance.perception.tracking import Tracker
+from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.stream import Stream, open_stream
+
+DEFAULT_SOURCE = "rendered:"
+STANDARD_OUTPUT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The options of ``oneglance run``, each with the meaning and default it has there."""
+
+    sources: Sequence[str] = (DEFAULT_SOURCE,)
+    model: str = DEFAULT
+    mode: Mode = Mode.AUTO
+    tasks: str | None = None
+    confidence: float = DEFAULT_CONFIDENCE
+    threads: int | None = None
+    track: bool = True
+    jsonl: str | None = None
+    video: Path | None = None
+    max_frames: int | None = None
+    json_summary: Path | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One command: every source in turn, one detector, shared outputs.
+
+    ``summaries`` holds one summary a source, that of a source which broke or was interrupted
+    included, so that what was done is always told.
+    """
+
+    options: RunOptions
+    console: Console
+    summaries: list[RunSummary] = field(default_factory=list)
+
+    def execute(self) -> None:
+        """Run every source.
+
+        Raises:
+            OneglanceError: a source, the model, an option or an output cannot be used. Outputs
+                written before are closed and valid.
+            KeyboardInterrupt: the user asked to stop; outputs are closed and valid.
+        """
+        options = self.options
+        tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
+        _check_outputs(options)
+        with ExitStack() as outputs:
+            jsonl: JsonLinesSink | None = None
+            detector: Detector | None = None
+            for source in options.sources:
+                with open_stream(source) as stream:
+                    if detector is None:
+                        threads = options.threads or _threads_for(stream, options.mode)
+                        detector = Detector.load(
+                            options.model,
+                            confidence=options.confidence,
+                            tasks=tasks,
+                            threads=threads,
+                        )
+                        if options.jsonl is not None:
+                            jsonl = JsonLinesSink(options.jsonl)
+                            outputs.callback(jsonl.close)
+                    self._run_one(stream, detector, jsonl)
+
+    def write_summary(self) -> None:
+        """Write ``--json-summary``: one object for one source, a list for several.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        path = self.options.json_summary
+        if path is None or not self.summaries:
+            return
+        found = [summary.as_dict() for summary in self.summaries]
+        text = json.dumps(found[0] if len(self.options.sources) == 1 else found, indent=2)
+        try:
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {error.strerror}") from None
+
+    def print_summaries(self) -> None:
+        """Show every summary as a table."""
+        for summary in self.summaries:
+            self.console.print(render_summary(summary))
+
+    def _run_one(self, stream: Stream, detector: Detector, jsonl: JsonLinesSink | None) -> None:
+        options = self.options
+        sinks: list[Sink] = [] if jsonl is None else [_KeptOpen(jsonl)]
+        if options.video is not None:
+            sinks.append(VideoSink(options.video, frame_rate=stream.frame_rate))
+        rate = float(stream.frame_rate or 30)
+        pipeline = Pipeline(
+            stream,
+            detector,
+            mode=options.mode,
+            sinks=sinks,
+            tracker=Tracker(frame_rate=rate) if options.track else None,
+        )
+        try:
+            with _Bar(stream, options.max_frames) as bar:
+                for count, _ in enumerate(pipeline, 1):
+                    bar.advance()
+                    if count == options.max_frames:
+                        break
+        finally:
+            self.summaries.append(pipeline.telemetry.summary())
+
+
+def _check_outputs(options: RunOptions) -> None:
+    if options.max_frames is not None and options.max_frames < 1:
+        raise UsageError(f"--max-frames must be at least 1, not {options.max_frames}")
+    if options.video is not None and len(options.sources) > 1:
+        raise UsageError("--video takes one source: run the sources one by one")
+    outputs = [
+        Path(p)
+        for p in (options.jsonl, options.video, options.json_summary)
+        if p is not None and p != STANDARD_OUTPUT
+    ]
+    for output in outputs:
+        if any(_same_file(output, source) for source in options.sources):
+            raise UsageError(f"{output} is the source: writing there would destroy it")
+        if outputs.count(output) > 1:
+            raise UsageError(f"{output} is given for two outputs")
+    summary = options.json_summary
+    if summary is not None and not os.access(summary.parent, os.W_OK):
+        raise SinkError(f"cannot write {summary}: its folder is missing or not writable")
+
+
+def _same_file(output: Path, source: str) -> bool:
+    try:
+        return output.exists() and output.samefile(source)
+    except (OSError, ValueError):
+        return False
+
+
+def _threads_for(stream: Stream, mode: Mode) -> int:
+    """Recorded: one thread an inference and several at once, the best rate. Live: all threads
+    on one inference, the least age."""
+    live = stream.live if mode is Mode.AUTO else mode is Mode.LIVE
+    return available_cpus() if live else 1
+
+
+class _KeptOpen:
+    """A sink that several sources share: the run closes it, not each source's pipeline."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, result: Result) -> None:
+        self._sink.write(result)
+
+    def close(self) -> None:
+        """Left to the owner."""
+
+
+class _Bar:
+    """A progress bar, on a terminal only."""
+
+    def __init__(self, stream: Stream, max_frames: int | None) -> None:
+        counts = [n for n in (stream.frame_count, max_frames) if n is not None]
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task(
+            stream.source, total=min(counts) if counts else None, rate=""
+        )
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """One frame more."""
+        if self._progress.disable:
+            return
+        self._progress.advance(self._task)
+        speed = self._progress.tasks[0].speed
+        if speed:
+            self._progress.update(self._task, rate=f"{speed:.0f} fps")
+

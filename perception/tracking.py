@@ -1,0 +1,82 @@
+"""Boxes into tracks: ByteTrack, one for each task.
+
+One for each task, because ByteTrack does not look at classes: a pedestrian before a car would
+take over the car's track. Track ids are unique across tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from oneglance.models.tasks import Task
+
+if TYPE_CHECKING:
+    import supervision as sv
+    from trackers import ByteTrackTracker
+
+NEW_TRACK_CONFIDENCE = 0.4
+"""A box of at least this confidence may begin a track; a weaker one may only continue one."""
+
+LOST_TRACK_S = 1.0
+"""A track unseen for this long is over."""
+
+NO_TRACK = -1
+
+
+class Tracker:
+    """Gives each detection the id of the object it shows.
+
+    ``frame_rate``: frames a second the motion model counts in; the true time of each frame
+    comes with ``update``, so gaps and variable rates are honoured.
+    """
+
+    def __init__(self, *, frame_rate: float = 30.0) -> None:
+        self._frame_rate = frame_rate
+        self._trackers: dict[Task, ByteTrackTracker] = {}
+        self._last_s = -math.inf
+
+    def update(self, detections: sv.Detections, *, timestamp_s: float) -> sv.Detections:
+        """``detections`` of the frame at ``timestamp_s``, in their order, with ``tracker_id``.
+
+        ``tracker_id`` is an int64 for each box: positive for a track, ``NO_TRACK`` for a box
+        that no track holds (yet: a track is confirmed by its second frame).
+        """
+        # ByteTrack refuses time that stands still; some files hold two frames of one time.
+        self._last_s = timestamp_s = max(timestamp_s, math.nextafter(self._last_s, math.inf))
+        tracker_id = np.full(len(detections), NO_TRACK, np.int64)
+        tasks = detections.data.get("task", np.empty(0, "<U10"))
+        for number, task in enumerate(Task):
+            rows = np.flatnonzero(tasks == task.value)
+            if len(rows) or task in self._trackers:
+                own = self._update_task(task, detections[rows], timestamp_s)
+                tracker_id[rows] = np.where(own == NO_TRACK, NO_TRACK, own * len(Task) + number + 1)
+        detections.tracker_id = tracker_id
+        return detections
+
+    def _update_task(
+        self, task: Task, detections: sv.Detections, timestamp_s: float
+    ) -> npt.NDArray[np.int64]:
+        # The tracker returns the boxes in another order; a row number finds the way back.
+        detections.data = {"row": np.arange(len(detections))}
+        tracked = self._of(task).update(detections, timestamp=timestamp_s)
+        ids = np.full(len(detections), NO_TRACK, np.int64)
+        if len(tracked) and tracked.tracker_id is not None:
+            ids[tracked.data["row"]] = tracked.tracker_id
+        return ids
+
+    def _of(self, task: Task) -> ByteTrackTracker:
+        tracker = self._trackers.get(task)
+        if tracker is None:
+            from trackers import ByteTrackTracker
+
+            tracker = self._trackers[task] = ByteTrackTracker(
+                frame_rate=self._frame_rate,
+                lost_track_buffer=round(30 * LOST_TRACK_S),
+                track_activation_threshold=NEW_TRACK_CONFIDENCE,
+                high_conf_det_threshold=NEW_TRACK_CONFIDENCE,
+            )
+        return tracker

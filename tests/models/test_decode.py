@@ -1,0 +1,58 @@
+import numpy as np
+
+from oneglance.models.decode import decode
+from oneglance.models.metadata import Head
+
+ALL = np.ones(4, np.bool_)
+
+
+def test_one_to_one_rows_are_kept_from_the_confidence_up():
+    rows = np.array(
+        [[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.25, 2], [1, 1, 2, 2, 0.2499, 0]]], np.float32
+    )
+    found = decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=ALL)
+    assert found.class_id.tolist() == [1, 2]
+    assert found.xyxy.tolist() == [[0, 0, 10, 10], [5, 5, 9, 9]]
+
+
+def test_only_allowed_classes_come_out_of_either_head():
+    only_sign = np.array([False, False, True, False])
+    rows = np.array([[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.5, 2]]], np.float32)
+    assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=only_sign).class_id.tolist() == [2]
+    # One anchor, best as car (0.9) and second as sign (0.5): asked for signs it is a sign.
+    columns = np.array([[[5], [5], [10], [10], [0.0], [0.9], [0.5], [0.0]]], np.float32)
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=only_sign)
+    assert found.class_id.tolist() == [2]
+    assert found.confidence.tolist() == [0.5]
+
+
+def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class():
+    # Boxes 0..10 and 1..11 wide: overlap 9×10 = 90, union 110, IoU 0.82 > 0.7.
+    # The third is the same place but another class; the fourth is far away.
+    columns = np.zeros((1, 8, 4), np.float32)
+    columns[0, :4] = np.array([[5, 5, 10, 10], [6, 5, 10, 10], [5, 5, 10, 10], [50, 20, 4, 8]]).T
+    columns[0, 4 + 1] = [0.6, 0.8, 0.0, 0.3]
+    columns[0, 4 + 0] = [0.0, 0.0, 0.7, 0.0]
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=ALL)
+    np.testing.assert_allclose(found.confidence, [0.8, 0.7, 0.3])
+    assert found.class_id.tolist() == [1, 0, 1]
+    assert found.xyxy.tolist() == [[1, 0, 11, 10], [0, 0, 10, 10], [48, 16, 52, 24]]
+
+
+def test_boxes_that_overlap_less_than_the_bound_both_stay():
+    # 0..10 and 4..14: overlap 60, union 140, IoU 0.43 < 0.7.
+    columns = np.zeros((1, 8, 2), np.float32)
+    columns[0, :4] = np.array([[5, 5, 10, 10], [9, 5, 10, 10]]).T
+    columns[0, 4] = [0.9, 0.8]
+    assert len(decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=ALL).xyxy) == 2
+
+
+def test_nothing_found_is_empty_arrays_of_the_right_shape():
+    for head, output in (
+        (Head.ONE_TO_ONE, np.zeros((1, 300, 6), np.float32)),
+        (Head.ONE_TO_MANY, np.zeros((1, 8, 50), np.float32)),
+    ):
+        found = decode(output, head, confidence=0.25, allowed=ALL)
+        assert found.xyxy.shape == (0, 4)
+        assert found.confidence.shape == (0,)
+        assert found.class_id.shape == (0,)

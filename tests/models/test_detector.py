@@ -1,0 +1,93 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from oneglance.models import Detector, Task
+from oneglance.models.metadata import Head
+from oneglance.streams.errors import UsageError
+
+# At 64×32 a 128×64 picture is halved, so boxes come back doubled.
+ROWS = np.array([[[2, 4, 12, 14, 0.9, 1], [30, 8, 40, 18, 0.6, 2], [0, 0, 4, 4, 0.1, 0]]], np.float32)
+IMAGE = np.zeros((64, 128, 3), np.uint8)
+
+
+def test_boxes_come_back_in_pixels_of_the_picture(make_model):
+    found = Detector.load(make_model(ROWS))(IMAGE)
+    assert found.xyxy.dtype == np.float32
+    assert found.xyxy.tolist() == [[4, 8, 24, 28], [60, 16, 80, 36]]
+    assert found.class_id.tolist() == [1, 2]
+    assert found.data["class_name"].tolist() == ["car", "sign"]
+    assert found.data["task"].tolist() == ["car", "sign"]
+    np.testing.assert_allclose(found.confidence, [0.9, 0.6])
+
+
+def test_both_heads_give_the_same_boxes(make_model):
+    columns = np.zeros((1, 8, 2), np.float32)
+    columns[0, :4] = np.array([[7, 9, 10, 10], [35, 13, 10, 10]]).T
+    columns[0, 5, 0], columns[0, 6, 1] = 0.9, 0.6
+    one = Detector.load(make_model(ROWS, name="one"))(IMAGE)
+    many = Detector.load(make_model(columns, head=Head.ONE_TO_MANY, name="many"))(IMAGE)
+    assert one.xyxy.tolist() == many.xyxy.tolist()
+    assert one.class_id.tolist() == many.class_id.tolist()
+
+
+def test_only_the_tasks_asked_for_are_found(make_model):
+    detector = Detector.load(make_model(ROWS), tasks=["sign"])
+    assert detector(IMAGE).data["task"].tolist() == ["sign"]
+
+
+def test_confidence_is_a_lower_bound(make_model):
+    assert len(Detector.load(make_model(ROWS), confidence=0.05)(IMAGE)) == 3
+    assert len(Detector.load(make_model(ROWS), confidence=0.7)(IMAGE)) == 1
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.5, float("nan")])
+def test_a_confidence_outside_0_to_1_is_refused(make_model, confidence):
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        Detector.load(make_model(ROWS), confidence=confidence)
+
+
+def test_an_unknown_task_is_refused_with_the_nearest(make_model):
+    with pytest.raises(UsageError, match="did you mean 'pedestrian'"):
+        Detector.load(make_model(ROWS), tasks=["pedestrain"])
+
+
+def test_nothing_found_is_empty_with_the_same_columns(make_model):
+    found = Detector.load(make_model(ROWS), confidence=0.95)(IMAGE)
+    assert len(found) == 0
+    assert found.xyxy.shape == (0, 4)
+    assert set(found.data) == {"class_name", "task"}
+
+
+def test_the_picture_is_never_changed(make_model):
+    image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    before = image.copy()
+    Detector.load(make_model(ROWS))(image)
+    assert (image == before).all()
+
+
+def test_grey_and_bgra_pictures_are_taken(make_model):
+    detector = Detector.load(make_model(ROWS))
+    assert len(detector(np.zeros((64, 128), np.uint8))) == 2
+    assert len(detector(np.zeros((64, 128, 4), np.uint8))) == 2
+
+
+def test_one_detector_serves_many_threads_with_pictures_of_many_sizes():
+    detector = Detector.load("road4-n", threads=1, confidence=0.01)
+    random = np.random.default_rng(1)
+    images = [
+        random.integers(0, 256, (h, w, 3), np.uint8)
+        for h, w in [(90, 160), (384, 640), (200, 100), (31, 777)] * 3
+    ]
+    alone = [detector(image).xyxy for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = [found.xyxy for found in pool.map(detector, images)]
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_tells_its_classes(make_model):
+    detector = Detector.load(make_model(ROWS))
+    assert [c.task for c in detector.classes] == list(Task)
+    assert detector.name == "fixed"
