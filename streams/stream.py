@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -49,3 +50,70 @@ class Stream(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+RENDERED = "rendered:"
+
+
+def open_stream(uri: str | os.PathLike[str] | int, *, timeout_s: float = 10.0) -> Stream:
+    """Open whatever ``uri`` names.
+
+    - ``rendered:`` (with options, ``rendered:?seed=7&frames=600``): a drive oneglance draws;
+    - ``rtsp://``, ``rtsps://``, ``http://``, ``https://``: a network stream;
+    - a number or ``/dev/video0``: a camera of this machine;
+    - a folder, a glob pattern or an image file: images in natural order;
+    - any other file: a video.
+
+    ``timeout_s``: longest wait for a network source to answer, and for each of its frames.
+
+    Raises:
+        SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
+        UsageError: a scheme that is not supported, or a bad option of ``rendered:``.
+    """
+    text = str(uri) if isinstance(uri, int) else os.fspath(uri)
+    if not text:
+        raise UsageError("an empty source: name a file, a folder, a camera or a URL")
+    if text.startswith(RENDERED):
+        from oneglance.streams.rendered import RenderedStream
+
+        return RenderedStream.from_uri(text)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    if scheme is not None:
+        return _open_url(text, scheme[1].lower(), timeout_s)
+    if text.isdigit() or text.startswith("/dev/video"):
+        from oneglance.streams.camera import Camera
+
+        return Camera(text)
+    return _open_path(text)
+
+
+def _open_url(url: str, scheme: str, timeout_s: float) -> Stream:
+    from oneglance.streams.network import SCHEMES, NetworkStream
+
+    if scheme not in SCHEMES:
+        raise UsageError(
+            f"cannot play {redact(url)}: '{scheme}://' is not supported "
+            f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
+        )
+    return NetworkStream(url, timeout_s=timeout_s)
+
+
+def _open_path(text: str) -> Stream:
+    from oneglance.streams.images import ImageFiles, is_image
+    from oneglance.streams.video import VideoFile
+
+    path = Path(text)
+    if path.is_dir() or (not path.exists() and any(c in text for c in "*?[")):
+        return ImageFiles.from_path(path)
+    if not path.exists():
+        raise SourceNotFound(f"no file or folder {text}{_near(path)}")
+    if is_image(path):
+        return ImageFiles([path], source=text)
+    return VideoFile(path)
+
+
+def _near(path: Path) -> str:
+    folder = path.parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {folder / near[0]}?" if near else ""
