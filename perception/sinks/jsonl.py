@@ -1,0 +1,184 @@
+"""JSON Lines: one object a frame, for programs that read along or later."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import os
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from oneglance.perception.result import Result
+from oneglance.perception.sinks.files import open_output, sink_error
+from oneglance.streams.errors import SinkError
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+STANDARD_OUTPUT = "-"
+
+_NO_TRACK = -1
+_READER_GONE = {errno.EPIPE, errno.EINVAL}  # EINVAL is what Windows says of a closed pipe
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class ReaderGone(SinkError):
+    """Whoever read our standard output closed it, as ``| head`` does: an ending, not a fault."""
+
+
+class JsonLinesSink:
+    """Writes each result as one line of JSON.
+
+    Every line is handed to the operating system whole and at once, without a buffer of ours
+    (a few microseconds a line): a reader sees it immediately and a killed run loses nothing.
+    When the disk fills up, a half-written last line is cut off again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open ``path``, or standard output for ``-``; a file is overwritten.
+
+        Raises:
+            SinkError: the file cannot be written, or there is no standard output.
+        """
+        self._path = Path(path)
+        self._to_stdout = os.fspath(path) == STANDARD_OUTPUT
+        self._file = _standard_output() if self._to_stdout else open_output(self._path)
+        self._whole_bytes = 0
+
+    def write(self, result: Result) -> None:
+        """Write one line.
+
+        Raises:
+            ReaderGone: standard output was closed by its reader.
+            SinkError: the disk is full, or the file cannot be written for another reason. What
+                was written before stays and ends with a whole line.
+        """
+        line = _line(result)
+        try:
+            self._write_all(line)
+        except OSError as error:
+            self._cut_to_whole_lines()
+            raise self._error(error) from None
+        self._whole_bytes += len(line)
+
+    def close(self) -> None:
+        """Close the file; standard output stays open. May be called twice.
+
+        Raises:
+            SinkError: the operating system could not keep what was written.
+        """
+        if self._to_stdout or self._file.closed:
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _write_all(self, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:
+            written = self._file.write(rest)
+            if written is None:  # a non-blocking pipe that is full
+                select.select([], [self._file], [], 1.0)
+            else:
+                rest = rest[written:]
+        if self._to_stdout:
+            self._file.flush()
+
+    def _cut_to_whole_lines(self) -> None:
+        if not self._to_stdout and self._path.is_file():
+            self._file.truncate(self._whole_bytes)
+            self._file.seek(self._whole_bytes)
+
+    def _error(self, error: OSError) -> SinkError:
+        if not self._to_stdout:
+            return sink_error(self._path, error)
+        if error.errno in _READER_GONE:
+            return ReaderGone("standard output was closed by its reader")
+        return sink_error("standard output", error)
+
+
+def as_object(result: Result) -> dict[str, Any]:
+    """What a line says of a result, ready for JSON.
+
+    Keys: ``source``, ``frame`` (its index), ``timestamp_s``, ``dropped`` (frames since the last
+    result), ``detections`` (``task``, ``class``, ``confidence``, ``xyxy`` in pixels,
+    ``track_id`` or None), ``timings_ms`` (by stage) and, for live sources, ``age_ms``.
+    """
+    frame = result.frame
+    found: dict[str, Any] = {
+        # A file name may hold bytes that are no UTF-8; JSON may not.
+        "source": frame.source.encode("utf-8", "replace").decode(),
+        "frame": frame.index,
+        "timestamp_s": round(frame.timestamp_s, 6),
+        "dropped": result.dropped,
+        "detections": _objects(result.detections),
+        "timings_ms": {stage: round(1e3 * s, 3) for stage, s in result.timings.items()},
+    }
+    if result.age_s is not None:
+        found["age_ms"] = round(1e3 * result.age_s, 3)
+    return found
+
+
+def _objects(detections: sv.Detections) -> list[dict[str, Any]]:
+    count = len(detections)
+    if not count:
+        return []
+    assert detections.confidence is not None, "a detector gives every box a confidence"
+    # One tolist() a column; float64 first, or 0.87 would read 0.8700000047683716.
+    boxes = np.round(detections.xyxy.astype(np.float64), 2).tolist()
+    confidences = np.round(detections.confidence.astype(np.float64), 4).tolist()
+    tasks = np.asarray(detections.data["task"]).tolist()
+    names = np.asarray(detections.data["class_name"]).tolist()
+    ids = detections.tracker_id
+    tracks = [_NO_TRACK] * count if ids is None else ids.tolist()
+    return [
+        {
+            "task": task,
+            "class": name,
+            "confidence": confidence,
+            "xyxy": box,
+            "track_id": None if track == _NO_TRACK else track,
+        }
+        for task, name, confidence, box, track in zip(
+            tasks, names, confidences, boxes, tracks, strict=True
+        )
+    ]
+
+
+def _line(result: Result) -> bytes:
+    found = as_object(result)
+    try:
+        text = _encode(found)
+    except ValueError:  # NaN or infinity, which JSON does not know
+        text = _encode(_finite(found))
+    return text.encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with None for every number that is not finite."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list():
+            return [_finite(item) for item in value]
+    return value
+
+
+def _standard_output() -> io.FileIO | BinaryIO:
+    output = sys.stdout
+    if output is None:
+        raise SinkError("there is no standard output here: name a file instead of '-'")
+    output.flush()
+    try:
+        return io.FileIO(output.fileno(), "w", closefd=False)
+    except OSError:  # standard output replaced by something in memory
+        return output.buffer
