@@ -14,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -65,7 +64,8 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
-    from oneglance.perception.runner import DEFAULT_SOURCE, STANDARD_OUTPUT, Run, RunOptions
+    from oneglance.perception.runner import DEFAULT_SOURCE, Run, RunOptions
+    from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT
 
     _configure(debug)
     # With JSON Lines on standard output, what is for people goes to standard error.
@@ -86,9 +86,11 @@ def run(
     job = Run(options, console)
     try:
         job.execute()
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted: outputs are closed and valid")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
-        job.print_summaries()
-        job.write_summary()
+        job.report()
 
 
 @app.command()
@@ -256,24 +258,19 @@ def main() -> None:
 def _exit_code() -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return int(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return EXIT_UNUSABLE
+        app()
     except OneglanceError as error:
         _show_traceback()
-        errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+        errors.print(f"[bold red]error:[/] {_printable(error)}")
         return EXIT_UNUSABLE
-    except (KeyboardInterrupt, click.Abort):
-        errors.print("interrupted")
-        return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         _show_traceback()
         errors.print(
-            f"[bold red]internal error:[/] {type(error).__name__}: {_escaped(str(error))}\n"
+            f"[bold red]internal error:[/] {type(error).__name__}: {_printable(error)}\n"
             "This is a bug in oneglance. Run again with --debug and report what it prints."
         )
         return EXIT_BUG
+    return 0
 
 
 def _show_traceback() -> None:
@@ -281,9 +278,9 @@ def _show_traceback() -> None:
         traceback.print_exc()
 
 
-def _escaped(text: str) -> str:
+def _printable(error: Exception) -> str:
     from rich.markup import escape
 
     from oneglance.streams.redaction import redact
 
-    return escape(redact(text))
+    return escape(redact(str(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,13 +19,14 @@ from oneglance.models.zoo import DEFAULT
 from oneglance.perception.pipeline import Mode, Pipeline
 from oneglance.perception.result import Result, Sink
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
+from oneglance.perception.sinks.files import open_output, sink_error
+from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.telemetry import RunSummary, render_summary
 from oneglance.perception.tracking import Tracker
-from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.errors import UsageError
 from oneglance.streams.stream import Stream, open_stream
 
 DEFAULT_SOURCE = "rendered:"
-STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +87,15 @@ class Run:
                             outputs.callback(jsonl.close)
                     self._run_one(stream, detector, jsonl)
 
-    def write_summary(self) -> None:
-        """Write ``--json-summary``: one object for one source, a list for several.
+    def report(self) -> None:
+        """Print what was done, and write it to ``--json-summary``: one object for one source,
+        a list for several.
 
         Raises:
             SinkError: the file cannot be written.
         """
+        for summary in self.summaries:
+            self.console.print(render_summary(summary))
         path = self.options.json_summary
         if path is None or not self.summaries:
             return
@@ -101,12 +104,7 @@ class Run:
         try:
             path.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            raise SinkError(f"cannot write {path}: {error.strerror}") from None
-
-    def print_summaries(self) -> None:
-        """Show every summary as a table."""
-        for summary in self.summaries:
-            self.console.print(render_summary(summary))
+            raise sink_error(path, error) from None
 
     def _run_one(self, stream: Stream, detector: Detector, jsonl: JsonLinesSink | None) -> None:
         options = self.options
@@ -127,6 +125,8 @@ class Run:
                     bar.advance()
                     if count == options.max_frames:
                         break
+        except ReaderGone:
+            return  # `| head` has what it wanted
         finally:
             self.summaries.append(pipeline.telemetry.summary())
 
@@ -147,8 +147,8 @@ def _check_outputs(options: RunOptions) -> None:
         if outputs.count(output) > 1:
             raise UsageError(f"{output} is given for two outputs")
     summary = options.json_summary
-    if summary is not None and not os.access(summary.parent, os.W_OK):
-        raise SinkError(f"cannot write {summary}: its folder is missing or not writable")
+    if summary is not None:
+        open_output(summary).close()  # an hour's run must not end in a path that never worked
 
 
 def _same_file(output: Path, source: str) -> bool:
