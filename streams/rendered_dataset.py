@@ -7,17 +7,20 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import numpy as np
+from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.frame import Image
+from oneglance.streams.rendered import RenderedStream
+from oneglance.streams.rendered_truth import RenderedBox
+from oneglance.streams.scene_things import LABELLED
 
-from oneglance.streams.errors import SinkError
-from oneglance.streams.rendered import RenderedBox, RenderedStream
-from oneglance.streams.scene import LABELLED, Kind
-
-CLASS_ID = {kind.value: i for i, kind in enumerate(k for k in Kind if k in LABELLED)}
+CLASS_ID = {kind.value: number for number, kind in enumerate(LABELLED)}
 
 LEAST_VISIBLE = 0.35
 """Objects less visible than this are not labelled: a person would not see them either."""
 
-FRAMES_A_DRIVE = 6
+FRAMES_A_DRIVE = 4
+SECONDS_APART = 4
 
 
 def write_dataset(
@@ -30,28 +33,35 @@ def write_dataset(
 ) -> Path:
     """Write ``frames`` labelled images and a ``data.yaml`` below ``folder``; returns the latter.
 
-    Every six images are a drive of their own, three seconds apart; whole drives go to train
-    or to val, so no scene is in both. ``size``: (width, height) in pixels.
+    Every four images are a drive of their own (town, weather, camera), four seconds apart.
+    Whole drives go to ``train`` or to ``val``, so no scene is in both; from two drives on, a
+    share above 0 gives ``val`` at least one. ``size``: (width, height) in pixels. The same
+    arguments give the same files. ``data.yaml`` is written last: without it the set is not whole.
 
     Raises:
-        SinkError: the folder cannot be written, or already holds a data set.
+        UsageError: no frame, a negative seed, or a share outside 0..1.
+        SinkError: the folder cannot be written, or already holds images.
     """
+    if frames < 1 or seed < 0 or not 0 <= val_share < 1:
+        raise UsageError(
+            f"cannot render {frames} frames from seed {seed} with a val share of {val_share}: "
+            "frames start at 1, seeds at 0, and the share is 0 or more and below 1"
+        )
     root = Path(folder)
-    file = root / "data.yaml"
-    if file.exists():
-        raise SinkError(f"{root} already holds a data set: give another folder")
+    if (root / "data.yaml").exists() or (root / "images").exists():
+        raise SinkError(f"{root} already holds images: give another folder")
+    held_out = _val_drives(-(-frames // FRAMES_A_DRIVE), val_share)
     try:
         for split in ("train", "val"):
-            (root / "images" / split).mkdir(parents=True, exist_ok=True)
-            (root / "labels" / split).mkdir(parents=True, exist_ok=True)
-        for number in range(frames):
-            drive, step = divmod(number, FRAMES_A_DRIVE)
-            split = "val" if drive % max(2, round(1 / val_share)) == 1 else "train"
-            stream = RenderedStream(
-                seed=seed * 10_000 + drive, width=size[0], height=size[1], frame_rate=Fraction(1, 3)
-            )
-            _write(root, split, f"{drive:04d}_{step}", *stream.render(step + 1))
-        names = "\n".join(f"  {i}: {name}" for name, i in CLASS_ID.items())
+            (root / "images" / split).mkdir(parents=True)
+            (root / "labels" / split).mkdir(parents=True)
+        for drive in range(-(-frames // FRAMES_A_DRIVE)):
+            split = "val" if drive in held_out else "train"
+            stream = _drive(seed, drive, size)
+            for step in range(min(FRAMES_A_DRIVE, frames - drive * FRAMES_A_DRIVE)):
+                _write(root, (split, f"{drive:05d}_{step}"), *stream.render(step + 1))
+        file = root / "data.yaml"
+        names = "\n".join(f"  {number}: {name}" for name, number in CLASS_ID.items())
         file.write_text(
             f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n", encoding="utf-8"
         )
@@ -60,9 +70,27 @@ def write_dataset(
     return file
 
 
+def _drive(seed: int, drive: int, size: tuple[int, int]) -> RenderedStream:
+    """The drive of that number: seeds of neighbouring data sets do not meet."""
+    (mixed,) = np.random.SeedSequence((seed, drive)).generate_state(1)
+    return RenderedStream(
+        seed=int(mixed), width=size[0], height=size[1], frame_rate=Fraction(1, SECONDS_APART)
+    )
+
+
+def _val_drives(drives: int, share: float) -> frozenset[int]:
+    """Which of ``drives`` are held out, spread evenly."""
+    wanted = round(drives * share)
+    if share > 0 and drives > 1:
+        wanted = min(max(wanted, 1), drives - 1)
+    return frozenset((2 * number + 1) * drives // (2 * wanted) for number in range(wanted))
+
+
 def _write(
-    root: Path, split: str, name: str, image: cv2.typing.MatLike, boxes: tuple[RenderedBox, ...]
+    root: Path, place: tuple[str, str], image: Image, boxes: tuple[RenderedBox, ...]
 ) -> None:
+    """Image and labels of one frame; ``place``: split and name."""
+    split, name = place
     height, width = image.shape[:2]
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
     (root / "images" / split / f"{name}.jpg").write_bytes(jpeg.tobytes())
