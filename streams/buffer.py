@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Closed(Exception):  # noqa: N818 - an ending, not an error
+class Closed(Exception):
     """Nothing more will come."""
 
 

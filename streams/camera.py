@@ -9,60 +9,72 @@ from pathlib import Path
 
 import av
 
-from oneglance.streams.decoding import AvSource, decoded, upright
-from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable
+from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceStalled, SourceUnreadable
 from oneglance.streams.frame import Frame
+from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
 
 _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
-class Camera(AvSource):
+class Camera(WatchedSource):
     """A camera by number or device path; live, stamped with the monotonic clock at arrival."""
 
     live = True
 
     def __init__(
-        self, device: int | str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        device: int | str,
+        *,
+        timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the camera.
+        """Open the camera within ``timeout_s``; iterating then waits as long for each frame.
 
         Raises:
             SourceNotFound: there is no such camera; the message lists those there are.
             SourceUnreadable: it is in use, not permitted, or gives no video.
+            SourceStalled: the driver did not answer.
+            UsageError: a time-out of zero or less.
         """
         self._clock = clock
+        check_timeout(timeout_s)
         name = _device_name(device)
         if sys.platform == "linux" and not Path(name).exists():
             there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise SourceNotFound(f"no camera {name} (cameras here: {there})")
+            raise SourceNotFound(f"no camera {name} (cameras here: {there}){_or_path(device)}")
+        kind = _FORMATS.get(sys.platform, "v4l2")
         try:
-            container = av.open(name, mode="r", format=_FORMATS.get(sys.platform, "v4l2"))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SourceUnreadable(f"cannot use camera {name}: {reason.lower()}") from None
-        super().__init__(container, name)
+            container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
+        except TimeoutError:
+            raise SourceStalled(f"camera {name} did not answer within {timeout_s:g} s") from None
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceUnreadable(f"cannot use camera {name}: {_reason(error)}") from None
+        super().__init__(container, name, timeout_s=timeout_s)
 
     def _frames(self) -> Iterator[Frame]:
-        tally = self.tally
+        why = "it gave no more frames"
         try:
-            for frame in decoded(self._container, self._stream, tally):
-                stamp_s = self._clock()
-                yield Frame(upright(frame), tally.delivered, stamp_s, self.source)
-                tally.delivered += 1
+            yield from self._stamped(self._clock)
         except (av.error.FFmpegError, OSError) as error:
-            if self._closed:
-                return
-            reason = (getattr(error, "strerror", None) or type(error).__name__).lower()
-            raise SourceBroken(
-                f"camera {self.source} was lost after {tally.delivered} frames: {reason}"
-            ) from None
+            why = _reason(error)
         if not self._closed:
-            raise SourceBroken(f"camera {self.source} stopped after {tally.delivered} frames")
+            raise SourceBroken(
+                f"camera {self.source} was lost after {self.tally.delivered} frames: {why}"
+            )
 
 
 def _device_name(device: int | str) -> str:
-    if isinstance(device, str) and not device.isdigit():
+    if isinstance(device, str) and not device.isdecimal():
         return device
     if sys.platform == "linux":
         return f"/dev/video{device}"
     return f"video={device}" if sys.platform == "win32" else str(device)
+
+
+def _or_path(device: int | str) -> str:
+    meant = isinstance(device, str) and Path(device).exists()
+    return f"; for the path of that name write ./{device}" if meant else ""
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__).lower()

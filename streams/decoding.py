@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
+from oneglance.streams.errors import SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame, Image
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream as AvVideoStream
 
 _TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
@@ -25,72 +27,109 @@ _TURNS = {
     270: cv2.ROTATE_90_CLOCKWISE,
 }
 
+_FALLBACK_RATE = Fraction(25)
+
 
 @dataclass(slots=True)
 class Tally:
     """What came through the decoder so far.
 
-    ``packets`` read and ``corrupt`` among them or the frames they gave; ``delivered`` frames;
-    ``end_s``: when the last delivered frame ends, seconds from the stream's start.
+    ``packets`` read; frames ``delivered``; ``damaged`` frames left out and ``first_damaged``,
+    the index of the first of them; ``begin_s`` and ``end_s``: when the first delivered frame
+    begins and the last one ends.
     """
 
     packets: int = 0
-    corrupt: int = 0
     delivered: int = 0
-    end_s: float = 0.0
+    damaged: int = 0
+    first_damaged: int | None = None
+    first_damaged_s: float = 0.0
+    begin_s: Fraction = Fraction(0)
+    end_s: Fraction = Fraction(0)
+
+    @property
+    def index(self) -> int:
+        """Index of the next frame; damaged ones have theirs."""
+        return self.delivered + self.damaged
+
+    def note_damage(self) -> None:
+        """One frame is lost."""
+        if self.first_damaged is None:
+            self.first_damaged, self.first_damaged_s = self.index, float(self.end_s)
+        self.damaged += 1
+
+
+def pick_video(container: InputContainer, source: str) -> VideoStream:
+    """The video stream a player would choose, ready to decode.
+
+    Raises:
+        SourceUnreadable: there is none (a cover picture is none), or no decoder for it.
+    """
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        if not container.streams:
+            raise SourceUnreadable(f"{source} has no frames")
+        kinds = ", ".join(sorted({s.type for s in container.streams}))
+        raise SourceUnreadable(f"{source} has no video in it, only {kinds}")
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        raise SourceUnreadable(f"{source} has no video in it, only a cover picture")
+    if stream.codec_context is None:
+        raise SourceUnreadable(
+            f"{source} holds video in a coding that cannot be decoded here: convert it to H.264"
+        )
+    # One decoding thread: the processors are the network's, and decoding overlaps with it.
+    stream.codec_context.thread_count = 1
+    return stream
 
 
 def upright(frame: VideoFrame) -> Image:
-    """The picture as BGR, turned as its display matrix asks (phones film sideways)."""
-    image = frame.to_ndarray(format="bgr24")
+    """The picture as contiguous BGR, turned as its display matrix asks (phones film sideways).
+
+    libav converts by the colour matrix and range that the video declares (BT.601, limited,
+    where it declares none).
+    """
+    # One thread: libav's default of all processors costs up to half as much again in waiting.
+    picture = frame.to_ndarray(format="bgr24", threads=1)
     turn = _TURNS.get(round(frame.rotation) % 360)
     if turn is not None:
-        image = cv2.rotate(image, turn)
-    return np.asarray(image, np.uint8)
+        return np.asarray(cv2.rotate(picture, turn), np.uint8)
+    return np.ascontiguousarray(picture, np.uint8)
 
 
-def decoded(
-    container: InputContainer, stream: AvVideoStream, tally: Tally
-) -> Iterator[VideoFrame]:
+def decoded(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
     """Every frame that decodes whole, in presentation order; ``tally`` is kept up to date.
 
     A packet or frame that libav marks as damaged is counted and left out: half a picture is
-    not passed off as one. Errors of the container itself are libav's, for the caller to name.
-    """
-    import av
+    not passed off as one.
 
-    broken: av.error.FFmpegError | None = None
+    Raises:
+        av.error.FFmpegError: the container cannot be read on; what the decoder still held was
+            given out first. The caller knows how to name it.
+    """
     try:
         for packet in container.demux(stream):
             if packet.size:
                 tally.packets += 1
             if packet.is_corrupt:
-                tally.corrupt += 1
-                continue
-            yield from _frames(packet, tally)
-    except av.error.FFmpegError as error:
-        broken = error
-    if broken is not None:
-        # What the decoder still holds is good; only then say what happened.
-        yield from _frames(None, tally, stream)
-        raise broken
+                tally.note_damage()
+            else:
+                yield from _whole(packet.decode, tally)
+    except av.error.FFmpegError:
+        yield from _whole(lambda: stream.decode(None), tally)
+        raise
 
 
-def _frames(
-    packet: object, tally: Tally, stream: AvVideoStream | None = None
-) -> Iterator[VideoFrame]:
-    import av
-
+def _whole(decode: Callable[[], list[VideoFrame]], tally: Tally) -> Iterator[VideoFrame]:
     try:
-        frames = packet.decode() if stream is None else stream.decode(None)  # type: ignore[attr-defined]
+        frames = decode()
     except av.error.EOFError:
         return
     except av.error.InvalidDataError:
-        tally.corrupt += 1
+        tally.note_damage()
         return
     for frame in frames:
         if frame.is_corrupt:
-            tally.corrupt += 1
+            tally.note_damage()
         else:
             yield frame
 
@@ -105,33 +144,41 @@ class AvSource:
     live = False
 
     def __init__(self, container: InputContainer, source: str) -> None:
+        """Take over an open container, and close it when it is of no use.
+
+        Raises:
+            SourceUnreadable: it has no video, or none that can be decoded.
+        """
         self._container = container
-        self._stream = container.streams.video[0]
-        # One decoding thread: the processors are the network's, and decoding overlaps with it.
-        self._stream.codec_context.thread_count = 1
+        try:
+            self._stream = pick_video(container, source)
+        except SourceUnreadable:
+            container.close()
+            raise
+        rate = self._stream.average_rate
         self.source = source
+        self.frame_rate: Fraction | None = Fraction(rate) if rate else None
+        self.frame_count: int | None = self._stream.frames or None
         self.tally = Tally()
+        self._start_s = _start_s(container)
         self._lock = threading.Lock()
         self._iterating = False
+        self._played = False
         self._closed = False
 
-    @property
-    def frame_rate(self) -> Fraction | None:
-        """The declared average rate; None where the source declares none."""
-        rate = self._stream.average_rate
-        return Fraction(rate) if rate else None
+    def __iter__(self) -> Generator[Frame]:
+        """Frames until the source ends; see ``Stream``.
 
-    @property
-    def frame_count(self) -> int | None:
-        """How many frames the container says it has; None where it does not say."""
-        return self._stream.frames or None
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames until the source ends; see ``Stream``."""
+        Raises:
+            StreamError: the source broke.
+            UsageError: it has been iterated before.
+        """
         with self._lock:
+            if self._played:
+                raise UsageError(f"{self.source} was played already: open it again")
             if self._closed:
                 return
-            self._iterating = True
+            self._iterating = self._played = True
         try:
             for frame in self._frames():
                 if self._closed:
@@ -148,7 +195,7 @@ class AvSource:
             already, self._closed = self._closed, True
             if already or self._iterating:
                 return
-        self._container.close()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -161,5 +208,51 @@ class AvSource:
     ) -> None:
         self.close()
 
+    def _release(self) -> None:
+        self._container.close()
+
     def _frames(self) -> Iterator[Frame]:
         raise NotImplementedError
+
+    def _presented(self) -> Iterator[Frame]:
+        """Frames at their presentation times, counted from the start of the container.
+
+        Counting from there and not from the first picture keeps a video that begins after its
+        sound where it belongs. A frame without a time follows the one before it.
+        """
+        tally = self.tally
+        period = 1 / (self.frame_rate or _FALLBACK_RATE)
+        for frame in decoded(self._container, self._stream, tally):
+            at_s, lasts_s = tally.end_s, period
+            if frame.time_base is not None:
+                if frame.pts is not None:
+                    at_s = frame.pts * frame.time_base - self._start_s
+                if frame.duration:
+                    lasts_s = frame.duration * frame.time_base
+            image = upright(frame)
+            index = tally.index
+            if not tally.delivered:
+                tally.begin_s = at_s
+            tally.delivered += 1
+            tally.end_s = at_s + lasts_s
+            yield Frame(image, index, float(at_s), self.source)
+
+    def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
+        """Frames at the time ``clock`` shows when they arrive."""
+        tally = self.tally
+        for frame in decoded(self._container, self._stream, tally):
+            at_s = clock()
+            image = upright(frame)
+            index = tally.index
+            tally.delivered += 1
+            yield Frame(image, index, at_s, self.source)
+
+
+def _start_s(container: InputContainer) -> Fraction:
+    """When the container's sound or video begins, exactly (libav rounds its own figure to µs)."""
+    starts = [
+        stream.start_time * Fraction(stream.time_base)
+        for stream in (*container.streams.video, *container.streams.audio)
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return min(starts, default=Fraction(0))

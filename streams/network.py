@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import av
 
-from oneglance.streams.decoding import AvSource, decoded, upright
 from oneglance.streams.errors import (
     SourceBroken,
     SourceNotFound,
@@ -22,16 +20,18 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.redaction import redact
+from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
+from oneglance.streams.wholeness import check_whole
 
-SCHEMES = ("rtsp", "rtsps", "http", "https")
+_RTSP = {"rtsp_transport": "tcp"}  # UDP loses packets and passes few firewalls
+# A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
+_HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+_OPTIONS = {"rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP}
 
-_OPTIONS: dict[str, dict[str, str]] = {
-    "rtsp": {"rtsp_transport": "tcp"},  # UDP loses packets and passes few firewalls
-    "rtsps": {"rtsp_transport": "tcp"},
-}
+SCHEMES = tuple(_OPTIONS)
 
 
-class NetworkStream(AvSource):
+class NetworkStream(WatchedSource):
     """A stream behind a URL.
 
     RTSP is live. HTTP is live when it has no length (MJPEG cameras, endless transport
@@ -46,76 +46,95 @@ class NetworkStream(AvSource):
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connect, within ``timeout_s``; reading then waits as long at most for each frame.
+        """Connect, within ``timeout_s``; iterating then waits as long at most for each frame.
 
         Raises:
             SourceNotFound: no such host or path, or nobody listens there.
             SourceStalled: no answer within ``timeout_s``.
             SourceUnreadable: refused (wrong password), or no video libav can play.
+            UsageError: a time-out of zero or less.
         """
-        self._timeout_s = timeout_s
         self._clock = clock
         safe = redact(url)
         scheme = url.split(":", 1)[0].lower()
+        check_timeout(timeout_s)
         try:
-            container = av.open(
-                url,
-                mode="r",
-                options=_OPTIONS.get(scheme, {}),
-                timeout=(timeout_s, timeout_s),
-                metadata_errors="replace",
-            )
+            container = opened_within(timeout_s, lambda: _open(url, _OPTIONS[scheme], timeout_s))
         except (av.error.FFmpegError, OSError) as error:
-            raise _connecting(error, safe, timeout_s) from None
-        if not container.streams.video:
-            container.close()
-            raise SourceUnreadable(f"{safe} has no video in it")
+            raise _unopened(error, safe, timeout_s) from None
         self.live = scheme.startswith("rtsp") or container.duration is None
-        super().__init__(container, safe)
+        super().__init__(container, safe, timeout_s=timeout_s)
 
     def _frames(self) -> Iterator[Frame]:
-        stream, tally = self._stream, self.tally
-        start = stream.start_time or 0
         try:
-            for frame in decoded(self._container, stream, tally):
-                stamp_s = self._clock()
-                if not self.live and frame.pts is not None and frame.time_base is not None:
-                    stamp_s = float((frame.pts - start) * frame.time_base)
-                yield Frame(upright(frame), tally.delivered, stamp_s, self.source)
-                tally.delivered += 1
+            yield from self._stamped(self._clock) if self.live else self._presented()
         except (av.error.FFmpegError, OSError) as error:
-            if self._closed:
-                return
-            raise self._reading(error) from None
-        if self.live and not self._closed:
+            raise self._lost(error) from None
+        if self._closed:
+            return
+        if self.live:
             raise SourceBroken(
-                f"{self.source} was ended by the server after {tally.delivered} frames"
+                f"{self.source} was ended by the server after {self.tally.delivered} frames"
             )
+        check_whole(self.source, self._stream, self.tally)
 
-    def _reading(self, error: Exception) -> StreamError:
-        after = f"after {self.tally.delivered} frames"
-        if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-            return SourceStalled(
-                f"{self.source} gave nothing for {self._timeout_s:g} s, {after}"
-            )
-        return SourceBroken(f"{self.source} broke {after}: {_kind(error)}")
+    def _lost(self, error: Exception) -> StreamError:
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            return SourceStalled(self._silence())
+        return SourceBroken(
+            f"{self.source} was lost after {self.tally.delivered} frames: {_kind(error)}"
+        )
 
 
-def _connecting(error: Exception, source: str, timeout_s: float) -> StreamError:
-    text = _kind(error)
-    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+def _open(url: str, options: dict[str, str], timeout_s: float) -> av.container.InputContainer:
+    return av.open(
+        url, mode="r", options=options, timeout=(timeout_s, timeout_s), metadata_errors="replace"
+    )
+
+
+_Kinds = tuple[type[Exception], ...]
+
+_UNOPENED: tuple[tuple[_Kinds, type[StreamError], str], ...] = (
+    (
+        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
+        SourceUnreadable,
+        "{source} refused us: its user name or password is wrong or missing",
+    ),
+    (
+        (av.error.HTTPNotFoundError,),
+        SourceNotFound,
+        "{source} is not there: the host answers, the path is unknown",
+    ),
+    (
+        (av.error.HTTPError, av.error.HTTPClientError),
+        SourceUnreadable,
+        "{source} cannot be had: {kind}",
+    ),
+    (
+        (ConnectionRefusedError,),
+        SourceNotFound,
+        "{source}: nobody listens there (connection refused)",
+    ),
+    (
+        (av.error.InvalidDataError, EOFError),
+        SourceUnreadable,
+        "{source} answers, but not with video that can be played",
+    ),
+    (
+        (Exception,),
+        SourceNotFound,
+        "{source} cannot be reached: no such host, or no way to it ({kind})",
+    ),
+)
+
+
+def _unopened(error: Exception, source: str, timeout_s: float) -> StreamError:
+    if isinstance(error, av.error.ExitError | TimeoutError):
         return SourceStalled(f"{source} did not answer within {timeout_s:g} s")
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        return SourceUnreadable(f"{source} refused us: the user name or password is wrong or missing")
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return SourceNotFound(f"{source} is not there: the host answers, the path is unknown")
-    if isinstance(error, ConnectionRefusedError):
-        return SourceNotFound(f"{source}: nobody listens there (connection refused)")
-    if isinstance(error, av.error.InvalidDataError):
-        return SourceUnreadable(f"{source} answers, but not with video that can be played")
-    return SourceNotFound(f"{source} cannot be reached: {text}")
+    meant, sentence = next((m, s) for kinds, m, s in _UNOPENED if isinstance(error, kinds))
+    return meant(sentence.format(source=source, kind=_kind(error)))
 
 
-def _kind(error: Any) -> str:
+def _kind(error: Exception) -> str:
     """libav's name for the error, without the URL that its message quotes."""
     return str(getattr(error, "strerror", None) or type(error).__name__).lower()

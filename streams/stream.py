@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from oneglance.streams.errors import SourceNotFound, UsageError
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.redaction import redact
 
 if TYPE_CHECKING:
@@ -64,13 +64,17 @@ def open_stream(uri: str | os.PathLike[str] | int, *, timeout_s: float = 10.0) -
     - a folder, a glob pattern or an image file: images in natural order;
     - any other file: a video.
 
-    ``timeout_s``: longest wait for a network source to answer, and for each of its frames.
+    ``timeout_s``: longest wait for a camera or a network source to answer, and for each of its
+    frames.
 
     Raises:
         SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
-        UsageError: a scheme that is not supported, or a bad option of ``rendered:``.
+        UsageError: a scheme that is not supported, a bad option of ``rendered:``, a time-out of
+            zero or less.
     """
-    text = str(uri) if isinstance(uri, int) else os.fspath(uri)
+    if isinstance(uri, int):
+        return _open_camera(uri, timeout_s)
+    text = os.fspath(uri)
     if not text:
         raise UsageError("an empty source: name a file, a folder, a camera or a URL")
     if text.startswith(RENDERED):
@@ -80,11 +84,15 @@ def open_stream(uri: str | os.PathLike[str] | int, *, timeout_s: float = 10.0) -
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
     if scheme is not None:
         return _open_url(text, scheme[1].lower(), timeout_s)
-    if text.isdigit() or text.startswith("/dev/video"):
-        from oneglance.streams.camera import Camera
-
-        return Camera(text)
+    if re.fullmatch("[0-9]+", text) or text.startswith("/dev/video"):
+        return _open_camera(text, timeout_s)
     return _open_path(text)
+
+
+def _open_camera(device: int | str, timeout_s: float) -> Stream:
+    from oneglance.streams.camera import Camera
+
+    return Camera(device, timeout_s=timeout_s)
 
 
 def _open_url(url: str, scheme: str, timeout_s: float) -> Stream:
@@ -103,9 +111,14 @@ def _open_path(text: str) -> Stream:
     from oneglance.streams.video import VideoFile
 
     path = Path(text)
-    if path.is_dir() or (not path.exists() and any(c in text for c in "*?[")):
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder on the way that may not be entered, a name too long
+        reason = (error.strerror or type(error).__name__).lower()
+        raise SourceUnreadable(f"cannot open {text}: {reason}") from None
+    if path.is_dir() or (not there and any(c in text for c in "*?[")):
         return ImageFiles.from_path(path)
-    if not path.exists():
+    if not there:
         raise SourceNotFound(f"no file or folder {text}{_near(path)}")
     if is_image(path):
         return ImageFiles([path], source=text)
@@ -113,7 +126,11 @@ def _open_path(text: str) -> Stream:
 
 
 def _near(path: Path) -> str:
-    folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {folder / near[0]}?" if near else ""
+    try:
+        names = [p.name for p in path.parent.iterdir()]
+    except OSError:  # no such folder, or not ours to look into: nothing to suggest
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=3)
+    return (
+        f"; did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
+    )
