@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import select
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import open_output, sink_error
+from oneglance.perception.sinks.files import open_output, sink_error, write_whole
 from oneglance.streams.errors import SinkError
 
 if TYPE_CHECKING:
@@ -61,7 +60,9 @@ class JsonLinesSink:
         """
         line = _line(result)
         try:
-            self._write_all(line)
+            write_whole(self._file, line)
+            if self._to_stdout:
+                self._file.flush()
         except OSError as error:
             self._cut_to_whole_lines()
             raise self._error(error) from None
@@ -80,17 +81,6 @@ class JsonLinesSink:
         except OSError as error:
             raise self._error(error) from None
 
-    def _write_all(self, line: bytes) -> None:
-        rest = memoryview(line)
-        while rest:
-            written = self._file.write(rest)
-            if written is None:  # a non-blocking pipe that is full
-                select.select([], [self._file], [], 1.0)
-            else:
-                rest = rest[written:]
-        if self._to_stdout:
-            self._file.flush()
-
     def _cut_to_whole_lines(self) -> None:
         if not self._to_stdout and self._path.is_file():
             self._file.truncate(self._whole_bytes)
@@ -98,7 +88,7 @@ class JsonLinesSink:
 
     def _error(self, error: OSError) -> SinkError:
         if not self._to_stdout:
-            return sink_error(self._path, error)
+            return sink_error(self._path, error, kept="The lines written before are whole")
         if error.errno in _READER_GONE:
             return ReaderGone("standard output was closed by its reader")
         return sink_error("standard output", error)
