@@ -26,12 +26,12 @@ Colour = tuple[int, int, int]
 
 COLOURS: dict[Task, Colour] = {
     Task.PEDESTRIAN: (0, 110, 255),
-    Task.CAR: (233, 180, 86),
-    Task.SIGN: (66, 228, 240),
-    Task.LIGHT: (214, 130, 232),
+    Task.CAR: (255, 208, 111),
+    Task.SIGN: (0, 230, 255),
+    Task.LIGHT: (167, 121, 204),
 }
-"""One colour a task: vermilion, sky blue, yellow and purple, told apart by the colour-blind
-(after Okabe and Ito), seldom seen on roads, and none of them a state of a traffic light's own."""
+"""One colour a task: orange, sky blue, yellow and purple, after Okabe and Ito, so that the
+colour-blind tell them apart too."""
 
 INK: Colour = (16, 16, 16)
 """Text, and a thin edge around boxes that keeps them visible before a bright sky."""
@@ -39,8 +39,6 @@ INK: Colour = (16, 16, 16)
 _NO_TRACK = -1
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _OVERSAMPLING = 4
-_Box = tuple[int, int, int, int]
-
 
 _PREFERENCE = np.array([0.0, 0.04, 0.08, 0.1, 0.12])
 """What each of the ``_candidates`` costs before it covers anything."""
@@ -66,21 +64,19 @@ def annotate(image: Image, detections: sv.Detections) -> Image:
 
     A label says class, confidence and, when there is one, track: ``car 0.87 #12``. It stands
     above its box, or below or beside where it would leave the picture or hide another label or
-    box. Lines and text grow with the picture. ``image`` itself is left as it is; boxes that are
-    not finite are left out.
+    box. Lines and text grow with the picture. ``image`` itself is left as it is.
     """
     canvas = image.copy()
-    rows = np.flatnonzero(np.isfinite(detections.xyxy).all(axis=1))
-    if not len(rows):
+    if not len(detections):
         return canvas
     height, width = canvas.shape[:2]
     style = _Style.of(height)
-    xyxy = _inside(detections.xyxy[rows], width, height)
-    tasks = [Task(task) for task in detections.data["task"][rows].tolist()]
+    xyxy = _inside(detections.xyxy, width, height)
+    tasks = [Task(str(task)) for task in detections.data["task"]]
     # Small boxes last: what is far away stays visible before what is near.
     for row in np.argsort(-_areas(xyxy), kind="stable").tolist():
         _draw_box(canvas, xyxy[row].tolist(), COLOURS[tasks[row]], style.line)
-    texts = [label(detections, row) for row in rows.tolist()]
+    texts = [label(detections, row) for row in range(len(detections))]
     masks = [_text_mask(text, style) for text in texts]
     sizes = [(mask.shape[1], mask.shape[0]) for mask in masks]
     corners = _places(_grown(xyxy, style.line), sizes, (width, height))
@@ -111,7 +107,7 @@ def _areas(xyxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _grown(xyxy: npt.NDArray[np.int64], line: int) -> npt.NDArray[np.int64]:
     """Boxes with the lines drawn around them."""
-    out = line + 2
+    out = line + 3
     grown: npt.NDArray[np.int64] = xyxy + np.array([-out, -out, out, out])
     return grown
 
@@ -120,7 +116,7 @@ def _draw_box(canvas: Image, box: Sequence[int], colour: Colour, line: int) -> N
     height, width = canvas.shape[:2]
     # Around the object, not over it: a far sign is only ten pixels wide. At the picture's edge
     # within it, so that the box is seen to be closed.
-    out, least = line // 2 + 1, line // 2
+    out, least = line // 2 + 2, line // 2
     first = (max(box[0] - out, least), max(box[1] - out, least))
     second = (min(box[2] + out, width - 1 - least), min(box[3] + out, height - 1 - least))
     cv2.rectangle(canvas, first, second, INK, line + 2)
