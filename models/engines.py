@@ -79,7 +79,9 @@ def _session(content: bytes, threads: int, origin: str) -> ort.InferenceSession:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).splitlines()[0].split(" : ")[-1]
-        raise ModelError(f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}") from None
+        raise ModelError(
+            f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
+        ) from None
     return session
 
 

@@ -107,7 +107,11 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         UsageError: not an 8-bit picture of 1, 3 or 4 channels, or one without pixels.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in {2, 3}:
-        kind = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        kind = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
         raise UsageError(f"an image is H×W×3 uint8 (BGR), not {kind}")
     if image.size == 0:
         raise UsageError(f"the image has no pixels: shape {image.shape}")

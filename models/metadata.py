@@ -75,7 +75,9 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
         content = json.loads(text)
         found = content["format"]
         if found != FORMAT:
-            raise ModelError(f"{origin} has metadata of format {found}; this version reads {FORMAT}")
+            raise ModelError(
+                f"{origin} has metadata of format {found}; this version reads {FORMAT}"
+            )
         return Metadata(
             name=str(content["name"]),
             classes=tuple(ModelClass(str(c["name"]), Task(c["task"])) for c in content["classes"]),

@@ -51,9 +51,7 @@ def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:
         except ValueError:
             near = difflib.get_close_matches(word, list(Task), n=1, cutoff=0.5)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise UsageError(
-                f"unknown task '{name}'{hint} (tasks: {', '.join(Task)})"
-            ) from None
+            raise UsageError(f"unknown task '{name}'{hint} (tasks: {', '.join(Task)})") from None
     if not tasks:
         raise UsageError(f"no task given (tasks: {', '.join(Task)})")
     return tuple(tasks)

@@ -77,7 +77,9 @@ def _verify(entry: ZooEntry) -> None:
     try:
         digest = hashlib.sha256(entry.path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"model {entry.name}: cannot read {entry.path}: {error.strerror}") from None
+        raise ModelError(
+            f"model {entry.name}: cannot read {entry.path}: {error.strerror}"
+        ) from None
     if digest != entry.sha256:
         raise ModelError(
             f"model {entry.name}: {entry.path} is damaged or was changed (its SHA-256 differs): "

@@ -46,7 +46,9 @@ def run(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
-    mode: Annotated[Mode, typer.Option(help="recorded: every frame; live: newest wins.")] = Mode.AUTO,
+    mode: Annotated[
+        Mode, typer.Option(help="recorded: every frame; live: newest wins.")
+    ] = Mode.AUTO,
     tasks: Annotated[
         str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
     ] = None,
@@ -136,9 +138,7 @@ def train(
     _need_training()
     from oneglance.models.training.finetune import Recipe, finetune
 
-    recipe = Recipe(
-        epochs=epochs, size=_parse_size(size), learning_rate=learning_rate, seed=seed
-    )
+    recipe = Recipe(epochs=epochs, size=_parse_size(size), learning_rate=learning_rate, seed=seed)
     weights = finetune(data, base=base, recipe=recipe, out=out)
     Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
 
@@ -147,9 +147,13 @@ def train(
 def export(
     weights: Annotated[Path, typer.Argument(help="model.pt of a training run.")],
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
-    name: Annotated[str | None, typer.Option(help="The model's name; the file's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; the file's by default.")
+    ] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
-    head: Annotated[str, typer.Option(help="one_to_many (NMS at run time) or one_to_one.")] = "one_to_many",
+    head: Annotated[
+        str, typer.Option(help="one_to_many (NMS at run time) or one_to_one.")
+    ] = "one_to_many",
     debug: Debug = False,
 ) -> None:
     """Write a self-describing ONNX file and prove it equal to torch."""

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from oneglance.perception.tracking import Tracker
 
-DECODED_AHEAD = 4
+DECODED_AHEAD = 2
 """Frames a recorded source is decoded ahead of the workers."""
 
-SINK_QUEUE = 8
+SINK_QUEUE = 2
 """Results that may wait for a slow sink before the loop waits with them."""
 
 _WAIT_S = 0.5

@@ -212,4 +212,3 @@ class _Bar:
         speed = self._progress.tasks[0].speed
         if speed:
             self._progress.update(self._task, rate=f"{speed:.0f} fps")
-

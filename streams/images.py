@@ -16,7 +16,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable
+from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,10 @@ class ImageFiles:
     """Images one after the other; sizes may differ.
 
     Grey is repeated into three channels, alpha dropped, 16 bits scaled to 8, EXIF orientation
-    honoured. An image that cannot be read is skipped with a warning and, when all others have
-    been delivered, raised: nothing is lost silently, and one bad file does not end the run.
+    honoured. A frame's ``source`` is the image's path and its ``index`` the image's place in
+    the sorted list, so that a result can be told to its file. An image that cannot be read
+    keeps its place: it is skipped with a warning, listed in ``unreadable`` and, when all others
+    have been delivered, raised. Nothing is lost silently, and one bad file does not end the run.
     """
 
     live = False
@@ -40,44 +42,62 @@ class ImageFiles:
     def __init__(
         self, files: Sequence[Path], *, source: str, frame_rate: Fraction = DEFAULT_RATE
     ) -> None:
+        """``files`` in the order to play them.
+
+        Raises:
+            UsageError: a frame rate of zero or less.
+        """
+        if frame_rate <= 0:
+            raise UsageError(f"the frame rate of images must be above 0, not {frame_rate}")
         self._files = tuple(files)
+        self._rate = Fraction(frame_rate)
         self.source = source
-        self.frame_rate: Fraction | None = frame_rate
+        self.frame_rate: Fraction | None = self._rate
         self.unreadable: list[Path] = []
         self._closed = threading.Event()
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str]) -> ImageFiles:
-        """The images of a folder, of a glob pattern, or a single one.
+    def from_path(
+        cls, path: str | os.PathLike[str], *, frame_rate: Fraction = DEFAULT_RATE
+    ) -> ImageFiles:
+        """The images of a folder (hidden ones and subfolders left out) or of a glob pattern.
 
         Raises:
-            SourceNotFound: no such folder, or nothing matches the pattern.
-            SourceUnreadable: the folder holds no image.
+            SourceNotFound: nothing matches the pattern, or no image does.
+            SourceUnreadable: the folder holds no image, or may not be looked into.
         """
         text = os.fspath(path)
-        if Path(text).is_dir():
-            files = [p for p in Path(text).iterdir() if is_image(p)]
+        folder = Path(text)
+        if not folder.is_dir():
+            found = [Path(p) for p in glob.glob(text, recursive=True)]  # noqa: PTH207 - any root
+            files = [p for p in found if is_image(p)]
+            if not files:
+                others = f" ({len(found)} other files do)" if found else ""
+                raise SourceNotFound(f"no image matches {text}{others}")
+        else:
+            try:
+                files = [p for p in folder.iterdir() if is_image(p) and not p.name.startswith(".")]
+            except OSError as error:
+                reason = (error.strerror or type(error).__name__).lower()
+                raise SourceUnreadable(f"cannot look into {text}: {reason}") from None
             if not files:
                 kinds = ", ".join(sorted(IMAGE_SUFFIXES))
                 raise SourceUnreadable(f"folder {text} has no image in it ({kinds})")
-        else:
-            files = [Path(p) for p in glob.glob(text, recursive=True) if is_image(Path(p))]  # noqa: PTH207
-            if not files:
-                raise SourceNotFound(f"no image matches {text}")
-        return cls(sorted(files, key=_natural), source=text)
+        return cls(sorted(files, key=_natural), source=text, frame_rate=frame_rate)
 
     @property
     def frame_count(self) -> int | None:
-        """How many images there are."""
+        """How many images there are, unreadable ones included."""
         return len(self._files)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames; ``timestamp_s`` is the index over ``frame_rate``.
+        """Frames; ``timestamp_s`` is the index divided by ``frame_rate``.
 
         Raises:
             SourceBroken: at the end, when some images could not be read.
+            SourceUnreadable: at the end, when none could.
         """
-        rate = self.frame_rate or DEFAULT_RATE
+        self.unreadable.clear()
         for index, file in enumerate(self._files):
             if self._closed.is_set():
                 return
@@ -85,15 +105,10 @@ class ImageFiles:
             if image is None:
                 logger.warning("cannot read image %s: skipped", file)
                 self.unreadable.append(file)
-                continue
-            yield Frame(image, index, float(index / rate), self.source)
+            else:
+                yield Frame(image, index, float(index / self._rate), str(file))
         if self.unreadable:
-            names = ", ".join(p.name for p in self.unreadable[:3])
-            more = ", …" if len(self.unreadable) > 3 else ""
-            raise SourceBroken(
-                f"{self.source}: {len(self.unreadable)} of {len(self._files)} images could not be "
-                f"read ({names}{more}); every other image was delivered"
-            )
+            raise self._lost()
 
     def close(self) -> None:
         """End iteration at its next image."""
@@ -110,23 +125,56 @@ class ImageFiles:
     ) -> None:
         self.close()
 
+    def _lost(self) -> SourceBroken | SourceUnreadable:
+        lost, of = len(self.unreadable), len(self._files)
+        if of == 1:
+            return SourceUnreadable(
+                f"{self._files[0]} is not an image that can be read, or is damaged"
+            )
+        names = ", ".join(p.name for p in self.unreadable[:3]) + (", …" if lost > 3 else "")
+        if lost == of:
+            return SourceUnreadable(
+                f"none of the {of} images of {self.source} can be read ({names})"
+            )
+        return SourceBroken(
+            f"{lost} of {of} images of {self.source} could not be read ({names}); "
+            "every other image was delivered"
+        )
+
 
 def is_image(file: Path) -> bool:
-    """Whether the name says that this is an image."""
-    return file.suffix.lower() in IMAGE_SUFFIXES
+    """Whether the name says that this is an image, and it is no folder."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir()
 
 
 def read_image(file: Path) -> Image | None:
-    """The picture as H×W×3 BGR uint8; None when the file holds none that can be read."""
+    """The picture as H×W×3 BGR uint8; None when the file holds none that can be read whole."""
     try:
-        content = np.fromfile(file, np.uint8)  # unlike imread: any file name, no noise on stderr
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        content = file.read_bytes()  # and not cv2.imread, which fails on some file names
+        if not content or _is_cut_jpeg(content):
+            return None
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
         return None
     return None if image is None else np.asarray(image, np.uint8)
 
 
-def _natural(file: Path) -> list[tuple[int, int | str]]:
+def _is_cut_jpeg(content: bytes) -> bool:
+    """Whether a JPEG stops in the middle: OpenCV before 5 fills the rest with grey."""
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    at = 2
+    while content[at : at + 1] == b"\xff":
+        marker = content[at + 1 : at + 2]
+        if marker == b"\xda":  # the picture itself; the end of a thumbnail may come before
+            return content.find(b"\xff\xd9", at) < 0
+        filler = marker == b"\xff"
+        at += 1 if filler else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return at >= len(content)
+
+
+def _natural(file: Path) -> tuple[list[int | str], str]:
     """frame2 before frame10."""
-    words = re.split(r"(\d+)", str(file).lower())
-    return [(0, int(word)) if word.isdigit() else (1, word) for word in words]
+    words: list[int | str] = list(re.split("([0-9]+)", str(file).lower()))
+    words[1::2] = [int(word) for word in words[1::2]]  # numbers stand at odd places always
+    return words, str(file)

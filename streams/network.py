@@ -6,6 +6,7 @@ included, so none of them is passed on: each kind of error has a sentence of our
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,9 +22,12 @@ from oneglance.streams.errors import (
 from oneglance.streams.frame import Frame
 from oneglance.streams.redaction import redact
 from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
-from oneglance.streams.wholeness import check_whole
+from oneglance.streams.wholeness import broken, check_whole
 
-_RTSP = {"rtsp_transport": "tcp"}  # UDP loses packets and passes few firewalls
+_RTSP = {
+    "rtsp_transport": "tcp",  # UDP loses packets and passes few firewalls
+    "fpsprobesize": "0",  # measuring a live rate first would hold back the first second of it
+}
 # A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
 _HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
 _OPTIONS = {"rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP}
@@ -36,7 +40,8 @@ class NetworkStream(WatchedSource):
 
     RTSP is live. HTTP is live when it has no length (MJPEG cameras, endless transport
     streams); a finished file behind HTTP is a recording with its own presentation times.
-    Live frames carry the host's monotonic clock at arrival.
+    Live frames carry the host's monotonic clock at arrival; those that came while libav was
+    still finding out what it is given (RTSP: a third of a second) count as arriving then.
     """
 
     def __init__(
@@ -78,12 +83,14 @@ class NetworkStream(WatchedSource):
             )
         check_whole(self.source, self._stream, self.tally)
 
-    def _lost(self, error: Exception) -> StreamError:
+    def _lost(self, error: av.error.FFmpegError | OSError) -> StreamError:
         if isinstance(error, av.error.ExitError | TimeoutError):
             return SourceStalled(self._silence())
-        return SourceBroken(
-            f"{self.source} was lost after {self.tally.delivered} frames: {_kind(error)}"
-        )
+        hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
+        why = "the server hung up" if hung_up else _kind(error)
+        if not self.live:
+            return broken(self.source, self._stream, self.tally, why)
+        return SourceBroken(f"{self.source} was lost after {self.tally.delivered} frames: {why}")
 
 
 def _open(url: str, options: dict[str, str], timeout_s: float) -> av.container.InputContainer:
@@ -123,16 +130,20 @@ _UNOPENED: tuple[tuple[_Kinds, type[StreamError], str], ...] = (
     (
         (Exception,),
         SourceNotFound,
-        "{source} cannot be reached: no such host, or no way to it ({kind})",
+        "{source} cannot be reached: no such host, or no way to it",
     ),
 )
+
+
+_PASSWORD_HINT = " (in a password write @ / : ? # as %40 %2F %3A %3F %23)"
 
 
 def _unopened(error: Exception, source: str, timeout_s: float) -> StreamError:
     if isinstance(error, av.error.ExitError | TimeoutError):
         return SourceStalled(f"{source} did not answer within {timeout_s:g} s")
     meant, sentence = next((m, s) for kinds, m, s in _UNOPENED if isinstance(error, kinds))
-    return meant(sentence.format(source=source, kind=_kind(error)))
+    hint = _PASSWORD_HINT if meant is SourceNotFound and "***@" in source else ""
+    return meant(sentence.format(source=source, kind=_kind(error)) + hint)
 
 
 def _kind(error: Exception) -> str:

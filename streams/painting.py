@@ -9,10 +9,12 @@ from oneglance.streams.painting_backdrop import air, backdrop
 from oneglance.streams.painting_brush import Brush, Sprite
 from oneglance.streams.painting_people import paint_person
 from oneglance.streams.painting_roadside import (
+    gable_end,
     paint_house,
     paint_light,
     paint_pole,
     paint_road,
+    paint_shadow,
     sign_name,
 )
 from oneglance.streams.painting_textures import signs, tree, wall
@@ -21,7 +23,7 @@ from oneglance.streams.rendered_truth import Sighting
 from oneglance.streams.scene import EGO_SPEED, World
 from oneglance.streams.scene_camera import Camera
 from oneglance.streams.scene_setting import Setting
-from oneglance.streams.scene_things import Kind
+from oneglance.streams.scene_things import Kind, Thing
 
 _GRAIN_SHIFTS = (61, 59)  # rows, columns: the window of grain moves by less than this
 _VARIANTS = 3
@@ -46,7 +48,7 @@ class Studio:
         )
         self._soft = bool(random.uniform() < 0.6)
         # Cameras expose differently: above 1 the sky burns out.
-        self._exposure = float(random.uniform(0.92, 1.18))
+        self._exposure = float(random.uniform(1.0, 1.35))
         self._film = _film(width, height, random)
         floors = range(3, 6) if world.street.setting is Setting.TOWN else range(2, 3)
         variants = range(_VARIANTS)
@@ -60,15 +62,30 @@ class Studio:
         road = Brush(image, self._air, 12.0)
         travelled = EGO_SPEED * time_s, world.stains(time_s), world.zebras(time_s)
         paint_road(road, camera, world.street, travelled)
+        houses = [s.thing for s in seen if s.thing.kind is Kind.HOUSE]
         for sighting in seen:
-            self.add(image, sighting, camera)
+            if sighting.thing.kind is Kind.HOUSE:
+                self._add_house(image, houses, camera)
+            else:
+                self.add(image, sighting, camera)
         return self._developed(image, index)
 
+    def _add_house(self, image: Image, houses: list[Thing], camera: Camera) -> None:
+        """Draw the first of ``houses``, given farthest first, and take it from the list."""
+        house = houses.pop(0)
+        nearer = next((other for other in houses if (other.x > 0) == (house.x > 0)), None)
+        floors, front = round(house.height / 3.1), int(house.look * _VARIANTS)
+        walls = self._walls[floors, front], self._walls[floors, (front + 1) % _VARIANTS]
+        brush = Brush(image, self._air, house.z)
+        paint_house(brush, house, camera, walls=walls, outer=gable_end(house, nearer, camera))
+
     def add(self, image: Image, sighting: Sighting, camera: Camera) -> None:
-        """Draw one thing where ``camera`` sees it."""
+        """Draw one thing, no house, where ``camera`` sees it."""
         thing, box = sighting.thing, sighting.box
         brush = Brush(image, self._air, thing.z)
         lamps = self._world.weather.lamps
+        if thing.kind in {Kind.CAR, Kind.PEDESTRIAN}:
+            paint_shadow(brush, thing, camera)
         if thing.kind is Kind.CAR:
             paint_vehicle(brush, thing, camera, lamps=lamps)
         elif thing.kind is Kind.PEDESTRIAN:
@@ -77,11 +94,6 @@ class Studio:
             brush.stamp(signs(self._air.ambient)[sign_name(thing)], box)
         elif thing.kind is Kind.LIGHT:
             paint_light(brush, thing, box, lamps=lamps)
-        elif thing.kind is Kind.HOUSE:
-            floors = round(thing.height / 3.1)
-            front = int(thing.look * _VARIANTS)
-            walls = self._walls[floors, front], self._walls[floors, (front + 1) % _VARIANTS]
-            paint_house(brush, thing, camera, walls)
         elif thing.kind is Kind.TREE:
             sprite = self._trees[thing.style == "bush", int(thing.look * _VARIANTS)]
             brush.cut(sprite, box)

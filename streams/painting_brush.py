@@ -19,9 +19,10 @@ Colour = tuple[float, float, float]
 
 Points = Sequence[tuple[float, float]]
 
+_LARGE_WALL = 12_000  # pixels
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing functions
 _ONE = 1 << _SHIFT
-_FAR = 16_000  # pixels; OpenCV's fixed point overflows beyond 2**15
+_FAR = 16_000  # pixels; cv2.ellipse overflows beyond 2**15, cv2.fillPoly does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,7 @@ class Brush:
 
     def poly(self, points: Points, colour: Colour, *, lit: bool = False) -> None:
         """A filled polygon in pixels; ``lit`` colours shine by themselves."""
-        corners = np.array(points)
-        corners *= _ONE
-        np.minimum(corners, _FAR * _ONE, out=corners)
-        np.maximum(corners, -_FAR * _ONE, out=corners)
-        fixed = np.rint(corners, out=corners).astype(np.int32)
+        fixed = np.array([(int(x * _ONE), int(y * _ONE)) for x, y in points], np.int32)
         fill = colour if lit else self.shade(colour)
         cv2.fillPoly(self.image, [fixed], fill, cv2.LINE_AA, _SHIFT)
 
@@ -185,13 +182,25 @@ class Brush:
         height, width = texture.shape[:2]
         u1, u2 = part[0] * width, part[1] * width
         source = np.array([(u1, 0), (u2, 0), (u2, height), (u1, height)], np.float32)
-        target = np.array([(x - left, y - top) for x, y in corners], np.float32)
-        matrix = cv2.getPerspectiveTransform(source, target)
+        size = (right - left, bottom - top)
+        # A large wall has more pixels than texels: warp at half size, enlarge, cut out.
+        coarse = 2 if size[0] * size[1] > _LARGE_WALL else 1
+        target = np.array([((x - left) / coarse, (y - top) / coarse) for x, y in corners])
+        matrix = cv2.getPerspectiveTransform(source, target.astype(np.float32))
         spot = self.image[top:bottom, left:right]
-        cv2.warpPerspective(
-            texture, matrix, (right - left, bottom - top), dst=spot,
-            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
-        )  # fmt: skip
+        if coarse == 1:
+            cv2.warpPerspective(
+                texture, matrix, size, dst=spot,
+                flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
+            )  # fmt: skip
+            return
+        half = (-(-size[0] // 2), -(-size[1] // 2))
+        small = cv2.warpPerspective(texture, matrix, half, borderMode=cv2.BORDER_REPLICATE)
+        large = cv2.resize(small, (2 * half[0], 2 * half[1]))[: size[1], : size[0]]
+        mask = np.zeros(spot.shape[:2], np.uint8)
+        outline = np.array([(round(x - left), round(y - top)) for x, y in corners], np.int32)
+        cv2.fillConvexPoly(mask, outline, (255,))
+        cv2.copyTo(large, mask, spot)
 
     def _hazed(self, texture: Image) -> Image:
         if self._haze < 0.05:

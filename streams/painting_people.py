@@ -34,7 +34,6 @@ def paint_person(brush: Brush, person: Thing, camera: Camera) -> None:
     colours = _clothes(person.look)
     scale = camera.figure_px(person)
     foot_x, foot_y = camera.project(person.x, 0, person.z)
-    _ground_shadow(brush, foot_x, foot_y, scale)
     seen = 0
     for limb in figure(person, coarse=scale < COARSE_PX):
         seen += limb.part in {"leg", "sleeve"}
@@ -63,10 +62,6 @@ def _clothes(look: float) -> dict[str, Colour]:
 
 def _toned(colour: Colour, tone: float) -> Colour:
     return colour[0] * tone, colour[1] * tone, colour[2] * tone
-
-
-def _ground_shadow(brush: Brush, x: float, y: float, scale: float) -> None:
-    brush.ellipse((x, y - 0.004 * scale), (0.13 * scale, 0.018 * scale), (70, 70, 70))
 
 
 def _bar(brush: Brush, limb: Limb, place: tuple[float, float, float], colour: Colour) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from oneglance.streams.painting_backdrop import ASPHALT, MARKING
 from oneglance.streams.painting_brush import Brush, Colour, Sprite
 from oneglance.streams.scene import Stain
-from oneglance.streams.scene_camera import NEAREST_Z, Box, Camera
+from oneglance.streams.scene_camera import NEAREST_Z, ROOF_HEIGHT, Box, Camera
 from oneglance.streams.scene_setting import LANE_WIDTH, ROAD_LEFT, Street
-from oneglance.streams.scene_things import Thing
+from oneglance.streams.scene_things import Kind, Thing
 
 LIMITS = ("30", "50", "50", "30", "60", "70", "80", "100", "120")
 LAMPS: tuple[Colour, ...] = ((58, 52, 255), (48, 196, 255), (140, 240, 70))
 ROOFS: tuple[Colour, ...] = ((62, 70, 126), (66, 64, 66), (56, 60, 96), (88, 88, 88))
-FLAT_PX = 5
+FLAT_PX = 7
 """Walls narrower than this many pixels are drawn without windows."""
 DASH_PERIOD, DASH_LENGTH = 9.0, 4.0
 
@@ -24,6 +24,20 @@ def sign_name(sign: Thing) -> str:
     if sign.style == "danger":
         return "danger1" if sign.look < 0.5 else "danger2"
     return sign.style
+
+
+def paint_shadow(brush: Brush, thing: Thing, camera: Camera) -> None:
+    """The dark ground below a vehicle or a person; no part of its box."""
+    if thing.kind is Kind.PEDESTRIAN:
+        scale = camera.figure_px(thing)
+        x, y = camera.project(thing.x, 0, thing.z)
+        brush.ellipse((x, y - 0.004 * scale), (0.13 * scale, 0.018 * scale), (70, 70, 70))
+        return
+    near, far = thing.z + 0.03 * thing.length, thing.z + thing.length
+    for grown, colour in ((0.55, (74, 73, 72)), (0.48, (44, 43, 43))):
+        left, right = thing.x - grown * thing.width, thing.x + grown * thing.width
+        corners = [(left, near), (left, far), (right, far), (right, near)]
+        brush.poly([camera.project(x, 0, z) for x, z in corners], colour)
 
 
 def paint_light(brush: Brush, light: Thing, box: Box, *, lamps: bool) -> None:
@@ -68,30 +82,54 @@ def paint_pole(brush: Brush, pole: Thing, camera: Camera, *, lamps: bool) -> Non
         brush.ellipse(at, (0.34 * metre, 0.09 * metre), colour, lit=lamps)
 
 
-def paint_house(brush: Brush, house: Thing, camera: Camera, walls: tuple[Sprite, Sprite]) -> None:
-    """The front along the road, the gable towards us (each its wall), and the roof."""
+def gable_end(house: Thing, nearer: Thing | None, camera: Camera) -> float:
+    """How far out (x) the end of ``house`` shows beside the ``nearer`` house on its side."""
+    away = 1 if house.x > 0 else -1
+    outer = house.x + away * house.width
+    if nearer is None or nearer.z + nearer.length <= NEAREST_Z:
+        return outer
+    farther = house.z / (nearer.z + nearer.length)
+    overlooks = (house.height - camera.above_road) > (nearer.height - camera.above_road) * farther
+    if overlooks or _is_low(house):
+        return outer
+    return away * max(away * house.x, min(away * outer, away * nearer.x * farther))
+
+
+def _is_low(house: Thing) -> bool:
+    """Low houses have pitched roofs, tall ones flat roofs."""
+    return house.height < 7
+
+
+def paint_house(
+    brush: Brush, house: Thing, camera: Camera, *, walls: tuple[Sprite, Sprite], outer: float
+) -> None:
+    """The front along the road, the gable towards us as far as ``outer`` (x), and the roof.
+
+    ``walls``: the textures of front and gable.
+    """
     x, top = house.x, house.height
     near, far = max(house.z, NEAREST_Z), house.z + house.length
     if far <= near:
         return
-    away = 1 if x > 0 else -1
-    outer = x + away * house.width
-    tile = ROOFS[int(house.look * 41) % len(ROOFS)]
-    at = camera.project
-    ridge, rise = x + away * house.width / 2, top + 2.6
-    low = top < 7  # tall houses have flat roofs
-    if low:
-        roof = [at(x - away * 0.4, top, near), at(x - away * 0.4, top, far), at(ridge, rise, far),
-                at(ridge, rise, near)]  # fmt: skip
-        brush.poly(roof, tile)
-    if house.z >= NEAREST_Z:
-        gable = [at(x, 0, near), at(x, top, near), at(outer, top, near), at(outer, 0, near)]
-        if low:
-            gable.insert(2, at(ridge, rise, near))
+    away, at = (1 if x > 0 else -1), camera.project
+    ridge, rise = x + away * house.width / 2, top + ROOF_HEIGHT
+    if _is_low(house):
+        eaves = x - away * 0.4
+        roof = [
+            at(eaves, top, near),
+            at(eaves, top, far),
+            at(ridge, rise, far),
+            at(ridge, rise, near),
+        ]
+        brush.poly(roof, ROOFS[int(house.look * 41) % len(ROOFS)])
+    face = [at(x, top, near), at(outer, top, near), at(outer, 0, near), at(x, 0, near)]
+    if house.z >= NEAREST_Z and abs(face[1][0] - face[0][0]) > 0.5:
+        gable = list(face)
+        if _is_low(house):
+            gable.insert(1, at(ridge, rise, near))
         brush.poly(gable, (112, 122, 130))
-        face = [at(x, top, near), at(outer, top, near), at(outer, 0, near), at(x, 0, near)]
         if abs(face[1][0] - face[0][0]) > FLAT_PX:
-            brush.quad(walls[1], face, (0.0, 3 / 7))
+            brush.quad(walls[1], face, (0.0, abs(outer - x) / house.width * 3 / 7))
     corners = [at(x, top, near), at(x, top, far), at(x, 0, far), at(x, 0, near)]
     brush.poly(corners, (130, 140, 148))  # its smooth edge shows where the texture's is cut
     first = (near - house.z) / house.length

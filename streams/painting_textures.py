@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from oneglance.streams.frame import Image
 from oneglance.streams.painting_brush import Colour, Sprite
-from oneglance.streams.scene_things import SIGNS
+from oneglance.streams.scene_things import SIGN_OUTLINES
 
 PIXELS_A_METRE = 22
 BAY_METRES = 3.0
@@ -174,7 +174,7 @@ def signs(ambient: Colour) -> dict[str, Sprite]:
     """Every kind of sign; ``limit`` has one for each number, as ``limit30``, ``danger`` two."""
     made = {}
     names = [*(f"limit{n}" for n in (30, 50, 60, 70, 80, 100, 120)), "danger1", "danger2"]
-    for name in (*names, *(n for n in SIGNS if n not in {"limit", "danger"}), "back"):
+    for name in (*names, *(n for n in SIGN_OUTLINES if n not in {"limit", "danger"}), "back"):
         kind = name.rstrip("0123456789")
         texture = np.full((_SIGN_PX, _SIGN_PX, 3), (120, 122, 120), np.uint8)
         cover = np.zeros((_SIGN_PX, _SIGN_PX), np.uint8)
@@ -183,23 +183,6 @@ def signs(ambient: Colour) -> dict[str, Sprite]:
         shade = np.linspace(1.03, 0.92, _SIGN_PX)[:, None, None]
         made[name] = Sprite.of(tinted(texture * shade, ambient), cover)
     return made
-
-
-def _points(kind: str) -> npt.NDArray[np.float64] | None:
-    """The outline of a plate on the unit square; None: a circle."""
-    if kind == "danger":
-        return np.array([(0.5, 0), (1, 1), (0, 1)])
-    if kind == "yield":
-        return np.array([(0, 0), (1, 0), (0.5, 1)])
-    if kind == "priority":
-        return np.array([(0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)])
-    if kind == "crossing":
-        return np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-    if kind == "stop":
-        angles = (np.arange(8) + 0.5) * np.pi / 4
-        corners = np.stack([np.cos(angles), np.sin(angles)], 1) / np.cos(np.pi / 8)
-        return np.asarray(0.5 + 0.5 * corners)
-    return None
 
 
 def _plate(kind: str, texture: Image, cover: npt.NDArray[np.uint8]) -> None:
@@ -215,18 +198,14 @@ def _plate(kind: str, texture: Image, cover: npt.NDArray[np.uint8]) -> None:
         "crossing": ((1.0, _WHITE), (0.92, _BLUE)),
         "back": ((1.0, (140, 142, 142)), (0.9, (120, 122, 122))),
     }
-    outline = _points(kind)
-    centre = np.array([0.5, 0.5]) if outline is None else outline.mean(axis=0)
+    outline = np.array(SIGN_OUTLINES.get(kind, SIGN_OUTLINES["limit"]))
+    centre = outline.mean(axis=0)
     for number, (size, colour) in enumerate(rims[kind]):
-        targets = ((texture, colour),) if number else ((texture, colour), (cover, (255,)))
-        for target, fill in targets:
-            if outline is None:
-                middle = (_SIGN_PX * 8, _SIGN_PX * 8)
-                cv2.circle(target, middle, round(size * _SIGN_PX * 8), fill, -1, cv2.LINE_AA, 4)
-            else:
-                corners = (centre + (outline - centre) * size) * _SIGN_PX
-                fixed = np.round(corners * 16).astype(np.int32)
-                cv2.fillPoly(target, [fixed], fill, cv2.LINE_AA, 4)
+        corners = (centre + (outline - centre) * size) * _SIGN_PX
+        fixed = np.round(corners * 16).astype(np.int32)
+        cv2.fillPoly(texture, [fixed], colour, cv2.LINE_AA, 4)
+        if number == 0:
+            cv2.fillPoly(cover, [fixed], (255,), cv2.LINE_AA, 4)
     texture[cover == 0] = rims[kind][0][1]
 
 

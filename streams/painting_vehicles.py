@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oneglance.streams.painting_brush import Brush, Colour
 from oneglance.streams.scene_camera import NEAREST_Z, Camera
 from oneglance.streams.scene_things import BODY_BOTTOM, PROFILES, Thing, lengthwise
@@ -19,8 +21,8 @@ TYRE: Colour = (34, 33, 32)
 RIM: Colour = (140, 141, 140)
 PLASTIC: Colour = (52, 51, 50)
 PLATE: Colour = (224, 228, 228)
-SMALL_PX = 26
-"""Bodies lower than this many pixels are drawn without their small parts."""
+SMALL_PX, TINY_PX = 26, 16
+"""Bodies lower than this many pixels are drawn without their small, or nearly all their parts."""
 
 Corner = tuple[float, float, float]
 """Across -1..1 (half widths), up 0..1 (heights), along 0..1 (near end to far end)."""
@@ -42,15 +44,26 @@ class _Solid:
         self.seen_above = camera.above_road > car.height
 
     def pixel(self, corner: Corner) -> tuple[float, float]:
-        s, h, a = corner
-        car = self.car
-        return self._camera.project(car.x + s * self._half, h * car.height, car.z + a * car.length)
+        return self.pixels((corner,))[0]
+
+    def pixels(self, corners: Iterable[Corner]) -> list[tuple[float, float]]:
+        """``Camera.project``, spelled out: it runs a few thousand times a frame."""
+        car, camera = self.car, self._camera
+        x, z, half, height, length = car.x, car.z, self._half, car.height, car.length
+        focal, centre, above = camera.focal, camera.centre, camera.above_road
+        horizon = camera.horizon
+        found = []
+        for s, h, a in corners:
+            depth = z + a * length
+            scale = focal / (depth if depth > NEAREST_Z else NEAREST_Z)
+            found.append((centre + (x + s * half) * scale, horizon + (above - h * height) * scale))
+        return found
 
     def face(
         self, corners: list[Corner], colour: Colour, tone: float = 1.0, *, lit: bool = False
     ) -> None:
         fill = (colour[0] * tone, colour[1] * tone, colour[2] * tone)
-        self.brush.poly([self.pixel(c) for c in corners], fill, lit=lit)
+        self.brush.poly(self.pixels(corners), fill, lit=lit)
 
     def along(self, share: float) -> float:
         return lengthwise(self.car, share)
@@ -65,7 +78,6 @@ class _Solid:
 def paint_vehicle(brush: Brush, car: Thing, camera: Camera, *, lamps: bool) -> None:
     """Draw ``car``; ``lamps`` says whether drivers have switched their lights on."""
     solid = _Solid(brush, car, camera)
-    _ground_shadow(solid)
     _tyres(solid)
     if solid.side:
         _flank(solid)
@@ -74,13 +86,6 @@ def paint_vehicle(brush: Brush, car: Thing, camera: Camera, *, lamps: bool) -> N
     else:
         _cabin_end(solid)
     _lamps(solid, lamps=lamps)
-
-
-def _ground_shadow(solid: _Solid) -> None:
-    for grown, colour in ((1.1, (74, 73, 72)), (0.96, (44, 43, 43))):
-        solid.face(
-            [(-grown, 0, 0.03), (-grown, 0, 1), (grown, 0, 1), (grown, 0, 0.03)], colour
-        )  # fmt: skip
 
 
 def _tyres(solid: _Solid) -> None:
@@ -93,7 +98,6 @@ def _tyres(solid: _Solid) -> None:
 
 def _flank(solid: _Solid) -> None:
     shape, s, along = solid.shape, float(solid.side), solid.along
-    small = solid.rows < SMALL_PX
     if shape.boxy:
         _boxy_flank(solid, s)
     else:
@@ -104,9 +108,6 @@ def _flank(solid: _Solid) -> None:
             (s, shape.rear_foot[1], rear), (s, shape.tail, tail), (s, BODY_BOTTOM, tail),
         ]  # fmt: skip
         solid.face(waist, solid.colour, 0.78)
-        low = 0.36
-        sill = [(s, BODY_BOTTOM, nose), (s, low, nose), (s, low, tail), (s, BODY_BOTTOM, tail)]
-        solid.face(sill, solid.colour, 0.6)
         roof = s * shape.roof_width
         front, back = along(shape.roof[0]), along(shape.roof[1])
         cabin = [
@@ -114,8 +115,12 @@ def _flank(solid: _Solid) -> None:
             (s, shape.rear_foot[1], rear),
         ]  # fmt: skip
         solid.face(cabin, solid.colour, 0.7)
-        _side_windows(solid, s)
-        if not small:
+        if solid.rows >= TINY_PX:
+            low = BODY_BOTTOM
+            sill = [(s, low, nose), (s, 0.36, nose), (s, 0.36, tail), (s, low, tail)]
+            solid.face(sill, solid.colour, 0.6)
+            _side_windows(solid, s)
+        if solid.rows >= SMALL_PX:
             for door in (0.36, 0.58):
                 a1, a2 = along(door), along(door + 0.006)
                 seam = [(s, 0.2, a1), (s, 0.64, a1), (s, 0.64, a2), (s, 0.2, a2)]
@@ -178,7 +183,7 @@ def _wheels(solid: _Solid, s: float) -> None:
         if car.z + (a - reach) * car.length < NEAREST_Z:
             continue
         for size, colour in ((1.22, (30, 29, 29)), (1.0, TYRE), (0.6, RIM)):
-            if size < 1 and solid.rows < SMALL_PX:
+            if size != 1 and solid.rows < SMALL_PX:
                 continue
             # The arch is cut at the ground: only the tyre reaches it.
             corners = [
@@ -211,6 +216,8 @@ def _cabin_end(solid: _Solid) -> None:
         (1 - cut, low, 0), (-1 + cut, low, 0), (-1, low + 0.05, 0), (-1, edge_h - 0.06, 0),
     ]  # fmt: skip
     solid.face(outline, body, 0.93)
+    if solid.rows < TINY_PX:
+        return
     solid.wall((-1, 1), (0.30, 0.42), body, 0.86)
     if solid.car.look % 0.3 < 0.16:
         solid.wall((-0.96, 0.96), (low, 0.27), PLASTIC)

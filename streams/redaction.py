@@ -2,12 +2,12 @@
 
 import re
 
-# Everything between "scheme://" and the last "@" before the host's first "/", "?" or "#" is
-# a credential; a password may itself hold "@", ":" and "/", so the greedy match runs to the
-# last "@" of the whole word.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
+# Everything between "scheme://" and the last "@" before the next URL is a credential: a
+# password may itself hold "@", ":", "/", quotes and blanks.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,15}://"  # bounded: the search stays linear
+_USERINFO = re.compile(rf"(?P<scheme>{_SCHEME})(?:(?!{_SCHEME}).)*@", re.DOTALL)
 _QUERY_SECRET = re.compile(
-    r"(?P<key>[?&;](?:pass(?:word|wd)?|pwd|token|auth|key|api_?key|secret|user(?:name)?|login)=)[^&;\s'\"]*",
+    r"(?P<key>[?&;](?:pass(?:word|wd)?|pwd|token|auth|key|api_?key|secret|user(?:name)?|login)=)[^&\s]*",
     re.IGNORECASE,
 )
 
@@ -15,8 +15,9 @@ _QUERY_SECRET = re.compile(
 def redact(text: str) -> str:
     """``text`` with every credential inside a URL replaced by ``***``.
 
-    Works on a bare URL and on a message that quotes one. It hides too much rather than too
-    little: an ``@`` in a path hides all before it.
+    Works on a bare URL and on a message that quotes some. It hides too much rather than too
+    little: an ``@`` in a path, or in what follows the URL, hides all before it. In a query, the
+    values of keys that are usual for secrets are hidden.
 
     >>> redact("rtsp://admin:p@ss/w0rd@camera.local:554/stream?token=abc&fps=5")
     'rtsp://***@camera.local:554/stream?token=***&fps=5'

@@ -117,8 +117,11 @@ class RenderedStream:
         index gives the same pixels at every call.
         """
         camera, seen = self._scene(index)
-        image = self._studio.paint(seen, camera, index=index, time_s=self._time_s(index))
-        return image, boxes_of(seen, camera)
+        truth = boxes_of(seen, camera)
+        hidden = {box.track_id for box in truth if box.visible == 0}
+        shown = [sighting for sighting in seen if sighting.thing.track_id not in hidden]
+        image = self._studio.paint(shown, camera, index=index, time_s=self._time_s(index))
+        return image, truth
 
     def ground_truth(self, index: int) -> tuple[RenderedBox, ...]:
         """The truth about frame ``index``, farthest object first, without drawing it."""

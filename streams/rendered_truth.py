@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from oneglance.streams.scene_camera import Box, Camera
 from oneglance.streams.scene_things import LABELLED, Kind, Thing
 
@@ -58,39 +57,27 @@ def sightings(things: list[Thing], camera: Camera) -> list[Sighting]:
 
 def boxes_of(seen: list[Sighting], camera: Camera) -> tuple[RenderedBox, ...]:
     """The labelled of ``seen``, given and returned farthest first."""
-    nearer: list[Box] = []
+    hidden = np.zeros((camera.height, camera.width), np.bool_)
     boxes = []
     for sighting in reversed(seen):
         thing, whole = sighting.thing, sighting.box
         if thing.kind not in LABELLED:
             continue
-        x1, y1 = max(whole[0], 0.0), max(whole[1], 0.0)
-        x2, y2 = min(whole[2], float(camera.width)), min(whole[3], float(camera.height))
-        if x2 - x1 < 1 or y2 - y1 < 1:
+        box = camera.clipped(thing, whole)
+        if box is None or box[2] - box[0] < 1 or box[3] - box[1] < 1:
             continue
-        inside = (x1, y1, x2, y2)
-        visible = _visible_share(whole, inside, nearer)
-        boxes.append(RenderedBox(thing.kind.value, inside, visible, thing.track_id))
+        x1, y1, x2, y2 = box
+        inside = (x2 - x1) * (y2 - y1) / ((whole[2] - whole[0]) * (whole[3] - whole[1]))
+        behind = hidden[_pixels(y1, y2), _pixels(x1, x2)]
+        free = 1 - np.count_nonzero(behind) / behind.size
+        truth = RenderedBox(thing.kind.value, box, inside * free, thing.track_id)
+        boxes.append(truth)
         thin = (x2 - x1) * (1 - _SOLID_SHARE[thing.kind]) / 2
-        nearer.append((x1 + thin, y1, x2 - thin, y2))
+        hidden[_pixels(y1, y2), _pixels(x1 + thin, x2 - thin)] = True
     return tuple(reversed(boxes))
 
 
-def _visible_share(whole: Box, inside: Box, nearer: list[Box], *, grid: int = 16) -> float:
-    """The share of ``whole`` that lies ``inside`` and behind none of ``nearer``, on a grid."""
-    rivals = [b for b in nearer if b[0] < inside[2] and b[2] > inside[0]]
-    if not rivals and whole == inside:
-        return 1.0
-    centres = (np.arange(grid) + 0.5) / grid
-    columns: npt.NDArray[np.float64] = whole[0] + centres * (whole[2] - whole[0])
-    rows: npt.NDArray[np.float64] = whole[1] + centres * (whole[3] - whole[1])
-
-    def within(box: Box) -> npt.NDArray[np.bool_]:
-        across = (columns >= box[0]) & (columns <= box[2])
-        down = (rows >= box[1]) & (rows <= box[3])
-        return down[:, None] & across[None, :]
-
-    seen = within(inside)
-    for box in rivals:
-        seen &= ~within(box)
-    return float(seen.mean())
+def _pixels(start: float, end: float) -> slice:
+    """The pixels from ``start`` to ``end``, at least one."""
+    first = int(start)
+    return slice(first, max(first + 1, round(end)))

@@ -24,8 +24,9 @@ from oneglance.streams.scene_setting import (
 )
 from oneglance.streams.scene_things import (
     PROFILES,
-    SIGNS,
+    SIGN_OUTLINES,
     TRAFFIC_SHARES,
+    TRIANGLE_HEIGHT,
     Kind,
     Thing,
 )
@@ -223,7 +224,7 @@ class World:
             style = str(random.choice(list(PROFILES), p=TRAFFIC_SHARES))
             look, offset, wanted = random.uniform(0, 1, 3)
             fits = self.street.parking > 0 and style not in {"truck", "bus"}
-            if fits and wanted < self._busy * 0.55:
+            if fits and wanted < self._busy * 0.45:
                 vehicle = _vehicle(style, ROAD_RIGHT + 1.1, start + offset, look)
                 made.append(_Mover(vehicle.tagged(identity + number)))
         return made
@@ -235,7 +236,7 @@ class World:
         for number, share in enumerate(shares):
             look, place, across, phase, wanted = random.uniform(0, 1, 5)
             height = random.uniform(1.5, 1.92) if random.uniform() > 0.12 else 1.2
-            side = -1 if random.uniform() < 0.4 else 1
+            side = -1 if random.uniform() < 0.5 else 1
             pace = random.uniform(0.8, 1.6) * random.choice([-1, 1])
             stands = random.uniform() < 0.12
             if wanted < self._busy * share:
@@ -288,8 +289,8 @@ class World:
         size, foot = random.uniform(0.62, 0.95), random.uniform(1.9, 2.4)
         top = foot
         for number in range(int(random.choice([0, 1, 2], p=[0.35, 0.47, 0.18]))):
-            style = str(random.choice(list(SIGNS)))
-            tall = size * SIGNS[style]
+            style = str(random.choice(list(SIGN_OUTLINES)))
+            tall = size * (TRIANGLE_HEIGHT if style in {"danger", "yield"} else 1)
             made.append(_Mover(Thing(
                 Kind.SIGN, identity + number, x, top, z, size, tall, 0, style, random.uniform()
             )))  # fmt: skip

@@ -5,21 +5,37 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 Point = tuple[float, float, float]
 """x, y, z in metres (see scene.py)."""
 
-SIGNS = {  # kinds, and their height for a width of 1
-    "limit": 1.0,
-    "danger": 0.89,
-    "mandatory": 1.0,
-    "stop": 1.0,
-    "yield": 0.89,
-    "priority": 1.0,
-    "no_entry": 1.0,
-    "no_passing": 1.0,
-    "crossing": 1.0,
+Outline = tuple[tuple[float, float], ...]
+"""Corners on the unit square, y down."""
+
+
+def _ring(corners: int) -> Outline:
+    """A regular polygon that touches the sides of the unit square; even at its top."""
+    angles = [math.tau * (n + 0.5) / corners for n in range(corners)]
+    reach = 0.5 / math.cos(math.pi / corners)
+    return tuple((0.5 + reach * math.cos(a), 0.5 + reach * math.sin(a)) for a in angles)
+
+
+_ROUND, _SQUARE = _ring(48), ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+SIGN_OUTLINES: dict[str, Outline] = {
+    "limit": _ROUND,
+    "danger": ((0.5, 0.0), (1.0, 1.0), (0.0, 1.0)),
+    "mandatory": _ROUND,
+    "stop": _ring(8),
+    "yield": ((0.0, 0.0), (1.0, 0.0), (0.5, 1.0)),
+    "priority": ((0.5, 0.0), (1.0, 0.5), (0.5, 1.0), (0.0, 0.5)),
+    "no_entry": _ROUND,
+    "no_passing": _ROUND,
+    "crossing": _SQUARE,
 }
+TRIANGLE_HEIGHT = 0.89
+"""Height of a triangular sign of width 1; the others are as high as wide."""
 
 
 class Kind(StrEnum):
@@ -131,21 +147,31 @@ BODY_BOTTOM = 0.13
 """Share of a vehicle's height below which only its wheels are."""
 
 
-def vehicle_points(car: Thing) -> list[Point]:
-    """The corners of a vehicle: what its box must hold."""
+def vehicle_parts(car: Thing) -> list[list[Point]]:
+    """The corners of a vehicle's body, cabin and wheels: convex, and together its silhouette."""
     shape = PROFILES[car.style]
     half, roof = car.width / 2, car.width / 2 * shape.roof_width
-    corners = [
-        (half, BODY_BOTTOM, 0.0), (half, shape.nose, 0.0),
-        (half, BODY_BOTTOM, 1.0), (half, shape.tail, 1.0),
-        (half, *reversed(shape.screen_foot)), (half, *reversed(shape.rear_foot)),
-        (roof, 1.0, shape.roof[0]), (roof, 1.0, shape.roof[1]),
-        (half, 0.0, shape.axles[0]), (half, 0.0, shape.axles[1]),
+    foot, rear = shape.screen_foot, shape.rear_foot
+    body = [
+        (half, BODY_BOTTOM, 0.0), (half, shape.nose, 0.0), (half, foot[1], foot[0]),
+        (half, BODY_BOTTOM, 1.0), (half, shape.tail, 1.0), (half, rear[1], rear[0]),
     ]  # fmt: skip
+    cabin = [
+        (half, foot[1], foot[0]), (half, rear[1], rear[0]),
+        (roof, 1.0, shape.roof[0]), (roof, 1.0, shape.roof[1]),
+    ]  # fmt: skip
+    wheels = [
+        [(half, 0.0, axle + reach), (half, BODY_BOTTOM, axle + reach)]
+        for axle in shape.axles
+        for reach in (-0.02, 0.02)
+    ]
     return [
-        (car.x + side * s, h * car.height, car.z + lengthwise(car, a) * car.length)
-        for s, h, a in corners
-        for side in (-1, 1)
+        [
+            (car.x + side * s, h * car.height, car.z + lengthwise(car, a) * car.length)
+            for s, h, a in part
+            for side in (-1, 1)
+        ]
+        for part in (body, cabin, [corner for wheel in wheels for corner in wheel])
     ]
 
 
@@ -154,9 +180,11 @@ def lengthwise(car: Thing, share: float) -> float:
     return share if car.facing else 1 - share
 
 
-@dataclass(frozen=True, slots=True)
-class Limb:
-    """A rounded bar in a figure's plane: two ends and their radii, in shares of its height."""
+class Limb(NamedTuple):
+    """A rounded bar in a figure's plane: two ends and their radii, in shares of its height.
+
+    A tuple because hundreds are made for each frame.
+    """
 
     part: str
     x1: float
@@ -260,12 +288,29 @@ def _head(x: float, face: bool) -> list[Limb]:
     return [*skin, Limb("hair", x - 0.005, 0.94, x - 0.012, 0.92, 0.06, 0.05)]
 
 
+def figure_parts(person: Thing, *, coarse: bool) -> list[list[Point]]:
+    """The corners of a figure's limbs, each convex."""
+    tall, z = person.height, person.z
+    parts = []
+    for limb in figure(person, coarse=coarse):
+        ends = ((limb.x1, limb.y1, limb.r1), (limb.x2, limb.y2, limb.r2))
+        parts.append([
+            (person.x + (x + r * u) * tall, (y + r * v) * tall, z)
+            for x, y, r in ends
+            for u, v in _CIRCLE
+        ])  # fmt: skip
+    return parts
+
+
+_CIRCLE = tuple((math.cos(math.tau * n / 8), math.sin(math.tau * n / 8)) for n in range(8))
+
+
 def figure_bounds(person: Thing, *, coarse: bool) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a figure in shares of its height (see ``Limb``)."""
-    limbs = figure(person, coarse=coarse)
-    return (
-        min(min(limb.x1 - limb.r1, limb.x2 - limb.r2) for limb in limbs),
-        max(max(limb.y1 + limb.r1, limb.y2 + limb.r2) for limb in limbs),
-        max(max(limb.x1 + limb.r1, limb.x2 + limb.r2) for limb in limbs),
-        min(min(limb.y1 - limb.r1, limb.y2 - limb.r2) for limb in limbs),
-    )
+    left, top, right, low = 1.0, 0.0, -1.0, 1.0
+    for _, x1, y1, x2, y2, r1, r2 in figure(person, coarse=coarse):
+        left = min(left, x1 - r1, x2 - r2)
+        right = max(right, x1 + r1, x2 + r2)
+        top = max(top, y1 + r1, y2 + r2)
+        low = min(low, y1 - r1, y2 - r2)
+    return left, top, right, low

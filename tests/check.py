@@ -23,7 +23,9 @@ ENVIRONMENT = ROOT / ".venv-check"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--here", action="store_true", help="use the current environment as it is")
     here = parser.parse_args().here
     python = Path(sys.executable) if here else _environment()
@@ -32,7 +34,17 @@ def main() -> None:
     step("lint", bin_ / "ruff", "check", ".")
     step("imports", bin_ / "lint-imports")
     step("types", bin_ / "mypy")
-    step("tests", python, "-m", "pytest", "--doctest-modules", "streams", "models", "perception", "tests")
+    step(
+        "tests",
+        python,
+        "-m",
+        "pytest",
+        "--doctest-modules",
+        "streams",
+        "models",
+        "perception",
+        "tests",
+    )
     if not here:
         with tempfile.TemporaryDirectory() as folder:
             _tests_against_the_wheel(python, Path(folder))
@@ -66,7 +78,15 @@ def _tests_against_the_wheel(python: Path, folder: Path) -> None:
     step(
         "light install",
         *(light_python, "-m", "pip", "install", "--quiet"),
-        *(f"{wheel}[eval]", "pytest", "pytest-timeout", "hypothesis", "psutil", "onnx", "pycocotools"),
+        *(
+            f"{wheel}[eval]",
+            "pytest",
+            "pytest-timeout",
+            "hypothesis",
+            "psutil",
+            "onnx",
+            "pycocotools",
+        ),
     )
     step("tests against the wheel", light_python, "-m", "pytest", ROOT / "tests", "-q", cwd=folder)
 
@@ -76,7 +96,9 @@ def step(name: str, *command: str | Path, cwd: Path = ROOT) -> None:
     print(f"\n== {name}: {' '.join(map(str, command))}", flush=True)
     started = time.monotonic()
     code = subprocess.run([str(word) for word in command], cwd=cwd, check=False).returncode
-    print(f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - started:.0f} s")
+    print(
+        f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - started:.0f} s"
+    )
     if code:
         sys.exit(code)
 

@@ -66,7 +66,9 @@ class Dataset:
                 raise DataError(f"{self.file}: {split} folder {folder} does not exist")
             found += (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         if not found:
-            raise DataError(f"{self.file}: no image in {split} ({', '.join(map(str, self.folders[split]))})")
+            raise DataError(
+                f"{self.file}: no image in {split} ({', '.join(map(str, self.folders[split]))})"
+            )
         return sorted(found)
 
 
@@ -165,9 +167,10 @@ def _box(fields: Sequence[str], where: str, names: Mapping[int, str]) -> Labelle
     if class_id != class_value or class_id not in names:
         raise DataError(f"{where}: class {fields[0]} is not one of {sorted(names)}")
     slack = 1e-3  # rounding of well-meant labels, not an error
-    inside = min(x - width / 2, y - height / 2) >= -slack and max(
-        x + width / 2, y + height / 2
-    ) <= 1 + slack
+    inside = (
+        min(x - width / 2, y - height / 2) >= -slack
+        and max(x + width / 2, y + height / 2) <= 1 + slack
+    )
     if not inside:
         raise DataError(f"{where}: the box leaves the image (0..1)")
     if width <= 0 or height <= 0:

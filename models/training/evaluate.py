@@ -83,7 +83,9 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     predictions: list[dict[str, Any]] = []
     for number, truth in enumerate(_truths(dataset, split), 1):
         height, width = truth.image.shape[:2]
-        images.append({"id": number, "width": width, "height": height, "file_name": truth.path.name})
+        images.append(
+            {"id": number, "width": width, "height": height, "file_name": truth.path.name}
+        )
         for task, xywh in truth.boxes:
             annotations.append(_annotation(len(annotations) + 1, number, task, xywh))
         predictions += _predictions(detector, truth.image, number)

@@ -72,7 +72,12 @@ class Recipe:
 
 
 def finetune(
-    data: Sequence[Path], *, base: Path, recipe: Recipe, out: Path, classes: Sequence[ModelClass] = FOUR_TASKS
+    data: Sequence[Path],
+    *,
+    base: Path,
+    recipe: Recipe,
+    out: Path,
+    classes: Sequence[ModelClass] = FOUR_TASKS,
 ) -> Path:
     """Fine-tune ``base`` on the data set files ``data``; returns ``out/model.pt``.
 
@@ -100,7 +105,9 @@ def finetune(
     trainer = RoadTrainer(
         classes=classes,
         size=recipe.size,
-        overrides=_overrides(recipe, staged, out, last if last.is_file() else base, resume=last.is_file()),
+        overrides=_overrides(
+            recipe, staged, out, last if last.is_file() else base, resume=last.is_file()
+        ),
     )
     first_epoch = _epochs_done(last)
     trainer.train()
@@ -110,12 +117,18 @@ def finetune(
         "epochs_of_last_session": recipe.epochs - first_epoch,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(trainer.device),
-        "precision": "bfloat16 mixed" if trainer.bf16 else "float16 mixed" if trainer.amp else "float32",
+        "precision": "bfloat16 mixed"
+        if trainer.bf16
+        else "float16 mixed"
+        if trainer.amp
+        else "float32",
         "train_images": len(trainer.train_loader.dataset),
         "torch": torch.__version__,
         "ultralytics": ultralytics.__version__,
     }
-    recipe_file.write_text(json.dumps({"run": description, **facts}, indent=2) + "\n", encoding="utf-8")
+    recipe_file.write_text(
+        json.dumps({"run": description, **facts}, indent=2) + "\n", encoding="utf-8"
+    )
     return model_file
 
 
@@ -231,7 +244,9 @@ class RoadTrainer(DetectionTrainer):
         del cfg, verbose
         return with_new_last_layer(weights, self.classes)
 
-    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> RoadDataset:
+    def build_dataset(
+        self, img_path: str, mode: str = "train", batch: int | None = None
+    ) -> RoadDataset:
         """The staged images; only training images are augmented and kept in memory."""
         training = mode == "train"
         return RoadDataset(

@@ -38,7 +38,15 @@ def load_base(file: Path) -> DetectionModel:
         from ultralytics.nn.tasks import load_checkpoint
 
         model, _ = load_checkpoint(str(file))
-    except (AttributeError, EOFError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        EOFError,
+        ImportError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{file} is not a YOLO checkpoint: {reason}") from None
     if not isinstance(model, DetectionModel):

@@ -24,15 +24,17 @@ _STORIES = {
 _FULL_PIPE_WAIT_S = 1.0
 
 
-def open_output(path: Path, *, empty: bool = True) -> io.FileIO:
-    """Open ``path`` for writing, unbuffered. ``empty``: what it held before is gone at once.
+def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
+    """Open ``path`` for writing, unbuffered; what it held before is gone.
+
+    ``keep``: what it held stays for now, and the file can be read as well.
 
     Raises:
         SinkError: the file cannot be written: no such folder, a folder itself, no permission,
             a read-only or full disk.
     """
     try:
-        return io.FileIO(path, "w", opener=None if empty else _open_as_it_is)
+        return io.FileIO(path, "w+", opener=_open_as_it_is) if keep else io.FileIO(path, "w")
     except OSError as error:
         raise sink_error(path, error) from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 from oneglance.perception.sinks.files import write_whole
 
@@ -21,6 +20,7 @@ class FragmentedFile:
     """
 
     def __init__(self, file: io.FileIO) -> None:
+        """``file``: open for reading and writing."""
         self._file = file
         self.error: OSError | None = None
 
@@ -55,15 +55,17 @@ class FragmentedFile:
         except OSError as error:
             self.error = self.error or error
 
-    def cut(self) -> bool:
-        """Cut off what follows the last whole fragment. False: there is none, the file is empty."""
-        with Path(self._file.name).open("rb") as reader:
-            end = end_of_fragments(reader)
-        self._file.truncate(end)
-        return end > 0
+    def cut(self) -> None:
+        """Cut off what follows the last whole fragment."""
+        self._file.truncate(end_of_fragments(self._file))
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, while it is open."""
+        return os.fstat(self._file.fileno()).st_size
 
 
-def end_of_fragments(file: io.BufferedIOBase) -> int:
+def end_of_fragments(file: io.FileIO) -> int:
     """Where the last whole ``mdat`` box of an MP4 file ends; 0 when there is none.
 
     A fragment is an index (``moov`` or ``moof``) and then its data (``mdat``).

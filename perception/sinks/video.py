@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +65,7 @@ class VideoSink:
         """
         self._path = Path(path)
         self._format = _format(self._path)
-        is_new = not self._path.exists()
-        self._file = FragmentedFile(open_output(self._path, empty=False))
-        self._leaves_nothing = is_new
+        self._file = FragmentedFile(open_output(self._path, keep=True))
         self._timeline = Timeline(frame_rate)
         self._encoder: _Encoder | None = None
         self._closed = False
@@ -82,7 +81,6 @@ class VideoSink:
         picture = annotate(result.frame.image, result.detections)
         if self._encoder is None:
             self._encoder = _Encoder(self._file, self._format, picture, self._timeline)
-            self._leaves_nothing = True
         self._encoder.encode(picture, self._timeline.tick(result.frame.timestamp_s))
         if self._file.error is not None:
             self.close()
@@ -98,14 +96,14 @@ class VideoSink:
         self._closed = True
         if self._encoder is not None:
             self._encoder.finish()
-            self._leaves_nothing = self._file.error is not None and not self._file.cut()
+            if self._file.error is not None:
+                self._file.cut()
+        is_empty = self._file.size == 0
         self._file.close()
-        if self._leaves_nothing:
+        if is_empty:
             self._path.unlink(missing_ok=True)
         if self._file.error is not None:
-            kept = (
-                "Too little was written to keep" if self._leaves_nothing else "What is there plays"
-            )
+            kept = "Too little was written to keep" if is_empty else "What is there plays"
             raise sink_error(self._path, self._file.error, kept=kept)
 
 
@@ -163,11 +161,19 @@ def _format(path: Path) -> str:
     found = CONTAINERS.get(path.suffix.lower())
     if found is None:
         raise SinkError(f"cannot write {path}: a video's name ends in {' or '.join(CONTAINERS)}")
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if _is_device_or_pipe(path):
         raise SinkError(f"cannot write {path}: a video needs a regular file, not a device or pipe")
     if "libx264" not in av.codecs_available:
         raise SinkError(f"cannot write {path}: this PyAV cannot encode H.264; pip install av")
     return found
+
+
+def _is_device_or_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # there is none, or opening it will say why not
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _size_for(picture: Image) -> tuple[int, int]:

@@ -13,7 +13,12 @@ def test_without_a_quota_it_is_what_the_affinity_mask_allows(tmp_path):
 
 @pytest.mark.parametrize(
     ("quota", "expected"),
-    [("50000 100000", 1), ("100000 100000", 1), ("9900000 100000", ALLOWED), ("max 100000", ALLOWED)],
+    [
+        ("50000 100000", 1),
+        ("100000 100000", 1),
+        ("9900000 100000", ALLOWED),
+        ("max 100000", ALLOWED),
+    ],
 )
 def test_a_cgroup_v2_quota_caps_it(tmp_path, quota, expected):
     (tmp_path / "cpu.max").write_text(quota)
@@ -27,7 +32,9 @@ def test_a_cgroup_v1_quota_caps_it(tmp_path):
     assert available_cpus(tmp_path) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform has no CPU affinity")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this platform has no CPU affinity"
+)
 def test_a_narrower_affinity_mask_is_followed(tmp_path):
     before = os.sched_getaffinity(0)
     try:

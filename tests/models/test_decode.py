@@ -18,7 +18,9 @@ def test_one_to_one_rows_are_kept_from_the_confidence_up():
 def test_only_allowed_classes_come_out_of_either_head():
     only_sign = np.array([False, False, True, False])
     rows = np.array([[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.5, 2]]], np.float32)
-    assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=only_sign).class_id.tolist() == [2]
+    assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=only_sign).class_id.tolist() == [
+        2
+    ]
     # One anchor, best as car (0.9) and second as sign (0.5): asked for signs it is a sign.
     columns = np.array([[[5], [5], [10], [10], [0.0], [0.9], [0.5], [0.0]]], np.float32)
     found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=only_sign)

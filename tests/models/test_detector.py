@@ -8,7 +8,9 @@ from oneglance.models.metadata import Head
 from oneglance.streams.errors import UsageError
 
 # At 64×32 a 128×64 picture is halved, so boxes come back doubled.
-ROWS = np.array([[[2, 4, 12, 14, 0.9, 1], [30, 8, 40, 18, 0.6, 2], [0, 0, 4, 4, 0.1, 0]]], np.float32)
+ROWS = np.array(
+    [[[2, 4, 12, 14, 0.9, 1], [30, 8, 40, 18, 0.6, 2], [0, 0, 4, 4, 0.1, 0]]], np.float32
+)
 IMAGE = np.zeros((64, 128, 3), np.uint8)
 
 

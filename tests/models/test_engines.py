@@ -52,9 +52,7 @@ def test_a_model_with_external_data_is_refused(make_model, tmp_path):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(make_model(np.zeros((1, 300, 6), np.float32)))
     file = tmp_path / "outside.onnx"
-    onnx.save(
-        model, file, save_as_external_data=True, location="weights.bin", size_threshold=1024
-    )
+    onnx.save(model, file, save_as_external_data=True, location="weights.bin", size_threshold=1024)
     assert (tmp_path / "weights.bin").exists()
     with pytest.raises(ModelError, match="external data"):
         OnnxEngine(file)

@@ -14,7 +14,9 @@ def test_no_task_at_all_is_refused():
 
 
 def test_a_word_like_nothing_is_refused_with_the_list():
-    with pytest.raises(UsageError, match=r"unknown task 'zzz' \(tasks: pedestrian, car, sign, light\)"):
+    with pytest.raises(
+        UsageError, match=r"unknown task 'zzz' \(tasks: pedestrian, car, sign, light\)"
+    ):
         parse_tasks(["zzz"])
 
 

@@ -1,0 +1,99 @@
+"""A real HTTP server for tests: a finished file, an MJPEG camera, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+from media import picture
+
+FRAME_S = 0.02
+"""Pace of the MJPEG camera: 50 frames a second."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``/file/NAME`` the files, in parts when asked; ``/cut/NAME`` hangs up half-way;
+    ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
+    ``/silent`` nothing at all; ``/status/CODE`` that answer."""
+
+    folder: ClassVar[Path]
+    over: ClassVar[threading.Event]
+    asked: ClassVar[list[str]]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        what, *rest = self.path.strip("/").split("/")
+        try:
+            getattr(self, f"_{what}")(*rest)
+        except OSError:  # the client has gone
+            return
+
+    def _file(self, name: str) -> None:
+        content = (self.folder / name).read_bytes()
+        first = 0
+        wanted = self.headers.get("Range")
+        if wanted is not None:
+            first = int(wanted.removeprefix("bytes=").split("-")[0])
+        self.send_response(200 if wanted is None else 206)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(content) - first))
+        self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(content[first:])
+
+    def _cut(self, name: str) -> None:
+        content = (self.folder / name).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+
+    def _mjpeg(self, frames: str, then: str = "") -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        index = 0
+        while not self.over.is_set() and (frames == "0" or index < int(frames)):
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+            index += 1
+            time.sleep(FRAME_S)
+        if then:
+            self._silent()
+
+    def _silent(self) -> None:
+        self.over.wait()
+
+    def _status(self, code: str) -> None:
+        self.send_response(int(code))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve ``folder``; gives the address and the growing list of paths asked for."""
+    over = threading.Event()
+    asked: list[str] = []
+    handler = type("Bound", (Handler,), {"folder": folder, "over": over, "asked": asked})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,69 @@
+"""A real RTSP server for tests, run by the system's Python (GStreamer comes from there).
+
+    /usr/bin/python3 rtsp_server.py CLIP.mp4
+
+Prints its port, then serves ``/clip`` (the H.264 file, once, at its own pace), ``/live`` (an
+endless test picture) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``).
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - after the versions are chosen
+
+LIVE = (
+    "( videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=25/1 "
+    "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+)
+CLIP = '( filesrc location="{}" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )'
+
+
+def main() -> None:
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service("0")
+    server.set_auth(_auth())
+    _mount(server, "/clip", CLIP.format(sys.argv[1]), "anonymous")
+    _mount(server, "/live", LIVE, "anonymous")
+    _mount(server, "/locked", LIVE, "driver")
+    server.attach(None)
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+def _auth() -> GstRtspServer.RTSPAuth:
+    auth = GstRtspServer.RTSPAuth()
+    auth.set_default_token(_token("anonymous"))
+    basic = GstRtspServer.RTSPAuth.make_basic("driver", "p@ss/w0rd")
+    auth.add_basic(basic, _token("driver"))
+    return auth
+
+
+def _token(role: str) -> GstRtspServer.RTSPToken:
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, role)
+    return token
+
+
+def _mount(server: GstRtspServer.RTSPServer, path: str, launch: str, role: str) -> None:
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(launch)
+    for who in ("anonymous", "driver"):
+        factory.add_role_from_structure(_rights(who, may_play=role in ("anonymous", who)))
+    server.get_mount_points().add_factory(path, factory)
+
+
+def _rights(role: str, *, may_play: bool) -> Gst.Structure:
+    rights = Gst.Structure.new_empty(role)
+    # "Access" without "construct" is answered 401; without "access" it would be 404.
+    rights.set_value(GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
+    rights.set_value(GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, may_play)
+    return rights
+
+
+if __name__ == "__main__":
+    main()
