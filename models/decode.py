@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,9 +67,9 @@ def _decode_one_to_many(
     cx, cy, width, height = columns[:4, kept]
     xywh = np.stack((cx - width / 2, cy - height / 2, width, height), axis=1)
     # The boxes are OpenCV's to compare; per class, so that a person before a car stays.
-    order = np.asarray(
-        cv2.dnn.NMSBoxesBatched(xywh, best, class_id.astype(np.int32), 0.0, NMS_IOU), np.intp
-    ).reshape(-1)[:MAX_DETECTIONS]
+    nms: Any = cv2.dnn.NMSBoxesBatched  # Any: its stubs ask for lists, it takes arrays
+    suppressed = nms(xywh, best, class_id.astype(np.int32), 0.0, NMS_IOU)
+    order = np.asarray(suppressed, np.intp).reshape(-1)[:MAX_DETECTIONS]
     order = order[np.argsort(-best[order], kind="stable")]
     boxes = xywh[order]
     boxes[:, 2:] += boxes[:, :2]

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import signal
@@ -178,8 +179,8 @@ def export(
         training=training_facts(weights),
     )
     Console().print(
-        f"{out}: largest difference from torch {parity.boxes_px:.5f} px, "
-        f"{parity.scores:.2e} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
+        f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
+        f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
     )
 
 
@@ -196,7 +197,7 @@ def evaluate(
     try:
         from oneglance.models.training.evaluate import evaluate_file
     except ModuleNotFoundError as error:
-        raise _missing("eval", error) from None
+        raise _missing("eval", error.name) from None
 
     evaluation = evaluate_file(model, data, split=split)
     table = Table("task", "mAP50", "mAP50-95", "boxes", box=None)
@@ -225,16 +226,14 @@ def _parse_size(text: str) -> tuple[int, int]:
 
 
 def _need_training() -> None:
-    try:
-        import torch  # noqa: F401
-        import ultralytics  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise _missing("train", error) from None
+    for name in ("torch", "ultralytics", "onnx", "onnxslim"):
+        if importlib.util.find_spec(name) is None:
+            raise _missing("train", name)
 
 
-def _missing(extra: str, error: ModuleNotFoundError) -> UsageError:
+def _missing(extra: str, package: str | None) -> UsageError:
     return UsageError(
-        f"{error.name} is not installed: pip install 'oneglance[{extra}]' "
+        f"{package} is not installed: pip install 'oneglance[{extra}]' "
         "(from a clone: pip install '.[" + extra + "]')"
     )
 

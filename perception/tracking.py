@@ -7,7 +7,7 @@ take over the car's track. Track ids are unique across tasks.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ class Tracker:
         for number, task in enumerate(Task):
             rows = np.flatnonzero(tasks == task.value)
             if len(rows) or task in self._trackers:
-                own = self._update_task(task, detections[rows], timestamp_s)
+                mine = cast("sv.Detections", detections[rows])
+                own = self._update_task(task, mine, timestamp_s)
                 tracker_id[rows] = np.where(own == NO_TRACK, NO_TRACK, own * len(Task) + number + 1)
         detections.tracker_id = tracker_id
         return detections

@@ -135,14 +135,14 @@ _UNOPENED: tuple[tuple[_Kinds, type[StreamError], str], ...] = (
 )
 
 
-_PASSWORD_HINT = " (in a password write @ / : ? # as %40 %2F %3A %3F %23)"
+_ESCAPING_HINT = " (in a password write @ / : ? # as %40 %2F %3A %3F %23)"
 
 
 def _unopened(error: Exception, source: str, timeout_s: float) -> StreamError:
     if isinstance(error, av.error.ExitError | TimeoutError):
         return SourceStalled(f"{source} did not answer within {timeout_s:g} s")
     meant, sentence = next((m, s) for kinds, m, s in _UNOPENED if isinstance(error, kinds))
-    hint = _PASSWORD_HINT if meant is SourceNotFound and "***@" in source else ""
+    hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
     return meant(sentence.format(source=source, kind=_kind(error)) + hint)
 
 

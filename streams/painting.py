@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+
 from oneglance.streams.frame import Image
 from oneglance.streams.painting_backdrop import air, backdrop
 from oneglance.streams.painting_brush import Brush, Sprite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from oneglance.streams.frame import Image
 from oneglance.streams.painting_brush import Air, Colour
 from oneglance.streams.painting_textures import LEAVES, mottle

@@ -11,6 +11,7 @@ from typing import cast
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from oneglance.streams.frame import Image
 from oneglance.streams.scene_camera import Box
 

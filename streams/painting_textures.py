@@ -7,6 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from oneglance.streams.frame import Image
 from oneglance.streams.painting_brush import Colour, Sprite
 from oneglance.streams.scene_things import SIGN_OUTLINES

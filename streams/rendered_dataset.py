@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.frame import Image
 from oneglance.streams.rendered import RenderedStream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from oneglance.streams.scene_camera import Box, Camera
 from oneglance.streams.scene_things import LABELLED, Kind, Thing
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+
 from oneglance.streams.scene_camera import NEAREST_Z, Camera
 from oneglance.streams.scene_setting import (
     LANE_WIDTH,

@@ -8,6 +8,7 @@ from itertools import chain
 
 import cv2
 import numpy as np
+
 from oneglance.streams.scene_things import (
     SIGN_OUTLINES,
     Kind,

@@ -96,9 +96,8 @@ def step(name: str, *command: str | Path, cwd: Path = ROOT) -> None:
     print(f"\n== {name}: {' '.join(map(str, command))}", flush=True)
     started = time.monotonic()
     code = subprocess.run([str(word) for word in command], cwd=cwd, check=False).returncode
-    print(
-        f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - started:.0f} s"
-    )
+    ending = "ok" if code == 0 else f"failed ({code})"
+    print(f"== {name}: {ending}, {time.monotonic() - started:.0f} s", flush=True)
     if code:
         sys.exit(code)
 

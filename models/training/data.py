@@ -99,9 +99,9 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
 
 
 def _names(value: Any, path: Path) -> dict[int, str]:
-    items = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
     try:
-        names = {int(class_id): str(name) for class_id, name in items}
+        entries = dict(enumerate(value)) if isinstance(value, list) else dict(value)
+        names = {int(class_id): str(name) for class_id, name in entries.items()}
     except (TypeError, ValueError):
         names = {}
     if not names:

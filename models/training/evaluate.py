@@ -163,6 +163,9 @@ def _predictions(
             "score": confidence,
         }
         for task, box, confidence in zip(
-            found.data["task"].tolist(), xywh.tolist(), found.confidence.tolist(), strict=True
+            np.asarray(found.data["task"]).tolist(),
+            xywh.tolist(),
+            found.confidence.tolist(),
+            strict=True,
         )
     ]

@@ -111,16 +111,20 @@ def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
 
 
 def _for_inference(model: DetectionModel, head: Head) -> DetectionModel:
-    layer = model.model[-1]
+    layer: Any = _last_layer(model)
     if head is Head.ONE_TO_ONE and getattr(layer, "one2one_cv2", None) is None:
         raise ModelError("this network has no one-to-one head: export the one-to-many head")
     layer.end2end = head is Head.ONE_TO_ONE
     model = model.eval().fuse(verbose=False)
-    layer = model.model[-1]
+    layer = _last_layer(model)
     layer.export, layer.format, layer.dynamic = True, "onnx", False
     for parameter in model.parameters():
         parameter.requires_grad = False
     return model
+
+
+def _last_layer(model: DetectionModel) -> Any:
+    return list(model.model)[-1]  # type: ignore[arg-type]
 
 
 def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:
@@ -136,7 +140,7 @@ def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:
             output_names=["output0"],
             dynamo=False,
         )
-        graph = onnxslim.slim(onnx.load(file))
+        graph: onnx.ModelProto | None = onnxslim.slim(onnx.load(file))
     if graph is None:
         raise ModelError("onnxslim could not simplify the exported graph")
     return graph

@@ -110,7 +110,7 @@ def finetune(
         ),
     )
     first_epoch = _epochs_done(last)
-    trainer.train()
+    trainer.train()  # type: ignore[no-untyped-call]
     _save(trainer, model_file)
     facts = {
         "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),
@@ -216,7 +216,7 @@ class RoadDataset(YOLODataset):
             return super().build_transforms(hyp)
         return Compose(
             [
-                Mosaic(self, imgsz=self.imgsz, p=hyp.mosaic),
+                Mosaic(self, imgsz=max(self.size), p=hyp.mosaic),
                 RandomPerspective(translate=hyp.translate, scale=hyp.scale, size=self.size),
                 RandomHSV(hgain=hyp.hsv_h, sgain=hyp.hsv_s, vgain=hyp.hsv_v),
                 RandomFlip(direction="horizontal", p=hyp.fliplr),

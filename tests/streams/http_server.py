@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import cv2
+
 from media import picture
 
 FRAME_S = 0.02

@@ -14,8 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import index_of, make_video, turn
 
+from media import index_of, make_video, turn
 from oneglance.streams import Frame, UsageError
 from oneglance.streams.video import VideoFile
 
