@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-check"
+RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "rtsp_server_main.py"))
+RTSP_PACKAGES = (
+    "python3-gi",
+    "gir1.2-gst-rtsp-server-1.0",
+    "gstreamer1.0-rtsp",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-ugly",
+)
 
 
 def main() -> None:
@@ -29,6 +40,8 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="use the current environment as it is")
     here = parser.parse_args().here
     python = Path(sys.executable) if here else _environment()
+    if not here:
+        _rtsp_server()
     bin_ = python.parent
     step("format", bin_ / "ruff", "format", "--check", ".")
     step("lint", bin_ / "ruff", "check", ".")
@@ -61,6 +74,29 @@ def _environment() -> Path:
         *("--config-settings", "editable_mode=strict", "--editable", ".[dev,train]"),
     )
     return python
+
+
+def _rtsp_server() -> None:
+    """See that the tests' RTSP server can run: installs it on Debian, where root may."""
+    if _can_serve_rtsp():
+        return
+    may = shutil.which("apt-get") is not None and getattr(os, "geteuid", lambda: 1)() == 0
+    if may:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *RTSP_PACKAGES)
+        for command in (("apt-get", "update", "-qq"), install):
+            print(f"\n== RTSP server: {' '.join(command)}", flush=True)
+            subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
+    if not _can_serve_rtsp():
+        why = "apt-get could not" if may else "needs root and apt-get to"
+        print(f"\n== RTSP server: none, its tests will skip; {why} install", *RTSP_PACKAGES)
+
+
+def _can_serve_rtsp() -> bool:
+    try:
+        return subprocess.run(RTSP_SERVER, capture_output=True, check=False).returncode == 0
+    except OSError:  # no Python there
+        return False
 
 
 def _tests_against_the_wheel(python: Path, folder: Path) -> None:

@@ -1,9 +1,10 @@
 """A real RTSP server for tests, run by the system's Python (GStreamer comes from there).
 
-    /usr/bin/python3 rtsp_server.py CLIP.mp4
+    /usr/bin/python3 rtsp_server_main.py CLIP.mp4
 
 Prints its port, then serves ``/clip`` (the H.264 file, once, at its own pace), ``/live`` (an
 endless test picture) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``).
+Without a clip it only says, by its exit code, whether it could run.
 """
 
 import sys
@@ -19,10 +20,16 @@ LIVE = (
     "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 CLIP = '( filesrc location="{}" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )'
+ELEMENTS = ("filesrc", "qtdemux", "h264parse", "rtph264pay", "videotestsrc", "x264enc")
 
 
 def main() -> None:
     Gst.init(None)
+    missing = [name for name in ELEMENTS if Gst.ElementFactory.find(name) is None]
+    if missing:
+        sys.exit(f"GStreamer lacks {', '.join(missing)}")
+    if len(sys.argv) < 2:
+        return
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
