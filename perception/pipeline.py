@@ -16,8 +16,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import Detector
 from oneglance.perception.result import Result, Sink
+from oneglance.perception.sink_thread import SinkThread
 from oneglance.perception.telemetry import RunSummary, Telemetry
 from oneglance.streams.buffer import Buffer, Closed, NewestBuffer, WaitBuffer
 from oneglance.streams.errors import UsageError
@@ -39,13 +41,11 @@ if TYPE_CHECKING:
 DECODED_AHEAD = 2
 """Frames a recorded source is decoded ahead of the workers."""
 
-SINK_QUEUE = 2
-"""Results that may wait for a slow sink before the loop waits with them."""
-
-_WAIT_S = 0.5
+_WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
-_JOIN_S = 1.0
+_JOIN_S = 0.3
+"""Longest wait at the end for threads that may be stuck in the source."""
 
 
 class Mode(StrEnum):
@@ -69,6 +69,14 @@ class _Inferred:
     dropped: int
     detections: sv.Detections
     timings: dict[str, float]
+
+
+class _SourceFailed(Exception):
+    """What the source raised, kept apart from the buffer's own ``TimeoutError`` and ``Closed``."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Pipeline:
@@ -114,7 +122,7 @@ class Pipeline:
         self._detector = detector
         self._tracker = tracker
         self._clock = clock
-        self._sinks = _SinkThread(sinks)
+        self._sinks = SinkThread(sinks)
         self._buffer: Buffer[_Arrived] = NewestBuffer() if live else WaitBuffer(DECODED_AHEAD)
         self._workers = 1 if live else max(1, available_cpus() // detector.threads)
         # In live mode a single slot: no frame is begun before the last result has been taken.
@@ -125,14 +133,25 @@ class Pipeline:
         self._started = False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
-        """Take every result (or the first ``max_frames``); returns what ``summary`` says."""
-        for count, _ in enumerate(self, 1):
-            if count == max_frames:
-                break
+        """Take every result (or the first ``max_frames``); returns what ``summary`` says.
+
+        Raises:
+            UsageError: ``max_frames`` is below 1, or the pipeline ran before.
+            OneglanceError: as when iterating.
+        """
+        if max_frames is not None and max_frames < 1:
+            raise UsageError(f"max_frames must be at least 1, not {max_frames}")
+        with closing(iter(self)) as results:
+            for count, _ in enumerate(results, 1):
+                if count == max_frames:
+                    break
         return self.telemetry.summary()
 
-    def __iter__(self) -> Iterator[Result]:
+    def __iter__(self) -> Generator[Result]:
         """Results in the frames' order. Leaving the loop early closes everything.
+
+        What a sink raises after the last result was taken is raised too; who leaves early and
+        wants to hear of it iterates ``with contextlib.closing(iter(pipeline)) as results``.
 
         Raises:
             StreamError: the source broke; every result before it was yielded.
@@ -142,6 +161,32 @@ class Pipeline:
         if self._started:
             raise UsageError("a pipeline runs once: make a new one")
         self._started = True
+        with self._sinks, self._threads():
+            while (inferred := self._next()) is not None:
+                result = self._finish(inferred)
+                if not self._sinks.write(result):
+                    return
+                self.telemetry.add(result)
+                yield result
+                self._release_after_use()
+
+    def close(self) -> None:
+        """Stop soon, from any thread: iteration ends after the result in hand.
+
+        Whoever iterates is free again within a second, even when the source or a sink is stuck.
+
+        Raises:
+            SinkError: the pipeline never ran, and an output cannot be closed.
+        """
+        self._stopping.set()
+        self._sinks.stop()
+        self._end_threads()
+        if not self._started:
+            self._sinks.close()
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """The reader and the workers at work; afterwards they are gone, unless they are stuck."""
         threads = [threading.Thread(target=self._read, name="oneglance-read", daemon=True)]
         threads += [
             threading.Thread(target=self._work, name=f"oneglance-infer-{i}", daemon=True)
@@ -150,20 +195,23 @@ class Pipeline:
         try:
             for thread in threads:
                 thread.start()
-            while (inferred := self._next()) is not None:
-                result = self._finish(inferred)
-                self.telemetry.add(result)
-                self._sinks.write(result)
-                yield result
-                self._release_after_use()
-            self._sinks.close()
+            yield
         finally:
-            self._stop(threads)
+            self._stopping.set()
+            self._end_threads()
+            deadline = time.monotonic() + _JOIN_S
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(max(0.0, deadline - time.monotonic()))
 
-    def close(self) -> None:
-        """Stop soon, from any thread: iteration ends after the result in hand."""
-        self._stopping.set()
+    def _end_threads(self) -> None:
+        """Wake whoever waits, so that each thread sees that the run is over."""
         self._buffer.close()
+        for _ in range(self._workers):
+            self._slots.release()
+        over: Future[_Inferred | None] = Future()
+        over.set_result(None)
+        self._ordered.put(over)
         self.stream.close()
 
     # -- reader thread ---------------------------------------------------------------------
@@ -183,7 +231,7 @@ class Pipeline:
                 if not self._buffer.put(_Arrived(frame, decode_s, self._clock())):
                     break
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
-            self._buffer.finish(error)
+            self._buffer.finish(_SourceFailed(error))
         else:
             self._buffer.finish()
 
@@ -201,12 +249,11 @@ class Pipeline:
             with self._turn:
                 try:
                     arrived, dropped = self._take()
-                except Closed:
-                    future.set_result(None)
-                    self._ordered.put(future)
-                    return
-                except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-                    future.set_exception(error)
+                except (Closed, _SourceFailed) as end:
+                    if isinstance(end, _SourceFailed):
+                        future.set_exception(end.error)
+                    else:
+                        future.set_result(None)
                     self._ordered.put(future)
                     return
                 self._ordered.put(future)
@@ -239,6 +286,10 @@ class Pipeline:
             except queue.Empty:
                 self._sinks.check()
                 continue
+            while not (future.done() or self._stopping.is_set()):
+                wait((future,), _WAIT_S)
+            if self._stopping.is_set():
+                break
             inferred = future.result()
             if self.mode is Mode.RECORDED:
                 self._slots.release()
@@ -262,16 +313,6 @@ class Pipeline:
             age_s = self._clock() - captured_s
         return Result(frame, detections, timings, age_s, inferred.dropped)
 
-    def _stop(self, threads: Sequence[threading.Thread]) -> None:
-        self.close()
-        for _ in range(self._workers):
-            self._slots.release()
-        deadline = time.monotonic() + _JOIN_S
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
-        self._sinks.abandon()
-
 
 class _Pace:
     """Lets frames of a recording through at the times they were recorded at."""
@@ -286,72 +327,3 @@ class _Pace:
         if self._offset_s is None:
             self._offset_s = now - timestamp_s
         stopping.wait(max(0.0, self._offset_s + timestamp_s - now))
-
-
-class _SinkThread:
-    """Writes results to sinks off the loop's thread; their errors surface on it."""
-
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = tuple(sinks)
-        self._results: queue.Queue[Result | None] = queue.Queue(SINK_QUEUE)
-        self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def write(self, result: Result) -> None:
-        """Hand over a result; waits while the sinks are behind, raises what they raised."""
-        if not self._sinks:
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="oneglance-sinks", daemon=True)
-            self._thread.start()
-        self._hand_over(result)
-
-    def check(self) -> None:
-        """Raise what a sink raised, once."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def close(self) -> None:
-        """Wait until all is written, close every sink, raise what went wrong."""
-        self.abandon()
-        self.check()
-
-    def abandon(self) -> None:
-        """As ``close``, but silent: another error is already on its way to the caller."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._thread is not None:
-            while self._thread.is_alive():
-                try:
-                    self._results.put(None, timeout=_WAIT_S)
-                    break
-                except queue.Full:
-                    continue
-            self._thread.join()
-        for sink in self._sinks:
-            try:
-                sink.close()
-            except BaseException as error:  # noqa: BLE001 - every other sink is closed first
-                self._error = self._error or error
-
-    def _hand_over(self, result: Result) -> None:
-        while True:
-            self.check()
-            try:
-                self._results.put(result, timeout=_WAIT_S)
-                return
-            except queue.Full:
-                continue
-
-    def _run(self) -> None:
-        while (result := self._results.get()) is not None:
-            if self._error is not None:
-                continue
-            try:
-                for sink in self._sinks:
-                    sink.write(result)
-            except BaseException as error:  # noqa: BLE001 - raised on the loop's thread
-                self._error = error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Run:
         options = self.options
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
         _check_outputs(options)
-        with ExitStack() as outputs:
+        with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None
             detector: Detector | None = None
             for source in options.sources:
@@ -120,13 +120,14 @@ class Run:
             tracker=Tracker(frame_rate=rate) if options.track else None,
         )
         try:
-            with _Bar(stream, options.max_frames) as bar:
-                for count, _ in enumerate(pipeline, 1):
+            with (
+                _Bar(stream, options.max_frames) as bar,
+                closing(iter(pipeline)) as results,  # so that outputs may fail to close aloud
+            ):
+                for count, _ in enumerate(results, 1):
                     bar.advance()
                     if count == options.max_frames:
                         break
-        except ReaderGone:
-            return  # `| head` has what it wanted
         finally:
             self.summaries.append(pipeline.telemetry.summary())
 
@@ -148,7 +149,14 @@ def _check_outputs(options: RunOptions) -> None:
             raise UsageError(f"{output} is given for two outputs")
     summary = options.json_summary
     if summary is not None:
-        open_output(summary).close()  # an hour's run must not end in a path that never worked
+        _check_writable(summary)  # an hour's run must not end in a path that never worked
+
+
+def _check_writable(path: Path) -> None:
+    is_new = not path.exists()
+    open_output(path, keep=True).close()
+    if is_new:
+        path.unlink()
 
 
 def _same_file(output: Path, source: str) -> bool:
