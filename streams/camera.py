@@ -9,7 +9,13 @@ from pathlib import Path
 
 import av
 
-from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceStalled, SourceUnreadable
+from oneglance.streams.errors import (
+    Reason,
+    SourceBroken,
+    SourceNotFound,
+    SourceStalled,
+    SourceUnreadable,
+)
 from oneglance.streams.frame import Frame
 from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
 
@@ -26,9 +32,12 @@ class Camera(WatchedSource):
         device: int | str,
         *,
         timeout_s: float = 10.0,
+        stall_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the camera within ``timeout_s``; iterating then waits as long for each frame.
+        """Open the camera within ``timeout_s``; iterating then waits ``stall_s`` for each frame.
+
+        ``stall_s`` None: as long as for opening.
 
         Raises:
             SourceNotFound: there is no such camera; the message lists those there are.
@@ -38,18 +47,25 @@ class Camera(WatchedSource):
         """
         self._clock = clock
         check_timeout(timeout_s)
+        if stall_s is not None:
+            check_timeout(stall_s)
         name = _device_name(device)
         if sys.platform == "linux" and not Path(name).exists():
             there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise SourceNotFound(f"no camera {name} (cameras here: {there}){_or_path(device)}")
+            raise SourceNotFound(
+                f"no camera {name} (cameras here: {there}){_or_path(device)}",
+                reason=Reason.NOT_FOUND,
+            )
         kind = _FORMATS.get(sys.platform, "v4l2")
         try:
             container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
         except TimeoutError:
-            raise SourceStalled(f"camera {name} did not answer within {timeout_s:g} s") from None
+            raise SourceStalled(
+                f"camera {name} did not answer within {timeout_s:g} s", reason=Reason.TIMEOUT
+            ) from None
         except (av.error.FFmpegError, OSError) as error:
             raise SourceUnreadable(f"cannot use camera {name}: {_reason(error)}") from None
-        super().__init__(container, name, timeout_s=timeout_s)
+        super().__init__(container, name, timeout_s=timeout_s, stall_s=stall_s)
 
     def _frames(self) -> Iterator[Frame]:
         why = "it gave no more frames"
@@ -59,7 +75,8 @@ class Camera(WatchedSource):
             why = _reason(error)
         if not self._closed:
             raise SourceBroken(
-                f"camera {self.source} was lost after {self.tally.delivered} frames: {why}"
+                f"camera {self.source} was lost after {self.tally.delivered} frames: {why}",
+                reason=Reason.LOST,
             )
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from oneglance.streams.errors import SourceUnreadable, UsageError
+from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame, Image
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ def pick_video(container: InputContainer, source: str) -> VideoStream:
         SourceUnreadable: there is none (a cover picture is none), or no decoder for it.
     """
     stream = container.streams.best("video")
+    story = ""
     if not isinstance(stream, VideoStream):
-        if not container.streams:
-            raise SourceUnreadable(f"{source} has no frames")
         kinds = ", ".join(sorted({s.type for s in container.streams}))
-        raise SourceUnreadable(f"{source} has no video in it, only {kinds}")
-    if stream.disposition & av.stream.Disposition.attached_pic:
-        raise SourceUnreadable(f"{source} has no video in it, only a cover picture")
-    if stream.codec_context is None:
-        raise SourceUnreadable(
-            f"{source} holds video in a coding that cannot be decoded here: convert it to H.264"
-        )
+        story = f"has no video in it, only {kinds}" if kinds else "has no frames"
+    elif stream.disposition & av.stream.Disposition.attached_pic:
+        story = "has no video in it, only a cover picture"
+    elif stream.codec_context is None:
+        story = "holds video in a coding that cannot be decoded here: convert it to H.264"
+    if story:
+        raise SourceUnreadable(f"{source} {story}", reason=Reason.CODEC)
+    assert isinstance(stream, VideoStream)
     # One decoding thread: the processors are the network's, and decoding overlaps with it.
     stream.codec_context.thread_count = 1
     return stream

@@ -17,6 +17,28 @@ prints it and exits 2. Anything raised that is not in this tree is a bug of ours
 The tree lives in the lowest room because every other room may import downwards.
 """
 
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a source moved from one state to another, in words fit to print."""
+
+    PLAYING = "frames come"
+    AUTH = "auth failed"
+    NOT_FOUND = "not found"
+    REFUSED = "connection refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "time-out"
+    TLS = "TLS failed"
+    CODEC = "no video that can be decoded"
+    SERVER = "server error"
+    LOST = "connection lost"
+    SILENT = "silent"
+    FROZEN = "frozen picture"
+    ENDED = "ended"
+    CLOSED = "closed by us"
+    UNKNOWN = "unknown"
+
 
 class OneglanceError(Exception):
     """Base of everything raised on purpose; its message is fit to show to a user."""
@@ -27,7 +49,14 @@ class UsageError(OneglanceError):
 
 
 class StreamError(OneglanceError):
-    """Base of everything that goes wrong with a source of frames."""
+    """Base of everything that goes wrong with a source of frames.
+
+    ``reason``: what kind of failure it is, for programs; ``UNKNOWN`` where nothing proves one.
+    """
+
+    def __init__(self, message: str = "", *, reason: Reason = Reason.UNKNOWN) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SourceNotFound(StreamError):

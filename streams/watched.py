@@ -11,17 +11,19 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oneglance.streams.buffer import Closed, WaitBuffer
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import SourceStalled, UsageError
+from oneglance.streams.errors import Reason, SourceStalled, UsageError
 from oneglance.streams.frame import Frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def check_timeout(timeout_s: float) -> float:
@@ -35,42 +37,75 @@ def check_timeout(timeout_s: float) -> float:
     return timeout_s
 
 
+class Answer(Generic[T]):
+    """What ``work`` returns or raises, worked out by a thread and waited for as long as one likes.
+
+    ``discard``: what to do with it when nobody waits any more.
+    """
+
+    def __init__(self, work: Callable[[], T], *, discard: Callable[[T], object]) -> None:
+        self._answer: WaitBuffer[T] = WaitBuffer(1)
+        self._work, self._discard = work, discard
+        threading.Thread(target=self._run, name="oneglance-open", daemon=True).start()
+
+    def within(self, timeout_s: float) -> T:
+        """The answer, if it comes in time.
+
+        Raises:
+            TimeoutError: it did not. When it comes after all, it is discarded.
+            Closed: ``abandon`` was called meanwhile.
+        """
+        try:
+            found, _ = self._answer.get(timeout_s)
+        finally:
+            self.abandon()
+        return found
+
+    def abandon(self) -> None:
+        """Wait no more, from any thread."""
+        self._answer.close()
+
+    def _run(self) -> None:
+        try:
+            found = self._work()
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            self._answer.finish(error)
+        else:
+            if not self._answer.put(found):
+                self._discard(found)
+
+
 def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> InputContainer:
     """What ``open_`` returns or raises, if it does so in time.
 
     Raises:
         TimeoutError: it did not. When it comes round after all, what it opened is closed.
     """
-    answer: WaitBuffer[InputContainer] = WaitBuffer(1)
-
-    def work() -> None:
-        try:
-            container = open_()
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
-            answer.finish(error)
-        else:
-            if not answer.put(container):
-                container.close()
-
-    threading.Thread(target=work, name="oneglance-open", daemon=True).start()
-    try:
-        container, _ = answer.get(timeout_s)
-    finally:
-        answer.close()
-    return container
+    return Answer(open_, discard=lambda container: container.close()).within(timeout_s)
 
 
 class WatchedSource(AvSource):
-    """A source whose frames are read by a thread and waited for ``timeout_s`` at most.
+    """A source whose frames are read by a thread and waited for as long as one was told to.
+
+    ``timeout_s``: for the first frame, which may have to wait for a key frame. ``stall_s``: for
+    every other; None: as long as for the first.
 
     ``close()`` ends iteration at once, whatever libav is doing; the reading thread closes the
     container when libav lets go of it. Damaged frames are left out, counted in
     ``tally.damaged`` and logged.
     """
 
-    def __init__(self, container: InputContainer, source: str, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        source: str,
+        *,
+        timeout_s: float,
+        stall_s: float | None = None,
+    ) -> None:
         super().__init__(container, source)
-        self._timeout_s = timeout_s
+        self._stall_s = stall_s or timeout_s
+        self._patience_s = max(timeout_s, self._stall_s)
         self._arrived: WaitBuffer[Frame] = WaitBuffer(1)
 
     def __iter__(self) -> Generator[Frame]:
@@ -85,12 +120,13 @@ class WatchedSource(AvSource):
         reader.start()
         try:
             while True:
-                frame, _ = self._arrived.get(self._timeout_s)
+                frame, _ = self._arrived.get(self._patience_s)
+                self._patience_s = self._stall_s
                 yield frame
         except Closed:
             return
         except TimeoutError:
-            raise SourceStalled(self._silence()) from None
+            raise SourceStalled(self._silence(), reason=Reason.SILENT) from None
         finally:
             self.close()
 
@@ -118,6 +154,6 @@ class WatchedSource(AvSource):
 
     def _silence(self) -> str:
         return (
-            f"{self.source} gave nothing for {self._timeout_s:g} s, "
+            f"{self.source} gave nothing for {self._patience_s:g} s, "
             f"after {self.tally.delivered} frames"
         )

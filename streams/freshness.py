@@ -1,0 +1,96 @@
+"""Whether frames are new: times that never run back, pictures that do change, their real rate."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from oneglance.streams.frame import Image
+
+
+class SteadyTime:
+    """Presentation times made to run forward, whatever the source's do.
+
+    A time that lies at or before the last one given out (a camera that restarted its clock, a
+    counter that wrapped, two frames of one time) begins a new count: the frame is taken to
+    follow the last one by a period, and the frames after it keep their distance to it. With
+    ``longest_gap_s`` a leap forward of more than that is cut to one period likewise.
+    """
+
+    def __init__(self, period_s: float, *, longest_gap_s: float = math.inf) -> None:
+        self._period_s = period_s
+        self._longest_gap_s = longest_gap_s
+        self._offset_s = 0.0
+        self._last_s: float | None = None
+
+    def steady(self, at_s: float) -> float:
+        """The time of the next frame, later than every one before it.
+
+        ``at_s``: what the source says; not a number is taken for unknown.
+        """
+        last_s = self._last_s
+        if last_s is None:
+            self._last_s = at_s if math.isfinite(at_s) else 0.0
+            return self._last_s
+        shown_s = at_s + self._offset_s
+        if not last_s < shown_s <= last_s + self._longest_gap_s:
+            shown_s = max(last_s + self._period_s, math.nextafter(last_s, math.inf))
+            if math.isfinite(at_s):
+                self._offset_s = shown_s - at_s
+        self._last_s = shown_s
+        return shown_s
+
+
+class FreezeWatch:
+    """Notices a source that sends the same picture again and again.
+
+    Bit for bit the same: a real sensor's noise never repeats, while an encoder that lost its
+    sensor, or a server that repeats the last picture, does just that.
+
+    ``frozen_s``: how long the picture must have been the same; None never calls it frozen.
+    """
+
+    def __init__(self, frozen_s: float | None) -> None:
+        self._frozen_s = frozen_s
+        self._print: tuple[tuple[int, ...], bytes] | None = None
+        self._same_since_s = 0.0
+        self.frozen = False
+
+    def see(self, image: Image, at_s: float) -> bool:
+        """Whether the source is frozen, now that ``image`` came at ``at_s``."""
+        if self._frozen_s is None:
+            return False
+        mark = _fingerprint(image)
+        if mark != self._print:
+            self._print, self._same_since_s = mark, at_s
+        self.frozen = at_s - self._same_since_s >= self._frozen_s
+        return self.frozen
+
+
+def _fingerprint(image: Image) -> tuple[tuple[int, ...], bytes]:
+    """Every 16th row: no sensor's noise leaves those alone. A copy, as users draw on frames."""
+    return image.shape, image[::16].tobytes()
+
+
+class RateMeter:
+    """Frames a second over the last ``window_s``, in memory bounded by ``most`` frames."""
+
+    def __init__(self, window_s: float = 5.0, *, most: int = 512) -> None:
+        self._window_s = window_s
+        self._times_s: deque[float] = deque(maxlen=most)
+
+    def tick(self, at_s: float) -> None:
+        """A frame came."""
+        self._times_s.append(at_s)
+        while self._times_s[0] < at_s - self._window_s:
+            self._times_s.popleft()
+
+    def rate(self, now_s: float) -> float | None:
+        """Frames a second; 0.0 after a silent window, None before the second frame."""
+        times_s = tuple(self._times_s)
+        if len(times_s) < 2:
+            return None
+        if now_s - times_s[-1] > self._window_s:
+            return 0.0
+        elapsed_s = times_s[-1] - times_s[0]
+        return (len(times_s) - 1) / elapsed_s if elapsed_s > 0 else None
