@@ -21,7 +21,8 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.redaction import redact
-from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
+from oneglance.streams.stream import check_timeout
+from oneglance.streams.watched import WatchedSource, opened_within
 from oneglance.streams.wholeness import broken, check_whole
 
 _RTSP = {
@@ -57,14 +58,17 @@ class NetworkStream(WatchedSource):
             SourceNotFound: no such host or path, or nobody listens there.
             SourceStalled: no answer within ``timeout_s``.
             SourceUnreadable: refused (wrong password), or no video libav can play.
-            UsageError: a time-out of zero or less.
+            UsageError: a time-out of zero or less, or without end.
         """
         self._clock = clock
         safe = redact(url)
-        scheme = url.split(":", 1)[0].lower()
+        scheme, rest = url.split(":", 1)
+        scheme = scheme.lower()  # libav knows no other
         check_timeout(timeout_s)
         try:
-            container = opened_within(timeout_s, lambda: _open(url, _OPTIONS[scheme], timeout_s))
+            container = opened_within(
+                timeout_s, lambda: _open(f"{scheme}:{rest}", _OPTIONS[scheme], timeout_s)
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise _unopened(error, safe, timeout_s) from None
         self.live = scheme.startswith("rtsp") or container.duration is None

@@ -15,24 +15,13 @@ from typing import TYPE_CHECKING
 
 from oneglance.streams.buffer import Closed, WaitBuffer
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import SourceStalled, UsageError
+from oneglance.streams.errors import SourceStalled
 from oneglance.streams.frame import Frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
-
-
-def check_timeout(timeout_s: float) -> float:
-    """``timeout_s`` itself.
-
-    Raises:
-        UsageError: it is not above zero.
-    """
-    if not timeout_s > 0:
-        raise UsageError(f"a time-out must be above 0 s, not {timeout_s}")
-    return timeout_s
 
 
 def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> InputContainer:
