@@ -29,9 +29,28 @@ class ModelClass:
     name: str
     task: Task
 
+    @property
+    def plain(self) -> bool:
+        """Whether the class is its whole task, its kind (colour, category) unsaid."""
+        return self.name == self.task.value
+
 
 FOUR_TASKS: tuple[ModelClass, ...] = tuple(ModelClass(task.value, task) for task in Task)
 """The plain four-class model: one class a task, in the tasks' order."""
+
+LIGHT_COLOURS: tuple[ModelClass, ...] = tuple(
+    ModelClass(f"light_{colour}", Task.LIGHT) for colour in ("red", "yellow", "green")
+)
+"""Lights that say what they show; the plain ``light`` beside them is one of unknown colour."""
+
+SIGN_KINDS: tuple[ModelClass, ...] = tuple(
+    ModelClass(f"sign_{kind}", Task.SIGN)
+    for kind in ("prohibitory", "mandatory", "danger", "other")
+)
+"""Signs by GTSDB's own four categories; the plain ``sign`` beside them is one of unknown kind."""
+
+CLASSES: dict[str, ModelClass] = {c.name: c for c in (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_KINDS)}
+"""Every class a model of ours may have, by name. One whose name is its task's is *plain*."""
 
 
 def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:
@@ -57,12 +76,34 @@ def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-_NAMES_IN_DATA_SETS: dict[str, Task] = {
-    **dict.fromkeys(("pedestrian", "person", "people"), Task.PEDESTRIAN),
-    **dict.fromkeys(("car", "van", "truck", "bus", "vehicle"), Task.CAR),
-    **dict.fromkeys(("sign", "traffic sign", "road sign", "stop sign"), Task.SIGN),
-    **dict.fromkeys(("light", "traffic light", "green", "red", "yellow"), Task.LIGHT),
+def normalised(name: str) -> str:
+    """A class name as names are compared: lower case, ``_`` and ``-`` as spaces.
+
+    >>> normalised("Traffic_Light-Green")
+    'traffic light green'
+    """
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+_NAMES_IN_DATA_SETS: dict[str, str] = {
+    **{normalised(name): name for name in CLASSES},
+    **dict.fromkeys(("person", "people", "rider"), "pedestrian"),
+    **dict.fromkeys(("van", "truck", "bus", "lorry", "vehicle", "motor vehicle"), "car"),
+    **dict.fromkeys(("traffic sign", "road sign", "stop sign", "trafficsign"), "sign"),
+    **dict.fromkeys(("traffic light", "trafficlight"), "light"),
+    **{colour: f"light_{colour}" for colour in ("red", "yellow", "green")},
+    **{f"traffic light {colour}": f"light_{colour}" for colour in ("red", "yellow", "green")},
 }
+
+
+def class_of(name: str) -> ModelClass | None:
+    """The class of ours that a data set's class of this name means; None when it is none.
+
+    >>> class_of("red"), class_of("motorbike")
+    (ModelClass(name='light_red', task=<Task.LIGHT: 'light'>), None)
+    """
+    ours = _NAMES_IN_DATA_SETS.get(normalised(name))
+    return None if ours is None else CLASSES[ours]
 
 
 def task_of(name: str) -> Task | None:
@@ -71,4 +112,5 @@ def task_of(name: str) -> Task | None:
     >>> task_of("Traffic_Light"), task_of("motorbike")
     (<Task.LIGHT: 'light'>, None)
     """
-    return _NAMES_IN_DATA_SETS.get(name.strip().lower().replace("_", " ").replace("-", " "))
+    found = class_of(name)
+    return None if found is None else found.task

@@ -27,6 +27,8 @@ STOPPED_PATIENCE_S = 0.3
 _WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
+_FAILED_TOO = "an output failed too: %s"
+
 
 class SinkThread:
     """One thread that writes every result to every sink, in order, and closes them at the end.
@@ -41,7 +43,7 @@ class SinkThread:
         self._changed = threading.Condition()
         self._waiting: deque[Result] = deque()
         self._errors: list[BaseException] = []
-        self._told = 0
+        self._is_told = False
         self._steps = 0
         self._thread: threading.Thread | None = None
         self._patience_s = PATIENCE_S
@@ -69,8 +71,8 @@ class SinkThread:
     def check(self) -> None:
         """Raise the first thing that a sink raised, once."""
         with self._changed:
-            if self._errors and not self._told:
-                self._told = 1
+            if self._errors and not self._is_told:
+                self._is_told = True
                 raise self._errors[0]
 
     def stop(self) -> None:
@@ -92,8 +94,9 @@ class SinkThread:
             if not self._over:
                 self._begin()
                 self._await_end()
+                for error in self._errors[1:]:
+                    logger.warning(_FAILED_TOO, error)
         self.check()
-        self._log_untold()
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +113,7 @@ class SinkThread:
             if kind is None or issubclass(kind, GeneratorExit):
                 raise
             if own is not error:
-                logger.warning("an output failed too: %s", own)
+                logger.warning(_FAILED_TOO, own)
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -134,11 +137,6 @@ class SinkThread:
                         "end is missing"
                     )
                 )
-
-    def _log_untold(self) -> None:
-        for error in self._errors[self._told :]:
-            logger.warning("an output failed too: %s", error)
-        self._told = len(self._errors)
 
     # -- sink thread -----------------------------------------------------------------------
 

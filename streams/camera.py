@@ -17,7 +17,8 @@ from oneglance.streams.errors import (
     SourceUnreadable,
 )
 from oneglance.streams.frame import Frame
-from oneglance.streams.watched import WatchedSource, check_timeout, opened_within
+from oneglance.streams.stream import check_timeout
+from oneglance.streams.watched import WatchedSource, opened_within
 
 _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
@@ -43,7 +44,7 @@ class Camera(WatchedSource):
             SourceNotFound: there is no such camera; the message lists those there are.
             SourceUnreadable: it is in use, not permitted, or gives no video.
             SourceStalled: the driver did not answer.
-            UsageError: a time-out of zero or less.
+            UsageError: a time-out of zero or less, or without end.
         """
         self._clock = clock
         check_timeout(timeout_s)

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame, Image
+from oneglance.streams.freshness import SteadyTime
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -208,6 +209,10 @@ class AvSource:
     ) -> None:
         self.close()
 
+    @property
+    def _period_s(self) -> float:
+        return float(1 / (self.frame_rate or _FALLBACK_RATE))
+
     def _release(self) -> None:
         self._container.close()
 
@@ -218,9 +223,11 @@ class AvSource:
         """Frames at their presentation times, counted from the start of the container.
 
         Counting from there and not from the first picture keeps a video that begins after its
-        sound where it belongs. A frame without a time follows the one before it.
+        sound where it belongs. A frame without a time follows the one before it, and so does one
+        whose time runs back.
         """
         tally = self.tally
+        steady = SteadyTime(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
         for frame in decoded(self._container, self._stream, tally):
             at_s, lasts_s = tally.end_s, period
@@ -235,7 +242,7 @@ class AvSource:
                 tally.begin_s = at_s
             tally.delivered += 1
             tally.end_s = at_s + lasts_s
-            yield Frame(image, index, float(at_s), self.source)
+            yield Frame(image, index, steady.steady(float(at_s)), self.source)
 
     def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
         """Frames at the time ``clock`` shows when they arrive."""

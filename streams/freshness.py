@@ -11,16 +11,22 @@ from oneglance.streams.frame import Image
 class SteadyTime:
     """Presentation times made to run forward, whatever the source's do.
 
-    A time that lies at or before the last one given out (a camera that restarted its clock, a
-    counter that wrapped, two frames of one time) begins a new count: the frame is taken to
-    follow the last one by a period, and the frames after it keep their distance to it. With
-    ``longest_gap_s`` a leap forward of more than that is cut to one period likewise.
+    A single frame whose time lies at or before the last one (two frames of one time) is put
+    half a period after it, and the times after it stay as they are. When the next one lies
+    before as well (a camera restarted its clock, a counter wrapped, every time is 0), a new
+    count begins: frames follow at the distances they have from then on. With ``longest_gap_s``
+    a leap forward of more than that is cut to one period likewise.
+
+    >>> steady = SteadyTime(0.1)
+    >>> [round(steady.steady(at_s), 2) for at_s in (5.0, 5.1, -7.0, -6.9, -6.8, -6.5)]
+    [5.0, 5.1, 5.15, 5.25, 5.35, 5.65]
     """
 
     def __init__(self, period_s: float, *, longest_gap_s: float = math.inf) -> None:
         self._period_s = period_s
         self._longest_gap_s = longest_gap_s
         self._offset_s = 0.0
+        self._out_of_order = 0
         self._last_s: float | None = None
 
     def steady(self, at_s: float) -> float:
@@ -33,9 +39,14 @@ class SteadyTime:
             self._last_s = at_s if math.isfinite(at_s) else 0.0
             return self._last_s
         shown_s = at_s + self._offset_s
-        if not last_s < shown_s <= last_s + self._longest_gap_s:
-            shown_s = max(last_s + self._period_s, math.nextafter(last_s, math.inf))
-            if math.isfinite(at_s):
+        if last_s < shown_s <= last_s + self._longest_gap_s:
+            self._out_of_order = 0
+        else:
+            self._out_of_order += 1
+            is_glitch = self._out_of_order == 1 and not shown_s > last_s
+            step_s = self._period_s / 2 if is_glitch else self._period_s
+            shown_s = max(last_s + step_s, math.nextafter(last_s, math.inf))
+            if not is_glitch and math.isfinite(at_s):
                 self._offset_s = shown_s - at_s
         self._last_s = shown_s
         return shown_s

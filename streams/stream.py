@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -55,58 +56,85 @@ class Stream(Protocol):
 RENDERED = "rendered:"
 
 
-def open_stream(uri: str | os.PathLike[str] | int, *, timeout_s: float = 10.0) -> Stream:
+def open_stream(
+    uri: str | os.PathLike[str] | int,
+    *,
+    timeout_s: float = 10.0,
+    stall_s: float | None = None,
+    transport: str = "tcp",
+    hwaccel: str | None = None,
+) -> Stream:
     """Open whatever ``uri`` names.
 
     - ``rendered:`` (with options, ``rendered:?seed=7&frames=600``): a drive oneglance draws;
-    - ``rtsp://``, ``rtsps://``, ``http://``, ``https://``: a network stream;
+    - ``rtsp://``, ``rtsps://``, ``http://``, ``https://`` (files, MJPEG, HLS), ``udp://``
+      (MPEG-TS): a network stream;
     - a number or ``/dev/video0``: a camera of this machine;
     - a folder, a glob pattern or an image file: images in natural order;
     - any other file: a video.
 
-    ``timeout_s``: longest wait for a camera or a network source to answer, and for each of its
-    frames.
+    ``timeout_s``: longest wait for a camera or a network source to answer. ``stall_s``: the same
+    for each of its frames; None: ``timeout_s``. ``transport``: tcp or udp, for RTSP.
+    ``hwaccel``: decode videos and network streams with this accelerator (``cuda``, ``vaapi``,
+    …) or fail.
 
     Raises:
         SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
         UsageError: a scheme that is not supported, a bad option of ``rendered:``, a time-out of
-            zero or less.
+            zero or less, or without end, an accelerator that cannot be used.
     """
+    check_timeout(timeout_s)
     if isinstance(uri, int):
-        return _open_camera(uri, timeout_s)
+        return _open_camera(uri, timeout_s, stall_s)
     text = os.fspath(uri)
     if not text:
         raise UsageError("an empty source: name a file, a folder, a camera or a URL")
-    if text.startswith(RENDERED):
+    if text.lower().startswith(RENDERED):
         from oneglance.streams.rendered import RenderedStream
 
-        return RenderedStream.from_uri(text)
+        return RenderedStream.from_uri(RENDERED + text[len(RENDERED) :])
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
     if scheme is not None:
-        return _open_url(text, scheme[1].lower(), timeout_s)
-    if re.fullmatch("[0-9]+", text) or text.startswith("/dev/video"):
-        return _open_camera(text, timeout_s)
-    return _open_path(text)
+        _check_scheme(text, scheme[1].lower())
+        from oneglance.streams.network import NetworkStream
+
+        return NetworkStream(
+            text, timeout_s=timeout_s, stall_s=stall_s, transport=transport, hwaccel=hwaccel
+        )
+    is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
+    if is_number or text.startswith("/dev/video"):
+        return _open_camera(text, timeout_s, stall_s)
+    return _open_path(text, hwaccel)
 
 
-def _open_camera(device: int | str, timeout_s: float) -> Stream:
+def check_timeout(timeout_s: float) -> float:
+    """``timeout_s`` itself.
+
+    Raises:
+        UsageError: it is not above zero, or longer than a thread can wait.
+    """
+    if not 0 < timeout_s <= threading.TIMEOUT_MAX:
+        raise UsageError(f"a time-out must be above 0 s and finite, not {timeout_s}")
+    return timeout_s
+
+
+def _open_camera(device: int | str, timeout_s: float, stall_s: float | None) -> Stream:
     from oneglance.streams.camera import Camera
 
-    return Camera(device, timeout_s=timeout_s)
+    return Camera(device, timeout_s=timeout_s, stall_s=stall_s)
 
 
-def _open_url(url: str, scheme: str, timeout_s: float) -> Stream:
-    from oneglance.streams.network import SCHEMES, NetworkStream
+def _check_scheme(url: str, scheme: str) -> None:
+    from oneglance.streams.network import SCHEMES
 
     if scheme not in SCHEMES:
         raise UsageError(
             f"cannot play {redact(url)}: '{scheme}://' is not supported "
             f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
         )
-    return NetworkStream(url, timeout_s=timeout_s)
 
 
-def _open_path(text: str) -> Stream:
+def _open_path(text: str, hwaccel: str | None) -> Stream:
     from oneglance.streams.images import ImageFiles, is_image
     from oneglance.streams.video import VideoFile
 
@@ -116,21 +144,26 @@ def _open_path(text: str) -> Stream:
     except OSError as error:  # a folder on the way that may not be entered, a name too long
         reason = (error.strerror or type(error).__name__).lower()
         raise SourceUnreadable(f"cannot open {text}: {reason}") from None
-    if path.is_dir() or (not there and any(c in text for c in "*?[")):
+    is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
+    if path.is_dir() or is_pattern:
         return ImageFiles.from_path(path)
     if not there:
         raise SourceNotFound(f"no file or folder {text}{_near(path)}")
     if is_image(path):
         return ImageFiles([path], source=text)
-    return VideoFile(path)
+    return VideoFile(path, hwaccel=hwaccel)
 
 
 def _near(path: Path) -> str:
     try:
         names = [p.name for p in path.parent.iterdir()]
-    except OSError:  # no such folder, or not ours to look into: nothing to suggest
-        return ""
-    near = difflib.get_close_matches(path.name, names, n=3)
-    return (
-        f"; did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
-    )
+    except OSError:  # no such folder, or not ours to look into
+        names = []
+    near = [str(path.parent / name) for name in difflib.get_close_matches(path.name, names, n=3)]
+    near += _almost_rendered(str(path))
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _almost_rendered(text: str) -> list[str]:
+    """``rendered:``, when ``text`` may be a slip of it, whatever options follow."""
+    return difflib.get_close_matches(text.lower().split("?")[0], [RENDERED], cutoff=0.8)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 
 from oneglance.streams.decoding import AvSource
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable
 from oneglance.streams.frame import Frame
+from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.wholeness import Cut, broken, check_whole, find_cut, lacks_index
 
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
@@ -29,15 +31,17 @@ class VideoFile(AvSource):
     Not honoured: mirroring, pixels that are not square. Only the first video track is played.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open a file and find its video stream.
+    def __init__(self, path: str | os.PathLike[str], *, hwaccel: str | None = None) -> None:
+        """Open a file and find its video stream; ``hwaccel`` decodes it, see ``hardware``.
 
         Raises:
             SourceNotFound: there is no such file.
-            SourceUnreadable: a folder, no permission, empty, no video or not one libav knows.
+            SourceUnreadable: a folder, no permission, empty, no video or not one libav (or the
+                accelerator) knows.
+            UsageError: an accelerator that cannot be used here.
         """
         self._file = Path(path)
-        super().__init__(_open(self._file), os.fspath(path))
+        super().__init__(_open(self._file, hardware(hwaccel)), os.fspath(path))
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -49,7 +53,7 @@ class VideoFile(AvSource):
             check_whole(self.source, self._stream, self.tally, _cut(self._file))
 
 
-def _open(file: Path) -> av.container.InputContainer:
+def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -65,8 +69,16 @@ def _open(file: Path) -> av.container.InputContainer:
     try:
         # The absolute path: libav would take "concat:a.mp4" for a protocol of its own.
         container = av.open(
-            str(file.absolute()), mode="r", options=_OPTIONS, metadata_errors="replace"
+            str(file.absolute()),
+            mode="r",
+            options=_OPTIONS,
+            metadata_errors="replace",
+            hwaccel=accelerator,
         )
+    except RuntimeError:
+        if accelerator is None:
+            raise
+        raise incompatible(str(file)) from None
     except PermissionError as error:
         raise _no_access(file, error) from None
     except (av.error.FFmpegError, OSError) as error:

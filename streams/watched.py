@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oneglance.streams.buffer import Closed, WaitBuffer
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import Reason, SourceStalled, UsageError
+from oneglance.streams.errors import Reason, SourceStalled
 from oneglance.streams.frame import Frame
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def check_timeout(timeout_s: float) -> float:
-    """``timeout_s`` itself.
-
-    Raises:
-        UsageError: it is not above zero.
-    """
-    if not timeout_s > 0:
-        raise UsageError(f"a time-out must be above 0 s, not {timeout_s}")
-    return timeout_s
 
 
 class Answer(Generic[T]):

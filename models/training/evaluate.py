@@ -19,7 +19,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import Task
-from oneglance.models.training.data import Dataset, label_file, read_dataset, read_labels
+from oneglance.models.training.data import Dataset, read_dataset, read_labels
 from oneglance.streams.errors import DataError
 
 EVALUATION_CONFIDENCE = 0.001
@@ -127,7 +127,7 @@ def _truths(dataset: Dataset, split: str) -> Iterator[_Truth]:
             raise DataError(f"cannot read image {path}")
         height, width = image.shape[:2]
         boxes = []
-        for box in read_labels(label_file(path), dataset.names):
+        for box in read_labels(dataset.label_file(path), dataset.names):
             task = dataset.tasks[box.class_id]
             if task is not None:
                 left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height

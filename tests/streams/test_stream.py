@@ -1,0 +1,214 @@
+"""The one door: which name opens what, and what is said to a name that opens nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+
+from media import make_video, picture
+from oneglance.streams import (
+    SourceNotFound,
+    SourceUnreadable,
+    Stream,
+    UsageError,
+    open_stream,
+)
+from oneglance.streams.images import ImageFiles
+from oneglance.streams.network import NetworkStream
+from oneglance.streams.rendered import RenderedStream
+from oneglance.streams.video import VideoFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two videos, one of them without a suffix, and a folder of two images."""
+    make_video(tmp_path / "drive.mp4", frames=3)
+    (tmp_path / "drive").write_bytes((tmp_path / "drive.mp4").read_bytes())
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.PNG"):
+        (tmp_path / "images" / name).write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "count"),
+    [
+        ("drive.mp4", VideoFile, 3),
+        ("drive", VideoFile, 3),
+        ("images", ImageFiles, 2),
+        ("images/", ImageFiles, 2),
+        ("images/a.png", ImageFiles, 1),
+        ("images/*", ImageFiles, 2),
+        ("**/*.png", ImageFiles, 1),
+        ("images/[ab].*", ImageFiles, 2),
+    ],
+)
+def test_a_path_opens_what_lies_there(folder: Path, name: str, kind: type, count: int) -> None:
+    with open_stream(f"{folder}/{name}") as stream:
+        assert type(stream) is kind
+        assert isinstance(stream, Stream)
+        assert stream.source == f"{folder}/{name}".rstrip("/")
+        assert stream.frame_count == count
+        assert not stream.live
+        assert len(list(stream)) == count
+
+
+@pytest.mark.parametrize("name", ["drive [1].mp4", "drive*.mp4", "what?.mp4"])
+def test_a_file_with_signs_of_a_pattern_in_its_name_is_that_file(folder: Path, name: str) -> None:
+    (folder / "drive.mp4").rename(folder / name)
+    with open_stream(folder / name) as stream:
+        assert isinstance(stream, VideoFile)
+
+
+@pytest.mark.parametrize(
+    "name", ["0", "7.mp4", "-", "a:b.mp4", "concat:drive.mp4", "drive@noon", "füße.mp4"]
+)
+def test_an_odd_name_given_as_a_path_is_that_file(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "drive.mp4").rename(folder / name)
+    monkeypatch.chdir(folder)
+    for uri in (f"./{name}", Path(name)):
+        with open_stream(uri) as stream:
+            assert isinstance(stream, VideoFile)
+            assert len(list(stream)) == 3
+
+
+@pytest.mark.parametrize("scheme", ["rendered", "Rendered"])
+def test_rendered_opens_a_drive_with_its_options(scheme: str) -> None:
+    with open_stream(f"{scheme}:?seed=7&frames=5&size=96x64") as stream:
+        assert isinstance(stream, RenderedStream)
+        assert stream.frame_count == 5
+        assert stream.source == "rendered:?seed=7"
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
+def test_an_address_opens_a_network_stream(folder: Path, web: str, scheme: str) -> None:
+    # ``folder`` is what the server of ``web`` serves: both are this test's own folder.
+    with open_stream(f"{web.replace('http', scheme)}/file/drive.mp4", timeout_s=5) as stream:
+        assert isinstance(stream, NetworkStream)
+        assert len(list(stream)) == 3
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file", "rtps", "gopher+x"])
+def test_a_scheme_that_is_not_supported_is_told_with_those_that_are(scheme: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_stream(f"{scheme}://user:SECRET@host/drive.mp4")
+    story = str(caught.value)
+    assert story.startswith(f"cannot play {scheme}://***@host/drive.mp4: '{scheme}://' is not")
+    assert "(supported: rtsp://, rtsps://, http://, https://)" in story
+    assert "SECRET" not in story
+
+
+def test_an_empty_name_is_told() -> None:
+    with pytest.raises(UsageError, match="an empty source: name a file, a folder, a camera"):
+        open_stream("")
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("drvie.mp4", "drive.mp4"), ("drive.mp5", "drive.mp4"), ("image", "images")],
+)
+def test_a_typo_is_told_with_the_names_near_it(folder: Path, typo: str, meant: str) -> None:
+    with pytest.raises(SourceNotFound) as caught:
+        open_stream(folder / typo)
+    assert str(caught.value).startswith(f"no file or folder {folder / typo}; did you mean ")
+    assert str(folder / meant) in str(caught.value)
+
+
+@pytest.mark.parametrize("typo", ["rendered", "render:", "rendred:?seed=7", "Redered:"])
+def test_a_typo_in_rendered_is_told(typo: str) -> None:
+    with pytest.raises(SourceNotFound, match=r"did you mean rendered:"):
+        open_stream(typo)
+
+
+@pytest.mark.parametrize("name", ["zzz.mp4", "no/such/folder/drive.mp4", "drive.mp4/drive.mp4"])
+def test_a_name_near_nothing_is_told_plainly(folder: Path, name: str) -> None:
+    with pytest.raises(SourceNotFound) as caught:
+        open_stream(folder / name)
+    assert str(caught.value) == f"no file or folder {folder / name}"
+
+
+def test_a_pattern_that_matches_nothing_is_told(folder: Path) -> None:
+    with pytest.raises(SourceNotFound) as caught:
+        open_stream(folder / "images" / "*.jpg")
+    assert str(caught.value) == f"no image matches {folder}/images/*.jpg"
+
+
+def test_a_pattern_that_matches_no_image_is_told(folder: Path) -> None:
+    with pytest.raises(SourceNotFound) as caught:
+        open_stream(folder / "dri*")
+    assert str(caught.value) == f"no image matches {folder}/dri* (2 other files do)"
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0b.mp4"], ids=["long", "nul"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises((SourceNotFound, SourceUnreadable)):
+        open_stream(tmp_path / name)
+
+
+@pytest.mark.parametrize("uri", ["rtsp://127.0.0.1:1/x", "0", 0, "rendered:", "drive.mp4"])
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_out_that_is_none_is_refused_whatever_the_source(
+    uri: str | int, timeout_s: float
+) -> None:
+    with pytest.raises(UsageError, match=f"a time-out must be above 0 s.*not {timeout_s}"):
+        open_stream(uri, timeout_s=timeout_s)
+
+
+def test_opening_a_rendered_drive_does_not_bring_the_video_library() -> None:
+    # Start-up time: PyAV is imported by the sources that need it.
+    program = (
+        "import sys; from oneglance.streams import open_stream; assert 'cv2' not in sys.modules; "
+        "open_stream('rendered:?size=96x64'); assert 'av' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "opener",
+    [
+        pytest.param(lambda folder: open_stream(folder / "drive.mp4"), id="video"),
+        pytest.param(lambda folder: open_stream(folder / "images"), id="images"),
+        pytest.param(lambda folder: open_stream("rendered:?size=96x64&frames=3"), id="rendered"),
+    ],
+)
+def test_every_recording_keeps_the_promises_of_a_stream(
+    folder: Path, opener: Callable[[Path], Stream]
+) -> None:
+    with opener(folder) as stream:
+        assert isinstance(stream, Stream)
+        frames = list(stream)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert len(frames) == stream.frame_count
+    assert stream.frame_rate is not None
+    assert [frame.timestamp_s for frame in frames] == [
+        float(frame.index / stream.frame_rate) for frame in frames
+    ]
+    stream.close()
+    assert os.fspath(stream.source)
+
+
+@pytest.mark.parametrize(
+    "opener",
+    [
+        pytest.param(lambda folder: open_stream(folder / "drive.mp4"), id="video"),
+        pytest.param(lambda folder: open_stream(folder / "images"), id="images"),
+        pytest.param(lambda folder: open_stream("rendered:?size=96x64"), id="rendered"),
+    ],
+)
+def test_every_recording_ends_at_its_next_frame_when_closed(
+    folder: Path, opener: Callable[[Path], Stream]
+) -> None:
+    stream = opener(folder)
+    frames = iter(stream)
+    assert next(frames).index == 0
+    stream.close()
+    assert list(frames) == []
