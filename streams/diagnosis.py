@@ -15,6 +15,15 @@ from oneglance.streams.errors import Reason
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _TLS = frozenset({"rtsps", "https"})
 
+# The first that fits; all are OSErrors.
+_FAILURES: tuple[tuple[type[OSError], Reason], ...] = (
+    (socket.gaierror, Reason.NOT_FOUND),
+    (ssl.SSLError, Reason.TLS),
+    (ConnectionRefusedError, Reason.REFUSED),
+    (TimeoutError, Reason.TIMEOUT),
+    (OSError, Reason.UNREACHABLE),
+)
+
 
 def why_unreachable(url: str, timeout_s: float) -> Reason:
     """What goes wrong on the way to the host of ``url``; UNKNOWN when nothing does.
@@ -32,16 +41,8 @@ def why_unreachable(url: str, timeout_s: float) -> Reason:
         with socket.create_connection((host, port), timeout_s) as connection:
             if parts.scheme in _TLS:
                 _shake_hands(connection, host)
-    except socket.gaierror:
-        return Reason.NOT_FOUND
-    except ssl.SSLError:
-        return Reason.TLS
-    except ConnectionRefusedError:
-        return Reason.REFUSED
-    except TimeoutError:
-        return Reason.TIMEOUT
-    except OSError:
-        return Reason.UNREACHABLE
+    except OSError as error:
+        return next(reason for kind, reason in _FAILURES if isinstance(error, kind))
     return Reason.UNKNOWN
 
 

@@ -67,6 +67,10 @@ class FreezeWatch:
         self._same_since_s = 0.0
         self.frozen = False
 
+    def forget(self) -> None:
+        """The next picture is a first one."""
+        self._print, self.frozen = None, False
+
     def see(self, image: Image, at_s: float) -> bool:
         """Whether the source is frozen, now that ``image`` came at ``at_s``."""
         if self._frozen_s is None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import av
 
@@ -23,23 +22,16 @@ from oneglance.streams.errors import (
     SourceStalled,
     SourceUnreadable,
     StreamError,
-    UsageError,
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.freshness import SteadyTime
 from oneglance.streams.hardware import hardware, incompatible
+from oneglance.streams.opening import Transport, parse_transport
 from oneglance.streams.pacing import Pace
 from oneglance.streams.redaction import redact
 from oneglance.streams.stream import check_timeout
 from oneglance.streams.watched import WatchedSource, opened_within
-
-
-class Transport(StrEnum):
-    """How RTSP carries its pictures: TCP loses nothing and passes firewalls, UDP is prompt."""
-
-    TCP = "tcp"
-    UDP = "udp"
-
+from oneglance.streams.wholeness import broken, check_whole
 
 _RTSP = {
     "fpsprobesize": "0",  # measuring a live rate first would hold back the first second of it
@@ -50,8 +42,6 @@ _HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
 # loses packets and not the stream.
 _UDP = {"fifo_size": "28672", "overrun_nonfatal": "1"}
 _OPTIONS = {"rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP, "udp": _UDP}
-
-SCHEMES = tuple(_OPTIONS)
 
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""
@@ -95,9 +85,10 @@ class NetworkStream(WatchedSource):
         safe = redact(url)
         check_timeout(timeout_s)
         stall_s = check_timeout(timeout_s if stall_s is None else stall_s)
-        if transport not in set(Transport):
-            raise UsageError(f"unknown transport '{transport}' ({', '.join(Transport)})")
-        opening = _Opening(url, str(transport), (timeout_s, max(timeout_s, stall_s)), hwaccel)
+        carrier = parse_transport(transport)
+        scheme, rest = url.split(":", 1)
+        url = f"{scheme.lower()}:{rest}"  # libav knows no other
+        opening = _Opening(url, carrier, (timeout_s, max(timeout_s, stall_s)), hwaccel)
         try:
             container = opened_within(timeout_s, opening.open)
         except (av.error.FFmpegError, OSError) as error:
@@ -150,18 +141,18 @@ class NetworkStream(WatchedSource):
 @dataclass(frozen=True, slots=True)
 class _Opening:
     url: str
-    transport: str
+    transport: Transport
     timeouts_s: tuple[float, float]
     hwaccel: str | None
 
     @property
     def scheme(self) -> str:
-        return self.url.split(":", 1)[0].lower()
+        return self.url.split(":", 1)[0]
 
     def open(self) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
         if self.scheme.startswith("rtsp"):
-            options["rtsp_transport"] = self.transport
+            options["rtsp_transport"] = self.transport.value
         accelerator = hardware(self.hwaccel)
         try:
             return av.open(

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
@@ -55,6 +56,8 @@ class Stream(Protocol):
 
 RENDERED = "rendered:"
 
+SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
+
 
 def open_stream(
     uri: str | os.PathLike[str] | int,
@@ -84,27 +87,62 @@ def open_stream(
             zero or less, or without end, an accelerator that cannot be used.
     """
     check_timeout(timeout_s)
-    if isinstance(uri, int):
-        return _open_camera(uri, timeout_s, stall_s)
-    text = os.fspath(uri)
-    if not text:
-        raise UsageError("an empty source: name a file, a folder, a camera or a URL")
-    if text.lower().startswith(RENDERED):
+    kind = kind_of(uri)
+    text = str(uri) if isinstance(uri, int) else os.fspath(uri)
+    if kind is Kind.CAMERA:
+        from oneglance.streams.camera import Camera
+
+        return Camera(text, timeout_s=timeout_s, stall_s=stall_s)
+    if kind is Kind.RENDERED:
         from oneglance.streams.rendered import RenderedStream
 
         return RenderedStream.from_uri(RENDERED + text[len(RENDERED) :])
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
-    if scheme is not None:
-        _check_scheme(text, scheme[1].lower())
+    if kind is Kind.NETWORK:
         from oneglance.streams.network import NetworkStream
 
         return NetworkStream(
             text, timeout_s=timeout_s, stall_s=stall_s, transport=transport, hwaccel=hwaccel
         )
-    is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
-    if is_number or text.startswith("/dev/video"):
-        return _open_camera(text, timeout_s, stall_s)
     return _open_path(text, hwaccel)
+
+
+class Kind(StrEnum):
+    """What an address names, told without opening it."""
+
+    RENDERED = "rendered"
+    NETWORK = "network"
+    CAMERA = "camera"
+    PATH = "path"
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether it may be away now and there again later."""
+        return self in {Kind.NETWORK, Kind.CAMERA}
+
+
+def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
+    """What ``uri`` names; see ``open_stream``.
+
+    Raises:
+        UsageError: it is empty, or its scheme is not supported.
+    """
+    if isinstance(uri, int):
+        return Kind.CAMERA
+    text = os.fspath(uri)
+    if not text:
+        raise UsageError("an empty source: name a file, a folder, a camera or a URL")
+    if text.lower().startswith(RENDERED):
+        return Kind.RENDERED
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    if scheme is not None:
+        if scheme[1].lower() not in SCHEMES:
+            raise UsageError(
+                f"cannot play {redact(text)}: '{scheme[1].lower()}://' is not supported "
+                f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
+            )
+        return Kind.NETWORK
+    is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
+    return Kind.CAMERA if is_number or text.startswith("/dev/video") else Kind.PATH
 
 
 def check_timeout(timeout_s: float) -> float:
@@ -116,22 +154,6 @@ def check_timeout(timeout_s: float) -> float:
     if not 0 < timeout_s <= threading.TIMEOUT_MAX:
         raise UsageError(f"a time-out must be above 0 s and finite, not {timeout_s}")
     return timeout_s
-
-
-def _open_camera(device: int | str, timeout_s: float, stall_s: float | None) -> Stream:
-    from oneglance.streams.camera import Camera
-
-    return Camera(device, timeout_s=timeout_s, stall_s=stall_s)
-
-
-def _check_scheme(url: str, scheme: str) -> None:
-    from oneglance.streams.network import SCHEMES
-
-    if scheme not in SCHEMES:
-        raise UsageError(
-            f"cannot play {redact(url)}: '{scheme}://' is not supported "
-            f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
-        )
 
 
 def _open_path(text: str, hwaccel: str | None) -> Stream:
