@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from oneglance.models.tasks import ModelClass, Task
-from oneglance.models.training.checks import check, check_image
+from oneglance.models.training.checks import check, check_image, ends_as_jpeg
 from oneglance.models.training.datasets import Dataset
 from oneglance.models.training.labels import LabelledBox, Problem, refuse, scan_labels
 from oneglance.streams.errors import DataError
@@ -68,7 +68,11 @@ def stage(
     counts = _counts(datasets, repeats)
     if strict:
         refuse([problem for dataset in datasets for problem in check(dataset)])
-    splits = {split: _gather(datasets, counts, split) for split in ("train", "val")}
+    problems: dict[Problem, None] = {}
+    splits = {split: _gather(datasets, counts, split, problems) for split in ("train", "val")}
+    refuse([problem for problem in problems if not problem.usable])
+    for problem in problems:
+        _logger.warning("%s", problem)
     if not splits["train"]:
         raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
     seen = {task for staged in splits["train"] for task in staged.tasks}
@@ -121,10 +125,17 @@ def _files(datasets: Sequence[Dataset]) -> str:
     return ", ".join(str(dataset.file) for dataset in datasets)
 
 
-def _gather(datasets: Sequence[Dataset], counts: Sequence[int], split: str) -> list[_Staged]:
-    """Every image of ``split`` once, in the order of the sets, with what all of them say of it."""
+def _gather(
+    datasets: Sequence[Dataset],
+    counts: Sequence[int],
+    split: str,
+    problems: dict[Problem, None],
+) -> list[_Staged]:
+    """Every image of ``split`` once, in the order of the sets, with what all of them say of it.
+
+    What is wrong with images and labels is added to ``problems``.
+    """
     gathered: dict[Path, _Staged] = {}
-    problems: list[Problem] = []
     for number, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
         if split not in dataset.folders:
             continue
@@ -134,8 +145,7 @@ def _gather(datasets: Sequence[Dataset], counts: Sequence[int], split: str) -> l
         }
         for index, image in enumerate(dataset.images(split)):
             labels = scan_labels(dataset.label_file(image), dataset.names)
-            problems += check_image(dataset, image)
-            problems += labels.problems
+            problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{image.stem}"
             staged = gathered.setdefault(image.resolve(), _Staged(image, stem, 0, [], {}))
             twice = staged.tasks.keys() & served.keys()
@@ -150,9 +160,6 @@ def _gather(datasets: Sequence[Dataset], counts: Sequence[int], split: str) -> l
                 cls = dataset.classes[box.class_id]
                 if cls is not None:
                     staged.boxes.append((cls, box))
-    refuse([problem for problem in problems if not problem.usable])
-    for problem in problems:
-        _logger.warning("%s", problem)
     return list(gathered.values())
 
 
@@ -176,10 +183,18 @@ def _write(
         names = [cls.name for cls in classes if _known(cls, staged)]
         for repeat in range(staged.repeats):
             stem = staged.stem if repeat == 0 else f"{staged.stem}_again{repeat}"
-            (pictures / f"{stem}{staged.image.suffix}").symlink_to(staged.image.resolve())
+            _place(staged.image, pictures / f"{stem}{staged.image.suffix}")
             (texts / f"{stem}.txt").write_text(lines, encoding="utf-8")
             known[stem] = names
     return known
+
+
+def _place(image: Path, target: Path) -> None:
+    """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place."""
+    if image.suffix.lower() in {".jpg", ".jpeg"} and not ends_as_jpeg(image):
+        shutil.copyfile(image, target)
+    else:
+        target.symlink_to(image.resolve())
 
 
 def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
