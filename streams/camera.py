@@ -40,11 +40,11 @@ class Camera(WatchedSource):
         self._clock = clock
         check_timeout(timeout_s)
         name = _device_name(device)
-        if sys.platform == "linux" and not Path(name).exists():
-            there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise SourceNotFound(f"no camera {name} (cameras here: {there}){_or_path(device)}")
         kind = _FORMATS.get(sys.platform, "v4l2")
         try:
+            if sys.platform == "linux" and not Path(name).exists():
+                there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+                raise SourceNotFound(f"no camera {name} (cameras here: {there}){_or_path(device)}")
             container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
         except TimeoutError:
             raise SourceStalled(f"camera {name} did not answer within {timeout_s:g} s") from None
