@@ -75,7 +75,9 @@ class Run:
             for source in options.sources:
                 with open_stream(source) as stream:
                     if detector is None:
-                        threads = options.threads or _threads_for(stream, options.mode)
+                        threads = options.threads
+                        if threads is None:
+                            threads = _threads_for(stream, options.mode)
                         detector = Detector.load(
                             options.model,
                             confidence=options.confidence,
