@@ -15,6 +15,10 @@ from oneglance.models.training.datasets import Dataset
 from oneglance.models.training.labels import Problem, scan_labels
 from oneglance.streams.errors import DataError
 
+JPEG_FORMATS = frozenset({"JPEG", "MPO"})
+LEAST_SIDE = 10
+"""ultralytics leaves smaller images out."""
+
 
 def check(dataset: Dataset) -> list[Problem]:
     """Every problem of ``dataset``: its file, its folders, its images and their label files.
@@ -58,23 +62,37 @@ def check(dataset: Dataset) -> list[Problem]:
 
 
 def check_image(dataset: Dataset, image: Path) -> list[Problem]:
-    """What is wrong with ``image`` as far as its first bytes tell: missing, empty, no image."""
+    """What is wrong with ``image`` as far as can be told quickly: missing, no image, cut short.
+
+    Pixels are decoded only of a JPEG whose end mark is missing.
+    """
     try:
         with Image.open(image) as opened:
-            if min(opened.size) < 10:
-                width, height = opened.size
-                what = f"{width}x{height} pixels: ultralytics refuses images below 10x10"
-                return [Problem(image, None, what, False)]
+            width, height = opened.size
+            if opened.format not in JPEG_FORMATS:
+                opened.verify()
+            elif not ends_as_jpeg(image):
+                opened.load()
     except FileNotFoundError:
         return [Problem(image, None, f"missing, but named by {dataset.file}", False)]
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return [Problem(image, None, f"not an image that can be read ({_reason(error)})", False)]
+    if min(width, height) < LEAST_SIDE:
+        what = f"{width}x{height} pixels: too small to train on ({LEAST_SIDE} at least)"
+        return [Problem(image, None, what, False)]
     return []
+
+
+def ends_as_jpeg(image: Path) -> bool:
+    """Whether the file ends with a JPEG's end mark; some good ones have bytes after it."""
+    with image.open("rb") as file:
+        file.seek(-2, 2)
+        return file.read() == b"\xff\xd9"
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "unknown format"
+        return "no image format that is known"
     return getattr(error, "strerror", None) or str(error)
 
 
