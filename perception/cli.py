@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneglance.perception.pipeline import Mode
-from oneglance.streams.errors import OneglanceError, SinkError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -211,6 +211,30 @@ def export(
     )
 
 
+@app.command()
+def audit(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Training input.")] = "640x384",
+    strict: Annotated[bool, typer.Option("--strict", help="Any problem is an error.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every problem.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the facts too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Look through data sets: what they hold, what is wrong, how to train with them."""
+    _configure(debug)
+    try:
+        from oneglance.models.training.audit_report import audit_files, show
+    except ModuleNotFoundError as error:
+        raise _missing("eval", error.name) from None
+
+    found = audit_files(data, _parse_size(size))
+    show(found, Console(), every=every)
+    if json_file is not None:
+        _write_json(json_file, found.as_dict())
+    if strict and found.problems:
+        raise DataError(f"{len(found.problems)} problems in {', '.join(map(str, data))} (--strict)")
+
+
 @app.command(name="eval")
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
@@ -313,7 +337,11 @@ def _exit_code() -> int:
 
 def _show_traceback() -> None:
     if "--debug" in sys.argv:
-        traceback.print_exc()
+        from oneglance.streams.redaction import redact
+
+        # Line by line: what is hidden may reach as far as the text does.
+        lines = traceback.format_exc().splitlines(keepends=True)
+        sys.stderr.writelines(map(redact, lines))
 
 
 def _printable(error: Exception) -> str:
