@@ -58,7 +58,8 @@ def check(dataset: Dataset) -> list[Problem]:
         for task in sorted(task for task, count in boxes.items() if count == 0):
             what = f"labels {task}, but no training image has one"
             problems.append(Problem(dataset.file, None, what, True))
-    return problems + _of_the_file(dataset)
+    # A folder that serves both splits is read twice; its problems are told once.
+    return list(dict.fromkeys(_of_the_file(dataset) + problems))
 
 
 def check_image(dataset: Dataset, image: Path) -> list[Problem]:
