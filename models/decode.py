@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,15 @@ import numpy.typing as npt
 
 from oneglance.models.letterbox import Boxes
 from oneglance.models.metadata import Head
+from oneglance.models.tasks import ModelClass, Task
 
 NMS_IOU = 0.7
-"""Two boxes of one class that overlap more are one; ultralytics' default."""
+"""Two boxes of one task that overlap more are one; ultralytics' default."""
 
 MAX_DETECTIONS = 300
+
+KIND_SHARE = 0.5
+"""An object is told to be of a kind when the kind scores at least this share of its task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +35,102 @@ class Decoded:
     class_id: npt.NDArray[np.int64]
 
 
+class ClassTable:
+    """What decoding needs of a model's classes: which are wanted, and which belong together.
+
+    A task may have a plain class, named like the task, and kinds (``light`` and ``light_red``).
+    They are one object then: the best of their scores is its confidence, and its class is the
+    best kind that reaches ``KIND_SHARE`` of it, else the plain one.
+    """
+
+    def __init__(self, classes: Sequence[ModelClass], tasks: Collection[Task]) -> None:
+        """``tasks``: those wanted; classes of the others are left out."""
+        order = list(Task)
+        self.allowed = np.array([c.task in tasks for c in classes], np.bool_)
+        self.task = np.array([order.index(c.task) for c in classes], np.int32)
+        counts = np.bincount(self.task, minlength=len(order))
+        self.has_kinds = bool(counts.max() > 1)
+        is_plain = np.array([c.name == c.task.value for c in classes], np.bool_)
+        self.kinds: dict[int, npt.NDArray[np.intp]] = {
+            task: np.flatnonzero((self.task == task) & ~is_plain)
+            for task in np.flatnonzero(counts > 1).tolist()
+        }
+
+
 def decode(
-    output: npt.NDArray[np.float32],
-    head: Head,
-    *,
-    confidence: float,
-    allowed: npt.NDArray[np.bool_],
+    output: npt.NDArray[np.float32], head: Head, *, confidence: float, table: ClassTable
 ) -> Decoded:
-    """Boxes of at least ``confidence`` among the classes ``allowed`` (one bool a class)."""
+    """Boxes of at least ``confidence`` among the classes that ``table`` allows."""
     if head is Head.ONE_TO_ONE:
-        return _decode_one_to_one(output[0], confidence, allowed)
-    return _decode_one_to_many(output[0], confidence, allowed)
+        return _decode_one_to_one(output[0], confidence, table)
+    return _decode_one_to_many(output[0], confidence, table)
 
 
 def _decode_one_to_one(
-    rows: npt.NDArray[np.float32], confidence: float, allowed: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.float32], confidence: float, table: ClassTable
 ) -> Decoded:
     rows = rows[rows[:, 4] >= confidence]
     class_id = rows[:, 5].astype(np.int64)
-    if not allowed.all():
-        keep = allowed[class_id]
+    if not table.allowed.all():
+        keep = table.allowed[class_id]
         rows, class_id = rows[keep], class_id[keep]
+    if table.has_kinds:
+        rows, class_id = _merge_kinds(rows, class_id, table)
     return Decoded(rows[:, :4].copy(), rows[:, 4].copy(), class_id)
 
 
+def _merge_kinds(
+    rows: npt.NDArray[np.float32], class_id: npt.NDArray[np.int64], table: ClassTable
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """One row an object: this head lists a place once for each class that it may be."""
+    best: dict[tuple[Any, ...], int] = {}
+    keep: list[int] = []
+    class_id = class_id.copy()
+    for i, (task, row) in enumerate(zip(table.task[class_id].tolist(), rows.tolist(), strict=True)):
+        first = best.setdefault((task, *row[:4]), i)
+        if first == i:
+            keep.append(i)
+            continue
+        kinds = table.kinds[task]
+        untold = class_id[first] not in kinds
+        if untold and class_id[i] in kinds and row[4] >= KIND_SHARE * rows[first, 4]:
+            class_id[first] = class_id[i]
+    return rows[keep], class_id[keep]
+
+
 def _decode_one_to_many(
-    columns: npt.NDArray[np.float32], confidence: float, allowed: npt.NDArray[np.bool_]
+    columns: npt.NDArray[np.float32], confidence: float, table: ClassTable
 ) -> Decoded:
     scores = columns[4:]
-    if not allowed.all():
-        scores = np.where(allowed[:, None], scores, np.float32(-1))
+    if not table.allowed.all():
+        scores = np.where(table.allowed[:, None], scores, np.float32(-1))
     best = scores.max(axis=0)
     kept = np.flatnonzero(best >= confidence)
-    best = best[kept]
-    class_id = scores[:, kept].argmax(axis=0).astype(np.int64)
+    best, scores = best[kept], scores[:, kept]
+    class_id = scores.argmax(axis=0).astype(np.int64)
     cx, cy, width, height = columns[:4, kept]
     xywh = np.stack((cx - width / 2, cy - height / 2, width, height), axis=1)
-    # The boxes are OpenCV's to compare; per class, so that a person before a car stays.
+    # The boxes are OpenCV's to compare; per task, so that a person before a car stays.
     nms: Any = cv2.dnn.NMSBoxesBatched  # Any: its stubs ask for lists, it takes arrays
-    suppressed = nms(xywh, best, class_id.astype(np.int32), 0.0, NMS_IOU)
+    suppressed = nms(xywh, best, table.task[class_id], 0.0, NMS_IOU)
     order = np.asarray(suppressed, np.intp).reshape(-1)[:MAX_DETECTIONS]
     order = order[np.argsort(-best[order], kind="stable")]
-    boxes = xywh[order]
+    boxes, best, class_id = xywh[order], best[order], class_id[order]
+    if table.has_kinds:
+        _tell_kinds(class_id, scores[:, order], best, table)
     boxes[:, 2:] += boxes[:, :2]
-    return Decoded(boxes, best[order], class_id[order])
+    return Decoded(boxes, best, class_id)
+
+
+def _tell_kinds(
+    class_id: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    best: npt.NDArray[np.float32],
+    table: ClassTable,
+) -> None:
+    """Turn plain classes into their best kind, in place, where that kind is likely enough."""
+    for task, kinds in table.kinds.items():
+        here = np.flatnonzero(table.task[class_id] == task)
+        of_kinds = scores[np.ix_(kinds, here)]
+        told = of_kinds.max(axis=0) >= KIND_SHARE * best[here]
+        class_id[here[told]] = kinds[of_kinds.argmax(axis=0)][told]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from oneglance.models.decode import Decoded, decode
+from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.engines import OnnxEngine
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
@@ -58,8 +58,8 @@ class Detector:
         self.confidence = confidence
         classes = engine.metadata.classes
         wanted = set(tasks) if tasks is not None else set(Task)
-        self._allowed = np.array([c.task in wanted for c in classes], np.bool_)
-        if not self._allowed.any():
+        self._table = ClassTable(classes, wanted)
+        if not self._table.allowed.any():
             served = ", ".join(dict.fromkeys(c.task.value for c in classes))
             raise UsageError(f"model {self.name} does {served}, not {', '.join(sorted(wanted))}")
         self._class_names = np.array([c.name for c in classes])
@@ -131,7 +131,7 @@ class Detector:
             output,
             self._engine.metadata.head,
             confidence=self.confidence,
-            allowed=self._allowed,
+            table=self._table,
         )
         detections = self._wrap(decoded, geometry.to_source(decoded.xyxy))
         return detections, {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import re
 import signal
 import sys
 import traceback
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneglance.perception.pipeline import Mode
-from oneglance.streams.errors import OneglanceError, SinkError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -53,10 +54,8 @@ def run(
     tasks: Annotated[
         str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
     ] = None,
-    conf: Annotated[float, typer.Option(min=0, max=1, help="Least confidence of a box.")] = 0.25,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processors one inference may use.")
-    ] = None,
+    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
+    threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
@@ -126,21 +125,49 @@ def render(
 @app.command()
 def train(
     data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
-    base: Annotated[Path, typer.Option(help="Pretrained YOLO weights (.pt).")],
+    base: Annotated[str, typer.Option(help="Pretrained YOLO weights (.pt), or none.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, recipe and model.pt.")],
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
     learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 4e-4,
+    classes: Annotated[
+        str, typer.Option(help="What to find: tasks, and kinds such as light_red.")
+    ] = "pedestrian,car,sign,light",
+    train_layers: Annotated[
+        str, typer.Option("--train", help="last, head, neck or all; auto: by the data's amount.")
+    ] = "all",
+    head: Annotated[
+        str, typer.Option(help="New classes start from related pretrained rows, or as new.")
+    ] = "related",
+    repeat: Annotated[
+        str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 0,
     debug: Debug = False,
 ) -> None:
-    """Fine-tune a pretrained network on the four tasks; run again to resume."""
+    """Fine-tune a pretrained network; run again to resume."""
     _configure(debug)
     _need_training()
-    from oneglance.models.training.finetune import Recipe, finetune
+    from oneglance.models.tasks import parse_classes
+    from oneglance.models.training.finetune import finetune
+    from oneglance.models.training.recipe import Recipe, parse_depth, parse_rows
 
-    recipe = Recipe(epochs=epochs, size=_parse_size(size), learning_rate=learning_rate, seed=seed)
-    weights = finetune(data, base=base, recipe=recipe, out=out)
+    recipe = Recipe(
+        epochs=epochs,
+        size=_parse_size(size),
+        learning_rate=learning_rate,
+        train=parse_depth(train_layers),
+        rows=parse_rows(head),
+        repeats=_parse_repeats(repeat),
+        seed=seed,
+    )
+    weights = finetune(
+        data,
+        base=None if base == "none" else Path(base),
+        recipe=recipe,
+        out=out,
+        classes=parse_classes(classes.split(",")),
+    )
     Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
 
 
@@ -184,6 +211,30 @@ def export(
     )
 
 
+@app.command()
+def audit(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Training input.")] = "640x384",
+    strict: Annotated[bool, typer.Option("--strict", help="Any problem is an error.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every problem.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the facts too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Look through data sets: what they hold, what is wrong, how to train with them."""
+    _configure(debug)
+    try:
+        from oneglance.models.training.audit_report import audit_files, show
+    except ModuleNotFoundError as error:
+        raise _missing("eval", error.name) from None
+
+    found = audit_files(data, _parse_size(size))
+    show(found, Console(), every=every)
+    if json_file is not None:
+        _write_json(json_file, found.as_dict())
+    if strict and found.problems:
+        raise DataError(f"{len(found.problems)} problems in {', '.join(map(str, data))} (--strict)")
+
+
 @app.command(name="eval")
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
@@ -225,6 +276,14 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _parse_repeats(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise UsageError(f"--repeat is one number from 1 for each data set, like 2,1, not '{text}'")
+    return tuple(int(word) for word in text.split(","))
+
+
 def _need_training() -> None:
     for name in ("torch", "ultralytics", "onnx", "onnxslim"):
         if importlib.util.find_spec(name) is None:
@@ -261,7 +320,7 @@ def main() -> None:
 def _exit_code() -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        app()
+        app(prog_name="oneglance")
     except OneglanceError as error:
         _show_traceback()
         errors.print(f"[bold red]error:[/] {_printable(error)}")
@@ -278,7 +337,11 @@ def _exit_code() -> int:
 
 def _show_traceback() -> None:
     if "--debug" in sys.argv:
-        traceback.print_exc()
+        from oneglance.streams.redaction import redact
+
+        # Line by line: what is hidden may reach as far as the text does.
+        lines = traceback.format_exc().splitlines(keepends=True)
+        sys.stderr.writelines(map(redact, lines))
 
 
 def _printable(error: Exception) -> str:

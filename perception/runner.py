@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.tasks import parse_tasks
+from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.pipeline import Mode, Pipeline
 from oneglance.perception.result import Result, Sink
@@ -23,7 +23,7 @@ from oneglance.perception.sinks.files import open_output, sink_error
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.telemetry import RunSummary, render_summary
 from oneglance.perception.tracking import Tracker
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.stream import Stream, open_stream
 
 DEFAULT_SOURCE = "rendered:"
@@ -59,7 +59,7 @@ class Run:
     summaries: list[RunSummary] = field(default_factory=list)
 
     def execute(self) -> None:
-        """Run every source.
+        """Run every source; one that fails does not keep the others from running.
 
         Raises:
             OneglanceError: a source, the model, an option or an output cannot be used. Outputs
@@ -69,23 +69,21 @@ class Run:
         options = self.options
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
         _check_outputs(options)
+        failed: list[StreamError] = []
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None
             detector: Detector | None = None
             for source in options.sources:
-                with open_stream(source) as stream:
-                    if detector is None:
-                        threads = options.threads or _threads_for(stream, options.mode)
-                        detector = Detector.load(
-                            options.model,
-                            confidence=options.confidence,
-                            tasks=tasks,
-                            threads=threads,
-                        )
-                        if options.jsonl is not None:
+                try:
+                    with open_stream(source) as stream:
+                        detector = detector or self._load(stream, tasks)
+                        if jsonl is None and options.jsonl is not None:
                             jsonl = JsonLinesSink(options.jsonl)
                             outputs.callback(jsonl.close)
-                    self._run_one(stream, detector, jsonl)
+                        self._run_one(stream, detector, jsonl)
+                except StreamError as error:
+                    failed.append(error)
+        _raise(failed, of=len(options.sources))
 
     def report(self) -> None:
         """Print what was done, and write it to ``--json-summary``: one object for one source,
@@ -105,6 +103,15 @@ class Run:
             path.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise sink_error(path, error) from None
+
+    def _load(self, stream: Stream, tasks: Sequence[Task] | None) -> Detector:
+        options = self.options
+        threads = options.threads
+        if threads is None:
+            threads = _threads_for(stream, options.mode)
+        return Detector.load(
+            options.model, confidence=options.confidence, tasks=tasks, threads=threads
+        )
 
     def _run_one(self, stream: Stream, detector: Detector, jsonl: JsonLinesSink | None) -> None:
         options = self.options
@@ -130,6 +137,16 @@ class Run:
                         break
         finally:
             self.summaries.append(pipeline.telemetry.summary())
+
+
+def _raise(failed: Sequence[StreamError], *, of: int) -> None:
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        stories = "".join(f"\n- {error}" for error in failed)
+        raise StreamError(f"{len(failed)} of {of} sources failed:{stories}") from ExceptionGroup(
+            "sources", failed
+        )
 
 
 def _check_outputs(options: RunOptions) -> None:

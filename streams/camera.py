@@ -51,14 +51,14 @@ class Camera(WatchedSource):
         if stall_s is not None:
             check_timeout(stall_s)
         name = _device_name(device)
-        if sys.platform == "linux" and not Path(name).exists():
-            there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-            raise SourceNotFound(
-                f"no camera {name} (cameras here: {there}){_or_path(device)}",
-                reason=Reason.NOT_FOUND,
-            )
         kind = _FORMATS.get(sys.platform, "v4l2")
         try:
+            if sys.platform == "linux" and not Path(name).exists():
+                there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+                raise SourceNotFound(
+                    f"no camera {name} (cameras here: {there}){_or_path(device)}",
+                    reason=Reason.NOT_FOUND,
+                )
             container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
         except TimeoutError:
             raise SourceStalled(

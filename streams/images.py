@@ -64,25 +64,14 @@ class ImageFiles:
 
         Raises:
             SourceNotFound: nothing matches the pattern, or no image does.
-            SourceUnreadable: the folder holds no image, or may not be looked into.
+            SourceUnreadable: the folder holds no image, or the files may not be looked at.
         """
         text = os.fspath(path)
-        folder = Path(text)
-        if not folder.is_dir():
-            found = [Path(p) for p in glob.glob(text, recursive=True)]  # noqa: PTH207 - any root
-            files = [p for p in found if is_image(p)]
-            if not files:
-                others = f" ({len(found)} other files do)" if found else ""
-                raise SourceNotFound(f"no image matches {text}{others}")
-        else:
-            try:
-                files = [p for p in folder.iterdir() if is_image(p) and not p.name.startswith(".")]
-            except OSError as error:
-                reason = (error.strerror or type(error).__name__).lower()
-                raise SourceUnreadable(f"cannot look into {text}: {reason}") from None
-            if not files:
-                kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-                raise SourceUnreadable(f"folder {text} has no image in it ({kinds})")
+        try:
+            files = _in_folder(text) if Path(text).is_dir() else _matching(text)
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            raise SourceUnreadable(f"cannot look into {text}: {reason}") from None
         return cls(sorted(files, key=_natural), source=text, frame_rate=frame_rate)
 
     @property
@@ -142,6 +131,23 @@ class ImageFiles:
         )
 
 
+def _in_folder(folder: str) -> list[Path]:
+    files = [p for p in Path(folder).iterdir() if is_image(p) and not p.name.startswith(".")]
+    if not files:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise SourceUnreadable(f"folder {folder} has no image in it ({kinds})")
+    return files
+
+
+def _matching(pattern: str) -> list[Path]:
+    found = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - any root
+    files = [p for p in found if is_image(p)]
+    if not files:
+        others = "1 other file does" if len(found) == 1 else f"{len(found)} other files do"
+        raise SourceNotFound(f"no image matches {pattern}{f' ({others})' if found else ''}")
+    return files
+
+
 def is_image(file: Path) -> bool:
     """Whether the name says that this is an image, and it is no folder."""
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir()
@@ -150,6 +156,8 @@ def is_image(file: Path) -> bool:
 def read_image(file: Path) -> Image | None:
     """The picture as H×W×3 BGR uint8; None when the file holds none that can be read whole."""
     try:
+        if not file.is_file():  # a pipe of that name would block for ever
+            return None
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
         if not content or _is_cut_jpeg(content):
             return None

@@ -4,7 +4,9 @@ import re
 
 # Everything between "scheme://" and the last "@" before the next URL is a credential: a
 # password may itself hold "@", ":", "/", quotes and blanks.
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,15}://"  # bounded: the search stays linear
+# One slash too few is a common slip, and what a path makes of a URL; "C:/" is no scheme.
+# Bounded: the search stays linear.
+_SCHEME = r"(?:[A-Za-z][A-Za-z0-9+.-]{0,15}://|[A-Za-z][A-Za-z0-9+.-]{1,15}:/)"
 _USERINFO = re.compile(rf"(?P<scheme>{_SCHEME})(?:(?!{_SCHEME}).)*@", re.DOTALL)
 _QUERY_SECRET = re.compile(
     r"(?P<key>[?&;](?:pass(?:word|wd)?|pwd|token|auth|key|api_?key|secret|user(?:name)?|login)=)[^&\s]*",

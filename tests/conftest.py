@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from media import make_video
+from onnx_models import seeing_model
+from program import Outcome, Program, run_here
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -29,3 +31,19 @@ def clips() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny real model that sees a car, a pedestrian and a sign in every picture."""
+    return seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx")
+
+
+@pytest.fixture
+def oneglance(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
+    """``oneglance("run", clip, "--jsonl", "-")`` runs the program here; see ``Outcome``."""
+
+    def run(*words: object) -> Outcome:
+        return run_here(monkeypatch, capfd, *words)
+
+    return run

@@ -13,7 +13,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - after the versions are chosen
+from gi.repository import GLib, Gst, GstRtspServer
 
 LIVE = (
     "( videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=25/1 "

@@ -1,5 +1,6 @@
 """Data to train and to score on: the public door of data set files, labels and staging."""
 
+from oneglance.models.training.checks import check
 from oneglance.models.training.datasets import Dataset, read_dataset
 from oneglance.models.training.labels import (
     LabelledBox,
@@ -18,6 +19,7 @@ __all__ = [
     "LabelledBox",
     "Labels",
     "Problem",
+    "check",
     "known_classes",
     "label_file",
     "read_dataset",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Dataset:
     """A data set file, read: where its images are and what its class ids mean.
 
     ``classes[class_id]`` is the class of ours that the set's class means; None for one that
-    means none of them, or whose task the set does not claim to label.
+    means none of them, or whose task the set does not claim to label. ``count`` is its ``nc:``,
+    ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -51,6 +52,12 @@ class Dataset:
     labelled_tasks: frozenset[Task]
     folders: Mapping[str, tuple[Path, ...]]
     annotations: str = "labels"
+    count: int | None = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def line(self, key: str) -> int | None:
+        """The line of the file on which ``key:`` stands, counted from 1."""
+        return self.lines.get(key)
 
     @property
     def tasks(self) -> dict[int, Task | None]:
@@ -96,62 +103,83 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         DataError: the file is missing, is not YAML, lacks a key, misspells or misuses one of
             ours, or none of its names serves one of the four tasks.
     """
-    path = Path(file)
-    content = _content(path)
-    names = _names(content["names"], path)
-    classes = meaning(names, content.get("classes"), str(path))
+    source = _File(Path(file))
+    names = _names(source)
+    classes = meaning(names, source.content.get("classes"), source.at("classes"))
     if not any(classes.values()):
         raise DataError(
-            f"{path}: none of its classes ({', '.join(names.values())}) is one of ours; "
-            f"name at least one of {', '.join(Task)}, or map them with 'classes:'"
+            f"{source.at('names')}: none of its classes ({', '.join(names.values())}) is one of "
+            f"ours; name at least one of {', '.join(Task)}, or map them with 'classes:'"
         )
-    tasks = _labelled(content, names, classes, path)
-    _no_task_ignored(names, classes, tasks, path)
-    annotations = content.get("annotations", "labels")
+    tasks = _labelled(source, names, classes)
+    _no_task_ignored(source, names, classes, tasks)
+    annotations = source.content.get("annotations", "labels")
     if not isinstance(annotations, str) or Path(annotations).name != annotations:
-        raise DataError(f"{path}: 'annotations:' is the name of one folder, like labels")
-    used = {n: c if c is not None and c.task in tasks else None for n, c in classes.items()}
-    return Dataset(path, names, used, tasks, _folders(content, path), annotations)
+        raise DataError(
+            f"{source.at('annotations')}: 'annotations:' is the name of one folder, like labels"
+        )
+    count = source.content.get("nc")
+    return Dataset(
+        file=source.path,
+        names=names,
+        classes={n: c if c is not None and c.task in tasks else None for n, c in classes.items()},
+        labelled_tasks=tasks,
+        folders=_folders(source),
+        annotations=annotations,
+        count=count if isinstance(count, int) else None,
+        lines=source.lines,
+    )
 
 
-def _content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f"no data set file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise DataError(f"{where} is not YAML: {what}") from None
-    if not isinstance(content, dict) or "names" not in content:
-        raise DataError(f"{path} is not a data set file: it has no 'names:'")
-    for key in map(str, content):
-        near = difflib.get_close_matches(key, OUR_KEYS, n=1, cutoff=0.75)
-        if near and key not in OUR_KEYS and key not in _ULTRALYTICS_KEYS:
-            raise DataError(f"{path}: unknown key '{key}:'; did you mean '{near[0]}:'?")
-    return content
+class _File:
+    """The YAML file: what it holds, and on which line each key stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise DataError(f"no data set file {path}")
+        try:
+            text = path.read_text(encoding="utf-8")
+            self.content: dict[str, Any] = yaml.safe_load(text)
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+            what = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise DataError(f"{where} is not YAML: {what}") from None
+        if not isinstance(self.content, dict) or "names" not in self.content:
+            raise DataError(f"{path} is not a data set file: it has no 'names:'")
+        assert isinstance(root, yaml.MappingNode)
+        self.lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}
+        for key in map(str, self.content):
+            near = difflib.get_close_matches(key, OUR_KEYS, n=1, cutoff=0.75)
+            if near and key not in OUR_KEYS and key not in _ULTRALYTICS_KEYS:
+                raise DataError(f"{self.at(key)}: unknown key '{key}:'; did you mean '{near[0]}:'?")
+
+    def at(self, key: str) -> str:
+        """``file:line`` of a key, or the file where it has none such."""
+        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
 
 
-def _names(value: Any, path: Path) -> dict[int, str]:
+def _names(source: _File) -> dict[int, str]:
+    value = source.content["names"]
     try:
         entries = dict(enumerate(value)) if isinstance(value, list) else dict(value)
         names = {int(class_id): str(name) for class_id, name in entries.items()}
     except (TypeError, ValueError):
         names = {}
     if not names:
-        raise DataError(f"{path}: 'names:' must be a list of names or a map of number to name")
+        raise DataError(
+            f"{source.at('names')}: 'names:' must be a list of names or a map of number to name"
+        )
     return names
 
 
 def _labelled(
-    content: Mapping[str, Any],
-    names: Mapping[int, str],
-    classes: Mapping[int, ModelClass | None],
-    path: Path,
+    source: _File, names: Mapping[int, str], classes: Mapping[int, ModelClass | None]
 ) -> frozenset[Task]:
     served = {cls.task for cls in classes.values() if cls is not None}
-    given = content.get("labels")
+    given, where = source.content.get("labels"), source.at("labels")
     if given is None:
         whole = {
             cls.task
@@ -160,52 +188,52 @@ def _labelled(
         }
         if not whole:
             raise DataError(
-                f"{path}: {', '.join(names.values())} are only a part of a task; "
+                f"{source.at('names')}: {', '.join(names.values())} are only a part of a task; "
                 f"if every {', '.join(sorted(served))} in it is labelled, say so with 'labels:'"
             )
         return frozenset(whole)
     words = [given] if isinstance(given, str) else given
     if not isinstance(words, list):
-        raise DataError(f"{path}: 'labels:' must be a list of tasks ({', '.join(Task)})")
+        raise DataError(f"{where}: 'labels:' must be a list of tasks ({', '.join(Task)})")
     try:
         tasks = frozenset(parse_tasks(map(str, words)))
     except UsageError as error:
-        raise DataError(f"{path}: 'labels:' has an {error}") from None
+        raise DataError(f"{where}: 'labels:' has an {error}") from None
     if tasks - served:
         raise DataError(
-            f"{path}: 'labels:' says {', '.join(sorted(tasks - served))}, but none of its "
+            f"{where}: 'labels:' says {', '.join(sorted(tasks - served))}, but none of its "
             "classes serves it"
         )
     return tasks
 
 
 def _no_task_ignored(
+    source: _File,
     names: Mapping[int, str],
     classes: Mapping[int, ModelClass | None],
     tasks: frozenset[Task],
-    path: Path,
 ) -> None:
     """Refuse a class that serves a labelled task by name and is mapped away: it would be absent."""
     for number, cls in classes.items():
         task = task_of(names[number])
         if cls is None and task in tasks:
             raise DataError(
-                f"{path}: '{names[number]}' is a {task}, but maps to none of our classes, so "
-                f"training would take it for background: map it to '{task}', or leave "
-                f"{task} out of 'labels:'"
+                f"{source.at('classes')}: '{names[number]}' is a {task}, but maps to none of our "
+                f"classes, so training would take it for background: map it to '{task}', or "
+                f"leave {task} out of 'labels:'"
             )
 
 
-def _folders(content: Mapping[str, Any], path: Path) -> dict[str, tuple[Path, ...]]:
-    root = (path.parent / str(content.get("path") or ".")).resolve()
+def _folders(source: _File) -> dict[str, tuple[Path, ...]]:
+    root = (source.path.parent / str(source.content.get("path") or ".")).resolve()
     folders: dict[str, tuple[Path, ...]] = {}
     for split in ("train", "val"):
-        value = content.get(split)
+        value = source.content.get(split)
         if value is not None:
             entries = value if isinstance(value, list) else [value]
             folders[split] = tuple(_entry(root, str(entry)) for entry in entries)
     if not folders:
-        raise DataError(f"{path} has neither 'train:' nor 'val:'")
+        raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
     return folders
 
 

@@ -1,4 +1,4 @@
-"""Transfer: a new last layer on a pretrained network.
+"""Transfer: a new last layer on a pretrained network, and how much of the rest may learn.
 
 The class branch of a YOLO head ends in a 1×1 convolution with one row for each class. A new
 class starts from the row of the pretrained class that means the same, so the network knows a
@@ -9,12 +9,15 @@ this (README of ../shared): five epochs on one road lose 13 points of pedestrian
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.losses import partial_criterion, plain_class_of
 from oneglance.streams.errors import ModelError
 
 RELATED: dict[Task, str] = {
@@ -24,6 +27,49 @@ RELATED: dict[Task, str] = {
     Task.LIGHT: "traffic light",
 }
 """The COCO class whose row a task's new class starts from."""
+
+
+CLASS_BRANCHES = ("cv3", "one2one_cv3")
+"""ultralytics' names of the class branches, one for each head; their last convolution has the
+rows."""
+
+
+class Rows(StrEnum):
+    """Where the rows of the last layer start: NEW at random, RELATED from pretrained rows."""
+
+    NEW = "new"
+    RELATED = "related"
+
+
+class Depth(StrEnum):
+    """Which layers train; all before them are frozen, BatchNorm statistics included.
+
+    LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
+    feature pyramid. ALL: everything.
+    """
+
+    LAST = "last"
+    HEAD = "head"
+    NECK = "neck"
+    ALL = "all"
+
+
+class RoadModel(DetectionModel):  # type: ignore[misc]
+    """ultralytics' network, trained with the loss that leaves out what images do not label."""
+
+    def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.plain_of = plain_class_of(classes)
+
+    def init_criterion(self) -> Any:
+        """See ``losses``."""
+        return partial_criterion(self)
+
+    def as_plain(self) -> DetectionModel:
+        """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
+        del self.plain_of
+        self.__class__ = DetectionModel
+        return self
 
 
 def load_base(file: Path) -> DetectionModel:
@@ -54,19 +100,67 @@ def load_base(file: Path) -> DetectionModel:
     return model.float()
 
 
-def with_new_last_layer(base: DetectionModel, classes: Sequence[ModelClass]) -> DetectionModel:
+def with_new_last_layer(
+    base: DetectionModel, classes: Sequence[ModelClass], *, rows: Rows = Rows.RELATED
+) -> RoadModel:
     """A network with ``base``'s weights and a last layer for ``classes``.
 
-    Rows of ``base`` go to the classes they mean by ``RELATED``, or by equal name; a class
-    without a related row starts at random. Two classes may start from one row.
+    With ``Rows.RELATED``, rows of ``base`` go to the classes of the same name, else to those of
+    the same task, else to those they mean by ``RELATED``; a class that finds none starts at
+    random. Several classes may start from one row. With ``Rows.NEW`` all start at random.
     """
-    model = DetectionModel(base.yaml, nc=len(classes), verbose=False)
-    known = set(base.names.values())
+    model = RoadModel(base.yaml, nc=len(classes), verbose=False, classes=classes)
+    known = set(base.names.values()) if rows is Rows.RELATED else set()
     # ultralytics transfers a row to the class of the same name: lend it the base's names.
     model.names = {
-        i: cls.name if cls.name in known else RELATED[cls.task] for i, cls in enumerate(classes)
+        i: next((n for n in _relatives(cls) if n in known), f"new {i}")
+        for i, cls in enumerate(classes)
     }
     with torch.no_grad():
         model.load(base, verbose=False)
+    if rows is Rows.NEW:  # with as many classes as before, they would have been transferred
+        _renew_rows(model)
     model.names = {i: cls.name for i, cls in enumerate(classes)}
     return model
+
+
+def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
+    """A YOLO26n without any pretraining, for comparison."""
+    model = RoadModel("yolo26n.yaml", nc=len(classes), verbose=False, classes=classes)
+    model.names = {i: cls.name for i, cls in enumerate(classes)}
+    return model
+
+
+def _renew_rows(model: RoadModel) -> None:
+    head = list(model.model)[-1]
+    for name in CLASS_BRANCHES:
+        for branch in getattr(head, name, None) or ():
+            branch[-1].reset_parameters()
+    head.bias_init()
+
+
+def _relatives(cls: ModelClass) -> tuple[str, ...]:
+    return cls.name, cls.task.value, RELATED[cls.task]
+
+
+def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
+    """What ultralytics' ``freeze`` takes to train ``depth`` only: names below ``model.``."""
+    last = len(list(model.model)) - 1
+    backbone = len(model.yaml["backbone"])
+    if depth is Depth.ALL:
+        return []
+    if depth is Depth.NECK:
+        return [str(i) for i in range(backbone)]
+    frozen = [str(i) for i in range(last)]
+    if depth is Depth.LAST:
+        # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
+        for name, child in list(model.model)[last].named_children():
+            if name in CLASS_BRANCHES:
+                frozen += [
+                    f"{last}.{name}.{level}.{place}"
+                    for level, branch in enumerate(child)
+                    for place in range(len(branch) - 1)
+                ]
+            else:
+                frozen.append(f"{last}.{name}")
+    return frozen

@@ -8,6 +8,7 @@ the images lies ``known.json``: for each image the names of the model's classes 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from pathlib import Path
 import yaml
 
 from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.checks import check, check_image, ends_as_jpeg
 from oneglance.models.training.datasets import Dataset
 from oneglance.models.training.labels import LabelledBox, Problem, refuse, scan_labels
 from oneglance.streams.errors import DataError
 
 KNOWN = "known.json"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -48,8 +52,7 @@ def stage(
     writes cache files beside the labels and reads one numbering only, and because the sources
     may not be writable. An earlier staging in ``folder`` is replaced.
 
-    A box goes to its own class; without one, to the plain class of its task; a box of unknown
-    kind, in a model that has kinds only, is left out and the kinds are unknown in that image.
+    A box goes to its own class; without one, to the plain class of its task.
     ``folder/known.json`` says what is known of each image (``known_classes`` reads it).
     The same image in two sets (signs labelled in one, people in the other) is staged once, with
     what both know.
@@ -60,10 +63,16 @@ def stage(
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
             one image, a task of ``classes`` is labelled in no training image; with ``strict``,
-            any problem of a label file.
+            anything that ``check`` finds. What is mended instead is logged as a warning.
     """
     counts = _counts(datasets, repeats)
-    splits = {split: _gather(datasets, counts, split, strict) for split in ("train", "val")}
+    if strict:
+        refuse([problem for dataset in datasets for problem in check(dataset)])
+    problems: dict[Problem, None] = {}
+    splits = {split: _gather(datasets, counts, split, problems) for split in ("train", "val")}
+    refuse([problem for problem in problems if not problem.usable])
+    for problem in problems:
+        _logger.warning("%s", problem)
     if not splits["train"]:
         raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
     seen = {task for staged in splits["train"] for task in staged.tasks}
@@ -88,10 +97,9 @@ def stage(
 
 
 def known_classes(folder: Path) -> dict[str, frozenset[str]]:
-    """For each staged image, by its stem, the names of the classes that are known there.
+    """For each staged image, by its stem, the names of the classes that its source tells.
 
-    Known: whether and where the class is in the image is decided. Any other is unknown there,
-    not absent, and must contribute nothing to the loss.
+    A class of a task that the source does not label is unknown there, not absent.
 
     Raises:
         DataError: ``folder`` holds no staged data set.
@@ -118,11 +126,16 @@ def _files(datasets: Sequence[Dataset]) -> str:
 
 
 def _gather(
-    datasets: Sequence[Dataset], counts: Sequence[int], split: str, strict: bool
+    datasets: Sequence[Dataset],
+    counts: Sequence[int],
+    split: str,
+    problems: dict[Problem, None],
 ) -> list[_Staged]:
-    """Every image of ``split`` once, in the order of the sets, with what all of them say of it."""
+    """Every image of ``split`` once, in the order of the sets, with what all of them say of it.
+
+    What is wrong with images and labels is added to ``problems``.
+    """
     gathered: dict[Path, _Staged] = {}
-    problems: list[Problem] = []
     for number, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
         if split not in dataset.folders:
             continue
@@ -131,11 +144,8 @@ def _gather(
             for task in dataset.labelled_tasks
         }
         for index, image in enumerate(dataset.images(split)):
-            if not image.is_file():
-                problems.append(Problem(image, None, f"missing, but in {dataset.file}", False))
-                continue
             labels = scan_labels(dataset.label_file(image), dataset.names)
-            problems += (p for p in labels.problems if strict or not p.usable)
+            problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{image.stem}"
             staged = gathered.setdefault(image.resolve(), _Staged(image, stem, 0, [], {}))
             twice = staged.tasks.keys() & served.keys()
@@ -150,7 +160,6 @@ def _gather(
                 cls = dataset.classes[box.class_id]
                 if cls is not None:
                     staged.boxes.append((cls, box))
-    refuse(problems)
     return list(gathered.values())
 
 
@@ -171,13 +180,21 @@ def _write(
     known: dict[str, list[str]] = {}
     for staged in images:
         lines = "".join(_lines(staged, places))
-        names = [cls.name for cls in classes if _known(cls, staged, places)]
+        names = [cls.name for cls in classes if _known(cls, staged)]
         for repeat in range(staged.repeats):
             stem = staged.stem if repeat == 0 else f"{staged.stem}_again{repeat}"
-            (pictures / f"{stem}{staged.image.suffix}").symlink_to(staged.image.resolve())
+            _place(staged.image, pictures / f"{stem}{staged.image.suffix}")
             (texts / f"{stem}.txt").write_text(lines, encoding="utf-8")
             known[stem] = names
     return known
+
+
+def _place(image: Path, target: Path) -> None:
+    """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place."""
+    if image.suffix.lower() in {".jpg", ".jpeg"} and not ends_as_jpeg(image):
+        shutil.copyfile(image, target)
+    else:
+        target.symlink_to(image.resolve())
 
 
 def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
@@ -187,21 +204,12 @@ def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
             yield f"{place} {box.x:.6f} {box.y:.6f} {box.width:.6f} {box.height:.6f}\n"
 
 
-def _known(cls: ModelClass, staged: _Staged, places: Mapping[ModelClass, int]) -> bool:
-    """Whether presence and absence of ``cls`` are decided in this image.
+def _known(cls: ModelClass, staged: _Staged) -> bool:
+    """Whether this image's source tells ``cls``.
 
-    1. Its task must be labelled by the image's source.
-    2. A class that the source has is known: its labellers looked for it.
-    3. A kind (``light_red``) that the source lacks is known, absent, where the source has the
-       plain class and no box of it is here: a plain box may be of any kind.
-    4. A plain class (``light``) that the source lacks means "of unknown kind" beside kinds. It
-       is known where no box went to a kind: a red light is not an unknown one, nor its opposite.
-    With plain classes only (``FOUR_TASKS``) this is rule 1 alone: the task is labelled.
+    A plain class (``light``) is told wherever its task is labelled, by boxes of any kind. A kind
+    (``light_red``) is told by sources that have it; where a plain box may be of any kind, the
+    loss leaves the kinds out on that box alone (see ``losses``).
     """
     source = staged.tasks.get(cls.task)
-    if source is None or cls in source:
-        return source is not None
-    found = [box_cls for box_cls, _ in staged.boxes if box_cls.task is cls.task]
-    if cls.plain:
-        return not any(box_cls in places for box_cls in found)
-    return any(other.plain for other in source) and not any(box_cls.plain for box_cls in found)
+    return source is not None and (cls.plain or cls in source)

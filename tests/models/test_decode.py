@@ -1,29 +1,39 @@
 import numpy as np
+import pytest
 
-from oneglance.models.decode import decode
+from oneglance.models.decode import ClassTable, decode
 from oneglance.models.metadata import Head
+from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 
-ALL = np.ones(4, np.bool_)
+ALL = ClassTable(FOUR_TASKS, set(Task))
+COLOURS = ClassTable(
+    (
+        ModelClass("car", Task.CAR),
+        ModelClass("light", Task.LIGHT),
+        ModelClass("light_red", Task.LIGHT),
+        ModelClass("light_green", Task.LIGHT),
+    ),
+    set(Task),
+)
+CAR, LIGHT, RED, GREEN = range(4)
 
 
 def test_one_to_one_rows_are_kept_from_the_confidence_up():
     rows = np.array(
         [[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.25, 2], [1, 1, 2, 2, 0.2499, 0]]], np.float32
     )
-    found = decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=ALL)
+    found = decode(rows, Head.ONE_TO_ONE, confidence=0.25, table=ALL)
     assert found.class_id.tolist() == [1, 2]
     assert found.xyxy.tolist() == [[0, 0, 10, 10], [5, 5, 9, 9]]
 
 
 def test_only_allowed_classes_come_out_of_either_head():
-    only_sign = np.array([False, False, True, False])
+    only_sign = ClassTable(FOUR_TASKS, {Task.SIGN})
     rows = np.array([[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.5, 2]]], np.float32)
-    assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, allowed=only_sign).class_id.tolist() == [
-        2
-    ]
+    assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, table=only_sign).class_id.tolist() == [2]
     # One anchor, best as car (0.9) and second as sign (0.5): asked for signs it is a sign.
     columns = np.array([[[5], [5], [10], [10], [0.0], [0.9], [0.5], [0.0]]], np.float32)
-    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=only_sign)
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=only_sign)
     assert found.class_id.tolist() == [2]
     assert found.confidence.tolist() == [0.5]
 
@@ -35,7 +45,7 @@ def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class():
     columns[0, :4] = np.array([[5, 5, 10, 10], [6, 5, 10, 10], [5, 5, 10, 10], [50, 20, 4, 8]]).T
     columns[0, 4 + 1] = [0.6, 0.8, 0.0, 0.3]
     columns[0, 4 + 0] = [0.0, 0.0, 0.7, 0.0]
-    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=ALL)
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=ALL)
     np.testing.assert_allclose(found.confidence, [0.8, 0.7, 0.3])
     assert found.class_id.tolist() == [1, 0, 1]
     assert found.xyxy.tolist() == [[1, 0, 11, 10], [0, 0, 10, 10], [48, 16, 52, 24]]
@@ -46,7 +56,7 @@ def test_boxes_that_overlap_less_than_the_bound_both_stay():
     columns = np.zeros((1, 8, 2), np.float32)
     columns[0, :4] = np.array([[5, 5, 10, 10], [9, 5, 10, 10]]).T
     columns[0, 4] = [0.9, 0.8]
-    assert len(decode(columns, Head.ONE_TO_MANY, confidence=0.25, allowed=ALL).xyxy) == 2
+    assert len(decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=ALL).xyxy) == 2
 
 
 def test_nothing_found_is_empty_arrays_of_the_right_shape():
@@ -54,7 +64,42 @@ def test_nothing_found_is_empty_arrays_of_the_right_shape():
         (Head.ONE_TO_ONE, np.zeros((1, 300, 6), np.float32)),
         (Head.ONE_TO_MANY, np.zeros((1, 8, 50), np.float32)),
     ):
-        found = decode(output, head, confidence=0.25, allowed=ALL)
+        found = decode(output, head, confidence=0.25, table=ALL)
         assert found.xyxy.shape == (0, 4)
         assert found.confidence.shape == (0,)
         assert found.class_id.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ((0.0, 0.8, 0.40, 0.10), RED),  # half of the light's 0.8 is 0.4
+        ((0.0, 0.8, 0.39, 0.10), LIGHT),
+        ((0.0, 0.8, 0.50, 0.60), GREEN),
+        ((0.0, 0.3, 0.80, 0.10), RED),
+        ((0.9, 0.8, 0.70, 0.10), CAR),
+    ],
+)
+def test_an_object_is_of_its_best_kind_when_that_is_likely_enough(scores, told):
+    columns = np.array([[[5], [5], [10], [10], *([s] for s in scores)]], np.float32)
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=COLOURS)
+    assert found.class_id.tolist() == [told]
+    assert found.confidence[0] == np.float32(max(scores))
+
+
+def test_two_colours_of_one_light_are_one_light():
+    # Two anchors on the same light: 0..10 and 1..11, IoU 0.82.
+    columns = np.zeros((1, 8, 2), np.float32)
+    columns[0, :4] = np.array([[5, 5, 10, 10], [6, 5, 10, 10]]).T
+    columns[0, 4 + RED] = [0.7, 0.0]
+    columns[0, 4 + GREEN] = [0.0, 0.6]
+    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=COLOURS)
+    assert found.class_id.tolist() == [RED]
+
+
+def test_the_one_to_one_head_lists_an_object_once_whatever_it_may_be():
+    box, other = [0, 0, 10, 10], [20, 0, 30, 10]
+    rows = [[*box, 0.8, LIGHT], [*other, 0.7, RED], [*box, 0.5, GREEN], [*other, 0.3, LIGHT]]
+    found = decode(np.array([rows], np.float32), Head.ONE_TO_ONE, confidence=0.25, table=COLOURS)
+    assert found.class_id.tolist() == [GREEN, RED]
+    np.testing.assert_allclose(found.confidence, [0.8, 0.7])

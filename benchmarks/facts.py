@@ -1,0 +1,174 @@
+"""Under what circumstances a number was measured: the header of every results file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import measuring
+
+from oneglance.models.cpus import available_cpus
+from oneglance.models.metadata import read_metadata
+from oneglance.streams import open_stream
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "av", "supervision", "trackers")
+PEERS = ("ultralytics", "torch", "torchvision", "onnxruntime", "openvino", "opencv-python")
+
+BUSY_LOAD = 0.3
+"""One-minute load for each processor above which the machine was not idle when we began."""
+
+
+def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
+    """Facts about this command, this machine, ``model`` and ``clip``; no folder of the user's.
+
+    Call it before measuring: the machine's load counts from before.
+    """
+    cpus, load = available_cpus(), os.getloadavg()[0]
+    facts: dict[str, Any] = {
+        "command": shlex.join(["python", *(_printable(word) for word in sys.argv)]),
+        "commit": commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "device": device(),
+        "system": f"{platform.system()} {platform.release()}",
+        "CPUs allowed": cpus,
+        "load before": round(load, 2),
+        "libraries": {"python": platform.python_version(), **_versions(LIBRARIES)},
+        **_model_facts(model),
+    }
+    if load > BUSY_LOAD * cpus:
+        facts["warning"] = (
+            f"the machine was busy before we began (load {load:.1f} on {cpus} CPUs): "
+            "these numbers are worth little"
+        )
+    if clip is not None:
+        facts["clip"] = _clip_facts(clip)
+    return facts
+
+
+def folder_today() -> Path:
+    """``results/<date>-<device>``."""
+    slug = re.sub(r"[^a-z0-9]+", "-", device().lower()).strip("-")
+    return RESULTS / f"{datetime.now(UTC).strftime('%Y-%m-%d')}-{slug}"
+
+
+def device() -> str:
+    """The processor by name and how many of them there are."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())
+        name = found[1].strip() if found else name
+    return f"{name}, {os.cpu_count()} CPUs"
+
+
+def commit() -> str:
+    """The commit measured, with ``+ changes`` where tracked files differ from it."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if not head:
+        return "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results")
+    return f"{head} + changes" if changed else head
+
+
+def peer_versions(python: Path) -> dict[str, str]:
+    """Versions of the peers' libraries in another environment; {} when it does not answer."""
+    code = (
+        "import importlib.metadata as m, json\n"
+        f"names = {PEERS!r}\n"
+        "have = {(d.metadata['Name'] or '').lower() for d in m.distributions()}\n"
+        "print(json.dumps({n: m.version(n) for n in names if n in have}))"
+    )
+    try:
+        done = subprocess.run(
+            [str(python), "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def _model_facts(model: Path) -> dict[str, Any]:
+    import onnxruntime as ort
+
+    content = model.read_bytes()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, str(model))
+    return {
+        "model": f"{metadata.name} ({metadata.head.value}, {len(metadata.classes)} classes)",
+        "model bytes": len(content),
+        "model sha256": hashlib.sha256(content).hexdigest()[:16],
+        "precision": _precision(model, session.get_inputs()[0].type),
+        "input size": f"{metadata.size[0]}x{metadata.size[1]}",
+        "energy counter": "RAPL" if measuring.energy_j() is not None else "none readable here",
+    }
+
+
+def _precision(model: Path, input_type: str) -> str:
+    """What the weights are kept in; only the input's type where ``onnx`` is not installed."""
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        return f"input {input_type} (install onnx to tell the weights' type)"
+    graph = onnx.load(model).graph
+    counts: dict[int, int] = {}
+    for weight in graph.initializer:
+        size = 1
+        for side in weight.dims:
+            size *= side
+        counts[weight.data_type] = counts.get(weight.data_type, 0) + size
+    most = max(counts, key=lambda kind: counts[kind])
+    return f"weights {onnx.TensorProto.DataType.Name(most).lower()}, input {input_type}"
+
+
+def _clip_facts(clip: str) -> str:
+    with open_stream(clip) as stream:
+        frame = next(iter(stream))
+        rate = f"{float(stream.frame_rate):.3g} fps" if stream.frame_rate else "no declared rate"
+        count = stream.frame_count
+        return f"{Path(clip).name}, {frame.size[0]}x{frame.size[1]}, {rate}, {count} frames"
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _printable(word: str) -> str:
+    """A path as seen from the clone, or its name alone: no home folder in a results file."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    if path.is_relative_to(ROOT):
+        return str(path.relative_to(ROOT))
+    return f"…/{path.name}"

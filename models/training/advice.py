@@ -1,0 +1,181 @@
+"""The lecture's questions before training, answered from counts: pure rules, no files.
+
+1. Are the tasks' amounts similar? If not, the big task wins every gradient.
+2. Is the input of the same kind as the pretraining's? Only then does transfer carry.
+3. How many layers to train with this much data? Few examples fit few parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from oneglance.models.tasks import Task
+
+SIMILAR_RATIO = 4.0
+"""Amounts are similar while the richest task has at most this many times the poorest's boxes."""
+
+MOST_REPEATS = 4
+"""Showing an image more often than this in an epoch teaches it by heart."""
+
+DEPTHS: tuple[tuple[str, int, str], ...] = (
+    ("last", 100, "only each class's last row: a few hundred numbers a class"),
+    ("head", 500, "the detection head (ultralytics: freeze=23)"),
+    ("neck", 2000, "neck and head, the backbone kept (ultralytics: freeze=11)"),
+    ("all", 0, "all layers"),
+)
+"""``--train`` value, the boxes of the poorest task below which it is advised, what it trains."""
+
+PRETRAINED_KNOWS: Mapping[Task, str] = {
+    Task.PEDESTRIAN: "COCO's person",
+    Task.CAR: "COCO's car, bus and truck",
+    Task.LIGHT: "COCO's traffic light",
+}
+"""What COCO's classes already say of a task; of signs they know the stop sign alone."""
+
+COCO_MEAN = (0.471, 0.448, 0.408)
+COCO_CONTRAST = 0.24
+"""Mean RGB and standard deviation in 0..1 that COCO's photographs are commonly normalised by."""
+
+MEAN_SLACK = 0.15
+CONTRAST_BOUNDS = (0.12, 0.36)
+COLOUR_SHARE = 0.9
+"""Within these, a set's pictures are taken for photographs of the pretraining's kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The pictures of a set on average: RGB and contrast in 0..1, and the share in colour.
+
+    ``square``: whether every image is of one square size, so probably cropped or stretched.
+    """
+
+    mean: tuple[float, float, float]
+    contrast: float
+    colour_share: float
+    square: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict, and why in plain sentences."""
+
+    good: bool
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much of the network to train: a ``--train`` value, and why."""
+
+    train: str
+    reasons: tuple[str, ...]
+
+
+def amounts_similar(boxes: Sequence[Mapping[Task, int]], names: Sequence[str]) -> Answer:
+    """Question 1, for ``boxes[set][task]``, the training boxes of each named set.
+
+    Where the amounts differ, the reasons say how often to stage which set so that they differ
+    least (1 to ``MOST_REPEATS`` times each).
+    """
+    total = _total(boxes, [1] * len(boxes))
+    ratio = _ratio(total)
+    counts = ", ".join(f"{task} {count}" for task, count in total.items())
+    if ratio <= SIMILAR_RATIO:
+        return Answer(True, "similar", (f"{counts}: at most {ratio:.1f} times as many",))
+    rich, poor = max(total, key=total.__getitem__), min(total, key=total.__getitem__)
+    many = f"{ratio:.1f} times as many" if total[poor] else "but none"
+    reasons = [f"{counts}: {rich} has {many} boxes as {poor}" if total[poor] else f"{counts}"]
+    repeats = best_repeats(boxes)
+    better = _ratio(_total(boxes, repeats))
+    if better < ratio:
+        often = ", ".join(f"{n} ×{k}" for n, k in zip(names, repeats, strict=True) if k > 1)
+        reasons.append(f"repeating {often} leaves {better:.1f} times")
+    return Answer(False, "not similar", tuple(reasons))
+
+
+def kinds_similar(classes: Mapping[Task, Mapping[str, int]]) -> tuple[str, ...]:
+    """A sentence for each task whose own classes (colours, kinds) differ by ``SIMILAR_RATIO``."""
+    told = []
+    for task, counts in classes.items():
+        kinds = {name: count for name, count in counts.items() if name != task.value}
+        if len(kinds) < 2:
+            continue
+        rich, poor = max(kinds, key=kinds.__getitem__), min(kinds, key=kinds.__getitem__)
+        if kinds[rich] > SIMILAR_RATIO * kinds[poor]:
+            told.append(f"within {task}: {rich} {kinds[rich]}, but {poor} {kinds[poor]}")
+    return tuple(told)
+
+
+def best_repeats(boxes: Sequence[Mapping[Task, int]]) -> tuple[int, ...]:
+    """How often to repeat each set so that the tasks' amounts differ least, then cheapest."""
+    if len(boxes) > 6:  # 4^7 choices would take seconds; many sets balance each other
+        return (1,) * len(boxes)
+    choices = product(range(1, MOST_REPEATS + 1), repeat=len(boxes))
+    return min(choices, key=lambda ks: (round(_ratio(_total(boxes, ks)), 1), sum(ks)))
+
+
+def _total(boxes: Sequence[Mapping[Task, int]], repeats: Sequence[int]) -> dict[Task, int]:
+    total: dict[Task, int] = {}
+    for counts, repeat in zip(boxes, repeats, strict=True):
+        for task, count in counts.items():
+            total[task] = total.get(task, 0) + repeat * count
+    return {task: total[task] for task in Task if task in total}
+
+
+def _ratio(total: Mapping[Task, int]) -> float:
+    if not total or not max(total.values()):
+        return 1.0
+    return max(total.values()) / min(total.values()) if min(total.values()) else float("inf")
+
+
+def same_kind(look: Look) -> Answer:
+    """Question 2: are these colour photographs, lit like COCO's?"""
+    doubts = []
+    if look.colour_share < COLOUR_SHARE:
+        doubts.append(f"{1 - look.colour_share:.0%} of the images are grey, COCO's are in colour")
+    level, usual = sum(look.mean) / 3, sum(COCO_MEAN) / 3
+    if abs(level - usual) > MEAN_SLACK:
+        word = "darker" if level < usual else "brighter"
+        doubts.append(f"{word} than photographs are: mean level {level:.2f}, COCO's {usual:.2f}")
+    low, high = CONTRAST_BOUNDS
+    if not low <= look.contrast <= high:
+        word = "flatter" if look.contrast < low else "harsher"
+        doubts.append(f"{word} than photographs: contrast {look.contrast:.2f}")
+    if doubts:
+        return Answer(False, "different", tuple(doubts))
+    seen = f"mean level {level:.2f} (COCO {usual:.2f}), contrast {look.contrast:.2f}"
+    reasons = [f"colour photographs, {seen} (COCO {COCO_CONTRAST:.2f})"]
+    if look.square:
+        reasons.append("all of one square size: cropped or stretched, shapes may be wrong")
+    return Answer(True, "same kind", tuple(reasons))
+
+
+def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Depth:
+    """Question 3: the depth for the poorest task's boxes, one step deeper for each novelty.
+
+    Deeper for inputs of another kind (features must change), and for a task that the
+    pretraining hardly knew (the head must grow new ones). ``boxes``: training boxes of a task.
+    """
+    if not boxes:
+        return Depth("last", ("no task has a training box",))
+    poorest = min(boxes, key=boxes.__getitem__)
+    count = boxes[poorest]
+    step = next(i for i, (_, bound, _) in enumerate(DEPTHS) if count < bound or not bound)
+    reasons = [f"the poorest task, {poorest}, has {count} training boxes: {_rule(step)}"]
+    new = [task for task in boxes if task not in PRETRAINED_KNOWS]
+    if not same_kind and step < len(DEPTHS) - 1:
+        step += 1
+        reasons.append("the images are of another kind than the pretraining's: one step deeper")
+    if new and step < len(DEPTHS) - 1:
+        step += 1
+        reasons.append(f"the pretraining hardly knew {', '.join(new)}: one step deeper")
+    reasons.append(f"{DEPTHS[step][0]} trains {DEPTHS[step][2]}")
+    return Depth(DEPTHS[step][0], tuple(reasons))
+
+
+def _rule(step: int) -> str:
+    name, bound, _ = DEPTHS[step]
+    return f"'{name}' below {bound}" if bound else f"'{name}' from {DEPTHS[step - 1][1]} on"

@@ -1,0 +1,123 @@
+"""The loss of a network with several tasks, on images that label only some of them.
+
+Every class has its own binary cross-entropy, so what an image does not tell can be left out
+class by class: a road without sign labels may be full of signs, and must teach nothing about
+them (the multi-task loss of partially labelled data: sum over what is labelled). ultralytics'
+losses are used as they are; only their unreduced cross-entropy is replaced by ours.
+
+A task may have kinds: ``light_red`` is a kind of ``light``. The plain class then stands for the
+task whatever the kind, and is taught by boxes of every kind; kinds are taught where their kind
+is told. Where an image says "a light" without its colour, the colours are unknown on that
+light and absent everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
+
+from oneglance.models.tasks import ModelClass
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch of B images tells of C classes.
+
+    ``labelled`` B×C float, 1 where the image's source labels the class's task at all.
+    ``told`` B×C float, 1 where it tells this very class from the others of its task.
+    """
+
+    labelled: Tensor
+    told: Tensor
+
+    @classmethod
+    def of(cls, classes: Sequence[ModelClass], known: Sequence[Set[str]]) -> Self:
+        """From the names of the classes that each image's source decides on."""
+        told = [[float(c.name in names) for c in classes] for names in known]
+        labelled = []
+        for names in known:
+            tasks = {c.task for c in classes if c.name in names}
+            labelled.append([float(c.task in tasks) for c in classes])
+        return cls(torch.tensor(labelled), torch.tensor(told))
+
+    def to(self, device: torch.device) -> Known:
+        """The same on another device."""
+        return Known(self.labelled.to(device), self.told.to(device))
+
+
+def plain_class_of(classes: Sequence[ModelClass]) -> dict[int, int]:
+    """For each kind its task's plain class, both by number; {} for a model without kinds.
+
+    >>> from oneglance.models.tasks import Task
+    >>> plain_class_of([ModelClass("light", Task.LIGHT), ModelClass("light_red", Task.LIGHT)])
+    {1: 0}
+    """
+    plain = {c.task: i for i, c in enumerate(classes) if c.name == c.task.value}
+    return {i: plain[c.task] for i, c in enumerate(classes) if plain.get(c.task, i) != i}
+
+
+class PartialBCE(nn.Module):
+    """Binary cross-entropy with logits, unreduced, that counts only what is known.
+
+    Called as ``nn.BCEWithLogitsLoss(reduction="none")`` is: predictions and targets B×A×C (A
+    anchors). ``known`` must be set before; with everything labelled and told, and no kinds,
+    the result is the plain one bit for bit.
+    """
+
+    def __init__(self, plain_of: Mapping[int, int]) -> None:
+        super().__init__()
+        self.known: Known | None = None
+        self._kinds = list(plain_of)
+        self._plain = list(plain_of.values())
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy B×A×C, exactly 0, gradient included, where nothing is known."""
+        if self.known is None:
+            raise RuntimeError("PartialBCE.known was not set for this batch")
+        weight = self.known.labelled[:, None].to(logits.dtype)
+        if self._kinds:
+            weight = weight * self._certain(targets).to(logits.dtype)
+            targets = self._raised(targets)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return loss * weight
+
+    def _certain(self, targets: Tensor) -> Tensor:
+        """B×A×C: 0 for the kinds of an object whose kind is not told."""
+        certain = torch.ones_like(targets)
+        assert self.known is not None
+        untold = self.known.told[:, None, self._kinds] == 0
+        certain[..., self._kinds] = 1 - (untold & (targets[..., self._plain] > 0)).to(certain.dtype)
+        return certain
+
+    def _raised(self, targets: Tensor) -> Tensor:
+        """Targets in which an object of a kind is an object of the plain class as well."""
+        plain = torch.tensor(self._plain, device=targets.device)
+        return targets.index_add(-1, plain, targets[..., self._kinds])
+
+
+class PartialDetectionLoss(v8DetectionLoss):  # type: ignore[misc]
+    """ultralytics' detection loss over what each image labels; ``batch["known"]``: ``Known``."""
+
+    def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
+        super().__init__(model, tal_topk, tal_topk2)
+        self.bce = PartialBCE(model.plain_of)
+
+    def loss(
+        self, preds: dict[str, Tensor], batch: dict[str, Any]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See ``v8DetectionLoss.loss``."""
+        self.bce.known = batch["known"]
+        result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)
+        return result
+
+
+def partial_criterion(model: Any) -> Any:
+    """The criterion for ``model``: for both heads of an end-to-end network, or for the one."""
+    if getattr(list(model.model)[-1], "one2one_cv2", None) is not None:
+        return E2ELoss(model, PartialDetectionLoss)
+    return PartialDetectionLoss(model)

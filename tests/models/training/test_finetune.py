@@ -1,0 +1,133 @@
+"""Real trainings, of a few small pictures for a few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+
+from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.finetune import finetune
+from oneglance.models.training.heads import Depth, from_scratch, load_base
+from oneglance.models.training.recipe import Recipe
+from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.rendered_dataset import write_dataset
+
+pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+
+SMALL = {"size": (160, 96), "batch": 4, "warmup_epochs": 0.0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rendered")
+    return write_dataset(folder / "set", frames=12, seed=5, size=(160, 96))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of ours before any training."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("base") / "base.pt"
+    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
+    return file
+
+
+def changed(base: Path, trained: Path) -> set[str]:
+    """Names of what training changed, BatchNorm statistics included."""
+    before, after = load_base(base).state_dict(), load_base(trained).state_dict()
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_training_the_last_layer_changes_its_rows_and_nothing_else(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, learning_rate=0.01, train=Depth.LAST, **SMALL)
+    names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
+    assert names == {
+        f"model.23.{branch}.{level}.2.{kind}"
+        for branch in ("cv3", "one2one_cv3")
+        for level in range(3)
+        for kind in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize(("depth", "first"), [(Depth.HEAD, 23), (Depth.NECK, 13), (Depth.ALL, 0)])
+def test_layers_before_the_depth_keep_weights_and_statistics(
+    data: Path, base: Path, tmp_path: Path, depth: Depth, first: int
+) -> None:
+    recipe = Recipe(epochs=1, learning_rate=0.01, train=depth, **SMALL)
+    names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
+    layers = {int(name.split(".")[1]) for name in names}
+    assert min(layers) == first
+    assert any("running_mean" in name for name in names)
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oneglance.models.training.trainer import RoadTrainer
+
+    recipe = Recipe(epochs=3, mosaic=0.0, calm_epochs=0, scale=0.0, **SMALL)
+    whole = finetune([data], base=base, recipe=recipe, out=tmp_path / "whole")
+    saved = RoadTrainer.save_model
+
+    def interrupt(self: Any) -> None:
+        saved(self)
+        if self.epoch == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RoadTrainer, "save_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
+    assert not (tmp_path / "parted" / "model.pt").exists()
+    parted = finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
+    told = json.loads((tmp_path / "parted" / "recipe.json").read_text())
+    assert told["epochs_of_last_session"] == 2
+    # The order of images and their colours are drawn anew, so the two differ, but far less than
+    # training moved either of them.
+    start, one, two = (load_base(f).state_dict() for f in (base, whole, parted))
+    keys = [name for name in start if name.endswith(".weight")]
+    moved = sum((one[k] - start[k]).abs().sum().item() for k in keys)
+    apart = sum((one[k] - two[k]).abs().sum().item() for k in keys)
+    assert 0 < apart < 0.5 * moved
+
+
+def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
+    stamp = first.stat().st_mtime_ns
+    assert finetune([data], base=base, recipe=recipe, out=tmp_path / "out") == first
+    assert first.stat().st_mtime_ns == stamp
+
+
+def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path: Path) -> None:
+    finetune([data], base=base, recipe=Recipe(epochs=1, train=Depth.LAST, **SMALL), out=tmp_path)
+    other = Recipe(epochs=2, train=Depth.LAST, **SMALL)
+    with pytest.raises(DataError, match=r"another way \(different recipe\): give another --out"):
+        finetune([data], base=base, recipe=other, out=tmp_path)
+
+
+def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
+    trained = finetune([data], base=None, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out")
+    assert list(load_base(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"size": (640, 380)}, "640x380: both sides must be multiples of 32"),
+        ({"epochs": 0}, "at least 1"),
+        ({"learning_rate": 0.0}, "above 0"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(**wrong)

@@ -1,0 +1,153 @@
+"""The loss over what is labelled; figures worked out by hand.
+
+Binary cross-entropy of logit 0 is ln 2 = 0.6931 for either target; of logit ln 3 (probability
+3/4) it is -ln 3/4 = 0.2877 for target 1 and -ln 1/4 = 1.3863 for target 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+
+from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
+from oneglance.models.training.heads import RoadModel
+from oneglance.models.training.losses import Known, PartialBCE, plain_class_of
+
+LN2, LN3 = math.log(2), math.log(3)
+LIGHTS = (
+    ModelClass("car", Task.CAR),
+    ModelClass("light", Task.LIGHT),
+    ModelClass("light_red", Task.LIGHT),
+    ModelClass("light_green", Task.LIGHT),
+)
+COLOURS = {"light_red", "light_green"}
+
+
+def bce(classes: tuple[ModelClass, ...], *known: set[str]) -> PartialBCE:
+    loss = PartialBCE(plain_class_of(classes))
+    loss.known = Known.of(classes, known)
+    return loss
+
+
+def test_a_task_that_an_image_does_not_label_costs_nothing_and_has_no_gradient() -> None:
+    logits = torch.tensor([[[0.0, LN3, 5.0, -5.0]]], requires_grad=True)
+    loss = bce(FOUR_TASKS, {"pedestrian", "car"})(logits, torch.tensor([[[0.0, 1, 0, 0]]]))
+    assert loss[0, 0].tolist() == pytest.approx([LN2, math.log(4 / 3), 0, 0])
+    loss.sum().backward()
+    assert logits.grad is not None
+    # d/dx = p - target: 1/2 - 0, 3/4 - 1, and exactly nothing.
+    assert logits.grad[0, 0].tolist() == pytest.approx([0.5, -0.25, 0, 0])
+    assert logits.grad[0, 0, 2:].tolist() == [0.0, 0.0]
+
+
+def test_each_image_of_a_batch_is_judged_by_what_its_own_source_labels() -> None:
+    zeros = torch.zeros(2, 3, 4)
+    loss = bce(FOUR_TASKS, {"sign"}, {"pedestrian", "car", "sign", "light"})(zeros, zeros)
+    assert (loss > 0).sum(dim=(1, 2)).tolist() == [3, 12]
+
+
+def test_everything_labelled_is_the_plain_loss_bit_for_bit() -> None:
+    torch.manual_seed(1)
+    logits, targets = torch.randn(2, 9, 4), torch.rand(2, 9, 4)
+    all_known = {cls.name for cls in FOUR_TASKS}
+    plain = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, targets)
+    assert torch.equal(bce(FOUR_TASKS, all_known, all_known)(logits, targets), plain)
+
+
+def test_a_light_of_untold_colour_teaches_no_colour_but_its_surroundings_do() -> None:
+    # Two anchors: a light whose colour the source does not tell, and nothing.
+    targets = torch.tensor([[[0.0, 1, 0, 0], [0, 0, 0, 0]]])
+    loss = bce(LIGHTS, {"car", "light"})(torch.zeros(1, 2, 4), targets)
+    on_the_light, beside = loss[0].tolist()
+    assert on_the_light == pytest.approx([LN2, LN2, 0, 0])
+    assert beside == pytest.approx([LN2] * 4)
+
+
+def test_a_red_light_is_a_light_and_no_green_one() -> None:
+    logits = torch.tensor([[[0.0, LN3, LN3, LN3]]])
+    loss = bce(LIGHTS, COLOURS)(logits, torch.tensor([[[0.0, 0, 1, 0]]]))
+    # Cars are not labelled; light and light_red are there, light_green is not.
+    assert loss[0, 0].tolist() == pytest.approx(
+        [0, math.log(4 / 3), math.log(4 / 3), math.log(4)], rel=1e-6
+    )
+
+
+def test_kinds_know_the_plain_class_of_their_task() -> None:
+    assert plain_class_of(LIGHTS) == {2: 1, 3: 1}
+    assert plain_class_of(FOUR_TASKS) == {}
+    assert plain_class_of((ModelClass("light_red", Task.LIGHT),)) == {}
+
+
+def test_a_batch_whose_knowledge_was_never_told_is_a_bug_of_ours() -> None:
+    with pytest.raises(RuntimeError, match="not set"):
+        PartialBCE({})(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
+
+
+@pytest.fixture(scope="module")
+def network() -> RoadModel:
+    torch.manual_seed(0)
+    model = RoadModel("yolo26n.yaml", nc=4, verbose=False, classes=FOUR_TASKS)
+    model.args = Hyperparameters()
+    return model.train()
+
+
+class Hyperparameters:
+    box, cls, dfl, epochs = 7.5, 0.5, 1.5, 10
+
+
+def batch(*known: set[str], classes: list[float]) -> dict[str, Any]:
+    """One box in the middle of each image, of the class given."""
+    torch.manual_seed(3)
+    count = len(classes)
+    return {
+        "img": torch.rand(count, 3, 64, 96),
+        "batch_idx": torch.arange(float(count)),
+        "cls": torch.tensor(classes).reshape(-1, 1),
+        "bboxes": torch.tensor([[0.5, 0.5, 0.4, 0.3]]).repeat(count, 1),
+        "known": Known.of(FOUR_TASKS, known),
+    }
+
+
+def last_rows_gradient(network: RoadModel) -> Any:
+    """Gradient of each class's row in both heads' last layers, summed in size: 4 numbers."""
+    head = list(network.model)[-1]
+    branches = [*head.cv3, *head.one2one_cv3]
+    return sum(b[-1].weight.grad.abs().sum(dim=(1, 2, 3)) + b[-1].bias.grad.abs() for b in branches)
+
+
+def test_a_fully_labelled_batch_gives_ultralytics_own_loss_bit_for_bit(network: RoadModel) -> None:
+    from ultralytics.utils.loss import E2ELoss
+
+    everything = {cls.name for cls in FOUR_TASKS}
+    seen = batch(everything, everything, classes=[1.0, 2.0])
+    predictions = network(seen["img"])
+    ours, _ = network.init_criterion()(predictions, seen)
+    theirs, _ = E2ELoss(network)(predictions, seen)
+    assert torch.equal(ours, theirs)
+    assert theirs.sum() > 0
+
+
+def test_no_gradient_reaches_the_rows_of_an_unlabelled_task_in_either_head(
+    network: RoadModel,
+) -> None:
+    network.zero_grad()
+    seen = batch({"pedestrian", "car"}, {"car"}, classes=[0.0, 1.0])
+    loss, _ = network.init_criterion()(network(seen["img"]), seen)
+    loss.sum().backward()
+    gradient = last_rows_gradient(network)
+    assert gradient[:2].min() > 0
+    assert gradient[2:].tolist() == [0.0, 0.0]
+
+
+def test_boxes_of_labelled_tasks_train_as_usual(network: RoadModel) -> None:
+    partly = batch({"car"}, {"car"}, classes=[1.0, 1.0])
+    wholly = batch(*[{cls.name for cls in FOUR_TASKS}] * 2, classes=[1.0, 1.0])
+    predictions = network(partly["img"])
+    _, partial = network.init_criterion()(predictions, partly)
+    _, whole = network.init_criterion()(predictions, wholly)
+    assert partial["box_loss"] == whole["box_loss"] > 0
+    assert 0 < partial["cls_loss"] < whole["cls_loss"]

@@ -1,0 +1,377 @@
+"""``oneglance run`` as its users meet it: every option, what it writes, what it prints.
+
+Runs go through the program's own entry point, with a tiny real model and small real videos.
+What goes wrong in the world is in ``tests/faults/test_runs.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from oneglance.models import zoo
+from oneglance.perception.result import STAGES
+from onnx_models import seeing_model
+from program import Program, lines_of, start
+
+MakeVideo = Callable[..., Path]
+
+ROAD = "rendered:?frames=5&size=320x180"
+
+
+@pytest.fixture
+def small_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo of two tiny models in place of ours; the default is one of them."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    entries = {}
+    for name in ("road4-s", "road4-n"):
+        file = seeing_model(folder / f"{name}.onnx")
+        entries[name] = {
+            "file": file.name,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "input": "64x32",
+            "classes": "pedestrian, car, sign, light",
+            "summary": f"tiny {name}",
+        }
+    (folder / "zoo.json").write_text(json.dumps(entries))
+    monkeypatch.setattr(zoo, "FOLDER", folder)
+    return folder
+
+
+def frames_in(file: Path) -> int:
+    with av.open(file) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+# -- what comes out ------------------------------------------------------------------------
+
+
+def test_without_a_source_the_rendered_drive_is_run_by_the_default_model(
+    oneglance: Program, small_zoo: Path
+) -> None:
+    run = oneglance("run", "--max-frames", 2, "--jsonl", "-")
+    assert run.code == 0
+    assert [line["source"] for line in lines_of(run.out)] == ["rendered:?seed=0"] * 2
+    assert "road4-n" in run.err
+
+
+def test_a_line_says_exactly_what_is_documented(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
+) -> None:
+    clip, out = video("a.mp4", frames=4), tmp_path / "out.jsonl"
+    assert oneglance("run", clip, "--model", model, "--jsonl", out).code == 0
+    lines = lines_of(out)
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3]
+    assert [line["timestamp_s"] for line in lines] == [0.0, 0.04, 0.08, 0.12]
+    for line in lines:
+        assert list(line) == [
+            "source",
+            "frame",
+            "timestamp_s",
+            "dropped",
+            "detections",
+            "timings_ms",
+        ]
+        assert (line["source"], line["dropped"]) == (str(clip), 0)
+        assert set(line["timings_ms"]) == set(STAGES)
+        assert all(isinstance(ms, float) and ms >= 0 for ms in line["timings_ms"].values())
+        for seen in line["detections"]:
+            assert list(seen) == ["task", "class", "confidence", "xyxy", "track_id"]
+            assert len(seen["xyxy"]) == 4
+            x1, y1, x2, y2 = seen["xyxy"]
+            assert 0 <= x1 < x2 <= 64
+            assert 0 <= y1 < y2 <= 48
+    # Rows of the model, best first; frame 0 is one frame too young for tracks.
+    found = [(d["task"], d["class"], d["confidence"]) for d in lines[3]["detections"]]
+    assert found == [("car", "car", 0.9), ("pedestrian", "pedestrian", 0.8), ("sign", "sign", 0.6)]
+    ids = [d["track_id"] for d in lines[3]["detections"]]
+    assert len(set(ids)) == 3
+    assert all(isinstance(number, int) and number > 0 for number in ids)
+
+
+def test_json_lines_on_standard_output_are_alone_there(
+    oneglance: Program, model: Path, video: MakeVideo
+) -> None:
+    run = oneglance("run", video("a.mp4", frames=6), "--model", model, "--jsonl", "-")
+    assert run.code == 0
+    assert len(lines_of(run.out)) == 6
+    assert "6 frames" in run.err
+
+
+def test_the_closing_figures_name_frames_drops_rate_and_every_stage(
+    oneglance: Program, model: Path, video: MakeVideo
+) -> None:
+    run = oneglance("run", video("a.mp4", frames=6), "--model", model)
+    assert (run.code, run.err) == (0, "")
+    assert "seeing · recorded · 6 frames · 0 dropped" in run.out
+    assert re.search(r"\d fps", run.out)
+    assert re.search(r"p50 +p90 +p99", run.out)
+    for stage in (*STAGES, "end to end"):
+        assert re.search(rf"^{stage} +\d+\.\d\d", run.out, re.MULTILINE), stage
+
+
+def test_the_summary_file_holds_the_closing_figures(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
+) -> None:
+    out = tmp_path / "summary.json"
+    clip = video("a.mp4", frames=6)
+    assert oneglance("run", clip, "--model", model, "--json-summary", out).code == 0
+    summary = json.loads(out.read_text())
+    assert summary["source"] == str(clip)
+    assert (summary["frames"], summary["dropped"], summary["mode"]) == (6, 0, "recorded")
+    assert set(summary["latency_ms"]) == set(STAGES)
+    assert set(summary["end_to_end_ms"]) == {"p50", "p90", "p99", "max"}
+    assert summary["fps"] > 0
+
+
+def test_several_sources_run_in_turn_into_one_file(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
+) -> None:
+    clips = [video("a.mp4", frames=3), video("b.mkv", frames=2)]
+    out, summary = tmp_path / "out.jsonl", tmp_path / "summary.json"
+    words = ["--model", model, "--jsonl", out, "--json-summary", summary]
+    assert oneglance("run", *clips, *words).code == 0
+    found = [(Path(line["source"]).name, line["frame"]) for line in lines_of(out)]
+    assert found == [("a.mp4", 0), ("a.mp4", 1), ("a.mp4", 2), ("b.mkv", 0), ("b.mkv", 1)]
+    assert [one["frames"] for one in json.loads(summary.read_text())] == [3, 2]
+
+
+def test_the_video_keeps_size_speed_and_number_of_frames(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
+) -> None:
+    clip, out = video("a.mp4", frames=30, rate=Fraction(30000, 1001)), tmp_path / "out.mp4"
+    assert oneglance("run", clip, "--model", model, "--video", out).code == 0
+    with av.open(out) as made, av.open(clip) as given:
+        assert made.streams.video[0].codec_context.name == "h264"
+        assert made.streams.video[0].average_rate == given.streams.video[0].average_rate
+        times = [[frame.time for frame in film.decode(video=0)] for film in (made, given)]
+    assert times[0] == times[1]
+
+
+def test_the_video_shows_the_boxes(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
+) -> None:
+    # Grey in, so every colour in the picture was drawn.
+    clip, out = video("a.mp4", frames=5, size=(640, 480)), tmp_path / "out.mp4"
+    assert oneglance("run", clip, "--model", model, "--video", out).code == 0
+    with av.open(out) as film:
+        last = [frame.to_ndarray(format="bgr24") for frame in film.decode(video=0)][-1]
+    colourful = (last.max(axis=2).astype(int) - last.min(axis=2)) > 60
+    assert 500 < colourful.sum() < last[..., 0].size / 3
+
+
+# -- options -------------------------------------------------------------------------------
+
+
+def run_lines(oneglance: Program, *words: object) -> list[dict[str, object]]:
+    run = oneglance("run", *words, "--jsonl", "-")
+    assert run.code == 0, run.err
+    return lines_of(run.out)
+
+
+def test_max_frames_ends_a_run(oneglance: Program, model: Path) -> None:
+    source = "rendered:?frames=inf&size=320x180"
+    assert len(run_lines(oneglance, source, "--model", model, "--max-frames", 3)) == 3
+
+
+def test_tasks_leave_only_what_was_asked_for(oneglance: Program, model: Path) -> None:
+    lines = run_lines(oneglance, ROAD, "--model", model, "--tasks", "sign, car")
+    assert {d["task"] for line in lines for d in line["detections"]} == {"car", "sign"}
+
+
+def test_conf_leaves_out_weaker_boxes(oneglance: Program, model: Path) -> None:
+    lines = run_lines(oneglance, ROAD, "--model", model, "--conf", 0.85)
+    assert [[d["confidence"] for d in line["detections"]] for line in lines] == [[0.9]] * 5
+
+
+def test_no_track_gives_no_ids_and_takes_no_time_for_them(oneglance: Program, model: Path) -> None:
+    for line in run_lines(oneglance, ROAD, "--model", model, "--no-track"):
+        assert [d["track_id"] for d in line["detections"]] == [None] * 3
+        assert "track" not in line["timings_ms"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_threads_change_nothing_of_what_is_found(
+    oneglance: Program, model: Path, threads: int
+) -> None:
+    found = [
+        [line["detections"] for line in run_lines(oneglance, ROAD, "--model", model, *words)]
+        for words in ([], ["--threads", threads])
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_recording_in_live_mode_tells_age_and_drops(
+    oneglance: Program, model: Path, video: MakeVideo
+) -> None:
+    clip = video("a.mp4", frames=10)
+    lines = run_lines(oneglance, clip, "--model", model, "--mode", "live")
+    assert len(lines) + sum(line["dropped"] for line in lines) == 10
+    assert all(line["age_ms"] >= 0 for line in lines)
+
+
+def test_the_zoo_is_listed_default_first(oneglance: Program, small_zoo: Path) -> None:
+    run = oneglance("models")
+    assert run.code == 0
+    assert re.findall(r"^ *(road4-\w)", run.out, re.MULTILINE) == ["road4-n", "road4-s"]
+    assert "64x32" in run.out
+
+
+def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run = oneglance("run", "--help")
+    assert run.code == 0
+    for option in (
+        *("--model", "--mode", "--tasks", "--conf", "--threads", "--track", "--no-track"),
+        *("--jsonl", "--video", "--max-frames", "--json-summary", "--debug"),
+    ):
+        assert re.search(rf"{option}\b", run.out), option
+    for command in ("run", "models", "train", "export", "eval"):
+        assert oneglance(command, "--help").code == 0
+
+
+# -- mistakes ------------------------------------------------------------------------------
+
+MISTAKES = {
+    "tasks": (["--tasks", "pedestrain"], "unknown task 'pedestrain'; did you mean 'pedestrian'?"),
+    "no task": (["--tasks", ""], "unknown task ''"),
+    "model": (["--model", "raod4-n"], "no model named 'raod4-n'; did you mean road4-n"),
+    "model file": (["--model", "no/such.onnx"], "no model file no/such.onnx"),
+    "conf": ([ROAD, "--conf", "1.5"], "confidence must be between 0 and 1, not 1.5"),
+    "no number": ([ROAD, "--conf", "nan"], "confidence must be between 0 and 1, not nan"),
+    "threads": ([ROAD, "--threads", "0"], "threads must be at least 1, not 0"),
+    "frames": (["--max-frames", "0"], "--max-frames must be at least 1, not 0"),
+    "scheme": (["gopher://host/x"], "cannot play gopher://host/x: 'gopher://' is not supported"),
+    "rendered": (["rendered:?sed=7"], "rendered: unknown option 'sed=7'"),
+    "missing": (["no-such.mp4"], "no file or folder no-such.mp4"),
+    "camera": (["93"], "no camera /dev/video93"),
+    "format": ([ROAD, "--video", "out.wmv"], "cannot write out.wmv: a video's name ends in .mp4"),
+    "folder": ([ROAD, "--jsonl", "no/out.jsonl"], "there is no folder no; create it first"),
+    "video folder": ([ROAD, "--video", "no/out.mp4"], "there is no folder no; create it first"),
+    "summary": ([ROAD, "--json-summary", "no/s.json"], "there is no folder no; create it first"),
+    "a folder": ([ROAD, "--jsonl", "zoo"], "cannot write zoo: it is a folder; name a file in it"),
+    "two outputs": ([ROAD, "--jsonl", "a", "--json-summary", "a"], "a is given for two outputs"),
+    "two sources": ([ROAD, ROAD, "--video", "a.mp4"], "--video takes one source"),
+    "itself": (["zoo/zoo.json", "--jsonl", "zoo/zoo.json"], "writing there would destroy it"),
+}
+
+
+@pytest.mark.parametrize(("words", "story"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_in_one_sentence(
+    oneglance: Program,
+    small_zoo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    story: str,
+) -> None:
+    monkeypatch.chdir(small_zoo.parent)
+    before = sorted(small_zoo.parent.rglob("*"))
+    run = oneglance("run", *words)
+    assert run.code == 2
+    assert story in run.complaint
+    assert run.out == ""
+    assert sorted(small_zoo.parent.rglob("*")) == before  # nothing is left lying about
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["run", "--modle", "x"], "--model"),
+        (["run", "--mode", "lively"], "'--mode'"),
+        (["run", "--max-frames", "many"], "'--max-frames'"),
+        (["walk"], "'walk'"),
+        (["train", "data.yaml"], "'--base'"),
+    ],
+)
+def test_a_word_the_command_line_does_not_know_is_a_mistake(
+    oneglance: Program, words: list[str], named: str
+) -> None:
+    run = oneglance(*words)
+    assert run.code == 2
+    assert run.out == ""
+    assert "Usage: oneglance" in run.err
+    assert "Traceback" not in run.err
+    assert named in run.err
+
+
+def test_an_old_output_survives_a_mistake(
+    oneglance: Program, small_zoo: Path, tmp_path: Path
+) -> None:
+    names = ("out.jsonl", "out.mp4", "summary.json")
+    outputs = [tmp_path / name for name in names]
+    for output in outputs:
+        output.write_text("precious")
+    options = zip(("--jsonl", "--video", "--json-summary"), outputs, strict=True)
+    words = [word for option in options for word in option]
+    assert oneglance("run", "no-such.mp4", *words).code == 2
+    assert oneglance("run", ROAD, "--model", "road5", *words).code == 2
+    assert [output.read_text() for output in outputs] == ["precious"] * 3
+
+
+def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
+    run = oneglance("run", "no-such.mp4", "--debug")
+    assert run.code == 2
+    assert "Traceback" in run.err
+    assert "error: no file or folder no-such.mp4" in run.err
+
+
+# -- terminals and pipes -------------------------------------------------------------------
+
+
+def test_a_terminal_gets_a_progress_bar(model: Path) -> None:
+    ours, theirs = pty.openpty()
+    with start("run", ROAD, "--model", model, stdout=subprocess.DEVNULL, stderr=theirs) as program:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # Linux: the other end is closed
+            pass
+        os.close(ours)
+    assert program.returncode == 0
+    assert b"rendered:?seed=0" in shown
+    assert re.search(rb"\d/5", shown)
+
+
+def test_what_is_no_terminal_gets_no_progress_bar(oneglance: Program, model: Path) -> None:
+    assert oneglance("run", ROAD, "--model", model).err == ""
+
+
+def test_a_reader_that_has_seen_enough_ends_the_run_in_peace(model: Path) -> None:
+    source = "rendered:?frames=inf&size=320x180"
+    program = start(
+        *("run", source, source, "--model", model, "--jsonl", "-"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    assert json.loads(program.stdout.readline())["frame"] == 0
+    program.stdout.close()  # as `| head -n 1` does
+    _, err = program.communicate(timeout=30)
+    assert program.returncode == 0
+    assert b"error" not in err
+    assert b"Traceback" not in err
+
+
+def test_the_installed_command_is_this_program() -> None:
+    command = Path(sys.executable).parent / "oneglance"
+    if not command.exists():
+        pytest.skip(f"no {command}: oneglance is not installed beside this Python")
+    run = subprocess.run(
+        [command, "run", "no-such.mp4"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr == "error: no file or folder no-such.mp4\n"
