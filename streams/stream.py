@@ -92,7 +92,8 @@ def open_stream(
     if kind is Kind.CAMERA:
         from oneglance.streams.camera import Camera
 
-        return Camera(text, timeout_s=timeout_s, stall_s=stall_s)
+        device = uri if isinstance(uri, int) else text
+        return Camera(device, timeout_s=timeout_s, stall_s=stall_s)
     if kind is Kind.RENDERED:
         from oneglance.streams.rendered import RenderedStream
 

@@ -102,7 +102,7 @@ def test_a_scheme_that_is_not_supported_is_told_with_those_that_are(scheme: str)
         open_stream(f"{scheme}://user:SECRET@host/drive.mp4")
     story = str(caught.value)
     assert story.startswith(f"cannot play {scheme}://***@host/drive.mp4: '{scheme}://' is not")
-    assert "(supported: rtsp://, rtsps://, http://, https://)" in story
+    assert "(supported: rtsp://, rtsps://, http://, https://, udp://)" in story
     assert "SECRET" not in story
 
 
