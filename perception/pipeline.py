@@ -12,34 +12,43 @@ been taken, so a slow consumer sees fresh results and not a queue of old ones.
 
 from __future__ import annotations
 
-import os
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import Detector
+from oneglance.perception.health import Health, Watchdog
+from oneglance.perception.mode import Alert, Live, Mode, limits_of
 from oneglance.perception.result import Result, Sink
 from oneglance.perception.sink_thread import SinkThread
+from oneglance.perception.supply import (
+    DECODED_AHEAD,
+    Arrived,
+    Recording,
+    Source,
+    SourceFailed,
+    Supply,
+    supply_of,
+)
 from oneglance.perception.telemetry import RunSummary, Telemetry
-from oneglance.streams.buffer import Buffer, Closed, NewestBuffer, WaitBuffer
+from oneglance.streams.buffer import Closed
 from oneglance.streams.errors import UsageError
-from oneglance.streams.frame import Frame
-from oneglance.streams.stream import Stream, open_stream
 
 if TYPE_CHECKING:
     import supervision as sv
 
     from oneglance.perception.tracking import Tracker
 
-DECODED_AHEAD = 2
-"""Frames a recorded source is decoded ahead of the workers."""
+__all__ = ["DECODED_AHEAD", "Mode", "Pipeline"]
+
+logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
@@ -48,46 +57,27 @@ _JOIN_S = 0.3
 """Longest wait at the end for threads that may be stuck in the source."""
 
 
-class Mode(StrEnum):
-    """What the loop promises; AUTO is live for live sources and recorded for the others."""
-
-    AUTO = "auto"
-    RECORDED = "recorded"
-    LIVE = "live"
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    frame: Frame
-    decode_s: float
-    at_s: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Inferred:
-    arrived: _Arrived
+    arrived: Arrived
     dropped: int
     detections: sv.Detections
     timings: dict[str, float]
 
 
-class _SourceFailed(Exception):
-    """What the source raised, kept apart from the buffer's own ``TimeoutError`` and ``Closed``."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-
 class Pipeline:
-    """Runs one detector over one source; iterate it for ``Result``s, or ``run()`` it.
+    """Runs one detector over one source, or over many live ones at once; iterate it for
+    ``Result``s, or ``run()`` it.
 
-    ``source``: anything ``open_stream`` takes, or an open ``Stream``. ``sinks``: written in
-    order by a thread of their own and closed at the end, however it comes. ``tracker``: gives
-    detections their ``tracker_id``. ``clock``: seconds, monotonic; for tests.
+    ``source``: one, or a list of those that share the network live: each gets its turn, and
+    none waits for another that is away (cameras and network sources may all be down at the
+    start). ``sinks``: written in order by a thread of their own and closed at the end, however
+    it comes. ``tracker``: gives detections their ``tracker_id``, unique within a source.
+    ``clock``: seconds, monotonic; for tests.
 
     A pipeline runs once. Everything that goes wrong, in whatever thread, is raised where the
-    results are taken: a crash never looks like the end of a video.
+    results are taken: a crash never looks like the end of a video. Of several live sources, one
+    that breaks for good leaves the run, and is raised when all the others have ended too.
 
     >>> from oneglance.models import Detector
     >>> pipeline = Pipeline("rendered:?frames=3", Detector.load("road4-n", threads=1))
@@ -97,33 +87,36 @@ class Pipeline:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | int | Stream,
+        source: Source | Sequence[Source],
         detector: Detector,
         *,
-        mode: str = Mode.AUTO,
+        mode: str | Live = Mode.AUTO,
         sinks: Sequence[Sink] = (),
         tracker: Tracker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the source.
+        """Open the source. In auto mode a single camera or network source must answer now; in
+        live mode, ``mode="live"`` or ``mode=Live(…)`` with limits, it may come when it likes.
 
         Raises:
             StreamError: the source cannot be opened.
-            UsageError: ``mode`` is none of auto, recorded and live.
+            UsageError: ``mode`` is none of auto, recorded and live; several sources are not
+                live, or of one name.
         """
-        if mode not in set(Mode):
-            raise UsageError(f"unknown mode '{mode}' (modes: {', '.join(Mode)})")
-        self.stream: Stream = source if isinstance(source, Stream) else open_stream(source)
-        live = self.stream.live if mode == Mode.AUTO else mode == Mode.LIVE
+        self._live = limits_of(mode)
+        self._clock = clock
+        supply = supply_of(source, mode, self._live, tracker=tracker, clock=clock)
+        self._supply: Supply = supply
+        self._fleet = None if isinstance(supply, Recording) else supply
+        live = self._fleet is not None
         self.mode = Mode.LIVE if live else Mode.RECORDED
         self.telemetry = Telemetry(
-            source=self.stream.source, mode=self.mode.value, model=detector.name, clock=clock
+            source=self._supply.name, mode=self.mode.value, model=detector.name, clock=clock
         )
         self._detector = detector
         self._tracker = tracker
-        self._clock = clock
+        self._watchdog = Watchdog(self._live.stuck_s)
         self._sinks = SinkThread(sinks)
-        self._buffer: Buffer[_Arrived] = NewestBuffer() if live else WaitBuffer(DECODED_AHEAD)
         self._workers = 1 if live else max(1, available_cpus() // detector.threads)
         # In live mode a single slot: no frame is begun before the last result has been taken.
         self._slots = threading.Semaphore(1 if live else 2 * self._workers)
@@ -145,7 +138,41 @@ class Pipeline:
             for count, _ in enumerate(results, 1):
                 if count == max_frames:
                     break
-        return self.telemetry.summary()
+        return self.summary()
+
+    def summary(self) -> RunSummary:
+        """What the run did and cost so far; may be called during it and from any thread."""
+        return replace(self.telemetry.summary(), sources=self.health().sources)
+
+    def health(self) -> Health:
+        """How the sources and the network are doing now; from any thread."""
+        inference_s = self._watchdog.longest_s(self._clock())
+        return Health(
+            sources=() if self._fleet is None else self._fleet.health(),
+            inference_s=None if inference_s is None else round(inference_s, 3),
+            stuck=inference_s is not None and inference_s > self._live.stuck_s,
+        )
+
+    def add(self, source: Source) -> str:
+        """One more source for a live run, from now on and from any thread; its name.
+
+        Raises:
+            StreamError: it cannot be opened (a file; cameras may come later).
+            UsageError: there is one of that name, or the run is recorded or over.
+        """
+        if self._fleet is None:
+            raise UsageError("a recorded run has one source: nothing can be added")
+        return self._fleet.add(source)
+
+    def remove(self, name: str) -> None:
+        """Take a source out of a live run, from any thread; no result of it comes any more.
+
+        Raises:
+            UsageError: there is none of that name, or the run is recorded.
+        """
+        if self._fleet is None:
+            raise UsageError("a recorded run has one source: close the pipeline to stop it")
+        self._fleet.remove(name)
 
     def __iter__(self) -> Generator[Result]:
         """Results in the frames' order. Leaving the loop early closes everything.
@@ -167,6 +194,7 @@ class Pipeline:
                 if not self._sinks.write(result):
                     return
                 self.telemetry.add(result)
+                self._count(inferred)
                 yield result
                 self._release_after_use()
 
@@ -186,13 +214,13 @@ class Pipeline:
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
-        """The reader and the workers at work; afterwards they are gone, unless they are stuck."""
-        threads = [threading.Thread(target=self._read, name="oneglance-read", daemon=True)]
-        threads += [
+        """Readers and workers at work; afterwards they are gone, unless they are stuck."""
+        threads = [
             threading.Thread(target=self._work, name=f"oneglance-infer-{i}", daemon=True)
             for i in range(self._workers)
         ]
         try:
+            self._supply.start()
             for thread in threads:
                 thread.start()
             yield
@@ -203,41 +231,16 @@ class Pipeline:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join(max(0.0, deadline - time.monotonic()))
+            self._supply.join(max(0.0, deadline - time.monotonic()))
 
     def _end_threads(self) -> None:
         """Wake whoever waits, so that each thread sees that the run is over."""
-        self._buffer.close()
+        self._supply.close()
         for _ in range(self._workers):
             self._slots.release()
         over: Future[_Inferred | None] = Future()
         over.set_result(None)
         self._ordered.put(over)
-        self.stream.close()
-
-    # -- reader thread ---------------------------------------------------------------------
-
-    def _read(self) -> None:
-        try:
-            frames = iter(self.stream)
-            pace = _Pace(self._clock) if self._paced else None
-            while not self._stopping.is_set():
-                started = time.perf_counter()
-                frame = next(frames, None)
-                decode_s = time.perf_counter() - started
-                if frame is None:
-                    break
-                if pace is not None:
-                    pace.wait_for(frame.timestamp_s, self._stopping)
-                if not self._buffer.put(_Arrived(frame, decode_s, self._clock())):
-                    break
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
-            self._buffer.finish(_SourceFailed(error))
-        else:
-            self._buffer.finish()
-
-    @property
-    def _paced(self) -> bool:
-        return self.mode is Mode.LIVE and not self.stream.live
 
     # -- worker threads --------------------------------------------------------------------
 
@@ -249,8 +252,8 @@ class Pipeline:
             with self._turn:
                 try:
                     arrived, dropped = self._take()
-                except (Closed, _SourceFailed) as end:
-                    if isinstance(end, _SourceFailed):
+                except (Closed, SourceFailed) as end:
+                    if isinstance(end, SourceFailed):
                         future.set_exception(end.error)
                     else:
                         future.set_result(None)
@@ -263,17 +266,22 @@ class Pipeline:
                 future.set_exception(error)
                 return
 
-    def _take(self) -> tuple[_Arrived, int]:
+    def _take(self) -> tuple[Arrived, int]:
         while True:
             try:
-                return self._buffer.get(_WAIT_S)
+                return self._supply.get(_WAIT_S)
             except TimeoutError:
                 if self._stopping.is_set():
                     raise Closed from None
 
-    def _infer(self, arrived: _Arrived, dropped: int) -> _Inferred:
-        queue_s = self._clock() - arrived.at_s
-        detections, timings = self._detector.detect(arrived.frame.image)
+    def _infer(self, arrived: Arrived, dropped: int) -> _Inferred:
+        begun_s, worker = self._clock(), threading.get_ident()
+        queue_s = begun_s - arrived.at_s
+        self._watchdog.begin(worker, begun_s)
+        try:
+            detections, timings = self._detector.detect(arrived.frame.image)
+        finally:
+            self._watchdog.end(worker)
         timings = {"decode": arrived.decode_s, "queue": queue_s, **timings}
         return _Inferred(arrived, dropped, detections, timings)
 
@@ -285,16 +293,42 @@ class Pipeline:
                 future = self._ordered.get(timeout=_WAIT_S)
             except queue.Empty:
                 self._sinks.check()
+                self._look_around()
                 continue
             while not (future.done() or self._stopping.is_set()):
                 wait((future,), _WAIT_S)
+                self._look_around()
             if self._stopping.is_set():
                 break
             inferred = future.result()
+            if inferred is not None and _is_removed(inferred):
+                self._slots.release()
+                continue
             if self.mode is Mode.RECORDED:
                 self._slots.release()
             return inferred
         return None
+
+    def _look_around(self) -> None:
+        """Tell of what is stuck or silent."""
+        if self._fleet is not None:
+            self._fleet.check_silence()
+        now_s = self._clock()
+        if self._watchdog.newly_stuck(now_s):
+            running_s = self._watchdog.longest_s(now_s) or 0.0
+            story = f"an inference has been running for {running_s:.1f} s"
+            self._alert(Alert(self._detector.name, story, now_s))
+
+    def _alert(self, alert: Alert) -> None:
+        logger.warning("%s", alert)
+        if self._live.on_event is not None:
+            self._live.on_event(alert)
+
+    def _count(self, inferred: _Inferred) -> None:
+        member = inferred.arrived.member
+        alert = None if member is None else member.deliver(inferred.dropped)
+        if alert is not None:
+            self._alert(alert)
 
     def _release_after_use(self) -> None:
         if self.mode is Mode.LIVE:
@@ -302,28 +336,19 @@ class Pipeline:
 
     def _finish(self, inferred: _Inferred) -> Result:
         arrived, detections, timings = inferred.arrived, inferred.detections, inferred.timings
-        frame = arrived.frame
-        if self._tracker is not None:
+        frame, member = arrived.frame, arrived.member
+        tracker = self._tracker if member is None else member.tracker
+        if tracker is not None:
             started = time.perf_counter()
-            detections = self._tracker.update(detections, timestamp_s=frame.timestamp_s)
+            detections = tracker.update(detections, timestamp_s=frame.timestamp_s)
             timings["track"] = time.perf_counter() - started
         age_s = None
-        if self.mode is Mode.LIVE:
-            captured_s = frame.timestamp_s if self.stream.live else arrived.at_s
+        if member is not None:
+            captured_s = frame.timestamp_s if member.stream.live else arrived.at_s
             age_s = self._clock() - captured_s
         return Result(frame, detections, timings, age_s, inferred.dropped)
 
 
-class _Pace:
-    """Lets frames of a recording through at the times they were recorded at."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._offset_s: float | None = None
-
-    def wait_for(self, timestamp_s: float, stopping: threading.Event) -> None:
-        """Return when the frame of ``timestamp_s`` is due, or when ``stopping`` is set."""
-        now = self._clock()
-        if self._offset_s is None:
-            self._offset_s = now - timestamp_s
-        stopping.wait(max(0.0, self._offset_s + timestamp_s - now))
+def _is_removed(inferred: _Inferred) -> bool:
+    member = inferred.arrived.member
+    return member is not None and member.halt.is_set()

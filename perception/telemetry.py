@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from oneglance.perception.health import SourceHealth
 from oneglance.perception.result import STAGES, Result
 
 RELATIVE_ERROR = 0.01
@@ -124,7 +125,8 @@ class RunSummary:
     first result to the last (one interval less than results); None below two results.
     ``latency_ms``: by stage. ``end_to_end_ms``: from the start of a frame's decoding to its
     result: the sum of its stages, waiting in the queue included; None without a frame.
-    ``age_ms``: live only, from capture to result. ``peak_memory_mb``: the most memory this
+    ``age_ms``: live only, from capture to result. ``sources``: what became of each source of a
+    live run; empty for a recorded one. ``peak_memory_mb``: the most memory this
     process ever held, in 10⁶ bytes; None where the system does not say.
     """
 
@@ -139,6 +141,7 @@ class RunSummary:
     end_to_end_ms: Latency | None
     age_ms: Latency | None
     peak_memory_mb: float | None
+    sources: tuple[SourceHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON: field names as keys, a latency as p50, p90, p99 and max."""

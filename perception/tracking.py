@@ -39,6 +39,10 @@ class Tracker:
         self._trackers: dict[Task, ByteTrackTracker] = {}
         self._last_s = -math.inf
 
+    def fresh(self) -> Tracker:
+        """Another tracker like this one, that has seen nothing: for another source."""
+        return Tracker(frame_rate=self._frame_rate)
+
     def update(self, detections: sv.Detections, *, timestamp_s: float) -> sv.Detections:
         """``detections`` of the frame at ``timestamp_s``, in their order, with ``tracker_id``.
 

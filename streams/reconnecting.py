@@ -204,6 +204,11 @@ class ReconnectingStream:
                 watch.produced(base + received + stream.tally.damaged)
 
 
+def safe_name(uri: str | os.PathLike[str] | int) -> str:
+    """What to call a source: its address without credentials, a camera's number as a camera."""
+    return f"camera {uri}" if isinstance(uri, int) else redact(os.fspath(uri))
+
+
 def keep_open(
     uri: str | os.PathLike[str] | int,
     opening: Opening | None = None,
@@ -225,7 +230,7 @@ def keep_open(
     opening = opening or Opening()
     kind_of(uri)
     hardware(opening.hwaccel)
-    source = name or redact(str(uri))
+    source = name or safe_name(uri)
     waiting = [] if first is None else [first]
 
     def open_() -> Stream:

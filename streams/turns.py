@@ -62,8 +62,11 @@ class _Rounds(Generic[K, T]):
         return 0 if slot is None else slot.dropped + (slot.item is not None)
 
     def fail(self, error: BaseException) -> None:
-        """Everything is over, because of ``error``; the first one counts."""
+        """Nothing more is kept, because of ``error``; the first one counts."""
         self._error = self._error or error
+        for key, slot in tuple(self._slots.items()):
+            slot.finished = True
+            self._forget_if_done(key, slot)
 
     def close(self) -> None:
         """Nothing more will be taken."""
@@ -72,13 +75,11 @@ class _Rounds(Generic[K, T]):
     @property
     def ready(self) -> bool:
         """Whether ``take`` has an answer, be it an item or the end."""
-        over = self.closed or self._error is not None or not self._slots
+        over = self.closed or not self._slots
         return over or any(slot.item is not None for slot in self._slots.values())
 
     def take(self) -> tuple[T, int]:
         """The item whose turn it is, and the drops of its source since its last one."""
-        if self._error is not None and not self.closed:
-            raise self._error
         for key, slot in self._slots.items():
             if slot.item is not None and not self.closed:
                 item, dropped = slot.item, slot.dropped
@@ -87,6 +88,8 @@ class _Rounds(Generic[K, T]):
                 self._slots[key] = slot  # to the end of the queue
                 self._forget_if_done(key, slot)
                 return item, dropped
+        if self._error is not None and not self.closed:
+            raise self._error
         raise Closed
 
     def _forget_if_done(self, key: K, slot: _Slot[T]) -> None:
@@ -131,7 +134,7 @@ class TurnsBuffer(Generic[K, T]):
             return lost
 
     def fail(self, error: BaseException) -> None:
-        """Everything is over: ``get`` raises ``error``."""
+        """Nothing more is kept: when the items at hand are got, ``get`` raises ``error``."""
         with self._changed:
             self._rounds.fail(error)
             self._changed.notify_all()

@@ -1,0 +1,175 @@
+"""Many live sources read at once for one network: none waits for another.
+
+Every source has a reading thread of its own and a place in ``TurnsBuffer``, where its newest
+frame waits for its turn. A source that is away, silent or stuck holds up nobody; one that ends
+or breaks for good leaves, and is told of when all the others have ended too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from oneglance.perception.health import SourceHealth
+from oneglance.perception.member import Member
+from oneglance.perception.mode import Live
+from oneglance.perception.supply import Arrived, Source, SourceFailed
+from oneglance.perception.tracking import Tracker
+from oneglance.streams.buffer import Closed
+from oneglance.streams.errors import StreamError, UsageError
+from oneglance.streams.reconnecting import keep_open, safe_name
+from oneglance.streams.stream import Stream, kind_of, open_stream
+from oneglance.streams.turns import TurnsBuffer
+
+logger = logging.getLogger(__name__)
+
+
+class Fleet:
+    """The live sources of a run; a ``Supply`` of the newest frame of each in turn."""
+
+    def __init__(self, live: Live, *, tracker: Tracker | None, clock: Callable[[], float]) -> None:
+        self._live = live
+        self._tracker = tracker
+        self._clock = clock
+        self._buffer: TurnsBuffer[Member, Arrived] = TurnsBuffer()
+        self._lock = threading.Lock()
+        self._members: dict[str, Member] = {}
+        self._started = self._closed = False
+
+    def add(self, source: Source, *, first: Stream | None = None) -> str:
+        """Read one more source, from now on; its name. ``first``: it is open already.
+
+        Raises:
+            StreamError: a file or folder that cannot be opened.
+            UsageError: there is one of that name, or the run is over.
+        """
+        stream = self._opened(source, first)
+        with self._lock:
+            tracker = self._tracker
+            if tracker is not None and self._members:
+                tracker = tracker.fresh()  # what one camera sees, another does not
+            member = Member(stream, live=self._live, tracker=tracker, clock=self._clock)
+            if self._closed:
+                stream.close()
+                raise UsageError(f"cannot add {member.name}: the run is over")
+            old = self._members.get(member.name)
+            if old is not None and not old.halt.is_set():
+                raise UsageError(f"there is a source {member.name} already: give it another name")
+            self._members[member.name] = member
+            self._buffer.open(member)
+            if self._started:
+                self._read(member)
+        return member.name
+
+    def remove(self, name: str) -> None:
+        """Stop reading a source; it stays in ``health`` as closed.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        with self._lock:
+            member = self._members.get(name)
+        if member is None:
+            known = ", ".join(self._members) or "none"
+            raise UsageError(f"there is no source {name} (sources: {known})")
+        member.close()
+        member.lose(self._buffer.remove(member))
+
+    @property
+    def name(self) -> str:
+        """See ``Supply``."""
+        return ", ".join(self.names())
+
+    def names(self) -> tuple[str, ...]:
+        """The sources' names, in the order they were added."""
+        return tuple(self._members)
+
+    def start(self) -> None:
+        """See ``Supply``."""
+        with self._lock:
+            self._started = True
+            for member in self._members.values():
+                self._read(member)
+
+    def get(self, timeout_s: float) -> tuple[Arrived, int]:
+        """See ``Supply``; the newest frame of the source that has waited longest."""
+        try:
+            arrived, dropped = self._buffer.get(timeout_s)
+        except Closed:
+            error = next((m.error for m in self._all() if m.error is not None), None)
+            if error is None or self._closed:
+                raise
+            raise SourceFailed(error) from None
+        assert arrived.member is not None
+        arrived.member.take(dropped)
+        return arrived, dropped
+
+    def close(self) -> None:
+        """See ``Supply``."""
+        with self._lock:
+            self._closed = True
+        for member in self._all():
+            member.close()
+        self._buffer.close()
+
+    def join(self, timeout_s: float) -> None:
+        """See ``Supply``; then no frame is uncounted."""
+        deadline_s = time.monotonic() + timeout_s
+        for member in self._all():
+            if member.thread is not None and member.thread.ident is not None:
+                member.thread.join(max(0.0, deadline_s - time.monotonic()))
+        for member in self._all():
+            member.lose(self._buffer.remove(member))
+            member.settle()
+
+    def check_silence(self) -> None:
+        """Notice sources that say nothing; call it now and then."""
+        for member in self._all():
+            member.check_silence()
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        """How each source is doing."""
+        return tuple(member.health() for member in self._all())
+
+    def _opened(self, source: Source, first: Stream | None) -> Stream:
+        """A stream of ``source`` that comes back, if it is of a kind that does."""
+        if isinstance(source, Stream):
+            return source
+        opening = self._live.opening
+        if not kind_of(source).may_come_back:
+            return first or open_stream(source, hwaccel=opening.hwaccel)
+        name = safe_name(source)
+        alike = sum(other == name or other.startswith(f"{name} #") for other in self.names())
+        return keep_open(
+            source,
+            opening,
+            name=f"{name} #{alike + 1}" if alike else name,
+            first=first,
+            on_event=self._live.on_event,
+            clock=self._clock,
+        )
+
+    def _all(self) -> tuple[Member, ...]:
+        with self._lock:
+            return tuple(self._members.values())
+
+    def _read(self, member: Member) -> None:
+        member.thread = threading.Thread(
+            target=self._run, args=(member,), name="oneglance-read", daemon=True
+        )
+        member.thread.start()
+
+    def _run(self, member: Member) -> None:
+        try:
+            member.read(lambda arrived: self._buffer.put(member, arrived))
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            member.over(error)
+            if isinstance(error, StreamError) and len(self._members) > 1:
+                logger.warning("%s is out of the run: %s", member.name, error)
+            elif member.error is not None:
+                self._buffer.fail(SourceFailed(error))
+        else:
+            member.over(None)
+        self._buffer.finish(member)

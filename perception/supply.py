@@ -1,0 +1,160 @@
+"""Where the loop's frames come from, whatever lies behind: one recording, or a fleet of cameras."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from oneglance.perception.mode import Live, Mode
+from oneglance.streams.buffer import WaitBuffer
+from oneglance.streams.errors import UsageError
+from oneglance.streams.frame import Frame
+from oneglance.streams.stream import Stream, open_stream
+
+if TYPE_CHECKING:
+    from oneglance.perception.fleet import Fleet
+    from oneglance.perception.member import Member
+    from oneglance.perception.tracking import Tracker
+
+Source = str | os.PathLike[str] | int | Stream
+"""Anything ``open_stream`` takes, or an open ``Stream``."""
+
+DECODED_AHEAD = 2
+"""Frames a recorded source is decoded ahead of the workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A frame that came from ``member`` of a fleet (None: from a recording) at ``at_s``, on the
+    loop's clock; getting it took ``decode_s``."""
+
+    frame: Frame
+    decode_s: float
+    at_s: float
+    member: Member | None = None
+
+
+class SourceFailed(Exception):
+    """What a source raised, kept apart from the buffers' own ``TimeoutError`` and ``Closed``."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Supply(Protocol):
+    """Gives frames until there are no more."""
+
+    @property
+    def name(self) -> str:
+        """What the frames come from, safe to print."""
+        ...
+
+    def start(self) -> None:
+        """Begin to read."""
+        ...
+
+    def get(self, timeout_s: float) -> tuple[Arrived, int]:
+        """The next frame, and how many of its source were dropped since the last one.
+
+        Raises:
+            TimeoutError: none came within ``timeout_s``.
+            Closed: none will come. SourceFailed: none will, because of what a source raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop reading, from any thread; a waiting ``get`` ends at once."""
+        ...
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the reading threads, unless they are stuck."""
+        ...
+
+
+class Recording:
+    """One source, every frame of it, in order."""
+
+    def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._buffer: WaitBuffer[Arrived] = WaitBuffer(DECODED_AHEAD)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="oneglance-read", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """See ``Supply``."""
+        return self._stream.source
+
+    def start(self) -> None:
+        """See ``Supply``."""
+        self._thread.start()
+
+    def get(self, timeout_s: float) -> tuple[Arrived, int]:
+        """See ``Supply``; nothing is dropped, ever."""
+        return self._buffer.get(timeout_s)
+
+    def close(self) -> None:
+        """See ``Supply``."""
+        self._stopping.set()
+        self._buffer.close()
+        self._stream.close()
+
+    def join(self, timeout_s: float) -> None:
+        """See ``Supply``."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _read(self) -> None:
+        try:
+            frames = iter(self._stream)
+            while not self._stopping.is_set():
+                started = time.perf_counter()
+                frame = next(frames, None)
+                decode_s = time.perf_counter() - started
+                if frame is None:
+                    break
+                if not self._buffer.put(Arrived(frame, decode_s, self._clock())):
+                    break
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            self._buffer.finish(SourceFailed(error))
+        else:
+            self._buffer.finish()
+
+
+def supply_of(
+    source: Source | Sequence[Source],
+    mode: str | Live,
+    limits: Live,
+    *,
+    tracker: Tracker | None,
+    clock: Callable[[], float],
+) -> Recording | Fleet:
+    """One recording, or the live sources, as ``mode`` and the sources themselves ask.
+
+    Raises:
+        StreamError, UsageError: see ``Pipeline``.
+    """
+    first: Stream | None = None
+    if isinstance(source, list | tuple):
+        sources: list[Source] = list(source)
+        if mode == Mode.RECORDED or not sources:
+            raise UsageError("several sources run live: recordings run one after the other")
+    else:
+        one = cast("Source", source)
+        sources = [one]
+        if not isinstance(mode, Live) and mode != Mode.LIVE:
+            first = one if isinstance(one, Stream) else open_stream(one)
+            if mode == Mode.RECORDED or not first.live:
+                return Recording(first, clock)
+    from oneglance.perception.fleet import Fleet  # brings PyAV, which not every recording needs
+
+    fleet = Fleet(limits, tracker=tracker, clock=clock)
+    for each in sources:
+        fleet.add(each, first=first)
+    return fleet
