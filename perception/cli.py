@@ -232,7 +232,8 @@ def audit(
     if json_file is not None:
         _write_json(json_file, found.as_dict())
     if strict and found.problems:
-        raise DataError(f"{len(found.problems)} problems in {', '.join(map(str, data))} (--strict)")
+        where = ", ".join(map(str, data))
+        raise DataError(f"problems in {where}: {len(found.problems)} (--strict makes them errors)")
 
 
 @app.command(name="eval")

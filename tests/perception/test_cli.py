@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -327,6 +326,7 @@ def test_an_old_output_survives_a_mistake(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "zoo"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_lines_may_go_into_a_named_pipe(oneglance: Program, model: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -347,6 +347,7 @@ def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
 
 
 def test_a_terminal_gets_a_progress_bar(model: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs POSIX terminals")
     ours, theirs = pty.openpty()
     with start("run", ROAD, "--model", model, stdout=subprocess.DEVNULL, stderr=theirs) as program:
         os.close(theirs)
