@@ -76,6 +76,28 @@ def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
+def parse_classes(names: Iterable[str]) -> tuple[ModelClass, ...]:
+    """Classes of ``CLASSES`` by name, in the order given, each once.
+
+    Raises:
+        UsageError: a name is no class of ours (the message offers the nearest), or none given.
+
+    >>> [c.task for c in parse_classes(["light", "light_red"])]
+    [<Task.LIGHT: 'light'>, <Task.LIGHT: 'light'>]
+    """
+    found: dict[ModelClass, None] = {}
+    for name in names:
+        word = name.strip().lower()
+        if word not in CLASSES:
+            near = difflib.get_close_matches(word, CLASSES, n=1, cutoff=0.5)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UsageError(f"unknown class '{name}'{hint} (classes: {', '.join(CLASSES)})")
+        found[CLASSES[word]] = None
+    if not found:
+        raise UsageError(f"no class given (classes: {', '.join(CLASSES)})")
+    return tuple(found)
+
+
 def normalised(name: str) -> str:
     """A class name as names are compared: lower case, ``_`` and ``-`` as spaces.
 

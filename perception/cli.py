@@ -232,7 +232,8 @@ def audit(
     if json_file is not None:
         _write_json(json_file, found.as_dict())
     if strict and found.problems:
-        raise DataError(f"{len(found.problems)} problems in {', '.join(map(str, data))} (--strict)")
+        where = ", ".join(map(str, data))
+        raise DataError(f"problems in {where}: {len(found.problems)} (--strict makes them errors)")
 
 
 @app.command(name="eval")
@@ -257,6 +258,11 @@ def evaluate(
             task.value, f"{accuracy.map50:.3f}", f"{accuracy.map50_95:.3f}", str(accuracy.boxes)
         )
     Console().print(table)
+    for task, kind in evaluation.kinds.items():
+        Console().print(
+            f"{task}: {kind.share:.1%} of {kind.found} found are told right "
+            f"({kind.untold} are told no kind)"
+        )
     Console().print(f"{evaluation.images} images of {data} ({split})")
     if json_file is not None:
         _write_json(json_file, {"model": model, "data": str(data), **evaluation.as_dict()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
@@ -77,10 +78,13 @@ class Run:
                 try:
                     with open_stream(source) as stream:
                         detector = detector or self._load(stream, tasks)
+                        # The video first: opening it destroys nothing yet, should it be refused.
+                        video = self._video(stream)
                         if jsonl is None and options.jsonl is not None:
                             jsonl = JsonLinesSink(options.jsonl)
                             outputs.callback(jsonl.close)
-                        self._run_one(stream, detector, jsonl)
+                        shared = [] if jsonl is None else [_KeptOpen(jsonl)]
+                        self._run_one(stream, detector, [*shared, *video])
                 except StreamError as error:
                     failed.append(error)
         _raise(failed, of=len(options.sources))
@@ -113,11 +117,13 @@ class Run:
             options.model, confidence=options.confidence, tasks=tasks, threads=threads
         )
 
-    def _run_one(self, stream: Stream, detector: Detector, jsonl: JsonLinesSink | None) -> None:
+    def _video(self, stream: Stream) -> list[VideoSink]:
+        if self.options.video is None:
+            return []
+        return [VideoSink(self.options.video, frame_rate=stream.frame_rate)]
+
+    def _run_one(self, stream: Stream, detector: Detector, sinks: Sequence[Sink]) -> None:
         options = self.options
-        sinks: list[Sink] = [] if jsonl is None else [_KeptOpen(jsonl)]
-        if options.video is not None:
-            sinks.append(VideoSink(options.video, frame_rate=stream.frame_rate))
         rate = float(stream.frame_rate or 30)
         pipeline = Pipeline(
             stream,
@@ -164,16 +170,20 @@ def _check_outputs(options: RunOptions) -> None:
             raise UsageError(f"{output} is the source: writing there would destroy it")
         if outputs.count(output) > 1:
             raise UsageError(f"{output} is given for two outputs")
-    summary = options.json_summary
-    if summary is not None:
-        _check_writable(summary)  # an hour's run must not end in a path that never worked
+    for output in outputs:
+        _check_writable(output)  # an hour's run must not end in a path that never worked
 
 
 def _check_writable(path: Path) -> None:
-    is_new = not path.exists()
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        mode = None  # not there yet; or opening it says what is wrong
+    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return  # whoever reads a pipe would take the check for the end of the run
     open_output(path, keep=True).close()
-    if is_new:
-        path.unlink()
+    if mode is None:
+        path.resolve().unlink()
 
 
 def _same_file(output: Path, source: str) -> bool:

@@ -251,7 +251,7 @@ def _proc_peak_kb(status: Path) -> int | None:
 
 def render_summary(summary: RunSummary) -> RenderableType:
     """A summary as people read it in a terminal: a headline and a table of latencies."""
-    headline = Text(summary.source or "run", style="bold")
+    headline = Text(summary.source or "run", style="bold", no_wrap=True, overflow="ignore")
     facts = [summary.model, summary.mode, f"{summary.frames} frames"]
     facts.append(f"{summary.dropped} dropped")
     facts.append(f"{summary.wall_s:.1f} s")

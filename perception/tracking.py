@@ -7,6 +7,7 @@ take over the car's track. Track ids are unique across tasks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -35,7 +36,15 @@ class Tracker:
     """
 
     def __init__(self, *, frame_rate: float = 30.0) -> None:
-        self._frame_rate = frame_rate
+        # Here and not at the first box: loading it takes longer than a live frame may wait.
+        from trackers import ByteTrackTracker
+
+        self._make: Callable[[], ByteTrackTracker] = lambda: ByteTrackTracker(
+            frame_rate=frame_rate,
+            lost_track_buffer=round(30 * LOST_TRACK_S),
+            track_activation_threshold=NEW_TRACK_CONFIDENCE,
+            high_conf_det_threshold=NEW_TRACK_CONFIDENCE,
+        )
         self._trackers: dict[Task, ByteTrackTracker] = {}
         self._last_s = -math.inf
 
@@ -67,21 +76,10 @@ class Tracker:
     ) -> npt.NDArray[np.int64]:
         # The tracker returns the boxes in another order; a row number finds the way back.
         detections.data = {"row": np.arange(len(detections))}
-        tracked = self._of(task).update(detections, timestamp=timestamp_s)
+        if task not in self._trackers:
+            self._trackers[task] = self._make()
+        tracked = self._trackers[task].update(detections, timestamp=timestamp_s)
         ids = np.full(len(detections), NO_TRACK, np.int64)
         if len(tracked) and tracked.tracker_id is not None:
             ids[tracked.data["row"]] = tracked.tracker_id
         return ids
-
-    def _of(self, task: Task) -> ByteTrackTracker:
-        tracker = self._trackers.get(task)
-        if tracker is None:
-            from trackers import ByteTrackTracker
-
-            tracker = self._trackers[task] = ByteTrackTracker(
-                frame_rate=self._frame_rate,
-                lost_track_buffer=round(30 * LOST_TRACK_S),
-                track_activation_threshold=NEW_TRACK_CONFIDENCE,
-                high_conf_det_threshold=NEW_TRACK_CONFIDENCE,
-            )
-        return tracker

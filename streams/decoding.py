@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -30,6 +30,9 @@ _TURNS = {
 
 _FALLBACK_RATE = Fraction(25)
 
+_DEEPEST_REORDER = 16
+"""Frames that may be shown between a packet's decoding and its own frame (H.264 and H.265)."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -37,7 +40,8 @@ class Tally:
 
     ``packets`` read; frames ``delivered``; ``damaged`` frames left out and ``first_damaged``,
     the index of the first of them; ``begin_s`` and ``end_s``: when the first delivered frame
-    begins and the last one ends.
+    begins and the last one ends; ``first_waits``: how long after it is decoded the first
+    frame is to be shown, in units of the stream's time base.
     """
 
     packets: int = 0
@@ -47,6 +51,8 @@ class Tally:
     first_damaged_s: float = 0.0
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
+    first_waits: int | None = None
+    _lost: list[int] = field(default_factory=list)
 
     @property
     def index(self) -> int:
@@ -58,6 +64,21 @@ class Tally:
         if self.first_damaged is None:
             self.first_damaged, self.first_damaged_s = self.index, float(self.end_s)
         self.damaged += 1
+
+    def lose(self, pts: int | None) -> None:
+        """The frame of that time is lost; frames before it may still be in the decoder."""
+        if pts is None:
+            self.note_damage()
+            return
+        self._lost = sorted([*self._lost, pts])
+        if len(self._lost) > _DEEPEST_REORDER:
+            self.reach(self._lost[0] + 1)
+
+    def reach(self, pts: int | None) -> None:
+        """The frame of that time comes next (None: no more come): count those lost before it."""
+        while self._lost and (pts is None or self._lost[0] < pts):
+            del self._lost[0]
+            self.note_damage()
 
 
 def pick_video(container: InputContainer, source: str) -> VideoStream:
@@ -111,24 +132,32 @@ def decoded(container: InputContainer, stream: VideoStream, tally: Tally) -> Ite
         for packet in container.demux(stream):
             if packet.size:
                 tally.packets += 1
+                if tally.first_waits is None:
+                    tally.first_waits = (packet.pts or 0) - (packet.dts or 0)
             if packet.is_corrupt:
-                tally.note_damage()
+                tally.lose(packet.pts)
             else:
-                yield from _whole(packet.decode, tally)
+                yield from _whole(packet.decode, packet.pts, tally)
     except av.error.FFmpegError:
-        yield from _whole(lambda: stream.decode(None), tally)
+        yield from _whole(lambda: stream.decode(None), None, tally)
+        tally.reach(None)
         raise
+    tally.reach(None)
 
 
-def _whole(decode: Callable[[], list[VideoFrame]], tally: Tally) -> Iterator[VideoFrame]:
+def _whole(
+    decode: Callable[[], list[VideoFrame]], pts: int | None, tally: Tally
+) -> Iterator[VideoFrame]:
     try:
         frames = decode()
     except av.error.EOFError:
         return
     except av.error.InvalidDataError:
-        tally.note_damage()
+        tally.lose(pts)
         return
     for frame in frames:
+        if frame.pts is not None:
+            tally.reach(frame.pts)
         if frame.is_corrupt:
             tally.note_damage()
         else:
@@ -233,7 +262,7 @@ class AvSource:
             at_s, lasts_s = tally.end_s, period
             if frame.time_base is not None:
                 if frame.pts is not None:
-                    at_s = frame.pts * frame.time_base - self._start_s
+                    at_s = frame.pts * frame.time_base - self._start_s - self._late_s()
                 if frame.duration:
                     lasts_s = frame.duration * frame.time_base
             image = upright(frame)
@@ -243,6 +272,14 @@ class AvSource:
             tally.delivered += 1
             tally.end_s = at_s + lasts_s
             yield Frame(image, index, steady.steady(float(at_s)), self.source)
+
+    def _late_s(self) -> Fraction:
+        """How late libav has every frame of an AVI, which holds decoding times alone: its
+        players show the first frame when it is decoded, also where frames wait for later ones.
+        """
+        if self._container.format.name != "avi" or not self.tally.first_waits:
+            return Fraction(0)
+        return self.tally.first_waits * Fraction(self._stream.time_base or 0)
 
     def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
         """Frames at the time ``clock`` shows when they arrive."""

@@ -23,13 +23,13 @@ SEEDS = 2**32
 
 _ENDLESS = "inf"
 _ALLOWED = {  # option: how its value must look, and how that is said
-    "seed": (r"\d{1,10}", f"a whole number from 0 to {SEEDS - 1}"),
-    "frames": (rf"\d{{1,18}}|{_ENDLESS}", f"a whole number from 1, or {_ENDLESS}"),
+    "seed": (r"[0-9]{1,10}", f"a whole number from 0 to {SEEDS - 1}"),
+    "frames": (rf"[0-9]{{1,18}}|{_ENDLESS}", f"a whole number from 1, or {_ENDLESS}"),
     "size": (
-        r"\d{1,5}x\d{1,5}",
+        r"[0-9]{1,5}x[0-9]{1,5}",
         f"WIDTHxHEIGHT with sides from {SMALLEST_SIDE} to {LARGEST_SIDE}, like 1280x720",
     ),
-    "fps": (r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", "above 0: a number or a fraction like 30000/1001"),
+    "fps": (r"[0-9]{1,9}([./][0-9]{1,9})?", "above 0: a number or a fraction like 30000/1001"),
 }
 
 

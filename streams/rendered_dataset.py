@@ -35,12 +35,14 @@ def write_dataset(
     """Write ``frames`` labelled images and a ``data.yaml`` below ``folder``; returns the latter.
 
     Every four images are a drive of their own (town, weather, camera), four seconds apart.
-    Whole drives go to ``train`` or to ``val``, so no scene is in both; from two drives on, a
-    share above 0 gives ``val`` at least one. ``size``: (width, height) in pixels. The same
-    arguments give the same files. ``data.yaml`` is written last: without it the set is not whole.
+    Whole drives go to ``train`` or to ``val``, so no scene is in both; ``train`` has at least
+    one and, from two drives on, so has ``val`` when its share is above 0. ``size``: (width,
+    height) in pixels. The same arguments give the same files. ``data.yaml`` is written last:
+    without it the set is not whole.
 
     Raises:
-        UsageError: no frame, a negative seed, or a share outside 0..1.
+        UsageError: no frame, a negative seed, a share outside 0..1, or a size that cannot be
+            rendered.
         SinkError: the folder cannot be written, or already holds images.
     """
     if frames < 1 or seed < 0 or not 0 <= val_share < 1:
@@ -49,10 +51,11 @@ def write_dataset(
             "frames start at 1, seeds at 0, and the share is 0 or more and below 1"
         )
     root = Path(folder)
-    if (root / "data.yaml").exists() or (root / "images").exists():
-        raise SinkError(f"{root} already holds images: give another folder")
+    _drive(seed, 0, size)  # refuses a size before anything is written
     held_out = _val_drives(-(-frames // FRAMES_A_DRIVE), val_share)
     try:
+        if (root / "data.yaml").exists() or (root / "images").exists():
+            raise SinkError(f"{root} already holds images: give another folder")
         for split in ("train", "val"):
             (root / "images" / split).mkdir(parents=True)
             (root / "labels" / split).mkdir(parents=True)
@@ -67,7 +70,8 @@ def write_dataset(
             f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n", encoding="utf-8"
         )
     except OSError as error:
-        raise SinkError(f"cannot write {root}: {error.strerror}") from None
+        reason = (error.strerror or type(error).__name__).lower()
+        raise SinkError(f"cannot write {root}: {reason}") from None
     return file
 
 
@@ -81,9 +85,7 @@ def _drive(seed: int, drive: int, size: tuple[int, int]) -> RenderedStream:
 
 def _val_drives(drives: int, share: float) -> frozenset[int]:
     """Which of ``drives`` are held out, spread evenly."""
-    wanted = round(drives * share)
-    if share > 0 and drives > 1:
-        wanted = min(max(wanted, 1), drives - 1)
+    wanted = min(max(round(drives * share), int(share > 0)), drives - 1)
     return frozenset((2 * number + 1) * drives // (2 * wanted) for number in range(wanted))
 
 

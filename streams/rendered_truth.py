@@ -67,11 +67,12 @@ def boxes_of(seen: list[Sighting], camera: Camera) -> tuple[RenderedBox, ...]:
         box = camera.clipped(thing, whole)
         if box is None or box[2] - box[0] < 1 or box[3] - box[1] < 1:
             continue
-        x1, y1, x2, y2 = box
+        x1, y1, x2, y2 = (float(side) for side in box)
         inside = (x2 - x1) * (y2 - y1) / ((whole[2] - whole[0]) * (whole[3] - whole[1]))
         behind = hidden[_pixels(y1, y2), _pixels(x1, x2)]
         free = 1 - np.count_nonzero(behind) / behind.size
-        truth = RenderedBox(thing.kind.value, box, inside * free, thing.track_id)
+        visible = float(min(inside, 1.0) * free)
+        truth = RenderedBox(thing.kind.value, (x1, y1, x2, y2), visible, thing.track_id)
         boxes.append(truth)
         thin = (x2 - x1) * (1 - _SOLID_SHARE[thing.kind]) / 2
         hidden[_pixels(y1, y2), _pixels(x1 + thin, x2 - thin)] = True

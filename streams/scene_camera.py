@@ -105,6 +105,8 @@ class Camera:
         if not corners:
             return None
         found = np.concatenate(corners)
+        # Cutting is a little inexact: a corner may come to lie a hair outside.
+        found = np.clip(found, 0, (self.width, self.height))
         (x1, y1), (x2, y2) = found.min(axis=0).tolist(), found.max(axis=0).tolist()
         return x1, y1, x2, y2
 

@@ -29,6 +29,8 @@ class VideoFile(AvSource):
     frames yields every whole one and then raises.
 
     Not honoured: mirroring, pixels that are not square. Only the first video track is played.
+    Not noticed, because libav does not tell: damage within an H.265 picture whose header is
+    whole, and frames of a Matroska file whose own block headers are damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, hwaccel: str | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from oneglance.models.metadata import KEY, Head, Metadata
-from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.tasks import FOUR_TASKS, ModelClass
 
 Numbers = npt.NDArray[np.float32]
 
@@ -22,6 +22,7 @@ def build_model(
     head: Head = Head.ONE_TO_ONE,
     size: tuple[int, int] = (64, 32),
     metadata: bool = True,
+    classes: tuple[ModelClass, ...] = FOUR_TASKS,
 ) -> Path:
     """Write a model that gives ``output + gain × mean(input)``, the input being 0..1 RGB.
 
@@ -47,7 +48,7 @@ def build_model(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if metadata:
-        text = Metadata(path.stem, FOUR_TASKS, size, head).to_json()
+        text = Metadata(path.stem, classes, size, head).to_json()
         model.metadata_props.add(key=KEY, value=text)
     onnx.save(model, path)
     return path

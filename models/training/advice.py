@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import Depth
 
 SIMILAR_RATIO = 4.0
 """Amounts are similar while the richest task has at most this many times the poorest's boxes."""
@@ -19,13 +20,24 @@ SIMILAR_RATIO = 4.0
 MOST_REPEATS = 4
 """Showing an image more often than this in an epoch teaches it by heart."""
 
-DEPTHS: tuple[tuple[str, int, str], ...] = (
-    ("last", 100, "only each class's last row: a few hundred numbers a class"),
-    ("head", 500, "the detection head (ultralytics: freeze=23)"),
-    ("neck", 2000, "neck and head, the backbone kept (ultralytics: freeze=11)"),
-    ("all", 0, "all layers"),
-)
-"""``--train`` value, the boxes of the poorest task below which it is advised, what it trains."""
+BELOW: Mapping[Depth, float] = {
+    Depth.LAST: 100,
+    Depth.HEAD: 500,
+    Depth.NECK: 2000,
+    Depth.ALL: float("inf"),
+}
+"""The training boxes of the poorest task below which a depth is advised.
+
+Rules of thumb to start from (``oneglance study`` measures): the last layer has a few hundred
+numbers a class, the head of YOLO26n 0.3 million, with the neck 1.2 million, all 2.6 million.
+"""
+
+TRAINS: Mapping[Depth, str] = {
+    Depth.LAST: "each class's last row alone",
+    Depth.HEAD: "the detection head (ultralytics: freeze=23)",
+    Depth.NECK: "neck and head and keeps the backbone (ultralytics: freeze=11)",
+    Depth.ALL: "all layers",
+}
 
 PRETRAINED_KNOWS: Mapping[Task, str] = {
     Task.PEDESTRIAN: "COCO's person",
@@ -67,10 +79,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
-    """How much of the network to train: a ``--train`` value, and why."""
+class Advice:
+    """How much of the network to train, and why in plain sentences."""
 
-    train: str
+    train: Depth
     reasons: tuple[str, ...]
 
 
@@ -153,29 +165,32 @@ def same_kind(look: Look) -> Answer:
     return Answer(True, "same kind", tuple(reasons))
 
 
-def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Depth:
+def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     """Question 3: the depth for the poorest task's boxes, one step deeper for each novelty.
 
     Deeper for inputs of another kind (features must change), and for a task that the
     pretraining hardly knew (the head must grow new ones). ``boxes``: training boxes of a task.
     """
     if not boxes:
-        return Depth("last", ("no task has a training box",))
-    poorest = min(boxes, key=boxes.__getitem__)
-    count = boxes[poorest]
-    step = next(i for i, (_, bound, _) in enumerate(DEPTHS) if count < bound or not bound)
-    reasons = [f"the poorest task, {poorest}, has {count} training boxes: {_rule(step)}"]
+        return Advice(Depth.LAST, ("no task has a training box",))
+    poorest = min((task for task in Task if task in boxes), key=boxes.__getitem__)
+    depths = list(Depth)
+    step = next(i for i, depth in enumerate(depths) if boxes[poorest] < BELOW[depth])
+    reasons = [
+        f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(depths, step)}"
+    ]
     new = [task for task in boxes if task not in PRETRAINED_KNOWS]
-    if not same_kind and step < len(DEPTHS) - 1:
+    if not same_kind and step < len(depths) - 1:
         step += 1
         reasons.append("the images are of another kind than the pretraining's: one step deeper")
-    if new and step < len(DEPTHS) - 1:
+    if new and step < len(depths) - 1:
         step += 1
         reasons.append(f"the pretraining hardly knew {', '.join(new)}: one step deeper")
-    reasons.append(f"{DEPTHS[step][0]} trains {DEPTHS[step][2]}")
-    return Depth(DEPTHS[step][0], tuple(reasons))
+    reasons.append(f"'{depths[step]}' trains {TRAINS[depths[step]]}")
+    return Advice(depths[step], tuple(reasons))
 
 
-def _rule(step: int) -> str:
-    name, bound, _ = DEPTHS[step]
-    return f"'{name}' below {bound}" if bound else f"'{name}' from {DEPTHS[step - 1][1]} on"
+def _rule(depths: Sequence[Depth], step: int) -> str:
+    if step == len(depths) - 1:
+        return f"'{depths[step]}' from {BELOW[depths[step - 1]]:.0f} on"
+    return f"'{depths[step]}' below {BELOW[depths[step]]:.0f}"

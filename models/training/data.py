@@ -7,7 +7,6 @@ from oneglance.models.training.labels import (
     Labels,
     Problem,
     label_file,
-    read_labels,
     scan_labels,
 )
 from oneglance.models.training.mappings import MAPPINGS
@@ -23,7 +22,6 @@ __all__ = [
     "known_classes",
     "label_file",
     "read_dataset",
-    "read_labels",
     "scan_labels",
     "stage",
 ]

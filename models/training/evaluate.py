@@ -1,25 +1,29 @@
 """Accuracy of a model file, through the same Detector that users run.
 
 COCO's mAP by ``faster-coco-eval`` (a test holds it equal to pycocotools), for each task: a
-prediction counts for its class's task, a label for the task its name serves. No torch here.
+prediction counts for its class's task, a label for the task its name serves. Where both tell
+kinds of a task (a light's colour), how often the kind is right is told beside it. No torch here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import supervision as sv
 from faster_coco_eval import COCO, COCOeval_faster
 
-from oneglance.models.detector import Detector
-from oneglance.models.tasks import Task
-from oneglance.models.training.data import Dataset, read_dataset, read_labels
+from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.datasets import Dataset, read_dataset
+from oneglance.models.training.kinds import KindAccuracy, compare_kinds
+from oneglance.models.training.labels import refuse, scan_labels
 from oneglance.streams.errors import DataError
 
 EVALUATION_CONFIDENCE = 0.001
@@ -39,21 +43,29 @@ class TaskAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What ``evaluate`` found: accuracy for each task the data set labels, and its images."""
+    """What ``evaluate`` found: its images, accuracy and right kinds for each task."""
 
     images: int
     tasks: dict[Task, TaskAccuracy]
+    kinds: dict[Task, KindAccuracy] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}}``."""
-        return {"images": self.images, "tasks": {t.value: asdict(a) for t, a in self.tasks.items()}}
+        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}, "kinds":
+        {task: {"right", "untold", "found", "share"}}}``."""
+        return {
+            "images": self.images,
+            "tasks": {t.value: asdict(a) for t, a in self.tasks.items()},
+            "kinds": {t.value: asdict(k) | {"share": k.share} for t, k in self.kinds.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class _Truth:
+    """An image and its boxes, ``xywh`` in pixels from the top left."""
+
     path: Path
     image: npt.NDArray[np.uint8]
-    boxes: list[tuple[Task, tuple[float, float, float, float]]]
+    boxes: list[tuple[ModelClass, tuple[float, float, float, float]]]
 
 
 def evaluate_file(
@@ -72,12 +84,22 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     """Run ``detector`` over ``split`` and score it by COCO's rules.
 
     ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
-    curve. Tasks that the set does not label, or labels no box of, are left out.
+    curve. Tasks that the set does not label, or labels no box of, or that the model does not
+    do, are left out. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
 
     Raises:
-        DataError: the split is missing, an image cannot be read, or a label is broken.
+        DataError: the split is missing, an image cannot be read, labels are broken (all are
+            named), or the model and the set have no task in common.
     """
-    tasks = [task for task in Task if task in dataset.labelled_tasks]
+    served = {cls.task for cls in detector.classes}
+    tasks = [task for task in Task if task in dataset.labelled_tasks & served]
+    if not tasks:
+        raise DataError(
+            f"{dataset.file} labels {', '.join(sorted(dataset.labelled_tasks))}, model "
+            f"{detector.name} does {', '.join(sorted(served))}: nothing to score"
+        )
+    told = _tasks_with_kinds(dataset.classes.values()) & _tasks_with_kinds(detector.classes)
+    kinds = {task: KindAccuracy(0, 0, 0) for task in tasks if task in told}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
@@ -86,13 +108,16 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
         images.append(
             {"id": number, "width": width, "height": height, "file_name": truth.path.name}
         )
-        for task, xywh in truth.boxes:
-            annotations.append(_annotation(len(annotations) + 1, number, task, xywh))
-        predictions += _predictions(detector, truth.image, number)
+        for cls, xywh in truth.boxes:
+            annotations.append(_annotation(len(annotations) + 1, number, cls.task, xywh))
+        found = detector(truth.image)
+        predictions += _predictions(found, number)
+        for task in kinds:
+            kinds[task] += _kinds_right(truth, found, task)
     categories = [{"id": CATEGORY[task], "name": task.value} for task in tasks]
     ground_truth = {"images": images, "annotations": annotations, "categories": categories}
     scored = {task: score(ground_truth, predictions, task) for task in tasks}
-    return Evaluation(len(images), {t: a for t, a in scored.items() if a is not None})
+    return Evaluation(len(images), {t: a for t, a in scored.items() if a is not None}, kinds)
 
 
 def score(
@@ -121,18 +146,44 @@ def _silent(*_: object) -> None:
 
 
 def _truths(dataset: Dataset, split: str) -> Iterator[_Truth]:
-    for path in dataset.images(split):
+    labelled = [
+        (path, scan_labels(dataset.label_file(path), dataset.names))
+        for path in dataset.images(split)
+    ]
+    refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
+    for path, labels in labelled:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             raise DataError(f"cannot read image {path}")
         height, width = image.shape[:2]
         boxes = []
-        for box in read_labels(dataset.label_file(path), dataset.names):
-            task = dataset.tasks[box.class_id]
-            if task is not None:
+        for box in labels.boxes:
+            cls = dataset.classes[box.class_id]
+            if cls is not None:
                 left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
-                boxes.append((task, (left, top, box.width * width, box.height * height)))
+                boxes.append((cls, (left, top, box.width * width, box.height * height)))
         yield _Truth(path, np.asarray(image, np.uint8), boxes)
+
+
+def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:
+    return {cls.task for cls in classes if cls is not None and not cls.plain}
+
+
+def _kinds_right(truth: _Truth, found: sv.Detections, task: Task) -> KindAccuracy:
+    assert found.confidence is not None
+    labelled = [(cls.name, xywh) for cls, xywh in truth.boxes if cls.task is task]
+    xyxy = np.array([xywh for _, xywh in labelled], np.float64).reshape(-1, 4)
+    xyxy[:, 2:] += xyxy[:, :2]
+    mine = np.asarray(found.data["task"]) == task.value
+    sure = np.flatnonzero(mine & (found.confidence >= DEFAULT_CONFIDENCE))
+    order = sure[np.argsort(-found.confidence[sure], kind="stable")]
+    return compare_kinds(
+        xyxy,
+        [name for name, _ in labelled],
+        found.xyxy[order].astype(np.float64),
+        [str(name) for name in np.asarray(found.data["class_name"])[order]],
+        plain=task.value,
+    )
 
 
 def _annotation(
@@ -148,10 +199,7 @@ def _annotation(
     }
 
 
-def _predictions(
-    detector: Detector, image: npt.NDArray[np.uint8], number: int
-) -> list[dict[str, Any]]:
-    found = detector(image)
+def _predictions(found: sv.Detections, number: int) -> list[dict[str, Any]]:
     assert found.confidence is not None
     xywh = found.xyxy.astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]

@@ -56,7 +56,7 @@ def finetune(
         if model_file.is_file():
             return model_file
     out.mkdir(parents=True, exist_ok=True)
-    staged = stage(datasets, classes, out / "data")
+    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats)
     _write(recipe_file, {"run": description})
     started = time.monotonic()
     last = out / "weights" / "last.pt"

@@ -9,7 +9,6 @@ this (README of ../shared): five epochs on one road lose 13 points of pedestrian
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.losses import partial_criterion, plain_class_of
+from oneglance.models.training.recipe import Depth, Rows
 from oneglance.streams.errors import ModelError
 
 RELATED: dict[Task, str] = {
@@ -34,31 +34,11 @@ CLASS_BRANCHES = ("cv3", "one2one_cv3")
 rows."""
 
 
-class Rows(StrEnum):
-    """Where the rows of the last layer start: NEW at random, RELATED from pretrained rows."""
-
-    NEW = "new"
-    RELATED = "related"
-
-
-class Depth(StrEnum):
-    """Which layers train; all before them are frozen, BatchNorm statistics included.
-
-    LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
-    feature pyramid. ALL: everything.
-    """
-
-    LAST = "last"
-    HEAD = "head"
-    NECK = "neck"
-    ALL = "all"
-
-
-class RoadModel(DetectionModel):  # type: ignore[misc]
+class RoadModel(DetectionModel):
     """ultralytics' network, trained with the loss that leaves out what images do not label."""
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.plain_of = plain_class_of(classes)
 
     def init_criterion(self) -> Any:
@@ -68,8 +48,9 @@ class RoadModel(DetectionModel):  # type: ignore[misc]
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
         del self.plain_of
-        self.__class__ = DetectionModel
-        return self
+        plain: DetectionModel = self
+        plain.__class__ = DetectionModel
+        return plain
 
 
 def load_base(file: Path) -> DetectionModel:
@@ -117,7 +98,7 @@ def with_new_last_layer(
         for i, cls in enumerate(classes)
     }
     with torch.no_grad():
-        model.load(base, verbose=False)
+        model.load(base, verbose=False)  # type: ignore[no-untyped-call]
     if rows is Rows.NEW:  # with as many classes as before, they would have been transferred
         _renew_rows(model)
     model.names = {i: cls.name for i, cls in enumerate(classes)}
@@ -132,7 +113,7 @@ def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
 
 
 def _renew_rows(model: RoadModel) -> None:
-    head = list(model.model)[-1]
+    head = last_layer(model)
     for name in CLASS_BRANCHES:
         for branch in getattr(head, name, None) or ():
             branch[-1].reset_parameters()
@@ -143,10 +124,17 @@ def _relatives(cls: ModelClass) -> tuple[str, ...]:
     return cls.name, cls.task.value, RELATED[cls.task]
 
 
+def last_layer(model: DetectionModel) -> Any:
+    """The detection head, with both its branches."""
+    layers: Any = model.model
+    return layers[-1]
+
+
 def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
     """What ultralytics' ``freeze`` takes to train ``depth`` only: names below ``model.``."""
-    last = len(list(model.model)) - 1
-    backbone = len(model.yaml["backbone"])
+    description: Any = model.yaml
+    backbone = len(description["backbone"])
+    last = backbone + len(description["head"]) - 1
     if depth is Depth.ALL:
         return []
     if depth is Depth.NECK:
@@ -154,7 +142,7 @@ def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
     frozen = [str(i) for i in range(last)]
     if depth is Depth.LAST:
         # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
-        for name, child in list(model.model)[last].named_children():
+        for name, child in last_layer(model).named_children():
             if name in CLASS_BRANCHES:
                 frozen += [
                     f"{last}.{name}.{level}.{place}"

@@ -143,17 +143,6 @@ def _classes(names: Mapping[int, str]) -> str:
     return f"0..{len(ids) - 1}" if whole and len(ids) > 3 else ", ".join(map(str, ids))
 
 
-def read_labels(file: Path, names: Mapping[int, str]) -> tuple[LabelledBox, ...]:
-    """The usable boxes of one label file.
-
-    Raises:
-        DataError: a line cannot be understood; the message names every such line.
-    """
-    labels = scan_labels(file, names)
-    refuse([problem for problem in labels.problems if not problem.usable])
-    return labels.boxes
-
-
 def refuse(problems: Sequence[Problem]) -> None:
     """Raise a DataError that lists ``problems``, each with file and line; return when none."""
     if not problems:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,18 +100,19 @@ class PartialBCE(nn.Module):
         return targets.index_add(-1, plain, targets[..., self._kinds])
 
 
-class PartialDetectionLoss(v8DetectionLoss):  # type: ignore[misc]
+class PartialDetectionLoss(v8DetectionLoss):
     """ultralytics' detection loss over what each image labels; ``batch["known"]``: ``Known``."""
 
     def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
         super().__init__(model, tal_topk, tal_topk2)
-        self.bce = PartialBCE(model.plain_of)
+        self.partial = PartialBCE(model.plain_of)
+        self.bce = cast("nn.BCEWithLogitsLoss", self.partial)  # called in the same way
 
     def loss(
         self, preds: dict[str, Tensor], batch: dict[str, Any]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See ``v8DetectionLoss.loss``."""
-        self.bce.known = batch["known"]
+        self.partial.known = batch["known"]
         result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)
         return result
 

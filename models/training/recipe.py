@@ -1,15 +1,35 @@
-"""How a network is trained, as data."""
+"""How a network is trained, as data; no torch here."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from oneglance.models.training.heads import Depth, Rows
 from oneglance.streams.errors import UsageError
 
 STRIDE = 32
 """Both sides of a network's input are multiples of it."""
+
+
+class Rows(StrEnum):
+    """Where the rows of the last layer start: NEW at random, RELATED from pretrained rows."""
+
+    NEW = "new"
+    RELATED = "related"
+
+
+class Depth(StrEnum):
+    """Which layers train; all before them are frozen, BatchNorm statistics included.
+
+    LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
+    feature pyramid. ALL: everything.
+    """
+
+    LAST = "last"
+    HEAD = "head"
+    NECK = "neck"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +40,8 @@ class Recipe:
     rate of AdamW, cosine to a hundredth of it. ``mosaic``: share of training images that are
     four in one; none in the last ``calm_epochs``. ``train``: which layers learn. ``rows``:
     where the last layer starts. ``masked``: what an image does not label teaches nothing;
-    False takes it for absent, which is for comparison only.
+    False takes it for absent, which is for comparison only. ``repeats``: how often an epoch
+    shows the images of each data set; once by default.
     """
 
     epochs: int = 20
@@ -33,6 +54,7 @@ class Recipe:
     calm_epochs: int = 5
     scale: float = 0.4
     seed: int = 0
+    repeats: tuple[int, ...] | None = None
     train: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
     masked: bool = True
@@ -48,4 +70,33 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""
-        return asdict(self) | {"size": list(self.size)}
+        repeats = None if self.repeats is None else list(self.repeats)
+        return asdict(self) | {"size": list(self.size), "repeats": repeats}
+
+
+def parse_depth(word: str) -> Depth:
+    """The depth of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _parse(word, Depth, "--train")
+
+
+def parse_rows(word: str) -> Rows:
+    """The start of the rows of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _parse(word, Rows, "--head")
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def _parse(word: str, choices: type[_Choice], option: str) -> _Choice:
+    try:
+        return choices(word)
+    except ValueError:
+        raise UsageError(f"{option} is one of {', '.join(choices)}, not '{word}'") from None

@@ -25,13 +25,12 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.tasks import ModelClass
 from oneglance.models.training.heads import (
     RoadModel,
-    Rows,
     from_scratch,
     frozen_layers,
     with_new_last_layer,
 )
 from oneglance.models.training.losses import Known
-from oneglance.models.training.recipe import STRIDE, Recipe
+from oneglance.models.training.recipe import STRIDE, Recipe, Rows
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
@@ -42,7 +41,7 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-class LikeMosaic(Mosaic):  # type: ignore[misc]
+class LikeMosaic(Mosaic):
     """Four images in one, all from sources that label the same.
 
     A mosaic of sources that label different things would know their intersection only, and
@@ -60,7 +59,7 @@ class LikeMosaic(Mosaic):  # type: ignore[misc]
         return random.choices(self._alike, k=self.n - 1)  # noqa: S311 - no secret
 
 
-class RoadDataset(YOLODataset):  # type: ignore[misc]
+class RoadDataset(YOLODataset):
     """ultralytics' data set, augmented at a rectangle instead of a square."""
 
     def __init__(
@@ -92,7 +91,7 @@ class RoadDataset(YOLODataset):  # type: ignore[misc]
         )
 
 
-class RoadTrainer(DetectionTrainer):  # type: ignore[misc]
+class RoadTrainer(DetectionTrainer):
     """ultralytics' trainer with our last layer, our data set, and no scoring on the way."""
 
     def __init__(

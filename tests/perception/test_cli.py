@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -317,7 +316,24 @@ def test_an_old_output_survives_a_mistake(
     words = [word for option in options for word in option]
     assert oneglance("run", "no-such.mp4", *words).code == 2
     assert oneglance("run", ROAD, "--model", "road5", *words).code == 2
+    for word in ("--jsonl", "--video", "--json-summary"):  # one of the three cannot be written
+        others = [w for w in words if w not in (word, words[words.index(word) + 1])]
+        bad = tmp_path / "no" / "such.mp4"
+        assert oneglance("run", ROAD, *others, word, bad).code == 2
+    others = [w for w in words if w not in ("--video", outputs[1])]
+    assert oneglance("run", ROAD, *others, "--video", tmp_path / "out.wmv").code == 2
     assert [output.read_text() for output in outputs] == ["precious"] * 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "zoo"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_lines_may_go_into_a_named_pipe(oneglance: Program, model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        assert oneglance("run", ROAD, "--model", model, "--jsonl", pipe).code == 0
+        told, _ = reader.communicate(timeout=10)
+    assert len(lines_of(told)) == 5
 
 
 def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
@@ -331,6 +347,7 @@ def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
 
 
 def test_a_terminal_gets_a_progress_bar(model: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs POSIX terminals")
     ours, theirs = pty.openpty()
     with start("run", ROAD, "--model", model, stdout=subprocess.DEVNULL, stderr=theirs) as program:
         os.close(theirs)

@@ -22,7 +22,7 @@ from oneglance.perception import Pipeline, Result, Tracker, pipeline, sink_threa
 from oneglance.perception.result import STAGES
 from oneglance.perception.sink_thread import WAITING
 from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
-from oneglance.streams.buffer import Closed
+from oneglance.streams.buffer import Closed, WaitBuffer
 from onnx_models import seeing_model
 
 MakeVideo = Callable[..., Path]
@@ -181,6 +181,20 @@ def test_several_workers_infer_at_once_and_keep_the_order(
 
     loop = Pipeline(Source(24), Watched(detector, before))
     assert [(r.frame.index, index_of(r.frame.image)) for r in loop] == [(i, i) for i in range(24)]
+
+
+def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dawdling(WaitBuffer):
+        def get(self, timeout_s: float) -> tuple[object, int]:
+            item, dropped = super().get(timeout_s)
+            time.sleep(0.01 * (1 - item.frame.index % 2))
+            return item, dropped
+
+    monkeypatch.setattr(pipeline, "available_cpus", lambda: 4)
+    monkeypatch.setattr(pipeline, "WaitBuffer", Dawdling)
+    assert [r.frame.index for r in Pipeline(Source(16), detector)] == list(range(16))
 
 
 def test_decoding_inference_and_writing_overlap(detector: Detector) -> None:

@@ -63,6 +63,24 @@ def test_a_rate_of_29_97_stays_exactly_30000_over_1001(video: MakeVideo, name: s
         assert stream.frame_rate == Fraction(30000, 1001)
 
 
+@pytest.mark.parametrize(("name", "codec"), CODINGS, ids=[name for name, _ in CODINGS])
+@pytest.mark.parametrize("waiting", ["0", "2"])
+def test_the_first_frame_is_shown_at_the_start_whatever_frames_wait_for_later_ones(
+    video: MakeVideo, name: str, codec: str, waiting: str
+) -> None:
+    # AVI has decoding times alone: libav shows the first frame of H.264 in it a frame late.
+    options = {
+        "libx264": {"bf": waiting, "b_strategy": "0"},
+        "libx265": {"x265-params": f"log-level=none:bframes={waiting}:b-adapt=0"},
+        "mpeg4": {"bf": waiting},
+        "mjpeg": {},
+    }
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    frames = play(video(name, codec=codec, pix_fmt=pix_fmt, frames=10, options=options[codec]))
+    assert [index_of(frame.image) for frame in frames] == list(range(10))
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+
+
 def test_ntsc_times_in_mp4_are_exact_to_the_last_bit(video: MakeVideo) -> None:
     frames = play(video("a.mp4", rate=Fraction(30000, 1001), frames=10))
     assert [frame.timestamp_s for frame in frames] == [

@@ -1,0 +1,378 @@
+"""Recordings in a world of broken copies, full disks and wrong names.
+
+``video("a.mp4", frames=25)`` is one second at 25 frames a second; frame i shows number i.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from media import cut, index_of, make_video
+from nobody import as_nobody, public_folder
+from oneglance.streams import (
+    Frame,
+    SourceBroken,
+    SourceNotFound,
+    SourceUnreadable,
+    StreamError,
+    open_stream,
+)
+from playing import play_until
+
+MakeVideo = Callable[..., Path]
+
+# Frames that do not wait for later ones, a key frame every fifth: what is there can be decoded.
+PLAIN = {"bf": "0", "g": "5"}
+FRONT = {"movflags": "faststart"}  # the index before the pictures, as cameras and phones do not
+
+CUTTABLE = [
+    ("a.mp4", "libx264", FRONT),
+    ("a.mov", "libx264", FRONT),
+    ("a.mp4", "libx265", FRONT),
+    ("a.mp4", "mpeg4", FRONT),
+    ("a.mkv", "libx264", {}),
+    ("a.mkv", "libx265", {}),
+    ("a.avi", "libx264", {}),
+    ("a.avi", "mpeg4", {}),
+    ("a.avi", "mjpeg", {}),
+]
+cuttable = pytest.mark.parametrize(
+    ("name", "codec", "container"), CUTTABLE, ids=[f"{c}-{n[2:]}" for n, c, _ in CUTTABLE]
+)
+
+
+def refused(path: Path | str, kind: type[StreamError]) -> str:
+    """What is said when ``path`` cannot be opened."""
+    with pytest.raises(kind) as caught:
+        open_stream(path)
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+def shown(frames: list[Frame]) -> list[int]:
+    return [index_of(frame.image) for frame in frames]
+
+
+def plain(video: MakeVideo, name: str, codec: str, container: dict[str, str]) -> Path:
+    return video(
+        name,
+        codec=codec,
+        container_options=container,
+        pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p",
+        options={"x265-params": "log-level=none:bframes=0:keyint=5:min-keyint=5"}
+        if codec == "libx265"
+        else {}
+        if codec == "mjpeg"
+        else PLAIN,
+    )
+
+
+def packets_before(path: Path, end: int) -> int:
+    """How many of the video's packets lie whole before byte ``end``."""
+    with av.open(str(path)) as container:
+        return sum(
+            packet.pos is not None and packet.pos >= 0 and packet.pos + packet.size <= end
+            for packet in container.demux(video=0)
+            if packet.size
+        )
+
+
+def damage(path: Path, *, packet: int, after: float = 0.0) -> Path:
+    """Overwrite a video's packet of that number in decoding order, from that share of it on."""
+    with av.open(str(path)) as container:
+        packets = [bytes(found) for found in container.demux(video=0) if found.size]
+    kept = int(len(packets[packet]) * after)
+    broken = packets[packet][:kept] + b"\xff" * (len(packets[packet]) - kept)
+    content = path.read_bytes()
+    assert content.count(packets[packet]) == 1
+    path.write_bytes(content.replace(packets[packet], broken))
+    return path
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    assert refused(path, SourceNotFound) == f"no file or folder {path}"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov", "a"])
+def test_an_empty_file_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    assert refused(path, SourceUnreadable) == f"{path} is empty (0 bytes)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Not Found", "<!DOCTYPE html>\n<html><body>Please log in.</body></html>\n" * 50, "täglich\n"],
+    ids=["word", "page", "umlaut"],
+)
+@pytest.mark.parametrize("name", ["a.mp4", "a.txt", "a"])
+def test_a_text_file_named_like_a_video_is_told(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    assert refused(path, SourceUnreadable) == f"{path} holds text, not video"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("content", [b"\0" * 5000, bytes(range(256)) * 20], ids=["zeros", "bytes"])
+def test_a_file_of_other_bytes_is_told(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert f"{path} is no video that can be played" in refused(path, SourceUnreadable)
+
+
+def test_a_folder_named_like_a_video_is_told_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    path.mkdir()
+    assert refused(path, SourceUnreadable).startswith(f"folder {path} has no image in it")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_a_pipe_named_like_a_video_does_not_block_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    os.mkfifo(path)
+    story = refused(path, SourceUnreadable)
+    assert story == f"{path} is a pipe or a device: only files can be played"
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_video_without_permission_is_told(closed: str) -> None:
+    with public_folder() as folder:
+        path = folder / "below" / "a.mp4"
+        path.parent.mkdir()
+        make_video(path, frames=2)
+        (path if closed == "file" else path.parent).chmod(0)
+        with as_nobody():
+            story = refused(path, SourceUnreadable)
+    assert story == f"cannot open {path}: permission denied"
+
+
+@pytest.mark.parametrize("uri", ["below", "below/*.png", "below/a.png"])
+def test_images_without_permission_are_told(uri: str) -> None:
+    with public_folder() as folder:
+        (folder / "below").mkdir()
+        (folder / "below" / "a.png").write_bytes(b"whatever")
+        (folder / "below").chmod(0o444 if "*" in uri else 0)  # names may be read, files not
+        with as_nobody():
+            assert "permission denied" in refused(f"{folder}/{uri}", SourceUnreadable)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi"])
+def test_a_video_without_frames_is_no_finished_video(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    assert path.stat().st_size > 0
+    with pytest.raises(SourceUnreadable) as caught:
+        list(open_stream(path))
+    assert str(caught.value) == f"{path} has no frames"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_alone_is_no_video(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 16000
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert refused(path, SourceUnreadable) == f"{path} has no video in it, only audio"
+
+
+@cuttable
+@pytest.mark.parametrize("keep", [0.35, 0.5, 0.8])
+def test_a_video_cut_in_the_middle_gives_every_whole_frame_and_says_where_it_broke(
+    video: MakeVideo, name: str, codec: str, container: dict[str, str], keep: float
+) -> None:
+    path = plain(video, name, codec, container)
+    size = path.stat().st_size
+    whole = packets_before(path, int(size * keep))
+    cut(path, keep=keep)
+    frames, story = play_until(SourceBroken, open_stream(path))
+    assert 0 < whole < 25
+    assert shown(frames) == list(range(whole))
+    assert [frame.timestamp_s for frame in frames] == [i / 25 for i in range(whole)]
+    of = "" if name.endswith("mkv") else " of 25"
+    assert story.startswith(f"{path} broke after {whole}{of} frames, at {whole / 25:.2f} s: ")
+    assert "bytes are missing: copy it again" in story
+    assert story.endswith("; the frames before are good")
+
+
+@cuttable
+def test_a_video_cut_anywhere_is_never_taken_for_a_finished_one(
+    video: MakeVideo, name: str, codec: str, container: dict[str, str]
+) -> None:
+    # Wherever the copy stopped, until nothing but what follows the last picture is missing.
+    path = plain(video, name, codec, container)
+    content = path.read_bytes()
+    for keep in range(20):
+        end = len(content) * keep // 20 + 13
+        whole = packets_before_in(content, path, end)
+        path.write_bytes(content[:end])
+        with pytest.raises((SourceBroken, SourceUnreadable)) as caught:
+            list(open_stream(path))
+        assert str(path) in str(caught.value)
+        assert (type(caught.value) is SourceBroken) == (whole > 0), (keep, str(caught.value))
+
+
+def packets_before_in(content: bytes, path: Path, end: int) -> int:
+    path.write_bytes(content)
+    return packets_before(path, end)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
+def test_a_recording_that_was_never_finished_is_told_to_lack_its_index(
+    video: MakeVideo, name: str
+) -> None:
+    # Recorders write the index last: the power failed before.
+    path = cut(video(name), keep=0.6)
+    story = refused(path, SourceUnreadable)
+    assert f"{path} lacks its index (the moov box)" in story
+    assert "the recording was never finished, or the copy was cut off" in story
+
+
+def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(
+    video: MakeVideo,
+) -> None:
+    how = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = video("a.mp4", options=PLAIN, container_options=how)
+    whole = packets_before(path, int(path.stat().st_size * 0.5))
+    frames, story = play_until(SourceBroken, open_stream(cut(path, keep=0.5)))
+    assert shown(frames) == list(range(len(frames)))
+    assert whole - 5 <= len(frames) <= whole
+    assert "bytes are missing: copy it again" in story
+
+
+def test_frames_that_wait_for_later_ones_come_in_order_when_those_are_cut_off(
+    video: MakeVideo,
+) -> None:
+    path = video("a.mp4", options={"bf": "3", "g": "25"}, container_options=FRONT)
+    frames, _ = play_until(SourceBroken, open_stream(cut(path, keep=0.6)))
+    numbers = shown(frames)
+    assert len(numbers) > 5
+    assert numbers == sorted(set(numbers))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert [round(frame.timestamp_s * 25) for frame in frames] == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "container"),
+    [case for case in CUTTABLE if case[1] != "libx265"],
+    ids=[f"{c}-{n[2:]}" for n, c, _ in CUTTABLE if c != "libx265"],
+)
+def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_told(
+    video: MakeVideo, name: str, codec: str, container: dict[str, str]
+) -> None:
+    path = damage(plain(video, name, codec, container), packet=12)
+    frames, story = play_until(SourceBroken, open_stream(path))
+    numbers = shown(frames)
+    # Frame 12 is gone, perhaps those that build upon it up to the next key frame (15); no other.
+    assert 12 not in numbers
+    assert [n for n in numbers if not 12 < n < 15] == [*range(12), *range(15, 25)]
+    assert story.startswith(f"{path}: ")
+    assert "damaged and " in story
+    assert "at index 12, 0.48 s" in story
+    by_number = dict(zip(numbers, frames, strict=True))
+    assert by_number[20].timestamp_s == 20 / 25
+    assert by_number[20].index == 20
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_damage_inside_an_h265_picture_stays_inside_its_group(video: MakeVideo, name: str) -> None:
+    # libav patches up such a picture without a word, so that it cannot be told from others.
+    path = damage(
+        plain(video, name, "libx265", FRONT if name == "a.mp4" else {}), packet=12, after=0.2
+    )
+    frames = list(open_stream(path))
+    numbers = shown(frames)
+    assert numbers[:12] == list(range(12))
+    assert numbers[15:] == list(range(15, 25))
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(25)]
+
+
+def test_a_damaged_frame_that_others_overtake_has_its_own_place(video: MakeVideo) -> None:
+    # Decoded in the order 0 1 4 3 2 7 6 5 …: packet 4 is frame 2, read after 3 and 4.
+    options = {"x265-params": "log-level=none:bframes=2:b-adapt=0:keyint=25"}
+    path = video("a.mp4", codec="libx265", options=options)
+    frames, story = play_until(SourceBroken, open_stream(damage(path, packet=4)))
+    assert "at index 2, 0.08 s" in story
+    assert [frame.index for frame in frames] == [0, 1, *range(3, 25)]
+    assert shown(frames) == [0, 1, *range(3, 25)]
+
+
+def test_a_file_that_shrinks_while_it_is_played_is_told(video: MakeVideo) -> None:
+    path = video("a.mp4", frames=100, size=(320, 240), options=PLAIN, container_options=FRONT)
+    stream = open_stream(path)
+    frames = iter(stream)
+    next(frames)
+    os.truncate(path, path.stat().st_size // 2)
+    came, story = play_until(SourceBroken, frames)
+    assert 20 < len(came) < 80
+    assert "bytes are missing" in story
+
+
+def test_a_file_that_is_deleted_while_it_is_played_plays_on(video: MakeVideo) -> None:
+    path = video("a.mp4", frames=25)
+    frames = iter(open_stream(path))
+    next(frames)
+    path.unlink()
+    assert len(list(frames)) == 24
+
+
+def test_another_thread_closing_a_broken_file_ends_it_without_complaint(
+    video: MakeVideo,
+) -> None:
+    # Whoever closes does not want to hear of what was still to come.
+    path = video("a.mp4", frames=100, size=(640, 360), options=PLAIN, container_options=FRONT)
+    stream = open_stream(cut(path, keep=0.9))
+    endings: list[int | Exception] = []
+
+    def play() -> None:
+        try:
+            endings.append(sum(1 for _ in stream))
+        except StreamError as error:
+            endings.append(error)
+
+    reader = threading.Thread(target=play)
+    reader.start()
+    time.sleep(0.03)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 0.5
+    reader.join(2)
+    assert not reader.is_alive()
+    [count] = endings
+    assert isinstance(count, int)
+    assert count < 90
+
+
+def test_libav_names_no_protocol_in_a_file_name(
+    video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # "concat:a.mp4|b.mp4" would be one to it.
+    path = video("a.mp4", frames=3)
+    monkeypatch.chdir(path.parent)
+    path.rename(path.parent / "concat:a.mp4")
+    assert len(list(open_stream("concat:a.mp4"))) == 3
+
+
+def test_a_playlist_in_a_file_does_not_reach_into_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "a.m3u8"
+    path.write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(SourceUnreadable) as caught:
+        list(open_stream(path))
+    assert str(path) in str(caught.value)

@@ -1,0 +1,67 @@
+"""Small real data sets, made where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+SetMaker = Callable[..., Path]
+
+FOUR_NAMES = {0: "pedestrian", 1: "car", 2: "sign", 3: "light"}
+
+
+def photograph(seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """A colourful picture of its own for each seed, ``size`` being ``(width, height)``."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def make_set(tmp_path: Path) -> SetMaker:
+    """``make_set("signs", train={"a": "2 0.5 0.5 0.2 0.2"}, names=…, **keys)`` → its data.yaml.
+
+    Each image has a name and the text of its label file, None for no file. ``keys`` go to the
+    data.yaml.
+    """
+
+    def make(
+        folder: str = "set",
+        *,
+        train: Mapping[str, str | None] | None = None,
+        val: Mapping[str, str | None] | None = None,
+        names: object = None,
+        size: tuple[int, int] = (64, 48),
+        **keys: object,
+    ) -> Path:
+        root = tmp_path / folder
+        content: dict[str, object] = {"path": ".", "names": names or FOUR_NAMES, **keys}
+        for split, images in (("train", train), ("val", val)):
+            if images is None:
+                continue
+            content.setdefault(split, f"images/{split}")
+            (root / "images" / split).mkdir(parents=True)
+            (root / "labels" / split).mkdir(parents=True)
+            for name, labels in images.items():
+                seed = sum(f"{folder}{split}{name}".encode())
+                cv2.imwrite(str(root / "images" / split / f"{name}.jpg"), photograph(seed, size))
+                if labels is not None:
+                    (root / "labels" / split / f"{name}.txt").write_text(labels)
+        file = root / "data.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real material; skips where ``../shared`` is absent."""
+    folder = Path(__file__).resolve().parents[4] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    return folder

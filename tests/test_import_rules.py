@@ -1,0 +1,127 @@
+"""What importing us does: little, quickly, and never torch."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOORS = ("oneglance.models", "oneglance.perception", "oneglance.streams")
+HEAVY = {"torch", "torchvision", "ultralytics", "onnx", "onnxslim", "matplotlib", "scipy"}
+"""Also those that supervision brings: half a second that start-up should not cost."""
+
+
+def modules_of(room: str) -> list[str]:
+    """Every module of a room, the training room's left out."""
+    found = []
+    for file in sorted((ROOT / room).rglob("*.py")):
+        words = file.relative_to(ROOT).with_suffix("").parts
+        if "training" not in words:
+            found.append(".".join(("oneglance", *words)).removesuffix(".__init__"))
+    return found
+
+
+def fresh(program: str) -> str:
+    """What a new interpreter prints when it runs ``program``."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=os.sep,  # in the root of the project a bare `import models` would find ours
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def loaded_by(*names: str) -> set[str]:
+    """The top-level packages that importing ``names`` loads."""
+    program = f"import json, sys, {', '.join(names)}; print(json.dumps(list(sys.modules)))"
+    return {module.split(".")[0] for module in json.loads(fresh(program))}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_opens_without_anything_heavy(door: str) -> None:
+    loaded = loaded_by(door)
+    assert "oneglance" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("room", ["models", "perception", "streams"])
+def test_no_module_outside_training_imports_torch(room: str) -> None:
+    modules = modules_of(room)
+    assert len(modules) > 5
+    assert not loaded_by(*modules) & {"torch", "torchvision", "ultralytics", "onnx", "onnxslim"}
+
+
+def test_streams_open_without_opencv_and_pyav() -> None:
+    assert not loaded_by("oneglance.streams") & {"cv2", "av", "onnxruntime"}
+
+
+def test_streams_know_nobody_and_models_know_no_stream() -> None:
+    program = "import json, sys, {}; print(json.dumps(list(sys.modules)))"
+    streams = json.loads(fresh(program.format("oneglance.streams")))
+    assert not [m for m in streams if m.startswith(("oneglance.models", "oneglance.perception"))]
+    models = json.loads(fresh(program.format("oneglance.models")))
+    assert not [m for m in models if m.startswith("oneglance.perception")]
+
+
+def test_importing_the_plugin_takes_less_than_a_second() -> None:
+    program = """
+import time
+started_s = time.perf_counter()
+import oneglance.perception
+print(time.perf_counter() - started_s)
+"""
+    assert min(float(fresh(program)) for _ in range(3)) < 1.0
+
+
+def test_importing_changes_nothing_of_the_program_around() -> None:
+    program = """
+import logging, signal, threading, warnings
+def state():
+    return (
+        threading.active_count(), logging.root.handlers[:], logging.root.level,
+        [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)], warnings.filters[:],
+    )
+import numpy, cv2, onnxruntime  # they are free to do as they like
+before, cv2_threads = state(), cv2.getNumThreads()
+import oneglance.models, oneglance.perception, oneglance.perception.cli, oneglance.streams
+assert state() == before, (state(), before)
+assert cv2.getNumThreads() == cv2_threads
+"""
+    assert fresh(program) == ""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_a_door_offers_is_there_and_explained(door: str) -> None:
+    package = importlib.import_module(door)
+    assert package.__doc__
+    offered = package.__all__
+    assert offered == sorted(set(offered), key=offered.index)  # each once
+    for name in offered:
+        assert not name.startswith("_")
+        thing = getattr(package, name)
+        assert thing.__module__.startswith("oneglance."), name
+        assert vars(thing).get("__doc__") if inspect.isclass(thing) else inspect.getdoc(thing), (
+            f"{door}.{name} is not explained"
+        )
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_offers_all_that_it_imports(door: str) -> None:
+    package = importlib.import_module(door)
+    imported = {
+        name
+        for name, thing in vars(package).items()
+        if not name.startswith("_") and not inspect.ismodule(thing)
+    }
+    assert imported == set(package.__all__)
