@@ -22,6 +22,7 @@ from rich.table import Table
 
 from oneglance.perception.pipeline import Mode
 from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
+from oneglance.streams.opening import Opening
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -43,7 +44,7 @@ def run(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Video file, folder or glob of images, camera number, rtsp:// or http:// URL; "
+            help="Video file, folder or glob of images, camera number, rtsp, http or udp URL; "
             "'rendered:' (the default) is a drive drawn by oneglance itself."
         ),
     ] = None,
@@ -63,6 +64,16 @@ def run(
     video: Annotated[Path | None, typer.Option(help="Write an annotated video.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
     json_summary: Annotated[Path | None, typer.Option(help="Write the closing figures.")] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
+    ] = 10.0,
+    stall: Annotated[
+        float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
+    ] = 5.0,
+    transport: Annotated[str, typer.Option(help="Of RTSP: tcp or udp.")] = "tcp",
+    hwaccel: Annotated[
+        str | None, typer.Option(help="Decode with this accelerator (cuda, vaapi, …) or fail.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
@@ -84,6 +95,7 @@ def run(
         video=video,
         max_frames=max_frames,
         json_summary=json_summary,
+        opening=Opening(timeout_s=timeout, stall_s=stall, transport=transport, hwaccel=hwaccel),
     )
     job = Run(options, console)
     try:

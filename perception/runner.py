@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.telemetry import RunSummary, render_summary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
-from oneglance.streams.stream import Stream, open_stream
+from oneglance.streams.opening import Opening
+from oneglance.streams.reconnecting import keep_open
+from oneglance.streams.stream import Stream, is_surely_live, kind_of, open_stream
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -45,11 +47,19 @@ class RunOptions:
     video: Path | None = None
     max_frames: int | None = None
     json_summary: Path | None = None
+    opening: Opening = field(default_factory=Opening)
+
+    @property
+    def together(self) -> bool:
+        """Whether the sources run at once: several that are live, or are to be played so."""
+        if len(self.sources) < 2 or self.mode is Mode.RECORDED:
+            return False
+        return self.mode is Mode.LIVE or all(is_surely_live(source) for source in self.sources)
 
 
 @dataclass(slots=True)
 class Run:
-    """One command: every source in turn, one detector, shared outputs.
+    """One command: every source in turn, or live ones at once; one detector, shared outputs.
 
     ``summaries`` holds one summary a source, that of a source which broke or was interrupted
     included, so that what was done is always told.
@@ -74,24 +84,24 @@ class Run:
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None
             detector: Detector | None = None
-            for source in options.sources:
+            for source in [tuple(options.sources)] if options.together else options.sources:
                 try:
-                    with open_stream(source) as stream:
-                        detector = detector or self._load(stream, tasks)
+                    with self._opened(source) as streams:
+                        detector = detector or self._load(streams, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
-                        video = self._video(stream)
+                        video = self._video(streams)
                         if jsonl is None and options.jsonl is not None:
                             jsonl = JsonLinesSink(options.jsonl)
                             outputs.callback(jsonl.close)
                         shared = [] if jsonl is None else [_KeptOpen(jsonl)]
-                        self._run_one(stream, detector, [*shared, *video])
+                        self._run_one(streams, detector, [*shared, *video])
                 except StreamError as error:
                     failed.append(error)
         _raise(failed, of=len(options.sources))
 
     def report(self) -> None:
-        """Print what was done, and write it to ``--json-summary``: one object for one source,
-        a list for several.
+        """Print what was done, and write it to ``--json-summary``: one object for one run, a
+        list for several sources one after the other.
 
         Raises:
             SinkError: the file cannot be written.
@@ -102,39 +112,69 @@ class Run:
         if path is None or not self.summaries:
             return
         found = [summary.as_dict() for summary in self.summaries]
-        text = json.dumps(found[0] if len(self.options.sources) == 1 else found, indent=2)
+        is_one = len(self.options.sources) == 1 or self.options.together
+        text = json.dumps(found[0] if is_one else found, indent=2)
         try:
             path.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise sink_error(path, error) from None
 
-    def _load(self, stream: Stream, tasks: Sequence[Task] | None) -> Detector:
+    @contextmanager
+    def _opened(self, source: str | tuple[str, ...]) -> Iterator[tuple[Stream, ...]]:
+        """The streams that run together, closed afterwards."""
+        with ExitStack() as opened:
+            names = (source,) if isinstance(source, str) else source
+            yield tuple(
+                opened.enter_context(self._open(name, alone=len(names) == 1)) for name in names
+            )
+
+    def _open(self, source: str, *, alone: bool) -> Stream:
+        """In live mode a camera or network source may be away; otherwise it must be there now,
+        and comes back when it is lost."""
+        mode, opening = self.options.mode, self.options.opening
+        may_come_back = kind_of(source).may_come_back
+        if may_come_back and (mode is Mode.LIVE or not alone):
+            return keep_open(source, opening)
+        stream = open_stream(
+            source,
+            timeout_s=opening.timeout_s,
+            stall_s=opening.stall_s,
+            transport=opening.transport,
+            hwaccel=opening.hwaccel,
+        )
+        if may_come_back and stream.live and mode is not Mode.RECORDED:
+            return keep_open(source, opening, first=stream)
+        return stream
+
+    def _load(self, streams: Sequence[Stream], tasks: Sequence[Task] | None) -> Detector:
         options = self.options
         threads = options.threads
         if threads is None:
-            threads = _threads_for(stream, options.mode)
+            threads = _threads_for(streams, options.mode)
         return Detector.load(
             options.model, confidence=options.confidence, tasks=tasks, threads=threads
         )
 
-    def _video(self, stream: Stream) -> list[VideoSink]:
+    def _video(self, streams: Sequence[Stream]) -> list[VideoSink]:
         if self.options.video is None:
             return []
-        return [VideoSink(self.options.video, frame_rate=stream.frame_rate)]
+        return [VideoSink(self.options.video, frame_rate=streams[0].frame_rate)]
 
-    def _run_one(self, stream: Stream, detector: Detector, sinks: Sequence[Sink]) -> None:
+    def _run_one(
+        self, streams: Sequence[Stream], detector: Detector, sinks: Sequence[Sink]
+    ) -> None:
         options = self.options
-        rate = float(stream.frame_rate or 30)
+        rate = float(streams[0].frame_rate or 30)
         pipeline = Pipeline(
-            stream,
+            streams if options.together else streams[0],
             detector,
-            mode=options.mode,
+            mode=Mode.LIVE if options.together else options.mode,
             sinks=sinks,
             tracker=Tracker(frame_rate=rate) if options.track else None,
         )
         try:
             with (
-                _Bar(stream, options.max_frames) as bar,
+                _Bar(streams, options.max_frames) as bar,
                 closing(iter(pipeline)) as results,  # so that outputs may fail to close aloud
             ):
                 for count, _ in enumerate(results, 1):
@@ -142,7 +182,7 @@ class Run:
                     if count == options.max_frames:
                         break
         finally:
-            self.summaries.append(pipeline.telemetry.summary())
+            self.summaries.append(pipeline.summary())
 
 
 def _raise(failed: Sequence[StreamError], *, of: int) -> None:
@@ -193,10 +233,10 @@ def _same_file(output: Path, source: str) -> bool:
         return False
 
 
-def _threads_for(stream: Stream, mode: Mode) -> int:
+def _threads_for(streams: Sequence[Stream], mode: Mode) -> int:
     """Recorded: one thread an inference and several at once, the best rate. Live: all threads
     on one inference, the least age."""
-    live = stream.live if mode is Mode.AUTO else mode is Mode.LIVE
+    live = streams[0].live if mode is Mode.AUTO else mode is Mode.LIVE
     return available_cpus() if live else 1
 
 
@@ -216,8 +256,9 @@ class _KeptOpen:
 class _Bar:
     """A progress bar, on a terminal only."""
 
-    def __init__(self, stream: Stream, max_frames: int | None) -> None:
-        counts = [n for n in (stream.frame_count, max_frames) if n is not None]
+    def __init__(self, streams: Sequence[Stream], max_frames: int | None) -> None:
+        expected = streams[0].frame_count if len(streams) == 1 else None
+        counts = [n for n in (expected, max_frames) if n is not None]
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -229,7 +270,9 @@ class _Bar:
             disable=not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(
-            stream.source, total=min(counts) if counts else None, rate=""
+            ", ".join(stream.source for stream in streams),
+            total=min(counts) if counts else None,
+            rate="",
         )
 
     def __enter__(self) -> _Bar:

@@ -155,6 +155,10 @@ def supply_of(
     from oneglance.perception.fleet import Fleet  # brings PyAV, which not every recording needs
 
     fleet = Fleet(limits, tracker=tracker, clock=clock)
-    for each in sources:
-        fleet.add(each, first=first)
+    try:
+        for each in sources:
+            fleet.add(each, first=first)
+    except BaseException:
+        fleet.close()
+        raise
     return fleet

@@ -6,6 +6,7 @@ take over the car's track. Track ids are unique across tasks.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -50,7 +51,9 @@ class Tracker:
 
     def fresh(self) -> Tracker:
         """Another tracker like this one, that has seen nothing: for another source."""
-        return Tracker(frame_rate=self._frame_rate)
+        tracker = copy.copy(self)
+        tracker._trackers, tracker._last_s = {}, -math.inf
+        return tracker
 
     def update(self, detections: sv.Detections, *, timestamp_s: float) -> sv.Detections:
         """``detections`` of the frame at ``timestamp_s``, in their order, with ``tracker_id``.

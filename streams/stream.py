@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.redaction import redact
@@ -144,6 +144,13 @@ def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
         return Kind.NETWORK
     is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
     return Kind.CAMERA if is_number or text.startswith("/dev/video") else Kind.PATH
+
+
+def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
+    """Whether the address alone says that the source is live (HTTP only tells when asked)."""
+    kind = kind_of(uri)
+    is_http = kind is Kind.NETWORK and os.fspath(cast("str", uri)).lower().startswith("http")
+    return kind.may_come_back and not is_http
 
 
 def check_timeout(timeout_s: float) -> float:

@@ -18,7 +18,7 @@ import supervision as sv
 from http_server import http_server
 from media import KINDS, index_of, picture
 from oneglance.models import Detector
-from oneglance.perception import Pipeline, Result, Tracker, pipeline, sink_thread
+from oneglance.perception import Pipeline, Result, Tracker, pipeline, sink_thread, supply
 from oneglance.perception.result import STAGES
 from oneglance.perception.sink_thread import WAITING
 from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
@@ -193,7 +193,7 @@ def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
             return item, dropped
 
     monkeypatch.setattr(pipeline, "available_cpus", lambda: 4)
-    monkeypatch.setattr(pipeline, "WaitBuffer", Dawdling)
+    monkeypatch.setattr(supply, "WaitBuffer", Dawdling)
     assert [r.frame.index for r in Pipeline(Source(16), detector)] == list(range(16))
 
 
