@@ -32,18 +32,18 @@ class SteadyTime:
     def steady(self, at_s: float) -> float:
         """The time of the next frame, later than every one before it.
 
-        ``at_s``: what the source says; not a number is taken for unknown.
+        ``at_s``: what the source says; what is no finite number is taken for unknown.
         """
         last_s = self._last_s
         if last_s is None:
             self._last_s = at_s if math.isfinite(at_s) else 0.0
             return self._last_s
         shown_s = at_s + self._offset_s
-        if last_s < shown_s <= last_s + self._longest_gap_s:
+        if last_s < shown_s <= last_s + self._longest_gap_s and math.isfinite(shown_s):
             self._out_of_order = 0
         else:
             self._out_of_order += 1
-            is_glitch = self._out_of_order == 1 and not shown_s > last_s
+            is_glitch = self._out_of_order == 1 and not last_s < shown_s < math.inf
             step_s = self._period_s / 2 if is_glitch else self._period_s
             shown_s = max(last_s + step_s, math.nextafter(last_s, math.inf))
             if not is_glitch and math.isfinite(at_s):

@@ -64,7 +64,10 @@ class Event:
         return logging.INFO if self.reason in _GOOD_NEWS else logging.WARNING
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.before} → {self.after}: {self.detail or self.reason}"
+        move = f"{self.before} → {self.after}"
+        if self.source in self.detail:
+            return f"{move}: {self.detail}"
+        return f"{self.source}: {move}: {self.detail or self.reason}"
 
 
 class Life:

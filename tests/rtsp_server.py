@@ -21,16 +21,25 @@ class RtspServer:
     host: str
     process: subprocess.Popen[str]
 
+    @property
+    def port(self) -> int:
+        return int(self.host.split(":")[1])
+
     def url(self, path: str, credentials: str = "") -> str:
         return f"rtsp://{credentials}{'@' if credentials else ''}{self.host}/{path}"
 
 
 @contextmanager
-def rtsp_server(clip: Path) -> Iterator[RtspServer]:
-    """Serve ``/clip``, ``/live`` and ``/locked``; skips the test where the server cannot run."""
+def rtsp_server(
+    clip: Path, *, port: int = 0, method: str = "basic", size: tuple[int, int] = (64, 48)
+) -> Iterator[RtspServer]:
+    """Serve ``/clip``, ``/live`` and ``/locked``; skips the test where the server cannot run.
+
+    ``port`` 0: any. ``method``: how the password is asked for. ``size``: of the live picture.
+    """
     try:
         process = subprocess.Popen(
-            ["/usr/bin/python3", str(SCRIPT), str(clip)],
+            ["/usr/bin/python3", str(SCRIPT), str(clip), str(port), method, *map(str, size)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,9 +1,10 @@
 """A real RTSP server for tests, run by the system's Python (GStreamer comes from there).
 
-    /usr/bin/python3 rtsp_server_main.py CLIP.mp4
+    /usr/bin/python3 rtsp_server_main.py CLIP.mp4 [PORT [basic|digest [WIDTH HEIGHT]]]
 
 Prints its port, then serves ``/clip`` (the H.264 file, once, at its own pace), ``/live`` (an
-endless test picture) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``).
+endless test picture) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``,
+which is asked for in the way named; basic by default).
 Without a clip it only says, by its exit code, whether it could run.
 """
 
@@ -12,11 +13,12 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 
 LIVE = (
-    "( videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=25/1 "
+    "( videotestsrc is-live=true ! video/x-raw,width={},height={},framerate=25/1 "
     "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 CLIP = '( filesrc location="{}" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )'
@@ -32,21 +34,28 @@ def main() -> None:
         return
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
-    server.set_auth(_auth())
+    given = sys.argv[2:]
+    port, method, width, height = given + ["0", "basic", "64", "48"][len(given) :]
+    live = LIVE.format(width, height)
+    server.set_service(port)
+    server.set_auth(_auth(method))
     _mount(server, "/clip", CLIP.format(sys.argv[1]), "anonymous")
-    _mount(server, "/live", LIVE, "anonymous")
-    _mount(server, "/locked", LIVE, "driver")
+    _mount(server, "/live", live, "anonymous")
+    _mount(server, "/locked", live, "driver")
     server.attach(None)
     print(server.get_bound_port(), flush=True)
     GLib.MainLoop().run()
 
 
-def _auth() -> GstRtspServer.RTSPAuth:
+def _auth(method: str) -> GstRtspServer.RTSPAuth:
     auth = GstRtspServer.RTSPAuth()
     auth.set_default_token(_token("anonymous"))
-    basic = GstRtspServer.RTSPAuth.make_basic("driver", "p@ss/w0rd")
-    auth.add_basic(basic, _token("driver"))
+    if method == "digest":
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest("driver", "p@ss/w0rd", _token("driver"))
+    else:
+        basic = GstRtspServer.RTSPAuth.make_basic("driver", "p@ss/w0rd")
+        auth.add_basic(basic, _token("driver"))
     return auth
 
 

@@ -150,7 +150,7 @@ def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
     found = json.loads(json.dumps(telemetry.summary().as_dict(), allow_nan=False))
     assert set(found) == {
         *("source", "mode", "model", "frames", "dropped", "wall_s", "fps", "latency_ms"),
-        *("end_to_end_ms", "age_ms", "peak_memory_mb"),
+        *("end_to_end_ms", "age_ms", "peak_memory_mb", "sources"),
     }
     assert (found["source"], found["mode"], found["model"]) == ("drive.mp4", "recorded", "road4-n")
     assert found["latency_ms"] == {"decode": {"p50": 2.0, "p90": 2.0, "p99": 2.0, "max": 2.0}}

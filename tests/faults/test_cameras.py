@@ -1,0 +1,257 @@
+"""One camera in the world: each fault is one that users of other readers reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from media import make_video
+from oneglance.streams.backoff import Backoff
+from oneglance.streams.errors import Reason
+from oneglance.streams.states import State
+from rtsp_server import PASSWORD, USER, rtsp_server
+from scripted_camera import TS_HEADER, Connection, jpeg, scripted_camera, steady
+from viewer import QUICK, watching
+
+LIVE, STALLED = (State.LIVE, Reason.PLAYING), (State.STALLED, Reason.SILENT)
+LOST = (State.RECONNECTING, Reason.LOST)
+
+
+def first_time(connection: Connection, script) -> None:
+    """``script`` for the first client, a healthy camera for those after it."""
+    (script if connection.number == 0 else steady)(connection)
+
+
+def test_a_server_that_is_killed_and_restarted_is_seen_again(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "a.mp4", frames=2)
+    with rtsp_server(clip) as server:
+        port = server.port
+        with watching(server.url("live")) as viewer:
+            viewer.wait_for_frames(10)
+            server.process.kill()
+            viewer.wait_for(lambda v: (State.RECONNECTING, Reason.REFUSED) in v.told())
+            with rtsp_server(clip, port=port):
+                again_s = time.monotonic()
+                viewer.wait_for_frames(10)
+                resumed_s = next(s.at_s for s in viewer.seen if s.at_s > again_s) - again_s
+                assert viewer.stream.condition().reconnects == 1
+    assert resumed_s < QUICK.ceiling_s + 2
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up_and_tried_again() -> None:
+    with (
+        scripted_camera(lambda c: first_time(c, Connection.silence)) as camera,
+        watching(camera.url, timeout_s=0.5) as viewer,
+    ):
+        viewer.wait_for_frames(5)
+    assert viewer.told()[:2] == [(State.RECONNECTING, Reason.TIMEOUT), LIVE]
+
+
+def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
+    def half(connection: Connection) -> None:
+        connection.play(10)
+        whole = jpeg(10)
+        connection.part(whole[: len(whole) // 2], claimed=len(whole))
+        connection.silence()
+
+    with (
+        scripted_camera(lambda c: first_time(c, half)) as camera,
+        watching(camera.url, stall_s=0.5) as viewer,
+    ):
+        viewer.wait_for(lambda v: camera.connections == 2)
+        before = list(viewer.seen)
+        viewer.wait_for_frames(30)
+    assert [s.picture for s in before] == list(range(10))
+    assert viewer.told()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
+    stalled_s = viewer.events[1].at_s - before[-1].timestamp_s
+    assert 0.5 <= stalled_s < 1.5
+
+
+def test_a_connection_that_is_reset_is_made_again() -> None:
+    def reset(connection: Connection) -> None:
+        connection.play(10)
+        connection.reset()
+
+    with (
+        scripted_camera(lambda c: first_time(c, reset)) as camera,
+        watching(camera.url) as viewer,
+    ):
+        viewer.wait_for_frames(30)
+    assert viewer.told()[:3] == [LIVE, LOST, LIVE]
+
+
+def test_a_wrong_password_waits_for_the_longest_at_once_and_is_told_without_it(
+    tmp_path: Path,
+) -> None:
+    with (
+        rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
+        watching(
+            server.url("locked", f"{USER}:SECRET%21"), backoff=Backoff(first_s=0.1, ceiling_s=60)
+        ) as viewer,
+    ):
+        viewer.wait_for(lambda v: v.events)
+        time.sleep(1)  # nine attempts, had it doubled from the first wait
+    assert viewer.told() == [
+        (State.RECONNECTING, Reason.AUTH),
+        (State.CLOSED, Reason.CLOSED),
+    ]
+    story = viewer.events[0].detail
+    assert "its user name or password is wrong or missing; trying again in" in story
+    assert float(story.split()[-2]) >= 45
+    assert not any(secret in story for secret in ("SECRET", USER, PASSWORD))
+
+
+def test_a_camera_that_comes_back_with_another_size_and_coding_is_still_that_camera(
+    tmp_path: Path,
+) -> None:
+    film = make_video(tmp_path / "a.ts", frames=25, size=(96, 80), options={"bf": "0"})
+
+    def changing(connection: Connection) -> None:
+        if connection.number == 0:
+            connection.play(10)
+        elif connection.number == 1:
+            connection.raw(film.read_bytes(), header=TS_HEADER)
+        else:
+            for index in range(1000):
+                connection.frame(index, (32, 24))
+                connection.wait(0.02)
+
+    with scripted_camera(changing) as camera, watching(camera.url) as viewer:
+        viewer.wait_for(lambda v: v.seen and v.seen[-1].size == (32, 24))
+    sizes = [s.size for s in viewer.seen]
+    assert list(dict.fromkeys(sizes)) == [(64, 48), (96, 80), (32, 24)]
+    assert sizes.count((96, 80)) == 25
+    assert [s.index for s in viewer.seen] == list(range(len(sizes)))
+
+
+def test_thirty_frames_a_second_that_are_five_are_told_as_five(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "a.ts", frames=25, rate=30, options={"bf": "0", "g": "5"})
+    content = film.read_bytes()
+    assert len(content) % 188 == 0
+
+    def slow(connection: Connection) -> None:
+        step = len(content) // 25 // 188 * 188
+        for begin in range(0, len(content), step):
+            connection.raw(content[begin : begin + step], header=TS_HEADER)
+            connection.wait(0.2)
+        connection.silence()
+
+    with scripted_camera(slow) as camera, watching(camera.url, stall_s=3.0) as viewer:
+        viewer.wait_for_frames(22, within_s=9)
+        found = viewer.stream.condition()
+    assert found.fps_declared == pytest.approx(30)
+    assert found.fps_measured == pytest.approx(5, rel=0.25)
+
+
+def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
+    def damaged(connection: Connection) -> None:
+        for index in range(100):
+            if index % 10 == 3:
+                connection.part(os.urandom(500))
+            elif index % 10 == 7:
+                connection.part(jpeg(index % 25)[:400])
+            else:
+                connection.frame(index)
+            connection.wait(0.01)
+        connection.silence()
+
+    with scripted_camera(damaged) as camera, watching(camera.url, stall_s=5) as viewer:
+        viewer.wait_for(lambda v: camera.sent == 80)
+        time.sleep(0.3)
+        found = viewer.stream.condition()
+    good = [index for index in range(100) if index % 10 not in (3, 7)]
+    assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
+    assert [s.index for s in viewer.seen] == good
+    assert (found.received, found.corrupt) == (80, 20)
+
+
+def test_a_frozen_picture_is_told_and_not_passed_off_as_new() -> None:
+    def freezing(connection: Connection) -> None:
+        connection.play(20)
+        for _ in range(60):
+            connection.frame(19)
+            connection.wait(0.02)
+        connection.play(first=20)
+
+    with scripted_camera(freezing) as camera, watching(camera.url, frozen_s=0.6) as viewer:
+        viewer.wait_for(lambda v: len(v.events) == 3)
+        viewer.wait_for_frames(10)
+        found = viewer.stream.condition()
+    assert viewer.told()[:3] == [LIVE, (State.STALLED, Reason.FROZEN), LIVE]
+    same = [s for s in viewer.seen if s.picture == 19 and s.index < 81]
+    assert 10 < len(same) < 45  # some 30 of the 61, over the first 0.6 s
+    assert found.frozen == 61 - len(same)
+
+
+def test_a_server_that_freezes_is_stalled_and_comes_back_when_it_thaws(tmp_path: Path) -> None:
+    with (
+        rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
+        watching(server.url("live"), timeout_s=1.0, stall_s=0.7) as viewer,
+    ):
+        viewer.wait_for_frames(10)
+        server.process.send_signal(signal.SIGSTOP)
+        viewer.wait_for(lambda v: STALLED in v.told())
+        viewer.wait_for(lambda v: (State.RECONNECTING, Reason.TIMEOUT) in v.told())
+        server.process.send_signal(signal.SIGCONT)
+        thawed_s = time.monotonic()
+        viewer.wait_for_frames(10)
+        resumed_s = next(s.at_s for s in viewer.seen if s.at_s > thawed_s) - thawed_s
+    assert resumed_s < QUICK.ceiling_s + 2
+
+
+def test_a_hundred_reconnects_leave_no_thread_file_or_memory_behind() -> None:
+    process = psutil.Process()
+    lively = Backoff(first_s=0.001, ceiling_s=0.001)
+    with (
+        scripted_camera(lambda c: c.play(3, fps=1000)) as camera,
+        watching(camera.url, backoff=lively) as viewer,
+    ):
+
+        def facts() -> tuple[int, int, int]:
+            return threading.active_count(), process.num_fds(), process.memory_info().rss
+
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 20)
+        before = facts()
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 120)
+        after = facts()
+    # A connection in hand has three threads and a file or two on either side.
+    assert after[0] <= before[0] + 4
+    assert after[1] <= before[1] + 6
+    assert after[2] - before[2] < 5e6
+    assert len(viewer.seen) >= 3 * 120
+
+
+@pytest.mark.parametrize("trouble", ["silence", "half", "refused", "password", "healthy"])
+def test_closing_takes_less_than_a_second_whatever_the_source_does(
+    trouble: str, tmp_path: Path
+) -> None:
+    def half(connection: Connection) -> None:
+        connection.part(jpeg(0)[:100], claimed=5000)
+        connection.silence()
+
+    scripts = {"silence": Connection.silence, "half": half, "healthy": steady}
+    if trouble == "password":
+        with rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server:
+            _close_soon(server.url("locked", f"{USER}:no"))
+        return
+    with scripted_camera(scripts.get(trouble, steady)) as camera:
+        if trouble == "refused":
+            camera.unplug()
+        _close_soon(camera.url)
+
+
+def _close_soon(url: str) -> None:
+    threads = threading.active_count()
+    with watching(url, timeout_s=2.0, stall_s=60.0, backoff=Backoff()):  # it checks the second
+        time.sleep(0.5)
+    deadline_s = time.monotonic() + 3  # what libav holds, it lets go of at its own time-out
+    while any(t.name.startswith("oneglance-") for t in threading.enumerate()):
+        assert time.monotonic() < deadline_s, threading.enumerate()
+        time.sleep(0.01)
+    assert threading.active_count() <= threads

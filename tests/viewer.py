@@ -1,0 +1,100 @@
+"""Somebody who watches a stream from a thread of his own and notes what he sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from media import index_of
+from oneglance.streams import Frame
+from oneglance.streams.backoff import Backoff
+from oneglance.streams.errors import Reason
+from oneglance.streams.opening import Opening
+from oneglance.streams.reconnecting import ReconnectingStream, keep_open
+from oneglance.streams.states import Event, State
+
+QUICK = Backoff(first_s=0.1, ceiling_s=0.4)
+"""Waits that a test can afford."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A frame: its number, its capture time, when it was in hand, what it shows."""
+
+    index: int
+    timestamp_s: float
+    at_s: float
+    picture: int
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Seen:
+        now_s = time.monotonic()
+        return cls(frame.index, frame.timestamp_s, now_s, index_of(frame.image), frame.size)
+
+
+class Viewer:
+    """``seen``: the frames so far; ``events``: the changes of state."""
+
+    def __init__(self, stream: ReconnectingStream, events: list[Event]) -> None:
+        self.stream = stream
+        self.events = events
+        self.seen: list[Seen] = []
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def wait_for(self, done: Callable[[Viewer], object], within_s: float = 8.0) -> None:
+        """Return as soon as ``done``; fail when it takes longer."""
+        deadline_s = time.monotonic() + within_s
+        while not done(self):
+            assert time.monotonic() < deadline_s, self.told() or "nothing happened"
+            assert self.error is None, self.error
+            time.sleep(0.005)
+
+    def wait_for_frames(self, more: int, within_s: float = 8.0) -> None:
+        """Return when so many more frames have come."""
+        enough = len(self.seen) + more
+        self.wait_for(lambda viewer: len(viewer.seen) >= enough, within_s)
+
+    def told(self) -> list[tuple[State, Reason]]:
+        """The states so far, and why each began."""
+        return [(event.after, event.reason) for event in self.events]
+
+    def _watch(self) -> None:
+        try:
+            for frame in self.stream:
+                self.seen.append(Seen.of(frame))
+        except BaseException as error:
+            self.error = error
+
+
+@contextmanager
+def watching(url: str, **options: object) -> Iterator[Viewer]:
+    """Watch ``url``, quick to try again; ``options`` are those of ``Opening``."""
+    events: list[Event] = []
+    how = {"timeout_s": 5.0, "stall_s": 1.0, "backoff": QUICK, **options}
+    stream = keep_open(url, Opening(**how), on_event=events.append)  # type: ignore[arg-type]
+    viewer = Viewer(stream, events)
+    try:
+        yield viewer
+    finally:
+        began_s = time.monotonic()
+        stream.close()
+        viewer.thread.join(5)
+        took_s = time.monotonic() - began_s
+    assert viewer.error is None, viewer.error
+    assert took_s < 1.0, f"closing took {took_s:.1f} s"
+    assert viewer.told()[-1][0] is State.CLOSED
+    assert_fresh(viewer.seen)
+
+
+def assert_fresh(seen: list[Seen]) -> None:
+    """No frame twice, none out of order, no time that runs back, none from the future."""
+    indices, times_s = [s.index for s in seen], [s.timestamp_s for s in seen]
+    assert indices == sorted(set(indices))
+    assert times_s == sorted(set(times_s))
+    assert all(s.timestamp_s <= s.at_s for s in seen)
