@@ -185,7 +185,8 @@ class AvSource:
         except SourceUnreadable:
             container.close()
             raise
-        rate = self._stream.average_rate
+        # Unmeasured, as live streams are, the rate is what the coding itself declares.
+        rate = self._stream.average_rate or self._stream.codec_context.framerate
         self.source = source
         self.frame_rate: Fraction | None = Fraction(rate) if rate else None
         self.frame_count: int | None = self._stream.frames or None

@@ -33,15 +33,14 @@ from oneglance.streams.stream import check_timeout
 from oneglance.streams.watched import WatchedSource, opened_within
 from oneglance.streams.wholeness import broken, check_whole
 
-_RTSP = {
-    "fpsprobesize": "0",  # measuring a live rate first would hold back the first second of it
-}
+# Measuring the rate first would hold back the first seconds of a live stream.
+_AT_ONCE = {"fpsprobesize": "0"}
 # A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
-_HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+_HTTP = {**_AT_ONCE, "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
 # What comes while the decoder is busy waits in a ring of 188-byte packets; one that overflows
 # loses packets and not the stream.
-_UDP = {"fifo_size": "28672", "overrun_nonfatal": "1"}
-_OPTIONS = {"rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP, "udp": _UDP}
+_UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
+_OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
 
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""

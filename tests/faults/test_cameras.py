@@ -64,9 +64,8 @@ def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
         scripted_camera(lambda c: first_time(c, half)) as camera,
         watching(camera.url, stall_s=0.5) as viewer,
     ):
-        viewer.wait_for(lambda v: camera.connections == 2)
-        before = list(viewer.seen)
         viewer.wait_for_frames(30)
+    before = [s for s in viewer.seen if s.timestamp_s < viewer.events[1].at_s]
     assert [s.picture for s in before] == list(range(10))
     assert viewer.told()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
     stalled_s = viewer.events[1].at_s - before[-1].timestamp_s
@@ -247,11 +246,9 @@ def test_closing_takes_less_than_a_second_whatever_the_source_does(
 
 
 def _close_soon(url: str) -> None:
-    threads = threading.active_count()
     with watching(url, timeout_s=2.0, stall_s=60.0, backoff=Backoff()):  # it checks the second
         time.sleep(0.5)
     deadline_s = time.monotonic() + 3  # what libav holds, it lets go of at its own time-out
     while any(t.name.startswith("oneglance-") for t in threading.enumerate()):
         assert time.monotonic() < deadline_s, threading.enumerate()
         time.sleep(0.01)
-    assert threading.active_count() <= threads
