@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -89,8 +90,9 @@ Script = Callable[[Connection], None]
 class ScriptedCamera:
     """``url``: its address. ``connections``: how many clients came. ``sent``: whole frames."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._tls = tls
         self.over = threading.Event()
         self.connections = self.sent = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -133,8 +135,15 @@ class ScriptedCamera:
     def _serve(self, client: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError), client:  # the client has gone, or we were unplugged
             client.settimeout(5)
-            client.recv(4096)
-            self.script(Connection(self, client, number))
+            if self._tls is None:
+                self._answer(client, number)
+                return
+            with self._tls.wrap_socket(client, server_side=True) as private:
+                self._answer(private, number)
+
+    def _answer(self, client: socket.socket, number: int) -> None:
+        client.recv(4096)
+        self.script(Connection(self, client, number))
 
 
 @contextmanager
