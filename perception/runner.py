@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
-from oneglance.perception.pipeline import Mode, Pipeline
+from oneglance.perception.mode import Live, Mode
+from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.result import Result, Sink
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.sinks.files import open_output, sink_error
@@ -84,17 +85,17 @@ class Run:
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None
             detector: Detector | None = None
-            for source in [tuple(options.sources)] if options.together else options.sources:
+            for source in [None] if options.together else options.sources:
                 try:
-                    with self._opened(source) as streams:
-                        detector = detector or self._load(streams, tasks)
+                    with self._opened(source) as stream:
+                        detector = detector or self._load(stream, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
-                        video = self._video(streams)
+                        video = self._video(stream)
                         if jsonl is None and options.jsonl is not None:
                             jsonl = JsonLinesSink(options.jsonl)
                             outputs.callback(jsonl.close)
                         shared = [] if jsonl is None else [_KeptOpen(jsonl)]
-                        self._run_one(streams, detector, [*shared, *video])
+                        self._run_one(stream, detector, [*shared, *video])
                 except StreamError as error:
                     failed.append(error)
         _raise(failed, of=len(options.sources))
@@ -119,21 +120,14 @@ class Run:
         except OSError as error:
             raise sink_error(path, error) from None
 
-    @contextmanager
-    def _opened(self, source: str | tuple[str, ...]) -> Iterator[tuple[Stream, ...]]:
-        """The streams that run together, closed afterwards."""
-        with ExitStack() as opened:
-            names = (source,) if isinstance(source, str) else source
-            yield tuple(
-                opened.enter_context(self._open(name, alone=len(names) == 1)) for name in names
-            )
-
-    def _open(self, source: str, *, alone: bool) -> Stream:
+    def _opened(self, source: str | None) -> AbstractContextManager[Stream | None]:
         """In live mode a camera or network source may be away; otherwise it must be there now,
-        and comes back when it is lost."""
+        and comes back when it is lost. None: several at once, which the pipeline opens."""
+        if source is None:
+            return nullcontext()
         mode, opening = self.options.mode, self.options.opening
         may_come_back = kind_of(source).may_come_back
-        if may_come_back and (mode is Mode.LIVE or not alone):
+        if may_come_back and mode is Mode.LIVE:
             return keep_open(source, opening)
         stream = open_stream(
             source,
@@ -146,35 +140,34 @@ class Run:
             return keep_open(source, opening, first=stream)
         return stream
 
-    def _load(self, streams: Sequence[Stream], tasks: Sequence[Task] | None) -> Detector:
+    def _load(self, stream: Stream | None, tasks: Sequence[Task] | None) -> Detector:
         options = self.options
         threads = options.threads
         if threads is None:
-            threads = _threads_for(streams, options.mode)
+            threads = _threads_for(stream, options.mode)
         return Detector.load(
             options.model, confidence=options.confidence, tasks=tasks, threads=threads
         )
 
-    def _video(self, streams: Sequence[Stream]) -> list[VideoSink]:
-        if self.options.video is None:
+    def _video(self, stream: Stream | None) -> list[VideoSink]:
+        if self.options.video is None or stream is None:
             return []
-        return [VideoSink(self.options.video, frame_rate=streams[0].frame_rate)]
+        return [VideoSink(self.options.video, frame_rate=stream.frame_rate)]
 
-    def _run_one(
-        self, streams: Sequence[Stream], detector: Detector, sinks: Sequence[Sink]
-    ) -> None:
+    def _run_one(self, stream: Stream | None, detector: Detector, sinks: Sequence[Sink]) -> None:
         options = self.options
-        rate = float(streams[0].frame_rate or 30)
+        rate = float((stream and stream.frame_rate) or 30)
         pipeline = Pipeline(
-            streams if options.together else streams[0],
+            list(options.sources) if stream is None else stream,
             detector,
-            mode=Mode.LIVE if options.together else options.mode,
+            mode=options.mode if stream is not None else Live(opening=options.opening),
             sinks=sinks,
             tracker=Tracker(frame_rate=rate) if options.track else None,
         )
+        expected = None if stream is None else stream.frame_count
         try:
             with (
-                _Bar(streams, options.max_frames) as bar,
+                _Bar(pipeline.name, expected, options.max_frames) as bar,
                 closing(iter(pipeline)) as results,  # so that outputs may fail to close aloud
             ):
                 for count, _ in enumerate(results, 1):
@@ -233,10 +226,10 @@ def _same_file(output: Path, source: str) -> bool:
         return False
 
 
-def _threads_for(streams: Sequence[Stream], mode: Mode) -> int:
+def _threads_for(stream: Stream | None, mode: Mode) -> int:
     """Recorded: one thread an inference and several at once, the best rate. Live: all threads
     on one inference, the least age."""
-    live = streams[0].live if mode is Mode.AUTO else mode is Mode.LIVE
+    live = mode is Mode.LIVE or stream is None or (mode is Mode.AUTO and stream.live)
     return available_cpus() if live else 1
 
 
@@ -256,8 +249,7 @@ class _KeptOpen:
 class _Bar:
     """A progress bar, on a terminal only."""
 
-    def __init__(self, streams: Sequence[Stream], max_frames: int | None) -> None:
-        expected = streams[0].frame_count if len(streams) == 1 else None
+    def __init__(self, name: str, expected: int | None, max_frames: int | None) -> None:
         counts = [n for n in (expected, max_frames) if n is not None]
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -270,7 +262,7 @@ class _Bar:
             disable=not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(
-            ", ".join(stream.source for stream in streams),
+            name,
             total=min(counts) if counts else None,
             rate="",
         )

@@ -212,7 +212,8 @@ _UNREACHED = {
     Reason.UNKNOWN: "{source} cannot be opened: the host answers and hangs up ({kind})",
 }
 
-_ESCAPING_HINT = " (in a password write @ / : ? # as %40 %2F %3A %3F %23)"
+# Without an @, at which a later redaction would take all before it for a password.
+_ESCAPING_HINT = " (a password's at sign / : ? # are written %40 %2F %3A %3F %23)"
 
 _KNOCK_S = 2.0
 """Longest wait for an answer when finding out why a host could not be reached."""

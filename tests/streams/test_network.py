@@ -21,6 +21,7 @@ from oneglance.streams import (
     SourceUnreadable,
     StreamError,
     UsageError,
+    redact,
 )
 from oneglance.streams.network import NetworkStream
 from playing import play_until
@@ -100,7 +101,8 @@ def test_a_wrong_password_is_told_without_the_password(rtsp: RtspServer, credent
 def test_a_password_with_signs_of_a_url_in_it_is_told_how_to_be_written(rtsp: RtspServer) -> None:
     # libav takes "p" for the password and "ss" for the host.
     story = fails(rtsp.url("locked", f"{USER}:{PASSWORD}"), SourceNotFound)
-    assert "in a password write @ / : ? # as %40 %2F %3A %3F %23" in story
+    assert "a password's at sign / : ? # are written %40 %2F %3A %3F %23" in story
+    assert redact(story) == story  # the command line redacts once more
     assert not any(secret in story for secret in (USER, "p@ss", "w0rd"))
 
 
