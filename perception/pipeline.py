@@ -125,11 +125,6 @@ class Pipeline:
         self._stopping = threading.Event()
         self._started = False
 
-    @property
-    def name(self) -> str:
-        """What the frames come from, safe to print."""
-        return self._supply.name
-
     def run(self, *, max_frames: int | None = None) -> RunSummary:
         """Take every result (or the first ``max_frames``); returns what ``summary`` says.
 

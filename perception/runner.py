@@ -164,10 +164,11 @@ class Run:
             sinks=sinks,
             tracker=Tracker(frame_rate=rate) if options.track else None,
         )
+        name = f"{len(options.sources)} sources" if stream is None else stream.source
         expected = None if stream is None else stream.frame_count
         try:
             with (
-                _Bar(pipeline.name, expected, options.max_frames) as bar,
+                _Bar(name, expected, options.max_frames) as bar,
                 closing(iter(pipeline)) as results,  # so that outputs may fail to close aloud
             ):
                 for count, _ in enumerate(results, 1):

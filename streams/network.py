@@ -209,7 +209,7 @@ _UNREACHED = {
     Reason.TIMEOUT: "{source} cannot be reached: the host does not answer",
     Reason.TLS: "{source} answers, but not with TLS: is it rtsp:// or http:// without the s?",
     Reason.UNREACHABLE: "{source} cannot be reached: there is no way to the host",
-    Reason.UNKNOWN: "{source} cannot be opened: the host answers and hangs up ({kind})",
+    Reason.UNKNOWN: "{source} cannot be opened: {kind}",
 }
 
 # Without an @, at which a later redaction would take all before it for a password.

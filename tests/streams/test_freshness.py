@@ -83,6 +83,15 @@ def test_noise_of_one_grey_level_is_no_freeze() -> None:
     assert not any(watch.see(i, s) for s, i in enumerate([image, noisy] * 5))
 
 
+def test_a_small_thing_that_moves_between_the_rows_looked_at_first_is_no_freeze() -> None:
+    watch, frozen = FreezeWatch(2.0), []
+    for at_s in range(10):
+        image = np.zeros((480, 640, 3), np.uint8)
+        image[5, at_s] = 1
+        frozen.append(watch.see(image, at_s))
+    assert not any(frozen)
+
+
 def test_drawing_on_a_frame_that_was_seen_does_not_hide_a_freeze() -> None:
     watch = FreezeWatch(1.0)
     for at_s, frozen in ((0, False), (1, True), (2, True)):
