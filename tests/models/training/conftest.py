@@ -65,3 +65,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def coco_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A YOLO26n for COCO's 80 classes as ultralytics publishes it, but never trained."""
+    torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+    tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs the 'train' extra")
+    from ultralytics.utils import YAML
+    from ultralytics.utils.checks import check_yaml
+
+    torch.manual_seed(0)
+    model = tasks.DetectionModel("yolo26n.yaml", verbose=False)
+    model.names = YAML.load(check_yaml("coco.yaml"))["names"]
+    file = tmp_path_factory.mktemp("coco") / "yolo26n-untrained.pt"
+    torch.save({"model": model.half(), "train_args": {"task": "detect"}}, file)
+    return file
