@@ -96,8 +96,12 @@ def training_facts(weights: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    facts["run"]["data"] = [Path(data).parent.name for data in facts["run"]["data"]]
+    facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts
+
+
+def _set_name(file: Path) -> str:
+    return file.parent.name if file.stem == "data" else file.stem
 
 
 def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:

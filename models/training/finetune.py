@@ -131,7 +131,7 @@ def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
         "warmup_epochs": recipe.warmup_epochs,
         "warmup_bias_lr": 0.0,
         "mosaic": recipe.mosaic,
-        "close_mosaic": min(recipe.calm_epochs, recipe.epochs),
+        "close_mosaic": round(recipe.calm_share * recipe.epochs),
         "scale": recipe.scale,
         "amp": torch.cuda.is_available(),
         "cache": "ram",

@@ -38,7 +38,7 @@ class Recipe:
 
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
     rate of AdamW, cosine to a hundredth of it. ``mosaic``: share of training images that are
-    four in one; none in the last ``calm_epochs``. ``train``: which layers learn. ``rows``:
+    four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers learn. ``rows``:
     where the last layer starts. ``masked``: what an image does not label teaches nothing;
     False takes it for absent, which is for comparison only. ``repeats``: how often an epoch
     shows the images of each data set; once by default.
@@ -51,7 +51,7 @@ class Recipe:
     weight_decay: float = 5e-4
     warmup_epochs: float = 1.0
     mosaic: float = 0.5
-    calm_epochs: int = 5
+    calm_share: float = 0.3
     scale: float = 0.4
     seed: int = 0
     repeats: tuple[int, ...] | None = None

@@ -74,7 +74,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 ) -> None:
     from oneglance.models.training.trainer import RoadTrainer
 
-    recipe = Recipe(epochs=3, mosaic=0.0, calm_epochs=0, scale=0.0, **SMALL)
+    recipe = Recipe(epochs=3, mosaic=0.0, calm_share=0.0, scale=0.0, **SMALL)
     whole = finetune([data], base=base, recipe=recipe, out=tmp_path / "whole")
     saved = RoadTrainer.save_model
 
