@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,11 @@ from rich.table import Table
 
 from oneglance.perception.pipeline import Mode
 from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oneglance.models.training.recipe import Depth
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -156,7 +161,7 @@ def train(
         epochs=epochs,
         size=_parse_size(size),
         learning_rate=learning_rate,
-        train=parse_depth(train_layers),
+        train=_advised(data) if train_layers == "auto" else parse_depth(train_layers),
         rows=parse_rows(head),
         repeats=_parse_repeats(repeat),
         seed=seed,
@@ -280,6 +285,15 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()):
         raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
     return int(width), int(height)
+
+
+def _advised(data: Sequence[Path]) -> Depth:
+    from oneglance.models.training.audit import advised_depth
+    from oneglance.models.training.datasets import read_dataset
+
+    advice = advised_depth([read_dataset(file) for file in data])
+    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
+    return advice.train
 
 
 def _parse_repeats(text: str | None) -> tuple[int, ...] | None:

@@ -19,7 +19,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import ModelClass, task_of
-from oneglance.models.training.heads import load_base
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.streams.errors import ModelError
 
 OPSET = 17
@@ -65,7 +65,7 @@ def export(
         ModelError: the weights cannot be read or serve none of our tasks, ``out`` cannot be
             written, or the difference is out of bounds (nothing is left at ``out`` then).
     """
-    model = load_base(weights)
+    model = read_checkpoint(weights)
     classes = _classes(model, weights)
     metadata = Metadata(name, classes, size, head, dict(training or {}))
     model = _for_inference(model, head)

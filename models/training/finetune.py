@@ -21,8 +21,8 @@ import torch
 import ultralytics
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
-from oneglance.models.training.heads import load_base
 from oneglance.models.training.recipe import Recipe
 from oneglance.models.training.trainer import RoadTrainer
 from oneglance.streams.errors import DataError
@@ -48,7 +48,7 @@ def finetune(
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
-        load_base(base)
+        read_checkpoint(base)
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     if recipe_file.is_file():

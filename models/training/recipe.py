@@ -38,10 +38,10 @@ class Recipe:
 
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
     rate of AdamW, cosine to a hundredth of it. ``mosaic``: share of training images that are
-    four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers learn. ``rows``:
-    where the last layer starts. ``masked``: what an image does not label teaches nothing;
-    False takes it for absent, which is for comparison only. ``repeats``: how often an epoch
-    shows the images of each data set; once by default.
+    four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers
+    learn. ``rows``: where the last layer starts. ``masked``: what an image does not label
+    teaches nothing; False takes it for absent, which is for comparison only. ``repeats``: how
+    often an epoch shows the images of each data set; once by default.
     """
 
     epochs: int = 20

@@ -15,7 +15,10 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.streams.errors import ModelError
 
-pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # ultralytics and torch warn of themselves
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 class Trap:

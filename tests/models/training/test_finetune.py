@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.heads import Depth, from_scratch, load_base
-from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.heads import from_scratch
+from oneglance.models.training.recipe import Depth, Recipe
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
 
@@ -40,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(base: Path, trained: Path) -> set[str]:
     """Names of what training changed, BatchNorm statistics included."""
-    before, after = load_base(base).state_dict(), load_base(trained).state_dict()
+    before, after = read_checkpoint(base).state_dict(), read_checkpoint(trained).state_dict()
     assert before.keys() == after.keys()
     return {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -93,7 +94,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert told["epochs_of_last_session"] == 2
     # The order of images and their colours are drawn anew, so the two differ, but far less than
     # training moved either of them.
-    start, one, two = (load_base(f).state_dict() for f in (base, whole, parted))
+    start, one, two = (read_checkpoint(f).state_dict() for f in (base, whole, parted))
     keys = [name for name in start if name.endswith(".weight")]
     moved = sum((one[k] - start[k]).abs().sum().item() for k in keys)
     apart = sum((one[k] - two[k]).abs().sum().item() for k in keys)
@@ -117,7 +118,7 @@ def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path
 
 def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
     trained = finetune([data], base=None, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out")
-    assert list(load_base(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
+    assert list(read_checkpoint(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
 
 
 @pytest.mark.parametrize(

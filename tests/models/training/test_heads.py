@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,22 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
+from ultralytics.nn.tasks import DetectionModel
+
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.heads import (
     frozen_layers,
     last_layer,
-    load_base,
     with_new_last_layer,
 )
 from oneglance.models.training.recipe import Depth, Rows
 from oneglance.streams.errors import ModelError
 
-pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # ultralytics and torch warn of themselves
+    pytest.mark.usefixtures("one_thread"),
+]
 
 COCO_ROWS = {"pedestrian": 0, "car": 2, "sign": 11, "light": 9}
 """COCO's person, car, stop sign and traffic light."""
@@ -32,28 +38,40 @@ ROWS = [
 ]
 
 
-def test_the_new_rows_are_exactly_the_pretrained_rows_of_related_classes(coco_base: Path) -> None:
-    base = load_base(coco_base)
-    before = base.state_dict()
-    after = with_new_last_layer(base, FOUR_TASKS).state_dict()
+@pytest.fixture(scope="module")
+def base(one_thread: None, coco_base: Path) -> DetectionModel:
+    return read_checkpoint(coco_base)
+
+
+@pytest.fixture(scope="module")
+def four(base: DetectionModel) -> DetectionModel:
+    """A network of our four tasks on ``base``."""
+    return with_new_last_layer(base, FOUR_TASKS)
+
+
+def test_the_new_rows_are_exactly_the_pretrained_rows_of_related_classes(
+    base: DetectionModel, four: DetectionModel
+) -> None:
+    before, after = base.state_dict(), four.state_dict()
     for name in ROWS:
         assert after[name].shape[0] == 4
         for i, cls in enumerate(FOUR_TASKS):
             assert torch.equal(after[name][i], before[name][COCO_ROWS[cls.name]]), (name, cls.name)
 
 
-def test_everything_but_the_rows_is_transferred_bit_for_bit(coco_base: Path) -> None:
-    base = load_base(coco_base)
-    before = base.state_dict()
-    after = with_new_last_layer(base, FOUR_TASKS).state_dict()
+def test_everything_but_the_rows_is_transferred_bit_for_bit(
+    base: DetectionModel, four: DetectionModel
+) -> None:
+    before, after = base.state_dict(), four.state_dict()
     assert before.keys() == after.keys()
     same = {name for name in before if before[name].shape == after[name].shape}
     assert set(before) - same == set(ROWS)
     assert all(torch.equal(before[name], after[name]) for name in same)
 
 
-def test_colours_start_from_the_traffic_light_and_several_may_share_it(coco_base: Path) -> None:
-    base = load_base(coco_base)
+def test_colours_start_from_the_traffic_light_and_several_may_share_it(
+    base: DetectionModel,
+) -> None:
     before = base.state_dict()
     after = with_new_last_layer(base, (FOUR_TASKS[3], *LIGHT_COLOURS)).state_dict()
     for name in ROWS:
@@ -61,8 +79,10 @@ def test_colours_start_from_the_traffic_light_and_several_may_share_it(coco_base
             assert torch.equal(row, before[name][COCO_ROWS["light"]])
 
 
-def test_a_network_of_ours_gives_its_rows_to_classes_of_the_same_name(coco_base: Path) -> None:
-    four = with_new_last_layer(load_base(coco_base), FOUR_TASKS)
+def test_a_network_of_ours_gives_its_rows_to_classes_of_the_same_name(
+    four: DetectionModel,
+) -> None:
+    four = copy.deepcopy(four)
     with torch.no_grad():
         for name in ROWS:
             four.state_dict()[name] += 1  # no longer COCO's
@@ -74,9 +94,7 @@ def test_a_network_of_ours_gives_its_rows_to_classes_of_the_same_name(coco_base:
     assert torch.equal(coloured[ROWS[0]][1], before[ROWS[0]][3])
 
 
-def test_new_rows_start_at_random_and_the_rest_is_transferred(coco_base: Path) -> None:
-    base = load_base(coco_base)
-    four = with_new_last_layer(base, FOUR_TASKS)
+def test_new_rows_start_at_random_and_the_rest_is_transferred(four: DetectionModel) -> None:
     before = four.state_dict()
     after = with_new_last_layer(four, FOUR_TASKS, rows=Rows.NEW).state_dict()
     weights = [name for name in ROWS if name.endswith("weight")]
@@ -84,19 +102,20 @@ def test_new_rows_start_at_random_and_the_rest_is_transferred(coco_base: Path) -
     assert all(torch.equal(before[name], after[name]) for name in before if name not in ROWS)
 
 
-def test_the_network_knows_its_new_classes_and_the_base_keeps_its_own(coco_base: Path) -> None:
-    base = load_base(coco_base)
-    model = with_new_last_layer(base, FOUR_TASKS)
-    assert model.names == {0: "pedestrian", 1: "car", 2: "sign", 3: "light"}
-    assert last_layer(model).nc == 4
+def test_the_network_knows_its_new_classes_and_the_base_keeps_its_own(
+    base: DetectionModel, four: DetectionModel
+) -> None:
+    assert four.names == {0: "pedestrian", 1: "car", 2: "sign", 3: "light"}
+    assert last_layer(four).nc == 4
     assert len(base.names) == 80
 
 
-def test_related_rows_answer_as_the_pretrained_network_does(coco_base: Path) -> None:
-    base = load_base(coco_base).eval()
+def test_related_rows_answer_as_the_pretrained_network_does(
+    base: DetectionModel, four: DetectionModel
+) -> None:
+    base, model = copy.deepcopy(base).eval(), copy.deepcopy(four).eval()
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     last_layer(base).end2end = False
-    model = with_new_last_layer(base, FOUR_TASKS).eval()
     last_layer(model).end2end = False
     with torch.no_grad():
         expected, found = base(image)[0], model(image)[0]
@@ -107,15 +126,15 @@ def test_related_rows_answer_as_the_pretrained_network_does(coco_base: Path) -> 
 
 @pytest.mark.parametrize(("depth", "trained"), [(Depth.ALL, 24), (Depth.NECK, 13), (Depth.HEAD, 1)])
 def test_freezing_counts_layers_from_the_camera(
-    coco_base: Path, depth: Depth, trained: int
+    base: DetectionModel, depth: Depth, trained: int
 ) -> None:
     # YOLO26: layers 0 to 10 are the backbone, 11 to 22 the neck, 23 the head.
-    frozen = frozen_layers(load_base(coco_base), depth)
+    frozen = frozen_layers(base, depth)
     assert frozen == [str(i) for i in range(24 - trained)]
 
 
 def test_the_real_backbone_gives_its_rows(shared: Path) -> None:
-    base = load_base(shared / "weights" / "yolo26n-coco.pt")
+    base = read_checkpoint(shared / "weights" / "yolo26n-coco.pt")
     classes = (ModelClass("pedestrian", Task.PEDESTRIAN), ModelClass("sign_other", Task.SIGN))
     after = with_new_last_layer(base, classes).state_dict()
     for name in ROWS:
@@ -125,4 +144,4 @@ def test_the_real_backbone_gives_its_rows(shared: Path) -> None:
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no pretrained weights .*none\.pt"):
-        load_base(tmp_path / "none.pt")
+        read_checkpoint(tmp_path / "none.pt")
