@@ -12,6 +12,7 @@ been taken, so a slow consumer sees fresh results and not a queue of old ones.
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
@@ -44,8 +45,12 @@ DECODED_AHEAD = 2
 _WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
-_JOIN_S = 0.3
-"""Longest wait at the end for threads that may be stuck in the source."""
+PATIENCE_S = 10.0
+"""Longest wait at the end for a decode or an inference that has begun: the process must not end
+in the middle of one (C++ that comes back to an interpreter which is gone aborts it)."""
+
+STOPPED_PATIENCE_S = 0.3
+"""The same after ``close``; what is stuck then is waited for once more when the process ends."""
 
 
 class Mode(StrEnum):
@@ -130,6 +135,7 @@ class Pipeline:
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._turn = threading.Lock()
         self._stopping = threading.Event()
+        self._patience_s = PATIENCE_S
         self._started = False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
@@ -179,6 +185,7 @@ class Pipeline:
             SinkError: the pipeline never ran, and an output cannot be closed.
         """
         self._stopping.set()
+        self._patience_s = STOPPED_PATIENCE_S
         self._sinks.stop()
         self._end_threads()
         if not self._started:
@@ -192,6 +199,12 @@ class Pipeline:
             threading.Thread(target=self._work, name=f"oneglance-infer-{i}", daemon=True)
             for i in range(self._workers)
         ]
+
+        def at_exit() -> None:
+            self._end_threads()
+            _joined(threads, lambda: PATIENCE_S)
+
+        atexit.register(at_exit)
         try:
             for thread in threads:
                 thread.start()
@@ -199,10 +212,8 @@ class Pipeline:
         finally:
             self._stopping.set()
             self._end_threads()
-            deadline = time.monotonic() + _JOIN_S
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join(max(0.0, deadline - time.monotonic()))
+            if _joined(threads, lambda: self._patience_s):
+                atexit.unregister(at_exit)
 
     def _end_threads(self) -> None:
         """Wake whoever waits, so that each thread sees that the run is over."""
@@ -312,6 +323,18 @@ class Pipeline:
             captured_s = frame.timestamp_s if self.stream.live else arrived.at_s
             age_s = self._clock() - captured_s
         return Result(frame, detections, timings, age_s, inferred.dropped)
+
+
+def _joined(threads: Sequence[threading.Thread], patience_s: Callable[[], float]) -> bool:
+    """Wait until all have ended; False when ``patience_s()``, read anew all the time, is over."""
+    started_s = time.monotonic()
+    for thread in threads:
+        while thread.is_alive():
+            left_s = started_s + patience_s() - time.monotonic()
+            if left_s <= 0:
+                return False
+            thread.join(min(left_s, _WAIT_S))
+    return True
 
 
 class _Pace:
