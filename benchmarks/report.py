@@ -83,7 +83,9 @@ def _claims(claims: Iterable[Claim]) -> list[str]:
     rows = []
     for claim in claims:
         unit = "" if claim.unit == "×" else f" {claim.unit}"
-        interval = f"{claim.low:.3g} to {claim.high:.3g}" if claim.low < claim.high else "–"
+        interval = (
+            f"{claim.low:.3g} to {claim.high:.3g}" if claim.low < claim.high else results.NONE
+        )
         verdict = {True: "met", False: "**missed**", None: ""}[claim.met]
         value = f"{claim.value:.3g}{'×' if claim.unit == '×' else unit}"
         rows.append((claim.label, value, interval, claim.goal, verdict))

@@ -131,8 +131,8 @@ def arm_row(part: Part, arm: Arm, answers: list[Answer]) -> tuple[str, ...]:
         arm.label,
         f"{intervals.median(rates):.1f} [{min(rates):.1f} to {max(rates):.1f}]",
         *part.percentiles(spent_ms),
-        f"{intervals.median(memory):.0f}" if memory else "–",
-        " or ".join(str(count) for count in sorted(boxes)) or "–",
+        f"{intervals.median(memory):.0f}" if memory else results.NONE,
+        " or ".join(str(count) for count in sorted(boxes)) or results.NONE,
     )
 
 

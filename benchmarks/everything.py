@@ -1,0 +1,104 @@
+"""Every part of the benchmark, or some, into one results folder, and the report of it.
+
+    python benchmarks/everything.py                     # all, about 12 minutes on two processors
+    python benchmarks/everything.py throughput live     # these
+    python benchmarks/everything.py --quick             # a smoke test: numbers mean nothing
+
+About how long a part takes on two idle processors:
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import options
+import report
+import results
+from options import Options
+from processes import ArmFailed
+from results import PARTS, Part
+
+from oneglance.streams.errors import OneglanceError, UsageError
+
+ABOUT_S = {
+    "throughput": 200,
+    "one_vs_four": 220,
+    "curves": 70,
+    "accuracy": 20,
+    "loop": 60,
+    "peers": 90,
+    "live": 200,
+    "floor": 50,
+}
+
+ROUNDS_AND_FRAMES = {
+    "throughput": (5, 80),
+    "one_vs_four": (3, 67),
+    "curves": (2, 20),
+    "accuracy": (1, 1),
+    "loop": (1, 100),
+    "peers": (3, 70),
+    "live": (1, 200),
+    "floor": (3, 50),
+}
+"""Of each part when it runs with the others. ``one_vs_four``: 201 timed frames an arm."""
+
+
+def measure_of(part: str) -> Callable[[Options], Part]:
+    """The function that measures a part; its module is imported only when it runs."""
+    module = __import__(part)
+    measure: Callable[[Options], Part] = getattr(module, f"measure_{part}")
+    return measure
+
+
+def main() -> None:
+    arguments = options.parser(
+        f"{__doc__}\n" + "\n".join(f"  {part}: {s} s" for part, s in ABOUT_S.items()),
+        rounds=0,
+        frames=0,
+    )
+    arguments.formatter_class = argparse.RawTextHelpFormatter
+    arguments.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    arguments.add_argument("--quick", action="store_true", help="few frames: a smoke test")
+    found = arguments.parse_args()
+    try:
+        sys.exit(_run(found))
+    except OneglanceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(found: argparse.Namespace) -> int:
+    unknown = [part for part in found.parts if part not in PARTS]
+    if unknown:
+        raise UsageError(f"no part named '{unknown[0]}' (parts: {', '.join(PARTS)})")
+    chosen = [part for part in PARTS if part in (found.parts or PARTS)]
+    asked_rounds, asked_frames = found.rounds, found.frames
+    found.rounds, found.frames = found.rounds or 1, found.frames or 1
+    base = options.check(found)
+    if found.quick:
+        base = replace(base, seconds=min(base.seconds, 3.0), warmup=3)
+    failed = []
+    for part in chosen:
+        rounds, frames = (1, 6) if found.quick else ROUNDS_AND_FRAMES[part]
+        asked = replace(base, rounds=asked_rounds or rounds, frames=asked_frames or frames)
+        started = time.monotonic()
+        print(f"== {part}: about {ABOUT_S[part]} s", file=sys.stderr, flush=True)
+        try:
+            options.write(measure_of(part), asked)
+        except (OneglanceError, ArmFailed) as error:
+            failed.append(part)
+            print(f"== {part}: not measured: {error}", file=sys.stderr, flush=True)
+            hole = Part(part=part, title=part, timer="nothing", holes=[str(error)])
+            results.write(hole, base.out)
+        print(f"== {part}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"report: {report.write_report(base.out)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    main()
