@@ -8,12 +8,15 @@ as they come. ``tuned``: idle threads sleep, and the processors are shared out.
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -22,7 +25,7 @@ from typing import Any
 import measuring
 import numpy as np
 from frames import endless
-from networks import Network, Tensor
+from networks import Network, Tensor, input_size
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.letterbox import Boxes, Canvas
@@ -133,62 +136,65 @@ def threads(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
 @contextmanager
 def processes(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
     """Each network in a process; the input lies in memory that they share."""
-    context = multiprocessing.get_context("spawn")
-    count = threads_for(len(models), tuned=tuned, together=True)
-    first = Network(models[0], threads=1, spinning=False)
-    size = first.metadata.size
-    del first
+    threads = threads_for(len(models), tuned=tuned, together=True)
+    size = input_size(models[0])
     shape = (1, 3, size[1], size[0])
-    memory = SharedMemory(create=True, size=int(np.prod(shape)) * 4)
-    shared = np.ndarray(shape, np.float32, memory.buf)
+    context = multiprocessing.get_context("spawn")
+    memory = SharedMemory(create=True, size=4 * math.prod(shape))
     lines, workers = [], []
-    for model in models:
-        ours, theirs = context.Pipe()
-        work = (theirs, model, count, tuned, memory.name, shape)
-        worker = context.Process(target=_serve, args=work, daemon=True)
-        worker.start()
-        theirs.close()
-        lines.append(ours)
-        workers.append(worker)
-
-    def ask(tensor: Tensor) -> tuple[list[Boxes], dict[str, float]]:
-        began = time.perf_counter()
-        np.copyto(shared, tensor)
-        for line in lines:
-            line.send(True)
-        boxes = [line.recv() for line in lines]
-        return boxes, {"inference": time.perf_counter() - began, "postprocess": 0.0}
-
     try:
+        for model in models:
+            ours, theirs = context.Pipe()
+            work = Work(model, threads, not tuned, memory.name, shape)
+            worker = context.Process(target=_serve, args=(theirs, work), daemon=True)
+            worker.start()
+            theirs.close()
+            lines.append(ours)
+            workers.append(worker)
         for line in lines:
             line.recv()  # its session is loaded
-        yield ask, size, [worker.pid for worker in workers if worker.pid is not None]
+        pids = [worker.pid for worker in workers if worker.pid is not None]
+        yield functools.partial(_ask_workers, lines, memory), size, pids
     finally:
         for line in lines:
             line.close()
         for worker in workers:
             worker.join()
-        del shared
         memory.close()
         memory.unlink()
 
 
-def _serve(
-    line: Connection,
-    model: Path,
-    count: int | None,
-    tuned: bool,
-    name: str,
-    shape: tuple[int, ...],
-) -> None:
-    network = Network(model, threads=count, spinning=not tuned)
-    memory = SharedMemory(name=name)
-    tensor = np.ndarray(shape, np.float32, memory.buf)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker process is told: its model, its settings, where its inputs lie."""
+
+    model: Path
+    threads: int | None
+    spinning: bool
+    memory: str
+    shape: tuple[int, ...]
+
+
+def _ask_workers(
+    lines: Sequence[Connection], memory: SharedMemory, tensor: Tensor
+) -> tuple[list[Boxes], dict[str, float]]:
+    began = time.perf_counter()
+    np.copyto(np.ndarray(tensor.shape, np.float32, memory.buf), tensor)
+    for line in lines:
+        line.send(True)
+    boxes = [line.recv() for line in lines]
+    return boxes, {"inference": time.perf_counter() - began, "postprocess": 0.0}
+
+
+def _serve(line: Connection, work: Work) -> None:
+    network = Network(work.model, threads=work.threads, spinning=work.spinning)
+    memory = SharedMemory(name=work.memory)
+    tensor = np.ndarray(work.shape, np.float32, memory.buf)
     line.send(True)
     try:
         while line.recv():
             line.send(network.boxes(network.infer(tensor)).xyxy)
-    except EOFError:
+    except EOFError:  # the measurement is over
         pass
     del tensor
     memory.close()

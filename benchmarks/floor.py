@@ -105,8 +105,8 @@ def measure_floor(asked: Options) -> Part:
         "for one inference",
         silent_on=[
             (
-                "a limit that nobody reaches: convolutions of few channels cannot run at the rate of "
-                "a large matrix product"
+                "a limit that nobody reaches: convolutions of few channels cannot run at the rate "
+                "of a large matrix product"
             ),
             "bf16 and int8, whose limits lie higher: their times are set against the float32 one",
         ],

@@ -47,3 +47,9 @@ class Network:
     def boxes(self, output: Tensor) -> Decoded:
         """Boxes in pixels of the input, at the confidence that ``oneglance run`` uses."""
         return decode(output, self.metadata.head, confidence=DEFAULT_CONFIDENCE, table=self._table)
+
+
+def input_size(model: Path) -> tuple[int, int]:
+    """(width, height) of a model's input, without keeping it loaded."""
+    session = open_session(model, threads=1, spinning=False)
+    return read_metadata(session.get_modelmeta().custom_metadata_map, str(model)).size

@@ -13,6 +13,7 @@ import facts
 import intervals
 import options
 import results
+from networks import input_size
 from options import Options
 from processes import Answer, Arm, measure
 from results import Part
@@ -59,7 +60,7 @@ def trained(asked: Options, task: Task) -> Path:
             f"no single-task model {file}: train it, or leave --single-task out to use models cut "
             "from the four-task one"
         )
-    size = Detector.load(asked.model, threads=1).metadata.size
+    size = input_size(asked.model)
     found = Detector.load(file, threads=1).metadata
     if {c.task for c in found.classes} != {task}:
         raise ModelError(f"{file} is no model of {task.value} alone")

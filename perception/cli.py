@@ -273,6 +273,34 @@ def evaluate(
         _write_json(json_file, {"model": model, "data": str(data), **evaluation.as_dict()})
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def benchmark(context: typer.Context) -> None:
+    """Measure this machine: one network against four, the loop, peers (needs a clone)."""
+    import subprocess
+
+    script = _benchmarks() / "everything.py"
+    done = subprocess.run([sys.executable, str(script), *context.args], check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
+
+
+def _benchmarks() -> Path:
+    """The folder of the benchmark's scripts, which is not installed.
+
+    Raises:
+        UsageError: neither where we are nor where oneglance is installed from is a clone.
+    """
+    for root in (Path.cwd(), Path(__file__).resolve().parent.parent):
+        if (root / "benchmarks" / "everything.py").is_file():
+            return root / "benchmarks"
+    raise UsageError(
+        "the benchmark's scripts are not installed: clone the repository and run "
+        "'oneglance benchmark' in it"
+    )
+
+
 def _write_json(file: Path, content: dict[str, object]) -> None:
     try:
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
