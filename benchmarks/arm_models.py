@@ -57,10 +57,11 @@ def measure(
     """Milliseconds of every timed frame, whole and by stage; cold start; CPU time; energy."""
     canvas, frames = Canvas(size), endless(options.clip)
     spent: list[dict[str, float]] = []
-    first_s = None
+    first_s, count = None, 0
     for frame_number in range(options.warmup + options.frames):
         if frame_number == options.warmup:
             spent.clear()
+            count = 0
             energy_j, cpu_s = measuring.energy_j(), _cpu_s(pids)
         began = time.perf_counter()
         frame = next(frames)
@@ -70,7 +71,7 @@ def measure(
         boxes, stages = ask(tensor)
         asked = time.perf_counter()
         for found in boxes:
-            geometry.to_source(found)
+            count += len(geometry.to_source(found))
         ended = time.perf_counter()
         first_s = measuring.since_started_s() if first_s is None else first_s
         stages["postprocess"] += ended - asked
@@ -81,6 +82,7 @@ def measure(
     after_j = measuring.energy_j()
     return {
         "ms": {stage: [round(1e3 * frame[stage], 4) for frame in spent] for stage in spent[0]},
+        "boxes": count,
         "first_s": first_s,
         "cpu_s": _cpu_s(pids) - cpu_s,
         "energy_j": None if energy_j is None or after_j is None else after_j - energy_j,

@@ -141,8 +141,10 @@ def _latency_table(part: Part, arms: list[Arm], answers: dict[str, list[Answer]]
     for one in arms:
         samples = _samples(answers[one.name], "frame")
         fps = 1e3 * len(samples) / sum(samples)
-        rows.append((one.label, *part.percentiles(samples), f"{fps:.1f}", str(len(samples))))
-    columns = ("setting", "p50 ms", "p90 ms", "p99 ms", "frames/s", "frames timed")
+        boxes = sorted({answer["boxes"] for answer in answers[one.name]})
+        counts = (str(len(samples)), " or ".join(map(str, boxes)))
+        rows.append((one.label, *part.percentiles(samples), f"{fps:.1f}", *counts))
+    columns = ("setting", "p50 ms", "p90 ms", "p99 ms", "frames/s", "frames timed", "boxes a round")
     return results.Table("End to end, a frame at a time", columns, tuple(rows))
 
 
