@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,12 +80,22 @@ def export(
             f"{parity.scores:.5f} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, "
             f"{MAX_SCORE_DIFFERENCE}): not written"
         )
+    _write(out, content)
+    return parity
+
+
+def _write(out: Path, content: bytes) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
+        # Whole or not at all: a full disk must not leave a file that looks like a model.
+        partial = out.with_name(f".{out.name}.part")
+        try:
+            partial.write_bytes(content)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"cannot write {out}: {error.strerror}") from None
-    return parity
 
 
 def training_facts(weights: Path) -> dict[str, Any]:
@@ -188,9 +199,16 @@ def _parity(
         found = session.run(None, {"images": tensor})[0][0]
         if head is Head.ONE_TO_ONE:
             expected, found = _paired(expected, found)
-        boxes_px = max(boxes_px, float(np.abs(expected[:4] - found[:4]).max(initial=0)))
-        scores = max(scores, float(np.abs(expected[4:] - found[4:]).max(initial=0)))
+        boxes_px = max(boxes_px, _difference(expected[:4], found[:4]))
+        scores = max(scores, _difference(expected[4:], found[4:]))
     return Parity(boxes_px, scores)
+
+
+def _difference(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    """The largest difference; infinite where either is not finite, for NaN passes any bound."""
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return math.inf
+    return float(np.abs(expected - found).max(initial=0))
 
 
 def _paired(

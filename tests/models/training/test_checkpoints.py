@@ -16,7 +16,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.streams.errors import ModelError
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # ultralytics and torch warn of themselves
+    pytest.mark.filterwarnings("ignore"),  # ultralytics and torch warn of themselves
     pytest.mark.usefixtures("one_thread"),
 ]
 
