@@ -42,7 +42,7 @@ def measure_accuracy(asked: Options) -> Part:
         except OneglanceError as error:
             part.holes.append(f"{model.name}: accuracy not measured: {error}")
             return []
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for task, figures in found.tasks.items():
             if task in tasks:
                 # A model without a box of a task has no mean precision there.

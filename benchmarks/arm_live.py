@@ -81,7 +81,9 @@ def main() -> None:
         detector(image)
     source = PacedSource(images, options.rate)
     pipeline = Pipeline(source, detector, mode=Mode.LIVE, tracker=Tracker(frame_rate=options.rate))
-    ages_ms, inference_ms, memory_mb = [], [], []
+    ages_ms: list[float] = []
+    inference_ms: list[float] = []
+    memory_mb: list[float | None] = []
     results = dropped = 0
     started_s = time.monotonic()
     for result in pipeline:
@@ -93,7 +95,7 @@ def main() -> None:
             ages_ms.append(round(1e3 * result.age_s, 3))
             inference_ms.append(round(1e3 * result.timings["inference"], 3))
             if elapsed_s >= SETTLE_S + len(memory_mb):  # once a second
-                memory_mb.append(measuring.pss_mb())
+                memory_mb.append(measuring.resident_mb())
         if elapsed_s >= SETTLE_S + options.seconds:
             last = result.frame.index
             break

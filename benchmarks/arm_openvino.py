@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import measuring
 import numpy as np
-import openvino
+import openvino  # type: ignore[import-not-found,unused-ignore]
 from arm_tutorial import letterboxed, nms
 
 

@@ -23,7 +23,7 @@ def main() -> None:
     model_input = session.get_inputs()[0]
     height, width = model_input.shape[2:]
     capture = cv2.VideoCapture(options.clip)
-    stamps_s = []
+    stamps_s: list[float] = []
     boxes_found = 0
     while len(stamps_s) < options.frames + options.warmup + 1:
         ok, frame = capture.read()

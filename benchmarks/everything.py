@@ -25,27 +25,28 @@ from results import PARTS, Part
 from oneglance.streams.errors import OneglanceError, UsageError
 
 ABOUT_S = {
-    "throughput": 200,
-    "one_vs_four": 220,
-    "curves": 70,
-    "accuracy": 20,
-    "loop": 60,
-    "peers": 90,
+    "throughput": 125,
+    "one_vs_four": 205,
+    "curves": 60,
+    "accuracy": 15,
+    "loop": 30,
+    "peers": 60,
     "live": 200,
-    "floor": 50,
+    "floor": 20,
 }
 
-ROUNDS_AND_FRAMES = {
-    "throughput": (5, 80),
-    "one_vs_four": (3, 67),
-    "curves": (2, 20),
-    "accuracy": (1, 1),
-    "loop": (1, 100),
-    "peers": (3, 70),
-    "live": (1, 200),
-    "floor": (3, 50),
+TURNS = {
+    "throughput": (5, 60, 15),
+    "one_vs_four": (3, 67, 5),
+    "curves": (1, 12, 4),
+    "accuracy": (1, 1, 0),
+    "loop": (1, 70, 20),
+    "peers": (2, 100, 20),
+    "live": (1, 200, 20),
+    "floor": (2, 40, 10),
 }
-"""Of each part when it runs with the others. ``one_vs_four``: 201 timed frames an arm."""
+"""Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
+At least 200 timed frames for each arm that a percentile is told of."""
 
 
 def measure_of(part: str) -> Callable[[Options], Part]:
@@ -61,6 +62,7 @@ def main() -> None:
         rounds=0,
         frames=0,
     )
+    arguments.set_defaults(warmup=None)
     arguments.formatter_class = argparse.RawTextHelpFormatter
     arguments.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     arguments.add_argument("--quick", action="store_true", help="few frames: a smoke test")
@@ -77,15 +79,20 @@ def _run(found: argparse.Namespace) -> int:
     if unknown:
         raise UsageError(f"no part named '{unknown[0]}' (parts: {', '.join(PARTS)})")
     chosen = [part for part in PARTS if part in (found.parts or PARTS)]
-    asked_rounds, asked_frames = found.rounds, found.frames
-    found.rounds, found.frames = found.rounds or 1, found.frames or 1
+    asked_rounds, asked_frames, asked_warmup = found.rounds, found.frames, found.warmup
+    found.rounds, found.frames, found.warmup = asked_rounds or 1, asked_frames or 1, 0
     base = options.check(found)
     if found.quick:
-        base = replace(base, seconds=min(base.seconds, 3.0), warmup=3)
+        base = replace(base, seconds=min(base.seconds, 3.0))
     failed = []
     for part in chosen:
-        rounds, frames = (1, 6) if found.quick else ROUNDS_AND_FRAMES[part]
-        asked = replace(base, rounds=asked_rounds or rounds, frames=asked_frames or frames)
+        rounds, frames, warmup = (1, 6, 2) if found.quick else TURNS[part]
+        asked = replace(
+            base,
+            rounds=asked_rounds or rounds,
+            frames=asked_frames or frames,
+            warmup=warmup if asked_warmup is None else asked_warmup,
+        )
         started = time.monotonic()
         print(f"== {part}: about {ABOUT_S[part]} s", file=sys.stderr, flush=True)
         try:

@@ -14,9 +14,9 @@ import results
 from options import Options
 from processes import Arm, measure
 from results import Part
-from throughput import OURS, TUTORIAL, arm_row, arms, rate_figure, rate_table
+from throughput import OURS, arm_row, arms, rate_figure, rate_table
 
-IMPORTS = 5
+IMPORTS = 3
 
 PACKAGES = (
     ("oneglance", "oneglance.perception", "ours"),
@@ -42,7 +42,7 @@ def measure_peers(asked: Options) -> Part:
         ],
     )
     part.facts["peers"] = facts.peer_versions(asked.peers_python)
-    chosen = [arm for arm in arms(asked) if arm.name in {OURS, TUTORIAL}] + _others(asked)
+    chosen = [arm for arm in arms(asked) if arm.name == OURS] + _others(asked)
     measured = measure(chosen, rounds=asked.rounds)
     part.holes += measured.holes
     part.holes.append(
@@ -62,13 +62,17 @@ def measure_peers(asked: Options) -> Part:
 
 
 def _others(asked: Options) -> list[Arm]:
-    peer = {"python": asked.peers_python}
+    peers = asked.peers_python
     track = (*asked.arm, "--how", "track")
-    found = [Arm("ultralytics_track", "ultralytics track", "arm_ultralytics.py", track, **peer)]
+    found = [
+        Arm("ultralytics_track", "ultralytics track", "arm_ultralytics.py", track, python=peers)
+    ]
     for precision in ("f32", "bf16"):
         arguments = (*asked.arm, "--how", "loop", "--precision", precision)
         label = f"OpenVINO request queue, {precision}"
-        found.append(Arm(f"openvino_{precision}", label, "arm_openvino.py", arguments, **peer))
+        found.append(
+            Arm(f"openvino_{precision}", label, "arm_openvino.py", arguments, python=peers)
+        )
     return found
 
 
