@@ -56,7 +56,7 @@ def finetune(
         if model_file.is_file():
             return model_file
     out.mkdir(parents=True, exist_ok=True)
-    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats)
+    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats, subset=recipe.subset)
     _write(recipe_file, {"run": description})
     started = time.monotonic()
     last = out / "weights" / "last.pt"
@@ -106,6 +106,8 @@ def _describe(
 
 def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
     old = found.get("run", {})
+    if isinstance(old.get("recipe"), dict):  # a run of before a field had what is now its default
+        old = old | {"recipe": Recipe().as_dict() | old["recipe"]}
     differing = sorted(key for key in wanted if wanted[key] != old.get(key))
     if differing:
         raise DataError(

@@ -132,3 +132,29 @@ def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
 def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Recipe(**wrong)
+
+
+def test_a_run_begun_before_a_recipe_had_a_share_is_still_known(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path)
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    del told["run"]["recipe"]["share"]
+    (tmp_path / "recipe.json").write_text(json.dumps(told))
+    assert finetune([data], base=base, recipe=recipe, out=tmp_path) == first
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    with pytest.raises(DataError, match=r"different recipe"):
+        finetune([data], base=base, recipe=part, out=tmp_path)
+
+
+def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: Path) -> None:
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    finetune([data], base=base, recipe=part, out=tmp_path)
+    images = list((tmp_path / "data" / "images" / "train").iterdir())
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    assert told["train_images"] == len(images) == round(0.5 * len(list_images(data)))
+
+
+def list_images(data: Path) -> list[Path]:
+    return list((data.parent / "images" / "train").iterdir())
