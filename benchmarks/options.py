@@ -122,8 +122,16 @@ def write(part: Callable[[Options], Part], options: Options) -> Part:
     started = time.monotonic()
     measured = part(options)
     measured.took_s = round(time.monotonic() - started, 1)
-    file = results.write(measured, options.out)
-    text = report.page(measured)
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    print(keep(measured, options.out))
     return measured
+
+
+def keep(part: Part, folder: Path) -> str:
+    """Write ``<part>.json`` and ``<part>.md`` into ``folder``; returns the page.
+
+    Raises:
+        SinkError: the folder cannot be written.
+    """
+    file, page = results.write(part, folder), report.page(part)
+    file.with_suffix(".md").write_text(page, encoding="utf-8")
+    return page

@@ -67,7 +67,7 @@ def _facts(facts: Mapping[str, Any], *, leave_out: Iterable[str] = ()) -> list[s
 
 def _differences(parts: Mapping[str, Part]) -> list[str]:
     """Parts measured at another commit, day or load than the first say so."""
-    names = ("commit", "date", "load before")
+    names = ("commit", "date", "CPUs busy before")
     rows = tuple(
         (part.part, *(str(part.facts.get(name, "?")) for name in names), f"{part.took_s:.0f} s")
         for part in parts.values()
