@@ -137,7 +137,7 @@ def scatter(parts: Mapping[str, Part], file: Path, title: str) -> bool:
         return False
     figure, axes = _axes((6, 4), title)
     for score in scores:
-        _, model, task, _ = score.name.split(".")
+        model, task, _ = score.name.removeprefix("accuracy.").rsplit(".", 2)
         many = "four" if model == f"{task}-n" else "one"
         if best[many] is None:
             continue

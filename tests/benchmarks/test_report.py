@@ -76,3 +76,26 @@ def test_a_missing_folder_ends_the_command_with_one_sentence(
         report.main()
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: no results folder /nowhere\n"
+
+
+def test_curves_ages_and_accuracy_are_drawn_from_their_figures(tmp_path: Path) -> None:
+    curves = Part(part="curves", title="Curves", timer="a frame")
+    for axis, points in (("cores", ("1", "2")), ("size", ("320x192", "640x384"))):
+        for point in points:
+            for setting in ("one.sequence", "four.threads"):
+                name = f"{axis}.{point}.{setting}.fps"
+                curves.add(name, name, [[20.0]], unit="frames/s", better="higher")
+    live = Part(part="live", title="Live", timer="age")
+    live.add("4x.age", "age at 4x", [[40.0, 50.0, 60.0]], unit="ms")
+    four = Part(part="one_vs_four", title="One against four", timer="a frame")
+    for name, ms in (("one_sequence_tuned", 20.0), ("four_threads_tuned", 80.0)):
+        for stage in ("frame", "decode", "preprocess", "inference", "postprocess"):
+            four.add(f"{name}.{stage}", name, [[ms]], unit="ms")
+    accuracy = Part(part="accuracy", title="Accuracy", timer="nothing")
+    for model in ("my.road4", "car-n"):
+        accuracy.add(f"{model}.car.map50", model, [[0.8]], unit="", better="higher")
+    for part in (curves, live, four, accuracy):
+        results.write(part, tmp_path)
+    report.write_report(tmp_path)
+    drawn = {file.name for file in tmp_path.glob("*.png")}
+    assert drawn == {"cores.png", "sizes.png", "live.png", "one_vs_four.png", "accuracy.png"}
