@@ -133,7 +133,7 @@ def audit(
 
     ``progress(done, total)`` is called after every image.
     """
-    names = _names(datasets)
+    names = set_names(datasets)
     listed = [{split: _images(dataset, split) for split in SPLITS} for dataset in datasets]
     total = sum(len(images) for splits in listed for images in splits.values())
     done = 0
@@ -184,7 +184,7 @@ def advised_depth(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
     return layers_to_train(boxes, same_kind=kinds[True] >= kinds[False])
 
 
-def _names(datasets: Sequence[Dataset]) -> list[str]:
+def set_names(datasets: Sequence[Dataset]) -> list[str]:
     """A short name for each set: its folder's, unless two share one."""
     short = [
         d.file.resolve().parent.name if d.file.stem in {"data", "dataset"} else d.file.stem

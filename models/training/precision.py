@@ -68,7 +68,7 @@ def average_precision(matches: Matches, draws: Ints) -> Floats:
 
     ``draws``: D×images, how often each image counts; a row of ones is the plain score.
     """
-    boxes = draws @ matches.boxes
+    boxes: Ints = draws @ matches.boxes
     counted = draws[:, matches.image].cumsum(axis=1)  # detections up to each, false ones too
     result = np.zeros(len(draws))
     for level in range(len(THRESHOLDS)):
@@ -76,7 +76,8 @@ def average_precision(matches: Matches, draws: Ints) -> Floats:
         hits = draws[:, matches.image[places]].cumsum(axis=1)
         result += _area(hits, counted[:, places], boxes)
     result /= len(THRESHOLDS)
-    return np.where(boxes > 0, result, np.nan)
+    result[boxes == 0] = np.nan
+    return result
 
 
 def draw_images(images: int, draws: int, *, seed: int) -> Ints:
@@ -85,7 +86,8 @@ def draw_images(images: int, draws: int, *, seed: int) -> Ints:
     The same for the same numbers, so that two networks are compared on the same draws.
     """
     random = np.random.default_rng([seed, images])
-    return random.multinomial(images, np.full(images, 1 / images), size=draws)
+    counts: Ints = random.multinomial(images, np.full(images, 1 / images), size=draws)
+    return counts
 
 
 def _area(hits: Ints, counted: Ints, boxes: Ints) -> Floats:
