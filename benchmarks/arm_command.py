@@ -29,7 +29,8 @@ def main() -> None:
         with subprocess.Popen(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
             for line in process.stdout:
                 stamps_s.append(time.perf_counter())
                 lines.append(line)

@@ -23,27 +23,35 @@ def main() -> None:
     model_input = session.get_inputs()[0]
     height, width = model_input.shape[2:]
     capture = cv2.VideoCapture(options.clip)
-    stamps_s = []
+    stamps_s: list[float] = []
     boxes_found = 0
     while len(stamps_s) < options.frames + options.warmup + 1:
         ok, frame = capture.read()
         if not ok:
             break
-        scale = min(width / frame.shape[1], height / frame.shape[0])
-        resized = cv2.resize(frame, None, fx=scale, fy=scale)
-        top = (height - resized.shape[0]) // 2
-        left = (width - resized.shape[1]) // 2
-        canvas = np.full((height, width, 3), 114, np.uint8)
-        canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
-        blob = cv2.dnn.blobFromImage(canvas, 1 / 255, swapRB=True)
+        blob, scale, shift = letterboxed(frame, (width, height))
         predictions = session.run(None, {model_input.name: blob})[0][0].T
-        boxes_found += len(nms(predictions, scale, (left, top)))
+        boxes_found += len(nms(predictions, scale, shift))
         stamps_s.append(time.perf_counter())
     measuring.answer(
         intervals_ms=measuring.intervals_ms(stamps_s, warmup=options.warmup),
         boxes=boxes_found,
         first_s=measuring.since_started_s(),
     )
+
+
+def letterboxed(
+    frame: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """The network's input for a frame, the scale, and where the picture begins (left, top)."""
+    width, height = size
+    scale = min(width / frame.shape[1], height / frame.shape[0])
+    resized = cv2.resize(frame, None, fx=scale, fy=scale)
+    top = (height - resized.shape[0]) // 2
+    left = (width - resized.shape[1]) // 2
+    canvas = np.full((height, width, 3), 114, np.uint8)
+    canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return cv2.dnn.blobFromImage(canvas, 1 / 255, swapRB=True), scale, (left, top)
 
 
 def nms(

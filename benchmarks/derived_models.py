@@ -88,7 +88,8 @@ def _class_branches(
 
 
 def _initializer(graph: onnx.GraphProto, name: str) -> onnx.TensorProto:
-    return next(found for found in graph.initializer if found.name == name)
+    found: onnx.TensorProto = next(known for known in graph.initializer if known.name == name)
+    return found
 
 
 def _keep_rows(graph: onnx.GraphProto, convolution: onnx.NodeProto, rows: list[int]) -> None:

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,19 @@ RESULTS = ROOT / "benchmarks" / "results"
 LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "av", "supervision", "trackers")
 PEERS = ("ultralytics", "torch", "torchvision", "onnxruntime", "openvino", "opencv-python")
 
-BUSY_LOAD = 0.3
-"""One-minute load for each processor above which the machine was not idle when we began."""
+BUSY_CPUS = 0.25
+"""Processors kept busy by others above which the machine was not idle when we began."""
+
+LISTEN_S = 1.0
+"""How long we listen, doing nothing, for what others do."""
 
 
 def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
     """Facts about this command, this machine, ``model`` and ``clip``; no folder of the user's.
 
-    Call it before measuring: the machine's load counts from before.
+    Call it before measuring: it listens for a second to what else the machine does.
     """
-    cpus, load = available_cpus(), os.getloadavg()[0]
+    cpus, busy = available_cpus(), busy_cpus()
     facts: dict[str, Any] = {
         "command": shlex.join(["python", *(_printable(word) for word in sys.argv)]),
         "commit": commit(),
@@ -44,18 +48,40 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
         "device": device(),
         "system": f"{platform.system()} {platform.release()}",
         "CPUs allowed": cpus,
-        "load before": round(load, 2),
+        "CPUs busy before": "unknown" if busy is None else round(busy, 2),
         "libraries": {"python": platform.python_version(), **_versions(LIBRARIES)},
         **_model_facts(model),
     }
-    if load > BUSY_LOAD * cpus:
+    if busy is not None and busy > BUSY_CPUS:
         facts["warning"] = (
-            f"the machine was busy before we began (load {load:.1f} on {cpus} CPUs): "
+            f"the machine was busy before we began ({busy:.1f} of {os.cpu_count()} CPUs): "
             "these numbers are worth little"
         )
     if clip is not None:
         facts["clip"] = _clip_facts(clip)
     return facts
+
+
+def busy_cpus(seconds: float = LISTEN_S) -> float | None:
+    """Processors busy on average while we sleep; None where the system does not tell.
+
+    The load average would not do: it remembers for a minute what we did ourselves.
+    """
+    before = _busy_ticks()
+    time.sleep(seconds)
+    after = _busy_ticks()
+    if before is None or after is None:
+        return None
+    return (after - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def _busy_ticks() -> int | None:
+    try:
+        first = Path("/proc/stat").read_text().splitlines()[0].split()
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, *others = map(int, first[1:9])
+    return user + nice + system + sum(others)
 
 
 def folder_today() -> Path:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-Rounds = Sequence[Sequence[float]]
+Samples = Sequence[float] | npt.NDArray[np.float64]
+
+Rounds = Sequence[Samples]
 """Samples of one arm: one sequence for each round."""
 
 DRAWS = 4000
@@ -41,7 +44,7 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     return float(np.percentile(samples, percent))
 
 
-def median(samples: Sequence[float]) -> float:
+def median(samples: Samples) -> float:
     """The middle of what there is, be it one sample."""
     return float(np.median(samples))
 
@@ -59,7 +62,7 @@ def ratio(
     numerator: Rounds,
     denominator: Rounds,
     *,
-    of: Callable[[Sequence[float]], float] = median,
+    of: Callable[[Samples], float] = median,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Interval:
@@ -93,7 +96,9 @@ def ratio(
     return Interval(value, float(low), float(high))
 
 
-def _again(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _again(
+    samples: npt.NDArray[np.float64], random: np.random.Generator
+) -> npt.NDArray[np.float64]:
     return samples if len(samples) == 1 else random.choice(samples, len(samples))
 
 

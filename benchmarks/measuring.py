@@ -11,6 +11,7 @@ import os
 import resource
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def intervals_ms(stamps_s: Sequence[float], *, warmup: int) -> list[float]:
     >>> intervals_ms([0.0, 9.0, 9.1, 9.3], warmup=1)
     [100.0, 200.0]
     """
-    timed = [round(1e3 * (b - a), 4) for a, b in zip(stamps_s, stamps_s[1:], strict=False)][warmup:]
+    timed = [round(1e3 * (b - a), 4) for a, b in pairwise(stamps_s)][warmup:]
     if not timed:
         raise TooFewFrames(
             f"the clip ended after {len(stamps_s)} frames; {warmup + 2} are needed to time one "
@@ -74,6 +75,16 @@ def pss_mb(pids: Sequence[int | str] = ("self",)) -> float | None:
     parts = [_kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids]
     known = [part for part in parts if part is not None]
     return sum(known) if parts and len(known) == len(parts) else None
+
+
+def resident_mb() -> float | None:
+    """Resident memory now, in 10⁶ bytes; microseconds to read, unlike PSS, which takes
+    milliseconds that a live loop would feel."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * resource.getpagesize() / 1e6
 
 
 def _kilobytes(file: Path, key: str) -> float | None:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from oneglance.models.decode import Decoded, decode
+from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.metadata import Metadata, read_metadata
+from oneglance.models.tasks import Task
 
 Tensor = npt.NDArray[np.float32]
 
@@ -36,7 +37,7 @@ class Network:
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata: Metadata = read_metadata(properties, str(model))
         self._input: str = self._session.get_inputs()[0].name
-        self._allowed = np.ones(len(self.metadata.classes), np.bool_)
+        self._table = ClassTable(self.metadata.classes, set(Task))
 
     def infer(self, tensor: Tensor) -> Tensor:
         """The raw output for a 1×3×H×W input."""
@@ -45,6 +46,10 @@ class Network:
 
     def boxes(self, output: Tensor) -> Decoded:
         """Boxes in pixels of the input, at the confidence that ``oneglance run`` uses."""
-        return decode(
-            output, self.metadata.head, confidence=DEFAULT_CONFIDENCE, allowed=self._allowed
-        )
+        return decode(output, self.metadata.head, confidence=DEFAULT_CONFIDENCE, table=self._table)
+
+
+def input_size(model: Path) -> tuple[int, int]:
+    """(width, height) of a model's input, without keeping it loaded."""
+    session = open_session(model, threads=1, spinning=False)
+    return read_metadata(session.get_modelmeta().custom_metadata_map, str(model)).size

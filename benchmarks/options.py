@@ -51,12 +51,12 @@ class Options:
 def parser(description: str | None, *, rounds: int, frames: int) -> argparse.ArgumentParser:
     """The arguments every part takes; ``rounds`` and ``frames`` are the part's own defaults."""
     arguments = argparse.ArgumentParser(description=description)
-    add = arguments.add_argument
+    add, own = arguments.add_argument, "each part has its own"
     add("--model", default=DEFAULT, help="name in the zoo, or an ONNX file of ours")
     add("--clip", type=Path, default=CLIP, help="video to run on")
     add("--out", type=Path, help="results folder; results/<date>-<device> by default")
-    add("--rounds", type=int, default=rounds, help=f"turns an arm gets ({rounds})")
-    add("--frames", type=int, default=frames, help=f"timed frames of a turn ({frames})")
+    add("--rounds", type=int, default=rounds, help=f"turns an arm gets ({rounds or own})")
+    add("--frames", type=int, default=frames, help=f"timed frames of a turn ({frames or own})")
     add("--warmup", type=int, default=WARMUP, help=f"frames before them ({WARMUP})")
     add("--seconds", type=float, default=60.0, help="live part: seconds of each run (60)")
     add("--peers-python", type=Path, default=PEERS_PYTHON, help="interpreter of the peers")
@@ -122,8 +122,16 @@ def write(part: Callable[[Options], Part], options: Options) -> Part:
     started = time.monotonic()
     measured = part(options)
     measured.took_s = round(time.monotonic() - started, 1)
-    file = results.write(measured, options.out)
-    text = report.page(measured)
-    file.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    print(keep(measured, options.out))
     return measured
+
+
+def keep(part: Part, folder: Path) -> str:
+    """Write ``<part>.json`` and ``<part>.md`` into ``folder``; returns the page.
+
+    Raises:
+        SinkError: the folder cannot be written.
+    """
+    file, page = results.write(part, folder), report.page(part)
+    file.with_suffix(".md").write_text(page, encoding="utf-8")
+    return page

@@ -67,7 +67,7 @@ def _facts(facts: Mapping[str, Any], *, leave_out: Iterable[str] = ()) -> list[s
 
 def _differences(parts: Mapping[str, Part]) -> list[str]:
     """Parts measured at another commit, day or load than the first say so."""
-    names = ("commit", "date", "load before")
+    names = ("commit", "date", "CPUs busy before")
     rows = tuple(
         (part.part, *(str(part.facts.get(name, "?")) for name in names), f"{part.took_s:.0f} s")
         for part in parts.values()
@@ -83,7 +83,9 @@ def _claims(claims: Iterable[Claim]) -> list[str]:
     rows = []
     for claim in claims:
         unit = "" if claim.unit == "×" else f" {claim.unit}"
-        interval = f"{claim.low:.3g} to {claim.high:.3g}" if claim.low < claim.high else "–"
+        interval = (
+            f"{claim.low:.3g} to {claim.high:.3g}" if claim.low < claim.high else results.NONE
+        )
         verdict = {True: "met", False: "**missed**", None: ""}[claim.met]
         value = f"{claim.value:.3g}{'×' if claim.unit == '×' else unit}"
         rows.append((claim.label, value, interval, claim.goal, verdict))

@@ -17,6 +17,9 @@ from oneglance.streams.errors import DataError, SinkError
 
 FORMAT = 1
 
+NONE = "—"
+"""What a table shows where there is no figure."""
+
 PARTS = (
     "throughput",
     "one_vs_four",
@@ -163,7 +166,7 @@ class Part:
             try:
                 cells.append(f"{intervals.percentile(samples, percent):.1f}")
             except intervals.TooFewSamples as error:
-                cells.append("–")
+                cells.append(NONE)
                 if str(error) not in self.holes:
                     self.holes.append(str(error))
         return cells[0], cells[1], cells[2]

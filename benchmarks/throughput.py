@@ -32,17 +32,17 @@ def arms(asked: Options) -> list[Arm]:
     command = Path(sys.executable).with_name("oneglance")
     if not command.exists():
         raise UsageError(f"no command {command}: install oneglance into this environment first")
-    peer = {"python": asked.peers_python}
+    peers = asked.peers_python
     return [
         Arm(OURS, "oneglance run", "arm_command.py", (*asked.arm, "--command", str(command))),
         *bare_arms(asked),
-        Arm(ULTRALYTICS, "ultralytics predict", "arm_ultralytics.py", asked.arm, **peer),
+        Arm(ULTRALYTICS, "ultralytics predict", "arm_ultralytics.py", asked.arm, python=peers),
         Arm(
             ULTRALYTICS_TUNED,
             "ultralytics predict, its threads set to all CPUs",
             "arm_ultralytics.py",
             (*asked.arm, "--tuned"),
-            **peer,
+            python=peers,
         ),
         Arm(TUTORIAL, "tutorial: OpenCV + ONNX Runtime", "arm_tutorial.py", asked.arm),
     ]
@@ -131,8 +131,8 @@ def arm_row(part: Part, arm: Arm, answers: list[Answer]) -> tuple[str, ...]:
         arm.label,
         f"{intervals.median(rates):.1f} [{min(rates):.1f} to {max(rates):.1f}]",
         *part.percentiles(spent_ms),
-        f"{intervals.median(memory):.0f}" if memory else "–",
-        " or ".join(str(count) for count in sorted(boxes)) or "–",
+        f"{intervals.median(memory):.0f}" if memory else results.NONE,
+        " or ".join(str(count) for count in sorted(boxes)) or results.NONE,
     )
 
 

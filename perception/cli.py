@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +23,11 @@ from rich.table import Table
 from oneglance.perception.pipeline import Mode
 from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import Opening
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oneglance.models.training.recipe import Depth
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -168,7 +173,7 @@ def train(
         epochs=epochs,
         size=_parse_size(size),
         learning_rate=learning_rate,
-        train=parse_depth(train_layers),
+        train=_advised(data) if train_layers == "auto" else parse_depth(train_layers),
         rows=parse_rows(head),
         repeats=_parse_repeats(repeat),
         seed=seed,
@@ -280,6 +285,34 @@ def evaluate(
         _write_json(json_file, {"model": model, "data": str(data), **evaluation.as_dict()})
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def benchmark(context: typer.Context) -> None:
+    """Measure this machine: one network against four, the loop, peers (needs a clone)."""
+    import subprocess
+
+    script = _benchmarks() / "everything.py"
+    done = subprocess.run([sys.executable, str(script), *context.args], check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
+
+
+def _benchmarks() -> Path:
+    """The folder of the benchmark's scripts, which is not installed.
+
+    Raises:
+        UsageError: neither where we are nor where oneglance is installed from is a clone.
+    """
+    for root in (Path.cwd(), Path(__file__).resolve().parent.parent):
+        if (root / "benchmarks" / "everything.py").is_file():
+            return root / "benchmarks"
+    raise UsageError(
+        "the benchmark's scripts are not installed: clone the repository and run "
+        "'oneglance benchmark' in it"
+    )
+
+
 def _write_json(file: Path, content: dict[str, object]) -> None:
     try:
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -292,6 +325,15 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()):
         raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
     return int(width), int(height)
+
+
+def _advised(data: Sequence[Path]) -> Depth:
+    from oneglance.models.training.audit import advised_depth
+    from oneglance.models.training.datasets import read_dataset
+
+    advice = advised_depth([read_dataset(file) for file in data])
+    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
+    return advice.train
 
 
 def _parse_repeats(text: str | None) -> tuple[int, ...] | None:

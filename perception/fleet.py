@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.member import Member
 from oneglance.perception.mode import Live
-from oneglance.perception.supply import Arrived, Source, SourceFailed
+from oneglance.perception.supply import Arrived, Source, SourceFailed, joined
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.buffer import Closed
 from oneglance.streams.errors import StreamError, UsageError
@@ -24,6 +23,9 @@ from oneglance.streams.stream import Stream, kind_of, open_stream
 from oneglance.streams.turns import TurnsBuffer
 
 logger = logging.getLogger(__name__)
+
+STUCK_PATIENCE_S = 0.3
+"""Longest wait at the end for sources that do not let go."""
 
 
 class Fleet:
@@ -114,15 +116,15 @@ class Fleet:
             member.close()
         self._buffer.close()
 
-    def join(self, timeout_s: float) -> None:
-        """See ``Supply``; then no frame is uncounted."""
-        deadline_s = time.monotonic() + timeout_s
-        for member in self._all():
-            if member.thread is not None and member.thread.ident is not None:
-                member.thread.join(max(0.0, deadline_s - time.monotonic()))
+    def join(self, patience_s: Callable[[], float]) -> bool:
+        """See ``Supply``; a camera that is stuck is waited for briefly only. Then no frame is
+        uncounted."""
+        threads = [m.thread for m in self._all() if m.thread is not None]
+        all_ended = joined(threads, lambda: min(STUCK_PATIENCE_S, patience_s()))
         for member in self._all():
             member.lose(self._buffer.remove(member))
             member.settle()
+        return all_ended
 
     def check_silence(self) -> None:
         """Notice sources that say nothing; call it now and then."""

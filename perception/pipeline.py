@@ -12,6 +12,7 @@ been taken, so a slow consumer sees fresh results and not a queue of old ones.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
@@ -35,6 +36,7 @@ from oneglance.perception.supply import (
     Source,
     SourceFailed,
     Supply,
+    joined,
     supply_of,
 )
 from oneglance.perception.telemetry import RunSummary, Telemetry
@@ -53,8 +55,12 @@ logger = logging.getLogger(__name__)
 _WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
-_JOIN_S = 0.3
-"""Longest wait at the end for threads that may be stuck in the source."""
+PATIENCE_S = 10.0
+"""Longest wait at the end for a decode or an inference that has begun: the process must not end
+in the middle of one (C++ that comes back to an interpreter which is gone aborts it)."""
+
+STOPPED_PATIENCE_S = 0.3
+"""The same after ``close``; what is stuck then is waited for once more when the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,7 @@ class Pipeline:
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._turn = threading.Lock()
         self._stopping = threading.Event()
+        self._patience_s = PATIENCE_S
         self._started = False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
@@ -207,6 +214,7 @@ class Pipeline:
             SinkError: the pipeline never ran, and an output cannot be closed.
         """
         self._stopping.set()
+        self._patience_s = STOPPED_PATIENCE_S
         self._sinks.stop()
         self._end_threads()
         if not self._started:
@@ -219,6 +227,13 @@ class Pipeline:
             threading.Thread(target=self._work, name=f"oneglance-infer-{i}", daemon=True)
             for i in range(self._workers)
         ]
+
+        def at_exit() -> None:
+            self._end_threads()
+            joined(threads, lambda: PATIENCE_S)
+            self._supply.join(lambda: PATIENCE_S)
+
+        atexit.register(at_exit)
         try:
             self._supply.start()
             for thread in threads:
@@ -227,11 +242,9 @@ class Pipeline:
         finally:
             self._stopping.set()
             self._end_threads()
-            deadline = time.monotonic() + _JOIN_S
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join(max(0.0, deadline - time.monotonic()))
-            self._supply.join(max(0.0, deadline - time.monotonic()))
+            all_ended = joined(threads, lambda: self._patience_s)
+            if self._supply.join(lambda: self._patience_s) and all_ended:
+                atexit.unregister(at_exit)
 
     def _end_threads(self) -> None:
         """Wake whoever waits, so that each thread sees that the run is over."""

@@ -108,7 +108,7 @@ class Run:
             SinkError: the file cannot be written.
         """
         for summary in self.summaries:
-            self.console.print(render_summary(summary))
+            self.console.print(render_summary(summary), crop=False)
         path = self.options.json_summary
         if path is None or not self.summaries:
             return

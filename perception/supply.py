@@ -26,6 +26,9 @@ Source = str | os.PathLike[str] | int | Stream
 DECODED_AHEAD = 2
 """Frames a recorded source is decoded ahead of the workers."""
 
+_WAIT_S = 0.25
+"""Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -71,8 +74,8 @@ class Supply(Protocol):
         """Stop reading, from any thread; a waiting ``get`` ends at once."""
         ...
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the reading threads, unless they are stuck."""
+    def join(self, patience_s: Callable[[], float]) -> bool:
+        """Wait for the reading threads; see ``joined``."""
         ...
 
 
@@ -105,10 +108,9 @@ class Recording:
         self._buffer.close()
         self._stream.close()
 
-    def join(self, timeout_s: float) -> None:
+    def join(self, patience_s: Callable[[], float]) -> bool:
         """See ``Supply``."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        return joined([self._thread], patience_s)
 
     def _read(self) -> None:
         try:
@@ -125,6 +127,18 @@ class Recording:
             self._buffer.finish(SourceFailed(error))
         else:
             self._buffer.finish()
+
+
+def joined(threads: Sequence[threading.Thread], patience_s: Callable[[], float]) -> bool:
+    """Wait until all have ended; False when ``patience_s()``, read anew all the time, is over."""
+    started_s = time.monotonic()
+    for thread in threads:
+        while thread.is_alive():
+            left_s = started_s + patience_s() - time.monotonic()
+            if left_s <= 0:
+                return False
+            thread.join(min(left_s, _WAIT_S))
+    return True
 
 
 def supply_of(

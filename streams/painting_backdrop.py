@@ -19,7 +19,7 @@ from oneglance.streams.scene_setting import (
     Weather,
 )
 
-Field = npt.NDArray[np.float64]
+Field = npt.NDArray[np.floating]
 
 ASPHALT: Colour = (108, 106, 104)
 PAVING: Colour = (142, 148, 150)
@@ -50,7 +50,8 @@ def backdrop(camera: Camera, street: Street, weather: Weather, *, seed: int, sea
     top = max(0, int(camera.horizon) + 1)
     ground = _ground(camera, street, weather, random=random, grass=LEAVES[season][3])
     haze = np.minimum(0.7, 1 - np.exp(-_depth(camera, top) / around.haze_m))[:, None, None]
-    ground = ground * np.array(around.ambient) * (1 - haze) + around.haze * haze
+    ground *= np.array(around.ambient) * (1 - haze)
+    ground += around.haze * haze
     image[top:] = ground
     return np.asarray(np.clip(image, 0, 255), np.uint8)
 
@@ -73,12 +74,15 @@ def _sky(camera: Camera, weather: Weather, around: Air, random: np.random.Genera
     clouds = np.asarray(cv2.resize(tall, size[::-1], interpolation=cv2.INTER_AREA))
     small = np.clip((clouds - 0.6 + 1.1 * weather.overcast) * 0.55, 0, 1)
     wide = cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
-    cloud = np.asarray(wide, np.float64)[:, :, None] * (0.75 - 0.25 * rows)
+    cloud = np.asarray(wide, np.float32)[:, :, None] * (0.75 - 0.25 * rows).astype(np.float32)
     white = (np.array([244.0, 242, 240]) - 46 * weather.overcast) * tone
     shade = np.clip(mottle(random, size, camera.width / 18) * 7, -22, 22)
     relief = cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
-    sky = sky * (1 - cloud) + (white + np.asarray(relief)[:, :, None] * weather.overcast) * cloud
-    return np.asarray(np.broadcast_to(sky, (camera.height, camera.width, 3)), np.float64).copy()
+    # In place and in single precision: at 4K each array of a picture's size is 100 MB.
+    clouds_lit = white.astype(np.float32) + np.asarray(relief)[:, :, None] * weather.overcast
+    clouds_lit *= cloud
+    clouds_lit += sky.astype(np.float32) * (1 - cloud)
+    return clouds_lit
 
 
 def _skyline(
@@ -135,17 +139,21 @@ def _ground(
     depth = _depth(camera, top)
     across = (columns[None, :] - camera.centre) / camera.focal * depth[:, None]
     profile, start, step = _cross_section(street, weather, random, grass)
-    index = np.clip((across - start) / step, 0, len(profile) - 1).astype(np.intp)
-    wide = profile[index]
+    across -= start
+    across /= step
+    index = np.clip(across, 0, len(profile) - 1, out=across).astype(np.int32)
+    wide = profile.astype(np.float32)[index]
     # One texel may cover metres far away: there, an average is nearer the truth than a sample.
     smooth = cv2.resize(wide, (camera.width, len(depth)), interpolation=cv2.INTER_AREA)
     grain = mottle(random, (len(depth), camera.width), 5)[:, :, None]
     coarse = mottle(random, (len(depth), camera.width), camera.width / 9)[:, :, None]
-    textured = np.asarray(smooth, np.float64) * (1 + 0.012 * grain + 0.02 * coarse)
+    textured = np.asarray(smooth, np.float32)
+    textured *= 1 + 0.012 * grain + 0.02 * coarse
     if weather.wet:  # the sky mirrors in the road, more where it is far
         mirror = np.clip(1 - np.linspace(0, 1.6, len(depth)), 0.08, 0.5)[:, None, None]
-        textured = textured * (1 - 0.55 * mirror) + 205 * 0.55 * mirror
-    return np.asarray(textured, np.float64)
+        textured *= 1 - 0.55 * mirror
+        textured += 205 * 0.55 * mirror
+    return textured
 
 
 def _cross_section(

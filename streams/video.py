@@ -30,7 +30,7 @@ class VideoFile(AvSource):
 
     Not honoured: mirroring, pixels that are not square. Only the first video track is played.
     Not noticed, because libav does not tell: damage within an H.265 picture whose header is
-    whole, and frames of a Matroska file whose own block headers are damaged.
+    whole, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, hwaccel: str | None = None) -> None:

@@ -53,7 +53,9 @@ def check_whole(source: str, stream: VideoStream, tally: Tally, cut: Cut = Cut()
         raise SourceUnreadable(f"{source} {what}")
     if short:
         what = (
-            f"the file is cut off{_copy(cut)}" if cut.missing_bytes else "the file ends too early"
+            f"the file is cut off{_copy(cut)}"
+            if cut.missing_bytes
+            else "the file ends too early, or is damaged before"
         )
         raise broken(source, stream, tally, what)
     if tally.damaged:

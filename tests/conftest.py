@@ -11,6 +11,8 @@ from media import make_video
 from onnx_models import seeing_model
 from program import Outcome, Program, run_here
 
+collect_ignore = ["rtsp_server_main.py"]  # the system's Python runs it, with packages of its own
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -49,7 +49,8 @@ class SplitFacts:
 
     ``sizes``: (width, height) of images → how many, the commonest first. ``background``:
     images without a box. ``unlabelled``: images without a label file. ``ignored``: boxes of the
-    set's names that mean none of our classes.
+    set's names that mean none of our classes; ``left_out``: of those whose task it does not
+    claim to label.
     """
 
     images: int
@@ -58,6 +59,7 @@ class SplitFacts:
     sizes: Mapping[tuple[int, int], int]
     tasks: Mapping[Task, TaskFacts]
     ignored: Mapping[str, int]
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def audit(
 
     ``progress(done, total)`` is called after every image.
     """
-    names = _names(datasets)
+    names = set_names(datasets)
     listed = [{split: _images(dataset, split) for split in SPLITS} for dataset in datasets]
     total = sum(len(images) for splits in listed for images in splits.values())
     done = 0
@@ -182,7 +184,7 @@ def advised_depth(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
     return layers_to_train(boxes, same_kind=kinds[True] >= kinds[False])
 
 
-def _names(datasets: Sequence[Dataset]) -> list[str]:
+def set_names(datasets: Sequence[Dataset]) -> list[str]:
     """A short name for each set: its folder's, unless two share one."""
     short = [
         d.file.resolve().parent.name if d.file.stem in {"data", "dataset"} else d.file.stem
@@ -246,6 +248,7 @@ def _facts(
     dataset: Dataset, pairs: Sequence[tuple[Path, Picture | str]], size: tuple[int, int]
 ) -> SplitFacts:
     ignored: dict[str, int] = {}
+    left_out: dict[str, int] = {}
     sizes: dict[tuple[int, int], int] = {}
     found: dict[Task, list[tuple[Path, str, float]]] = {t: [] for t in dataset.labelled_tasks}
     background = unlabelled = 0
@@ -261,7 +264,8 @@ def _facts(
             cls = dataset.classes[box.class_id]
             if cls is None:
                 word = dataset.names[box.class_id]
-                ignored[word] = ignored.get(word, 0) + 1
+                unused = left_out if box.class_id in dataset.left_out else ignored
+                unused[word] = unused.get(word, 0) + 1
             else:
                 found[cls.task].append((file, cls.name, side_px(box, shape, size)))
     return SplitFacts(
@@ -271,6 +275,7 @@ def _facts(
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
         tasks={task: _task_facts(found[task]) for task in Task if task in found},
         ignored=ignored,
+        left_out=left_out,
     )
 
 
@@ -348,6 +353,7 @@ def _set_as_dict(one: SetAudit) -> dict[str, Any]:
                 "sizes": {f"{w}x{h}": count for (w, h), count in facts.sizes.items()},
                 "tasks": {task.value: asdict(found) for task, found in facts.tasks.items()},
                 "ignored": dict(facts.ignored),
+                "left_out": dict(facts.left_out),
             }
             for split, facts in one.splits.items()
         },

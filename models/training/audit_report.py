@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def show(found: Audit, console: Console, *, every: bool = False) -> None:
     console.print(f"[dim]small: under {SMALL_PX} px (√area) at {width}x{height}[/]")
     console.print(_images(found))
     for one in found.sets:
-        _print_ignored(one, console)
+        _print_unused(one, console)
     _print_problems(found, console, every=every)
     _print_answers(found, console)
 
@@ -110,14 +111,19 @@ def _images(found: Audit) -> Table:
     return table
 
 
-def _print_ignored(one: SetAudit, console: Console) -> None:
-    counts: dict[str, int] = {}
+def _print_unused(one: SetAudit, console: Console) -> None:
+    """Boxes that training does not learn to find, and what it takes them for instead."""
+    ignored: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for facts in one.splits.values():
-        for name, count in facts.ignored.items():
-            counts[name] = counts.get(name, 0) + count
-    if counts:
-        text = escape(_counts(counts))
-        console.print(f"{one.name}: background, being none of our classes: {text}")
+        ignored.update(facts.ignored)
+        left_out.update(facts.left_out)
+    for counts, why in (
+        (ignored, "background, being none of our classes"),
+        (left_out, "unused, their task not being labelled throughout"),
+    ):
+        if counts:
+            console.print(f"{one.name}: {why}: {escape(_counts(counts))}")
 
 
 def _print_problems(found: Audit, console: Console, *, every: bool) -> None:

@@ -42,8 +42,8 @@ class Dataset:
     """A data set file, read: where its images are and what its class ids mean.
 
     ``classes[class_id]`` is the class of ours that the set's class means; None for one that
-    means none of them, or whose task the set does not claim to label. ``count`` is its ``nc:``,
-    ``lines`` says where its keys stand.
+    means none of them, or whose task the set does not claim to label: the latter are
+    ``left_out``. ``count`` is its ``nc:``, ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -51,6 +51,7 @@ class Dataset:
     classes: Mapping[int, ModelClass | None]
     labelled_tasks: frozenset[Task]
     folders: Mapping[str, tuple[Path, ...]]
+    left_out: frozenset[int] = frozenset()
     annotations: str = "labels"
     count: int | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -66,8 +67,12 @@ class Dataset:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Its names whose boxes count as background of the labelled tasks."""
-        return tuple(self.names[number] for number, cls in self.classes.items() if cls is None)
+        """Its names that mean none of our classes: their boxes count as background."""
+        return tuple(
+            self.names[number]
+            for number, cls in self.classes.items()
+            if cls is None and number not in self.left_out
+        )
 
     def images(self, split: str) -> list[Path]:
         """Every image of ``split`` ("train" or "val"), sorted by path, each once.
@@ -125,6 +130,7 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         classes={n: c if c is not None and c.task in tasks else None for n, c in classes.items()},
         labelled_tasks=tasks,
         folders=_folders(source),
+        left_out=frozenset(n for n, c in classes.items() if c is not None and c.task not in tasks),
         annotations=annotations,
         count=count if isinstance(count, int) else None,
         lines=source.lines,

@@ -8,7 +8,7 @@ kinds of a task (a light's colour), how often the kind is right is told beside i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,31 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
         DataError: the split is missing, an image cannot be read, labels are broken (all are
             named), or the model and the set have no task in common.
     """
+    found = detect(detector, dataset, split=split)
+    scored = {task: score(found.ground_truth, found.predictions, task) for task in found.tasks}
+    accuracy = {task: a for task, a in scored.items() if a is not None}
+    return Evaluation(len(found.ground_truth["images"]), accuracy, found.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """Labels and detections of a split in COCO's own structures, and the tasks to score.
+
+    Image ids count from 1 in the order of ``Dataset.images``.
+    """
+
+    ground_truth: dict[str, Any]
+    predictions: list[dict[str, Any]]
+    tasks: tuple[Task, ...]
+    kinds: dict[Task, KindAccuracy]
+
+
+def detect(
+    detector: Detector, dataset: Dataset, *, split: str = "val", without: Container[Path] = ()
+) -> Detected:
+    """Run ``detector`` over ``split``, see ``evaluate``; not over the images ``without``."""
     served = {cls.task for cls in detector.classes}
-    tasks = [task for task in Task if task in dataset.labelled_tasks & served]
+    tasks = tuple(task for task in Task if task in dataset.labelled_tasks & served)
     if not tasks:
         raise DataError(
             f"{dataset.file} labels {', '.join(sorted(dataset.labelled_tasks))}, model "
@@ -103,7 +126,8 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
-    for number, truth in enumerate(_truths(dataset, split), 1):
+    chosen = [path for path in dataset.images(split) if path not in without]
+    for number, truth in enumerate(_truths(dataset, chosen), 1):
         height, width = truth.image.shape[:2]
         images.append(
             {"id": number, "width": width, "height": height, "file_name": truth.path.name}
@@ -116,8 +140,7 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
             kinds[task] += _kinds_right(truth, found, task)
     categories = [{"id": CATEGORY[task], "name": task.value} for task in tasks]
     ground_truth = {"images": images, "annotations": annotations, "categories": categories}
-    scored = {task: score(ground_truth, predictions, task) for task in tasks}
-    return Evaluation(len(images), {t: a for t, a in scored.items() if a is not None}, kinds)
+    return Detected(ground_truth, predictions, tasks, kinds)
 
 
 def score(
@@ -145,11 +168,8 @@ def _silent(*_: object) -> None:
     """The reference tool prints its table; ours is printed by the command line."""
 
 
-def _truths(dataset: Dataset, split: str) -> Iterator[_Truth]:
-    labelled = [
-        (path, scan_labels(dataset.label_file(path), dataset.names))
-        for path in dataset.images(split)
-    ]
+def _truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[_Truth]:
+    labelled = [(path, scan_labels(dataset.label_file(path), dataset.names)) for path in images]
     refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
     for path, labels in labelled:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import ModelClass, task_of
-from oneglance.models.training.heads import load_base
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.streams.errors import ModelError
 
 OPSET = 17
@@ -65,7 +66,7 @@ def export(
         ModelError: the weights cannot be read or serve none of our tasks, ``out`` cannot be
             written, or the difference is out of bounds (nothing is left at ``out`` then).
     """
-    model = load_base(weights)
+    model = read_checkpoint(weights)
     classes = _classes(model, weights)
     metadata = Metadata(name, classes, size, head, dict(training or {}))
     model = _for_inference(model, head)
@@ -79,12 +80,22 @@ def export(
             f"{parity.scores:.5f} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, "
             f"{MAX_SCORE_DIFFERENCE}): not written"
         )
+    _write(out, content)
+    return parity
+
+
+def _write(out: Path, content: bytes) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
+        # Whole or not at all: a full disk must not leave a file that looks like a model.
+        partial = out.with_name(f".{out.name}.part")
+        try:
+            partial.write_bytes(content)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"cannot write {out}: {error.strerror}") from None
-    return parity
 
 
 def training_facts(weights: Path) -> dict[str, Any]:
@@ -96,8 +107,12 @@ def training_facts(weights: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    facts["run"]["data"] = [Path(data).parent.name for data in facts["run"]["data"]]
+    facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts
+
+
+def _set_name(file: Path) -> str:
+    return file.parent.name if file.stem == "data" else file.stem
 
 
 def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
@@ -184,9 +199,16 @@ def _parity(
         found = session.run(None, {"images": tensor})[0][0]
         if head is Head.ONE_TO_ONE:
             expected, found = _paired(expected, found)
-        boxes_px = max(boxes_px, float(np.abs(expected[:4] - found[:4]).max(initial=0)))
-        scores = max(scores, float(np.abs(expected[4:] - found[4:]).max(initial=0)))
+        boxes_px = max(boxes_px, _difference(expected[:4], found[:4]))
+        scores = max(scores, _difference(expected[4:], found[4:]))
     return Parity(boxes_px, scores)
+
+
+def _difference(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    """The largest difference; infinite where either is not finite, for NaN passes any bound."""
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return math.inf
+    return float(np.abs(expected - found).max(initial=0))
 
 
 def _paired(

@@ -21,8 +21,8 @@ import torch
 import ultralytics
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
-from oneglance.models.training.heads import load_base
 from oneglance.models.training.recipe import Recipe
 from oneglance.models.training.trainer import RoadTrainer
 from oneglance.streams.errors import DataError
@@ -48,7 +48,7 @@ def finetune(
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
-        load_base(base)
+        read_checkpoint(base)
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     if recipe_file.is_file():
@@ -56,7 +56,7 @@ def finetune(
         if model_file.is_file():
             return model_file
     out.mkdir(parents=True, exist_ok=True)
-    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats)
+    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats, subset=recipe.subset)
     _write(recipe_file, {"run": description})
     started = time.monotonic()
     last = out / "weights" / "last.pt"
@@ -106,6 +106,8 @@ def _describe(
 
 def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
     old = found.get("run", {})
+    if isinstance(old.get("recipe"), dict):  # a run of before a field had what is now its default
+        old = old | {"recipe": Recipe().as_dict() | old["recipe"]}
     differing = sorted(key for key in wanted if wanted[key] != old.get(key))
     if differing:
         raise DataError(
@@ -131,7 +133,7 @@ def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
         "warmup_epochs": recipe.warmup_epochs,
         "warmup_bias_lr": 0.0,
         "mosaic": recipe.mosaic,
-        "close_mosaic": min(recipe.calm_epochs, recipe.epochs),
+        "close_mosaic": round(recipe.calm_share * recipe.epochs),
         "scale": recipe.scale,
         "amp": torch.cuda.is_available(),
         "cache": "ram",

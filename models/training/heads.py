@@ -9,7 +9,6 @@ this (README of ../shared): five epochs on one road lose 13 points of pedestrian
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.losses import partial_criterion, plain_class_of
 from oneglance.models.training.recipe import Depth, Rows
-from oneglance.streams.errors import ModelError
 
 RELATED: dict[Task, str] = {
     Task.PEDESTRIAN: "person",
@@ -51,34 +49,6 @@ class RoadModel(DetectionModel):
         plain: DetectionModel = self
         plain.__class__ = DetectionModel
         return plain
-
-
-def load_base(file: Path) -> DetectionModel:
-    """A pretrained YOLO detection network from ``file``, on the CPU, in float32.
-
-    Raises:
-        ModelError: no such file, or it is not a YOLO detection checkpoint.
-    """
-    if not file.is_file():
-        raise ModelError(f"no pretrained weights {file}")
-    try:
-        from ultralytics.nn.tasks import load_checkpoint
-
-        model, _ = load_checkpoint(str(file))
-    except (
-        AttributeError,
-        EOFError,
-        ImportError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{file} is not a YOLO checkpoint: {reason}") from None
-    if not isinstance(model, DetectionModel):
-        raise ModelError(f"{file} holds a {type(model).__name__}, not a detection network")
-    return model.float()
 
 
 def with_new_last_layer(

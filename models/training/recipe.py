@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from oneglance.models.training.subsets import Subset
 from oneglance.streams.errors import UsageError
 
 STRIDE = 32
@@ -38,10 +39,11 @@ class Recipe:
 
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
     rate of AdamW, cosine to a hundredth of it. ``mosaic``: share of training images that are
-    four in one; none in the last ``calm_epochs``. ``train``: which layers learn. ``rows``:
-    where the last layer starts. ``masked``: what an image does not label teaches nothing;
-    False takes it for absent, which is for comparison only. ``repeats``: how often an epoch
-    shows the images of each data set; once by default.
+    four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers
+    learn. ``rows``: where the last layer starts. ``masked``: what an image does not label
+    teaches nothing; False takes it for absent, which is for comparison only. ``repeats``: how
+    often an epoch shows the images of each data set; once by default. ``share``: of each set's
+    training images, drawn by ``seed``; see ``subsets``.
     """
 
     epochs: int = 20
@@ -51,13 +53,14 @@ class Recipe:
     weight_decay: float = 5e-4
     warmup_epochs: float = 1.0
     mosaic: float = 0.5
-    calm_epochs: int = 5
+    calm_share: float = 0.3
     scale: float = 0.4
     seed: int = 0
     repeats: tuple[int, ...] | None = None
     train: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
     masked: bool = True
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -67,6 +70,12 @@ class Recipe:
         if any(side < STRIDE or side % STRIDE for side in self.size):
             width, height = self.size
             raise UsageError(f"size {width}x{height}: both sides must be multiples of {STRIDE}")
+        _ = self.subset  # refuses a share that is none
+
+    @property
+    def subset(self) -> Subset:
+        """The training images that are shown."""
+        return Subset(self.share, self.seed)
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""

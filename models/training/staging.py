@@ -20,6 +20,7 @@ from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.checks import check, check_image, ends_as_jpeg
 from oneglance.models.training.datasets import Dataset
 from oneglance.models.training.labels import LabelledBox, Problem, refuse, scan_labels
+from oneglance.models.training.subsets import WHOLE, Subset
 from oneglance.streams.errors import DataError
 
 KNOWN = "known.json"
@@ -45,6 +46,7 @@ def stage(
     *,
     repeats: Sequence[int] | None = None,
     strict: bool = False,
+    subset: Subset = WHOLE,
 ) -> Path:
     """Lay ``datasets`` out as one ultralytics data set in ``folder``; returns its data.yaml.
 
@@ -58,7 +60,7 @@ def stage(
     what both know.
 
     ``repeats``: how often each set's training images are staged, under different names, so that
-    a small set is seen more often; once by default.
+    a small set is seen more often; once by default. ``subset``: the training images staged.
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
@@ -69,7 +71,10 @@ def stage(
     if strict:
         refuse([problem for dataset in datasets for problem in check(dataset)])
     problems: dict[Problem, None] = {}
-    splits = {split: _gather(datasets, counts, split, problems) for split in ("train", "val")}
+    splits = {
+        "train": _gather(datasets, counts, "train", subset=subset, problems=problems),
+        "val": _gather(datasets, [1] * len(datasets), "val", subset=WHOLE, problems=problems),
+    }
     refuse([problem for problem in problems if not problem.usable])
     for problem in problems:
         _logger.warning("%s", problem)
@@ -129,6 +134,8 @@ def _gather(
     datasets: Sequence[Dataset],
     counts: Sequence[int],
     split: str,
+    *,
+    subset: Subset,
     problems: dict[Problem, None],
 ) -> list[_Staged]:
     """Every image of ``split`` once, in the order of the sets, with what all of them say of it.
@@ -143,7 +150,7 @@ def _gather(
             task: frozenset(c for c in dataset.classes.values() if c is not None and c.task is task)
             for task in dataset.labelled_tasks
         }
-        for index, image in enumerate(dataset.images(split)):
+        for index, image in enumerate(subset.of(dataset.images(split))):
             labels = scan_labels(dataset.label_file(image), dataset.names)
             problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{image.stem}"
@@ -154,7 +161,7 @@ def _gather(
                     f"{dataset.file} and another set both label {', '.join(sorted(twice))} in "
                     f"{image}: leave it out of one's 'labels:'"
                 )
-            staged.repeats = max(staged.repeats, count if split == "train" else 1)
+            staged.repeats = max(staged.repeats, count)
             staged.tasks |= served
             for box in labels.boxes:
                 cls = dataset.classes[box.class_id]

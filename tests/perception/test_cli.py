@@ -66,6 +66,18 @@ def test_without_a_source_the_rendered_drive_is_run_by_the_default_model(
     assert "road4-n" in run.err
 
 
+def test_out_of_the_box_things_are_seen_on_the_rendered_drive(
+    oneglance: Program, tmp_path: Path
+) -> None:
+    film = tmp_path / "out.mp4"
+    run = oneglance("run", "--max-frames", 12, "--jsonl", "-", "--video", film)
+    assert run.code == 0
+    seen = [d for line in lines_of(run.out) for d in line["detections"]]
+    assert len(seen) > 12
+    assert {d["task"] for d in seen} >= {"car", "sign"}
+    assert frames_in(film) == 12
+
+
 def test_a_line_says_exactly_what_is_documented(
     oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
 ) -> None:

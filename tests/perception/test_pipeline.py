@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from oneglance.perception.result import STAGES
 from oneglance.perception.sink_thread import WAITING
 from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
 from oneglance.streams.buffer import Closed, WaitBuffer
-from onnx_models import seeing_model
+from onnx_models import build_model, seeing_model
 
 MakeVideo = Callable[..., Path]
 
@@ -63,7 +65,7 @@ class Source:
     ) -> None:
         self.live = live
         self.produced = 0
-        self.closed = False
+        self.asked_to_close = threading.Event()
         self._frames, self._before, self._clock = frames, before, clock
 
     def __iter__(self) -> Iterator[Frame]:
@@ -74,8 +76,12 @@ class Source:
             yield Frame(picture(index), index, at_s, self.source)
         self._before(self._frames)
 
+    @property
+    def closed(self) -> bool:
+        return self.asked_to_close.is_set()
+
     def close(self) -> None:
-        self.closed = True
+        self.asked_to_close.set()
 
     def __enter__(self) -> Source:
         return self
@@ -395,13 +401,11 @@ def test_what_a_sink_raises_is_raised_and_nothing_is_written_after_it(detector: 
 
 
 def test_a_sink_that_fails_while_the_source_is_silent_is_told(detector: Detector) -> None:
-    over = threading.Event()
-    source = Source(2, before=lambda i: i == 2 and over.wait(LONG_S))
+    source = Source(2, before=lambda i: i == 2 and source.asked_to_close.wait(LONG_S))
     started_s = time.monotonic()
     taken, _ = taken_until(
         SinkError, Pipeline(source, detector, sinks=[Sink(raising(SinkError("full"), at=1))])
     )
-    over.set()
     assert taken == [0, 1]
     assert time.monotonic() - started_s < LONG_S / 2
 
@@ -566,6 +570,33 @@ def test_close_frees_a_loop_whose_camera_has_fallen_silent(
         assert time.monotonic() - started_s < 2.0
         closer.join()
     assert len(results) + sum(r.dropped for r in results) <= 3
+
+
+PROGRAM = """
+import sys
+from oneglance.models import Detector
+from oneglance.perception import Pipeline
+loop = Pipeline("rendered:?frames=inf&size=320x180", Detector.load(sys.argv[1], threads=1))
+results = iter(loop)
+for _ in range(3):
+    next(results)
+{then}
+print("done")
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "results.close()", "loop.close()"])
+def test_a_program_may_end_while_frames_are_still_in_work(tmp_path: Path, then: str) -> None:
+    # A big input, so that inferences are under way for most of the time.
+    model = build_model(tmp_path / "big.onnx", np.zeros((1, 3, 6), np.float32), size=(1920, 1088))
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(then=then), str(model)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
 
 
 def test_a_sink_that_gets_stuck_at_the_end_is_given_up_in_the_end(

@@ -24,6 +24,15 @@ from oneglance.streams.network import NetworkStream
 from oneglance.streams.rendered import RenderedStream
 from oneglance.streams.video import VideoFile
 
+recordings = pytest.mark.parametrize(
+    "opener",
+    [
+        pytest.param(lambda folder: open_stream(folder / "drive.mp4"), id="video"),
+        pytest.param(lambda folder: open_stream(folder / "images"), id="images"),
+        pytest.param(lambda folder: open_stream("rendered:?size=96x64&frames=3"), id="rendered"),
+    ],
+)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -172,14 +181,7 @@ def test_opening_a_rendered_drive_does_not_bring_the_video_library() -> None:
     assert run.returncode == 0, run.stderr.decode()
 
 
-@pytest.mark.parametrize(
-    "opener",
-    [
-        pytest.param(lambda folder: open_stream(folder / "drive.mp4"), id="video"),
-        pytest.param(lambda folder: open_stream(folder / "images"), id="images"),
-        pytest.param(lambda folder: open_stream("rendered:?size=96x64&frames=3"), id="rendered"),
-    ],
-)
+@recordings
 def test_every_recording_keeps_the_promises_of_a_stream(
     folder: Path, opener: Callable[[Path], Stream]
 ) -> None:
@@ -196,14 +198,7 @@ def test_every_recording_keeps_the_promises_of_a_stream(
     assert os.fspath(stream.source)
 
 
-@pytest.mark.parametrize(
-    "opener",
-    [
-        pytest.param(lambda folder: open_stream(folder / "drive.mp4"), id="video"),
-        pytest.param(lambda folder: open_stream(folder / "images"), id="images"),
-        pytest.param(lambda folder: open_stream("rendered:?size=96x64"), id="rendered"),
-    ],
-)
+@recordings
 def test_every_recording_ends_at_its_next_frame_when_closed(
     folder: Path, opener: Callable[[Path], Stream]
 ) -> None:

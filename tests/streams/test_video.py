@@ -116,15 +116,23 @@ def test_mp4_declares_its_frames_and_matroska_does_not(video: MakeVideo) -> None
         (270, (48, 64), (-1, 0)),
     ],
 )
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mov", "libx264"), ("a.mp4", "libx265"), ("a.mp4", "mpeg4")]
+)
 def test_a_video_filmed_sideways_comes_upright(
-    tmp_path: Path, degrees: int, size: tuple[int, int], bright_corner: tuple[int, int], codec: str
+    tmp_path: Path,
+    degrees: int,
+    size: tuple[int, int],
+    bright_corner: tuple[int, int],
+    name: str,
+    codec: str,
 ) -> None:
     # A white patch in the first row and column; turned clockwise by 90° it is at the right end
     # of the first row, by 180° at the end of the last row, by 270° at the start of the last row.
     shown = np.zeros((48, 64, 3), np.uint8)
     shown[:16, :16] = 255
-    file = turn(make_video(tmp_path / "a.mp4", pictures=[shown] * 2, codec=codec), degrees)
+    # Five, as libx265 gives times out of thin air when there are fewer frames than it holds back.
+    file = turn(make_video(tmp_path / name, pictures=[shown] * 5, codec=codec), degrees)
     frame = play(file)[0]
     assert frame.size == size
     corners = {(y, x): int(frame.image[y, x, 0]) for y in (0, -1) for x in (0, -1)}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from ultralytics.nn.tasks import DetectionModel
 
 SetMaker = Callable[..., Path]
 
@@ -65,3 +69,49 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one processor: building a network is many small steps, slower on several."""
+    torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def awaken(model: DetectionModel) -> None:
+    """Give an untrained network BatchNorm statistics that it meets: otherwise its features die
+    out from layer to layer, and every picture has the same answer."""
+    import torch
+
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the average over all that follows
+    model.train()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(2):
+            model(torch.rand(4, 3, 96, 96, generator=generator))
+    for norm in norms:
+        norm.momentum = 0.03
+    model.eval()
+
+
+@pytest.fixture(scope="session")
+def coco_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A YOLO26n for COCO's 80 classes as ultralytics publishes it, but never trained."""
+    torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+    tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs the 'train' extra")
+    from ultralytics.utils import YAML
+    from ultralytics.utils.checks import check_yaml
+
+    torch.manual_seed(0)
+    model = tasks.DetectionModel("yolo26n.yaml", verbose=False)
+    model.names = YAML.load(check_yaml("coco.yaml"))["names"]
+    awaken(model)
+    file = tmp_path_factory.mktemp("coco") / "yolo26n-untrained.pt"
+    torch.save({"model": model.half(), "train_args": {"task": "detect"}}, file)
+    return file

@@ -31,6 +31,17 @@ def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_se
     assert (train.images, train.background, train.ignored) == (3, 1, {"motorbike": 1})
 
 
+def test_boxes_that_are_not_used_are_told_by_reason(make_set, oneglance):
+    text = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n1 0.2 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2"
+    file = make_set(train={"a": text}, names=["dog", "stop sign", "car"])
+    (one,) = looked_through(file).sets
+    assert one.splits["train"].ignored == {"dog": 1}
+    assert one.splits["train"].left_out == {"stop sign": 2}
+    words = " ".join(oneglance("audit", file).out.split())
+    assert "set: background, being none of our classes: dog 1" in words
+    assert "set: unused, their task not being labelled throughout: stop sign 2" in words
+
+
 def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set):
     # 64×48 pictures in 640×384 are enlarged 8 times (384/48). A box of 2×2 px becomes 16 px:
     # not small; 2×1.9 becomes 15.6: small. At half the input all are.

@@ -38,6 +38,8 @@ def test_a_part_of_a_task_does_not_label_the_task(make_set):
     dataset = read_dataset(make_set(train={"a": BOX}, names=["person", "stop sign"]))
     assert dataset.labelled_tasks == {Task.PEDESTRIAN}
     assert dataset.classes[1] is None
+    assert dataset.left_out == {1}
+    assert dataset.ignored == ()  # not background either: it is a sign
 
 
 def test_a_part_of_a_task_labels_it_where_the_file_says_so(make_set):

@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.heads import Depth, from_scratch, load_base
-from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.heads import from_scratch
+from oneglance.models.training.recipe import Depth, Recipe
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
 
@@ -40,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(base: Path, trained: Path) -> set[str]:
     """Names of what training changed, BatchNorm statistics included."""
-    before, after = load_base(base).state_dict(), load_base(trained).state_dict()
+    before, after = read_checkpoint(base).state_dict(), read_checkpoint(trained).state_dict()
     assert before.keys() == after.keys()
     return {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -74,7 +75,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 ) -> None:
     from oneglance.models.training.trainer import RoadTrainer
 
-    recipe = Recipe(epochs=3, mosaic=0.0, calm_epochs=0, scale=0.0, **SMALL)
+    recipe = Recipe(epochs=3, mosaic=0.0, calm_share=0.0, scale=0.0, **SMALL)
     whole = finetune([data], base=base, recipe=recipe, out=tmp_path / "whole")
     saved = RoadTrainer.save_model
 
@@ -93,7 +94,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert told["epochs_of_last_session"] == 2
     # The order of images and their colours are drawn anew, so the two differ, but far less than
     # training moved either of them.
-    start, one, two = (load_base(f).state_dict() for f in (base, whole, parted))
+    start, one, two = (read_checkpoint(f).state_dict() for f in (base, whole, parted))
     keys = [name for name in start if name.endswith(".weight")]
     moved = sum((one[k] - start[k]).abs().sum().item() for k in keys)
     apart = sum((one[k] - two[k]).abs().sum().item() for k in keys)
@@ -117,7 +118,7 @@ def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path
 
 def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
     trained = finetune([data], base=None, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out")
-    assert list(load_base(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
+    assert list(read_checkpoint(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +132,29 @@ def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
 def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Recipe(**wrong)
+
+
+def test_a_run_begun_before_a_recipe_had_a_share_is_still_known(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path)
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    del told["run"]["recipe"]["share"]
+    (tmp_path / "recipe.json").write_text(json.dumps(told))
+    assert finetune([data], base=base, recipe=recipe, out=tmp_path) == first
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    with pytest.raises(DataError, match=r"different recipe"):
+        finetune([data], base=base, recipe=part, out=tmp_path)
+
+
+def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: Path) -> None:
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    finetune([data], base=base, recipe=part, out=tmp_path)
+    images = list((tmp_path / "data" / "images" / "train").iterdir())
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    assert told["train_images"] == len(images) == round(0.5 * len(list_images(data)))
+
+
+def list_images(data: Path) -> list[Path]:
+    return list((data.parent / "images" / "train").iterdir())

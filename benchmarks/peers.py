@@ -1,0 +1,132 @@
+"""Other ways to run the same file on the same clip, what they weigh, how long they take to load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import facts
+import intervals
+import options
+import results
+from options import Options
+from processes import Arm, measure
+from results import Part
+from throughput import OURS, arm_row, arms, rate_figure, rate_table
+
+IMPORTS = 3
+
+PACKAGES = (
+    ("oneglance", "oneglance.perception", "ours"),
+    ("ultralytics", "ultralytics", "peers"),
+    ("openvino", "openvino", "peers"),
+    ("inference", "inference", "peers"),
+)
+"""Distribution, module that is imported, and whose environment it lies in."""
+
+
+def measure_peers(asked: Options) -> Part:
+    """Rates in turns with ours, then install size and import time."""
+    part = Part(
+        part="peers",
+        title="Peers",
+        facts=facts.gather(asked.model, asked.clip),
+        timer="wall time between frames finished, first frames left out: decode to boxes; ours "
+        "also tracks and writes JSON Lines, ultralytics track also tracks",
+        silent_on=[
+            "what each of them can do that the others cannot",
+            "bf16 changes results a little: its accuracy is not measured here",
+            "install size: what other packages of the user's share",
+        ],
+    )
+    part.facts["peers"] = facts.peer_versions(asked.peers_python)
+    chosen = [arm for arm in arms(asked) if arm.name == OURS] + _others(asked)
+    measured = measure(chosen, rounds=asked.rounds)
+    part.holes += measured.holes
+    part.holes.append(
+        "roboflow inference's pipeline: it fetches its models from its own service; a file of "
+        "one's own runs only inside a callback that the user writes"
+    )
+    known = [arm for arm in chosen if arm.name in measured.answers]
+    rates = {arm.name: rate_figure(part, arm, measured.answers[arm.name]) for arm in known}
+    rows = [arm_row(part, arm, measured.answers[arm.name]) for arm in known]
+    part.tables.append(rate_table("The same file and clip", rows))
+    for name in ("ultralytics_track", "openvino_f32", "openvino_bf16"):
+        if OURS in rates and name in rates:
+            found = intervals.ratio(rates[OURS].rounds, rates[name].rounds)
+            part.claim(f"over_{name}", f"oneglance run over {rates[name].label}, in rate", found)
+    part.tables.append(_weights(asked, part))
+    return part
+
+
+def _others(asked: Options) -> list[Arm]:
+    peers = asked.peers_python
+    track = (*asked.arm, "--how", "track")
+    found = [
+        Arm("ultralytics_track", "ultralytics track", "arm_ultralytics.py", track, python=peers)
+    ]
+    for precision in ("f32", "bf16"):
+        arguments = (*asked.arm, "--how", "loop", "--precision", precision)
+        label = f"OpenVINO request queue, {precision}"
+        found.append(
+            Arm(f"openvino_{precision}", label, "arm_openvino.py", arguments, python=peers)
+        )
+    return found
+
+
+def _weights(asked: Options, part: Part) -> results.Table:
+    rows = []
+    for distribution, module, whose in PACKAGES:
+        python = Path(sys.executable) if whose == "ours" else asked.peers_python
+        size_mb, count = closure_mb(python, distribution)
+        if size_mb is None:
+            part.holes.append(f"{distribution}: not installed for {whose}, so not weighed")
+            continue
+        took_s = [s for _ in range(IMPORTS) if (s := import_s(python, module)) is not None]
+        cell = f"{intervals.median(took_s):.2f}" if took_s else results.NONE
+        rows.append((distribution, f"{size_mb:.0f}", str(count), cell))
+    columns = ("package", "install MB", "packages", "import s")
+    note = "install: files of the package and of all that it requires, without extras."
+    return results.Table("Weight", columns, tuple(rows), note)
+
+
+_CLOSURE = """
+import importlib.metadata as m, json, re, sys
+have = {re.sub('[-_.]+', '-', d.metadata['Name'] or '').lower(): d for d in m.distributions()}
+todo, seen = [sys.argv[1]], {}
+while todo:
+    name = re.sub('[-_.]+', '-', todo.pop()).lower()
+    if name in seen or name not in have: continue
+    d = have[name]
+    files = {str(f.locate()) for f in d.files or []}
+    import os
+    seen[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f))
+    for need in d.requires or []:
+        if 'extra ==' not in need: todo.append(re.match('[A-Za-z0-9._-]+', need)[0])
+print(json.dumps(seen))
+"""
+
+
+def closure_mb(python: Path, distribution: str) -> tuple[float | None, int]:
+    """10⁶ bytes of a distribution with all it requires, and how many those are; None: absent."""
+    try:
+        done = subprocess.run(
+            [str(python), "-c", _CLOSURE, distribution], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None, 0
+    sizes = json.loads(done.stdout)
+    return (sum(sizes.values()) / 1e6, len(sizes)) if sizes else (None, 0)
+
+
+def import_s(python: Path, module: str) -> float | None:
+    """Seconds that importing ``module`` takes a fresh interpreter; None when it fails."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    options.main(measure_peers, __doc__, rounds=3, frames=100)

@@ -1,0 +1,130 @@
+"""Put an exported model into the zoo: file, checksum, and the measured part of its card.
+
+    python benchmarks/publish.py runs/road4.onnx --summary "…"
+
+The card ``models/zoo/NAME.md`` is written by hand but for what stands between its two
+``measured`` marks, which this script measures through the same Detector that users run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from oneglance.models import Detector
+from oneglance.models.training.evaluate import Evaluation, evaluate_file
+
+ROOT = Path(__file__).resolve().parent.parent
+ZOO = ROOT / "models" / "zoo"
+DATA = {
+    "gtsdb": ROOT / "../shared/data/gtsdb/data.yaml",
+    "gtsdb-signs": ROOT / "benchmarks/data/gtsdb-signs.yaml",
+    "highway": ROOT / "../shared/data/highway/data.yaml",
+    "lights": ROOT / "../shared/data/lights/data.yaml",
+    "rendered": ROOT / "runs/rendered/data.yaml",
+}
+KINDS_FROM = ("gtsdb-signs", "lights")
+
+# COCO-pretrained YOLO26n without training of ours, as ../shared/README.md measured it.
+ZERO_SHOT = {
+    ("gtsdb", "pedestrian"): (0.501, 0.305),
+    ("gtsdb", "car"): (0.877, 0.654),
+    ("gtsdb", "sign"): (0.357, 0.231),
+    ("gtsdb", "light"): (0.625, 0.390),
+    ("highway", "pedestrian"): (0.654, 0.387),
+    ("highway", "car"): (0.916, 0.776),
+    ("lights", "light"): (0.826, 0.568),
+}
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="an ONNX file that 'oneglance export' wrote")
+    parser.add_argument("--summary", required=True, help="one line for 'oneglance models'")
+    args = parser.parse_args()
+    detector = Detector.load(args.model)
+    card = ZOO / f"{detector.name}.md"
+    if card.is_file() is False or BEGIN not in card.read_text(encoding="utf-8"):
+        parser.error(f"write {card} first, with a line {BEGIN} and a line {END}")
+    missing = [str(file) for file in DATA.values() if not file.is_file()]
+    if missing:
+        parser.error(f"needs {', '.join(missing)} (rendered: see CONTRIBUTING.md)")
+    evaluations = {name: evaluate_file(args.model, file) for name, file in DATA.items()}
+    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+    text = card.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    measured = "\n".join(_measured(detector, evaluations, digest))
+    card.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")
+    shutil.copyfile(args.model, ZOO / f"{detector.name}.onnx")
+    _list(detector, digest, args.summary)
+    print(measured)
+
+
+def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: str) -> list[str]:
+    facts = detector.metadata.training
+    width, height = detector.metadata.size
+    today = datetime.now(UTC).date().isoformat()
+    lines = [
+        f"Measured {today} by `benchmarks/publish.py` from this very file through `Detector`:",
+        f"ONNX Runtime fp32 on {platform.machine()}, {width}×{height}, COCO's mAP.",
+        "",
+        "| val set | task | boxes | mAP50 | zero-shot | mAP50-95 | zero-shot |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, evaluation in evaluations.items():
+        if name == "gtsdb-signs":
+            continue
+        for task, found in evaluation.tasks.items():
+            zero = ZERO_SHOT.get((name, task.value))
+            first, second = ("-", "-") if zero is None else (f"{z:.3f}" for z in zero)
+            lines.append(
+                f"| {name} | {task.value} | {found.boxes} | {found.map50:.3f} | {first} "
+                f"| {found.map50_95:.3f} | {second} |"
+            )
+    lines += [""]
+    for name in KINDS_FROM:
+        for task, kind in evaluations[name].kinds.items():
+            if kind.found:
+                lines.append(
+                    f"- {name}: the kind of {task.value} is right on {kind.share:.1%} of "
+                    f"{kind.found} true detections (plain, kind untold: {kind.untold})."
+                )
+    lines += [
+        "",
+        f"SHA-256 `{digest}`",
+        "",
+        "<details><summary>How it was trained, as the file itself says</summary>",
+        "",
+        "```json",
+        json.dumps(dict(facts), indent=1),
+        "```",
+        "",
+        "</details>",
+    ]
+    return lines
+
+
+def _list(detector: Detector, digest: str, summary: str) -> None:
+    file = ZOO / "zoo.json"
+    entries: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    width, height = detector.metadata.size
+    entries[detector.name] = {
+        "file": f"{detector.name}.onnx",
+        "sha256": digest,
+        "input": f"{width}x{height}",
+        "classes": ", ".join(cls.name for cls in detector.classes),
+        "summary": summary,
+    }
+    file.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Weights of other people's making, read without running what may be hidden in them.
+
+A ``.pt`` file is a pickle, and a pickle may call any function when it is loaded. ultralytics'
+restricted loading (torch's ``weights_only``) builds the layers of its own networks and nothing
+else; a file that names anything besides is refused unread.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from ultralytics.nn.tasks import DetectionModel, torch_safe_load
+
+from oneglance.streams.errors import ModelError
+
+
+def read_checkpoint(file: Path) -> DetectionModel:
+    """The YOLO detection network in ``file``, on the CPU, in float32, in evaluation mode.
+
+    Raises:
+        ModelError: no such file, a file that is not a YOLO checkpoint, or one that would run
+            code of its own; nothing of it has been run then.
+    """
+    if not file.is_file():
+        raise ModelError(f"no pretrained weights {file}")
+    if file.suffix != ".pt":
+        raise ModelError(f"{file} is not a YOLO checkpoint: its name does not end in .pt")
+    _refuse_foreign_code(file)
+    try:
+        content, _ = torch_safe_load(str(file), safe_only=True)
+    except (
+        AttributeError,
+        EOFError,
+        ImportError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise ModelError(f"{file} is not a YOLO checkpoint: {_reason(error)}") from None
+    model = (content.get("ema") or content.get("model")) if isinstance(content, dict) else content
+    if not isinstance(model, DetectionModel):
+        kind = type(model).__name__ if isinstance(model, torch.nn.Module) else "no network"
+        raise ModelError(f"{file} holds {kind}, not a YOLO detection network")
+    return model.float().eval()
+
+
+def _refuse_foreign_code(file: Path) -> None:
+    """Look at the names that the pickle would import; nothing is loaded."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+        raise ModelError(
+            f"{file} is not a YOLO checkpoint: torch did not write it, or it is cut short"
+        ) from None
+    foreign = sorted(n for n in names if not n.startswith(("torch.", "ultralytics.", "numpy.")))
+    if foreign:
+        raise ModelError(
+            f"{file} is not a YOLO checkpoint: loading it would run {foreign[0]}; refused unread"
+        )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,58 @@
+"""The circumstances a number was measured in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import facts
+import pytest
+
+from oneglance.models.zoo import DEFAULT, resolve_model
+
+
+@pytest.fixture(scope="module")
+def gathered(drive: Path) -> dict[str, object]:
+    return facts.gather(resolve_model(DEFAULT), str(drive))
+
+
+def test_every_fact_that_a_number_needs_is_there(gathered: dict[str, object]) -> None:
+    for name in ("command", "commit", "date", "device", "CPUs allowed", "CPUs busy before"):
+        assert gathered[name] not in {"", None}
+    libraries = gathered["libraries"]
+    assert isinstance(libraries, dict)
+    assert libraries["onnxruntime"][0].isdigit()
+    assert gathered["input size"] == "640x384"
+    assert str(gathered["clip"]).startswith("drive.mp4, ")
+    assert str(gathered["clip"]).endswith(", 8 frames")
+
+
+def test_no_folder_of_the_users_gets_into_the_facts(
+    gathered: dict[str, object], drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert str(drive.parent) not in str(gathered)
+    inside = facts.ROOT / "models" / "zoo"
+    monkeypatch.setattr(sys, "argv", ["/home/me/throughput.py", "--model", str(inside), "-x"])
+    words = [facts._printable(word) for word in sys.argv]
+    assert words == ["…/throughput.py", "--model", "models/zoo", "-x"]
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux tells who is busy")
+def test_a_machine_that_somebody_else_keeps_busy_is_heard() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            time.sleep(0.2)
+            busy = facts.busy_cpus(0.5)
+        finally:
+            other.kill()
+    assert busy is not None
+    assert busy > facts.BUSY_CPUS
+
+
+def test_a_results_folder_is_named_for_day_and_device() -> None:
+    folder = facts.folder_today()
+    assert folder.parent == facts.RESULTS
+    assert folder.name[:10].replace("-", "").isdigit()
+    assert folder.name.replace("-", "").isalnum()

@@ -1,0 +1,109 @@
+"""Weights of other people's making: what is no network, and what would run code, is refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.streams.errors import ModelError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # ultralytics and torch warn of themselves
+    pytest.mark.usefixtures("one_thread"),
+]
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("saved", ["by torch", "beside a network", "by pickle"])
+def test_code_in_a_file_is_never_run(tmp_path: Path, coco_base: Path, saved: str) -> None:
+    mark, file = tmp_path / "executed", tmp_path / "trap.pt"
+    if saved == "by torch":
+        torch.save({"model": Trap(mark)}, file)
+    elif saved == "beside a network":
+        content = torch.load(coco_base, weights_only=False)
+        torch.save({**content, "date": Trap(mark)}, file)
+    else:
+        file.write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(ModelError, match=r"trap\.pt is not a YOLO checkpoint: .*"):
+        read_checkpoint(file)
+    assert not mark.exists()
+    torch.load(file, weights_only=False) if saved != "by pickle" else pickle.loads(
+        file.read_bytes()
+    )
+    assert mark.exists()  # the trap was a trap
+
+
+def test_what_would_have_run_is_named(tmp_path: Path) -> None:
+    torch.save({"model": Trap(tmp_path / "executed")}, tmp_path / "trap.pt")
+    with pytest.raises(ModelError, match=r"would run (posix|nt)\.system; refused unread"):
+        read_checkpoint(tmp_path / "trap.pt")
+
+
+def test_a_checkpoint_is_read_whole(coco_base: Path) -> None:
+    model = read_checkpoint(coco_base)
+    expected = torch.load(coco_base, weights_only=False)["model"].float().state_dict()
+    found = model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert not model.training
+    assert model.names[9] == "traffic light"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no pretrained weights .*none\.pt"):
+        read_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "torch did not write it, or it is cut short"),
+        (b"hello", "torch did not write it, or it is cut short"),
+        ({"epoch": 3}, "holds no network, not a YOLO detection network"),
+        ([1, 2], "is not a YOLO checkpoint"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: object, complaint: str) -> None:
+    file = tmp_path / "odd.pt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save(content, file)
+    with pytest.raises(ModelError, match=complaint):
+        read_checkpoint(file)
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": torch.nn.Conv2d(3, 3, 1)}, tmp_path / "conv.pt")
+    with pytest.raises(ModelError, match="holds Conv2d, not a YOLO detection network"):
+        read_checkpoint(tmp_path / "conv.pt")
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, coco_base: Path) -> None:
+    content = coco_base.read_bytes()
+    (tmp_path / "cut.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="cut short"):
+        read_checkpoint(tmp_path / "cut.pt")
+
+
+def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"does not end in \.pt"):
+        read_checkpoint(tmp_path / "model.onnx")

@@ -1,0 +1,216 @@
+"""A network as an ONNX file: the same answers, everything a runtime needs in it, or no file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+onnx = pytest.importorskip("onnx", reason="needs the 'train' extra")
+pytest.importorskip("onnxslim", reason="needs the 'train' extra")
+
+from oneglance.models import Detector
+from oneglance.models.metadata import Head, read_metadata
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
+from oneglance.models.training import export as exporting
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.export import Parity, export, training_facts
+from oneglance.models.training.heads import from_scratch, last_layer
+from oneglance.streams.errors import ModelError
+
+from .conftest import awaken
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # ultralytics and torch warn of themselves
+    pytest.mark.usefixtures("one_thread"),
+]
+
+SIZE = (96, 64)
+CLASSES = (*FOUR_TASKS, *LIGHT_COLOURS)
+
+
+def save(file: Path, classes: tuple[ModelClass, ...] = CLASSES) -> Path:
+    """A network that was never trained but answers loudly: its scores lie about one half."""
+    torch.manual_seed(1)
+    model = from_scratch(classes).as_plain()
+    head = last_layer(model)
+    for branch in (*head.cv3, *head.one2one_cv3):
+        torch.nn.init.normal_(branch[-1].weight, std=0.3)
+        torch.nn.init.zeros_(branch[-1].bias)
+    awaken(model)
+    torch.save({"model": model, "train_args": {}}, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def weights(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("weights") / "model.pt")
+
+
+@pytest.fixture(scope="module")
+def exported(
+    weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Head], tuple[Path, Parity]]:
+    """The file of one head and its parity, exported once."""
+    folder = tmp_path_factory.mktemp("exported")
+    made: dict[Head, tuple[Path, Parity]] = {}
+
+    def make(head: Head) -> tuple[Path, Parity]:
+        if head not in made:
+            out = folder / "deep" / f"{head}.onnx"
+            facts = {"epochs": 3, "data": ["gtsdb"]}
+            parity = export(weights, out, name="tiny", size=SIZE, head=head, training=facts)
+            made[head] = out, parity
+        return made[head]
+
+    return make
+
+
+@pytest.mark.parametrize("head", Head)
+def test_the_file_answers_as_torch_does(
+    exported: Callable[[Head], tuple[Path, Parity]], weights: Path, head: Head
+) -> None:
+    file, parity = exported(head)
+    assert parity.holds
+    model = read_checkpoint(weights)
+    last_layer(model).end2end = head is Head.ONE_TO_ONE
+    image = np.random.default_rng(7).random((1, 3, SIZE[1], SIZE[0]), np.float32)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(image))[0].numpy()[0]
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"images": image})[0][0]
+    assert found.shape == expected.shape
+    if head is Head.ONE_TO_ONE:
+        # Near-equal scores may change places: compare the scores in their order.
+        np.testing.assert_allclose(found[:, 4], expected[:, 4], atol=1e-3)
+    else:
+        assert found.shape == (4 + len(CLASSES), 96 * 64 // 64 + 96 * 64 // 256 + 96 * 64 // 1024)
+        np.testing.assert_allclose(found[:4], expected[:4], atol=0.05)
+        np.testing.assert_allclose(found[4:], expected[4:], atol=1e-3)
+    scores = found[:, 4] if head is Head.ONE_TO_ONE else found[4:]
+    assert scores.std() > 0.01  # an answer that could have been wrong
+
+
+@pytest.mark.parametrize("head", Head)
+def test_the_file_tells_everything_that_running_it_needs(
+    exported: Callable[[Head], tuple[Path, Parity]], head: Head
+) -> None:
+    file, _ = exported(head)
+    properties = {p.key: p.value for p in onnx.load(file).metadata_props}
+    metadata = read_metadata(properties, "tiny.onnx")
+    assert (metadata.name, metadata.size, metadata.head) == ("tiny", SIZE, head)
+    assert metadata.classes == CLASSES
+    assert metadata.training == {"epochs": 3, "data": ["gtsdb"]}
+    # ultralytics' own tools read these.
+    assert properties["imgsz"] == "[64, 96]"
+    assert properties["end2end"] == str(head is Head.ONE_TO_ONE)
+
+
+@pytest.mark.parametrize("head", Head)
+def test_the_detector_runs_the_file(
+    exported: Callable[[Head], tuple[Path, Parity]], head: Head
+) -> None:
+    file, _ = exported(head)
+    detector = Detector.load(file, confidence=0.01, threads=1)
+    found = detector(np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8))
+    assert detector.name == "tiny"
+    assert 0 < len(found) <= 300
+    assert set(found.data["task"]) <= {task.value for task in Task}
+    assert found.xyxy.min() >= 0
+    assert found.xyxy[:, 0::2].max() <= 200
+    assert found.xyxy[:, 1::2].max() <= 120
+
+
+@pytest.mark.parametrize(
+    "fault", [lambda w: (w * 8).round() / 8, lambda w: w * np.float32("nan")], ids=["coarse", "nan"]
+)
+def test_no_file_is_left_when_the_answers_differ(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], Any]
+) -> None:
+    real = exporting._trace
+
+    def faulty(model: Any, size: tuple[int, int]) -> Any:
+        """What an exporter with a fault in its weights would give."""
+        graph = real(model, size)
+        for tensor in graph.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.ndim == 4:
+                changed = fault(values).astype(np.float32)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
+        return graph
+
+    monkeypatch.setattr(exporting, "_trace", faulty)
+    out = tmp_path / "out.onnx"
+    with pytest.raises(ModelError, match=r"differs from torch by .* px and .*: not written"):
+        export(weights, out, name="faulty", size=(64, 32))
+    assert not out.exists()
+
+
+def test_a_difference_beyond_either_bound_does_not_hold() -> None:
+    assert Parity(0.05, 1e-3).holds
+    assert not Parity(0.051, 0).holds
+    assert not Parity(0, 1.1e-3).holds
+
+
+def test_weights_without_a_class_of_ours_are_refused(coco_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="class 'bicycle' serves none of our tasks"):
+        export(coco_base, tmp_path / "out.onnx", name="coco", size=SIZE)
+
+
+def test_weights_that_are_no_network_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd.pt").write_text("hello")
+    with pytest.raises(ModelError, match=r"odd\.pt is not a YOLO checkpoint"):
+        export(tmp_path / "odd.pt", tmp_path / "out.onnx", name="odd", size=SIZE)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match=r"cannot write .*out\.onnx"):
+        exporting._write(tmp_path / "file" / "out.onnx", b"model")
+    (tmp_path / "taken.onnx").mkdir()
+    with pytest.raises(ModelError, match=r"cannot write .*taken\.onnx: Is a directory"):
+        exporting._write(tmp_path / "taken.onnx", b"model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.onnx"]
+
+
+def test_the_facts_of_a_training_are_kept_without_its_folders(tmp_path: Path) -> None:
+    recipe = {"run": {"data": ["/home/somebody/sets/gtsdb/data.yaml"]}, "device": "cpu"}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    facts = training_facts(tmp_path / "model.pt")
+    assert facts == {"run": {"data": ["gtsdb"]}, "device": "cpu"}
+    assert training_facts(tmp_path / "elsewhere" / "model.pt") == {}
+
+
+def test_the_program_prints_the_proof(
+    weights: Path, tmp_path: Path, oneglance: Callable[..., Any]
+) -> None:
+    out = tmp_path / "a.onnx"
+    outcome = oneglance("export", weights, "--out", out, "--size", "64x32", "--head", "both")
+    assert (outcome.code, outcome.complaint) == (
+        2,
+        "unknown head 'both' (heads: one_to_one, one_to_many)",
+    )
+    outcome = oneglance("export", weights, "--out", out, "--size", "64x32")
+    assert outcome.code == 0, outcome.err
+    words = " ".join(outcome.out.split())
+    assert "largest difference from torch 0.0" in words
+    assert "(allowed: 0.05 px, 0.001)" in words
+    assert Detector.load(out).name == "a"
+
+
+def test_the_real_backbone_keeps_its_answers(shared: Path, tmp_path: Path) -> None:
+    from oneglance.models.training.heads import with_new_last_layer
+
+    base = read_checkpoint(shared / "weights" / "yolo26n-coco.pt")
+    file = tmp_path / "model.pt"
+    torch.save({"model": with_new_last_layer(base, FOUR_TASKS).as_plain(), "train_args": {}}, file)
+    parity = export(file, tmp_path / "road.onnx", name="road", size=(160, 96))
+    assert parity.holds
