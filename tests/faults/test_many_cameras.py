@@ -52,10 +52,14 @@ class SlowDetector:
     def __init__(self, detector: Detector, takes_s: float) -> None:
         self._detector, self._takes_s = detector, takes_s
         self.name, self.threads = detector.name, detector.threads
+        self.took_s: list[float] = []
 
     def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
+        began_s = time.monotonic()
         time.sleep(self._takes_s)
-        return self._detector.detect(image)
+        found = self._detector.detect(image)
+        self.took_s.append(time.monotonic() - began_s)
+        return found
 
 
 class Camera:
@@ -68,6 +72,7 @@ class Camera:
     def __init__(self, name: str, *, before: Callable[[int], object] = lambda index: None) -> None:
         self.source = name
         self.produced = 0
+        self.stamps_s: list[float] = []
         self._before = before
         self._closed = threading.Event()
 
@@ -76,7 +81,8 @@ class Camera:
             self._before(self.produced)
             self.produced += 1
             index = self.produced - 1
-            yield Frame(picture(index), index, time.monotonic(), self.source)
+            self.stamps_s.append(time.monotonic())
+            yield Frame(picture(index), index, self.stamps_s[-1], self.source)
 
     def close(self) -> None:
         self._closed.set()
@@ -195,12 +201,18 @@ def test_every_camera_gets_its_turn_when_the_network_is_too_slow_for_all(
 
 
 def test_at_four_times_overload_results_stay_fresh(detector: Detector) -> None:
-    period_s, inference_s = 0.02, 0.08
-    camera = Camera("fast")
-    pipeline = Pipeline([camera], SlowDetector(detector, inference_s), mode=quick())
+    camera, slow = Camera("fast"), SlowDetector(detector, 4 * 0.02)
+    pipeline = Pipeline([camera], slow, mode=quick())
     results = results_until(pipeline, lambda r: len(r) >= 60)
-    ages_s = sorted(r.age_s for r in results)
-    assert ages_s[int(0.99 * len(ages_s))] <= 2 * period_s + 2 * inference_s
+    # What they really took, on a machine that may be busy.
+    period_s = np.percentile(np.diff(camera.stamps_s), 99)
+    age_s = np.percentile([r.age_s for r in results], 99)
+    inference_s = np.percentile(slow.took_s, 99)
+    print(
+        f"p99 in ms: age {1e3 * age_s:.0f}, period {1e3 * period_s:.0f}, "
+        f"inference {1e3 * inference_s:.0f}"
+    )
+    assert age_s <= 2 * period_s + 2 * inference_s
     assert uncounted(by_name(pipeline)["fast"]) == 0
     assert by_name(pipeline)["fast"].produced == camera.produced
 
@@ -405,13 +417,14 @@ def test_more_than_a_fifth_of_frames_dropped_is_an_alert(
     slow = SlowDetector(detector, 0.08)
     pipeline = Pipeline([Camera("front")], slow, mode=quick(on_event=alerts.append))
     with caplog.at_level(logging.WARNING):
-        results_until(pipeline, lambda r: len(r) >= 15)
+        results = results_until(pipeline, lambda r: len(r) >= 15)
     told = [alert for alert in alerts if isinstance(alert, Alert)]
     assert [alert.about for alert in told] == ["front"]
     assert "of its frames are dropped" in told[0].detail
     assert str(told[0]) in caplog.text
+    dropped = sum(r.dropped for r in results)
     share = by_name(pipeline)["front"].drop_share
-    assert share == pytest.approx(0.75, abs=0.1)
+    assert share == pytest.approx(dropped / (dropped + len(results)), abs=0.001)
 
 
 @pytest.mark.parametrize("kind", ["steady", "away", "silent"])
