@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -259,9 +259,26 @@ def render_summary(summary: RunSummary) -> RenderableType:
     if summary.peak_memory_mb is not None:
         facts.append(f"peak memory {summary.peak_memory_mb:.0f} MB")
     headline.append("\n" + " · ".join(fact for fact in facts if fact), style="not bold")
-    if summary.end_to_end_ms is None:
-        return headline
-    return Group(headline, _latency_table(summary))
+    parts: list[RenderableType] = [headline]
+    if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):
+        parts.append(_source_table(summary.sources))
+    if summary.end_to_end_ms is not None:
+        parts.append(_latency_table(summary))
+    return Group(*parts)
+
+
+def _source_table(sources: Sequence[SourceHealth]) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
+    table.add_column("source", overflow="fold")
+    for name in ("results", "dropped", "corrupt", "back", "fps"):
+        table.add_column(name, justify="right")
+    table.add_column("last error", overflow="fold")
+    for source in sources:
+        fps = "-" if source.fps_measured is None else f"{source.fps_measured:.1f}"
+        counts = (source.delivered, sum(source.dropped.values()), source.corrupt, source.reconnects)
+        error = (source.last_error or "").replace(source.source, "it")
+        table.add_row(Text(source.source), *map(str, counts), fps, Text(error))
+    return table
 
 
 def _latency_table(summary: RunSummary) -> Table:

@@ -3,10 +3,12 @@
 Importing this imports neither OpenCV nor PyAV; opening a source imports what it needs.
 """
 
+from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import (
     DataError,
     ModelError,
     OneglanceError,
+    Reason,
     SinkError,
     SourceBroken,
     SourceNotFound,
@@ -16,19 +18,26 @@ from oneglance.streams.errors import (
     UsageError,
 )
 from oneglance.streams.frame import Frame
+from oneglance.streams.opening import Opening
 from oneglance.streams.redaction import redact
+from oneglance.streams.states import Event, State
 from oneglance.streams.stream import Stream, open_stream
 
 __all__ = [
+    "Backoff",
     "DataError",
+    "Event",
     "Frame",
     "ModelError",
     "OneglanceError",
+    "Opening",
+    "Reason",
     "SinkError",
     "SourceBroken",
     "SourceNotFound",
     "SourceStalled",
     "SourceUnreadable",
+    "State",
     "Stream",
     "StreamError",
     "UsageError",

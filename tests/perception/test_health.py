@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import json
+from dataclasses import replace
 
-from oneglance.perception.health import DropWatch, Watchdog
+import pytest
+from rich.console import Console
+
+from oneglance.perception.health import DropWatch, Health, SourceHealth, Watchdog
 from oneglance.perception.mode import Live
-from oneglance.streams import UsageError
+from oneglance.perception.telemetry import Telemetry, render_summary
+from oneglance.streams import State, UsageError
 
 
 def told(watch: DropWatch, steps: list[tuple[float, int]]) -> list[float]:
@@ -66,3 +72,37 @@ def test_an_inference_that_takes_too_long_is_told_once() -> None:
 def test_useless_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="live mode needs"):
         Live(**wrong)
+
+
+def source(name: str, **facts: object) -> SourceHealth:
+    usual = {"state": State.LIVE, "state_s": 9.0, "fps_declared": None, "fps_measured": 24.96}
+    usual |= {"age_s": 0.04, "produced": 100, "delivered": 90, "dropped": {"newer frame": 8}}
+    usual |= {"corrupt": 2, "reconnects": 0, "drop_share": 0.08, "last_error": None}
+    return SourceHealth(source=name, **{**usual, **facts})  # type: ignore[arg-type]
+
+
+def shown(*sources: SourceHealth) -> str:
+    out = io.StringIO()
+    summary = replace(Telemetry(source="cameras", mode="live").summary(), sources=sources)
+    Console(file=out, width=120).print(render_summary(summary))
+    return out.getvalue()
+
+
+def test_a_summary_shows_what_became_of_each_of_several_sources() -> None:
+    lost = source("rtsp://***@b/x", delivered=7, reconnects=3, last_error="rtsp://***@b/x was lost")
+    text = shown(source("front"), lost)
+    front, rear = (line.split() for line in text.splitlines() if "front" in line or "b/x" in line)
+    assert front == ["front", "90", "8", "2", "0", "25.0"]
+    assert rear == ["rtsp://***@b/x", "7", "8", "2", "3", "25.0", "it", "was", "lost"]
+
+
+def test_a_summary_of_one_source_without_trouble_says_no_more_than_it_must() -> None:
+    assert "corrupt" not in shown(source("front"))
+    assert "corrupt" in shown(source("front", last_error="it was lost"))
+
+
+def test_health_is_ready_for_json() -> None:
+    health = Health(sources=(source("front"),), inference_s=None, stuck=False)
+    found = json.loads(json.dumps(health.as_dict(), allow_nan=False))
+    assert found["sources"][0]["state"] == "live"
+    assert found["sources"][0]["dropped"] == {"newer frame": 8}
