@@ -147,6 +147,9 @@ def train(
     repeat: Annotated[
         str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse labels that could be mended, too.")
+    ] = False,
     seed: Annotated[int, typer.Option()] = 0,
     debug: Debug = False,
 ) -> None:
@@ -172,6 +175,7 @@ def train(
         recipe=recipe,
         out=out,
         classes=parse_classes(classes.split(",")),
+        strict=strict,
     )
     Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
 
