@@ -159,6 +159,9 @@ def train(
     repeat: Annotated[
         str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse labels that could be mended, too.")
+    ] = False,
     seed: Annotated[int, typer.Option()] = 0,
     debug: Debug = False,
 ) -> None:
@@ -184,8 +187,56 @@ def train(
         recipe=recipe,
         out=out,
         classes=parse_classes(classes.split(",")),
+        strict=strict,
     )
     Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+
+
+@app.command()
+def study(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    base: Annotated[Path, typer.Option(help="Pretrained YOLO weights (.pt).")],
+    out: Annotated[Path, typer.Option(help="Folder for arms, report.md and report.json.")],
+    epochs: Annotated[int, typer.Option(min=1)] = 6,
+    seeds: Annotated[str, typer.Option(help="Each arm is trained with each.")] = "0,1",
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "416x256",
+    questions: Annotated[
+        str,
+        typer.Option(
+            help="1 one or four networks, 2 pretrained or scratch, 3 layers and amounts, 4 masked "
+            "loss, 5 enough data, 6 forgetting."
+        ),
+    ] = "1,2,3,4,5",
+    share: Annotated[float, typer.Option(help="Of each set's training images, 0 to 1.")] = 1.0,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show all arms and how long they take; run none.")
+    ] = False,
+    seconds_per_image: Annotated[
+        float | None, typer.Option(min=0, help="For the estimate, instead of measuring it.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure what one network, pretraining, depth, mask and data bring; run again to go on."""
+    _configure(debug)
+    _need_training()
+    from oneglance.models.training.study import open_study, run
+    from oneglance.models.training.study_arms import StudyOptions
+    from oneglance.models.training.study_plan import show_plan
+
+    console = Console(highlight=False, soft_wrap=True)
+    options = StudyOptions(
+        epochs=epochs,
+        seeds=_parse_numbers(seeds, "--seeds"),
+        size=_parse_size(size),
+        questions=_parse_numbers(questions, "--questions"),
+        share=share,
+    )
+    asked = open_study(data, base=base, out=out, options=options)
+    if plan:
+        show_plan(asked, console, seconds_per_image=seconds_per_image)
+        return
+    report = run(asked, tell=console.print, seconds_per_image=seconds_per_image)
+    console.print(f"studied: {report}")
 
 
 @app.command()
@@ -341,6 +392,12 @@ def _parse_repeats(text: str | None) -> tuple[int, ...] | None:
         return None
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise UsageError(f"--repeat is one number from 1 for each data set, like 2,1, not '{text}'")
+    return tuple(int(word) for word in text.split(","))
+
+
+def _parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise UsageError(f"{option} is a list of numbers, like 0,1, not '{text}'")
     return tuple(int(word) for word in text.split(","))
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 ROOMS = ("models", "perception", "streams")
-HEAVY = {"torch", "torchvision", "ultralytics", "onnx", "tensorflow"}
+HEAVY = {"torch", "torchvision", "ultralytics", "tensorflow"}
 
 
 def name_in(requirement: str) -> str:

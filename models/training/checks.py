@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from oneglance.models.training.datasets import Dataset
+from oneglance.models.training.images import open_image
 from oneglance.models.training.labels import Problem, scan_labels
 from oneglance.streams.errors import DataError
 
-JPEG_FORMATS = frozenset({"JPEG", "MPO"})
 LEAST_SIDE = 10
 """ultralytics leaves smaller images out."""
 
@@ -68,15 +66,15 @@ def check_image(dataset: Dataset, image: Path) -> list[Problem]:
     Pixels are decoded only of a JPEG whose end mark is missing.
     """
     try:
-        with Image.open(image) as opened:
+        with open_image(image) as opened:
             width, height = opened.size
-            if opened.format not in JPEG_FORMATS:
+            if opened.format != "JPEG":
                 opened.verify()
             elif not ends_as_jpeg(image):
                 opened.load()
     except FileNotFoundError:
         return [Problem(image, None, f"missing, but named by {dataset.file}", False)]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         return [Problem(image, None, f"not an image that can be read ({_reason(error)})", False)]
     if min(width, height) < LEAST_SIDE:
         what = f"{width}x{height} pixels: too small to train on ({LEAST_SIDE} at least)"
@@ -92,8 +90,6 @@ def ends_as_jpeg(image: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no image format that is known"
     return getattr(error, "strerror", None) or str(error)
 
 

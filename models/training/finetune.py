@@ -35,12 +35,14 @@ def finetune(
     recipe: Recipe,
     out: Path,
     classes: Sequence[ModelClass] = FOUR_TASKS,
+    strict: bool = False,
 ) -> Path:
     """Fine-tune ``base`` on the data set files ``data``; returns ``out/model.pt``.
 
     ``base`` None: from scratch, for comparison. Checkpoints every epoch into ``out/weights``.
     Called again with the same arguments it resumes where an interrupted run stopped, or
     returns at once when the run is complete. ``out/recipe.json`` says how the weights were made.
+    ``strict``: any problem of a label file is an error, those that could be mended too.
 
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
@@ -56,7 +58,14 @@ def finetune(
         if model_file.is_file():
             return model_file
     out.mkdir(parents=True, exist_ok=True)
-    staged = stage(datasets, classes, out / "data", repeats=recipe.repeats, subset=recipe.subset)
+    staged = stage(
+        datasets,
+        classes,
+        out / "data",
+        repeats=recipe.repeats,
+        subset=recipe.subset,
+        strict=strict,
+    )
     _write(recipe_file, {"run": description})
     started = time.monotonic()
     last = out / "weights" / "last.pt"

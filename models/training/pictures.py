@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from oneglance.models.cpus import available_cpus
+from oneglance.models.training.images import open_image
 
 HASH_SIDE = 16
 """The difference hash has HASH_SIDE² = 256 bits."""
@@ -58,11 +59,11 @@ def look_at(file: Path) -> Picture | str:
     A JPEG's whole data is read, so that one cut short is noticed.
     """
     try:
-        with Image.open(file) as opened:
+        with open_image(file) as opened:
             size = _upright(opened)
             opened.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
             small = opened.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         return f"cannot be decoded ({error})"
     pixels = np.asarray(small, np.float32)
     spread = float(np.mean(pixels.max(axis=2) - pixels.min(axis=2)))

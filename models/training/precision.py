@@ -130,7 +130,7 @@ def _iou(ones: Floats, others: Floats) -> Floats:
     ends = np.minimum((ones[:, :2] + ones[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])
     shared = (ends - top_left).clip(min=0).prod(axis=2)
     union = ones[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1)[None] - shared
-    overlap = np.zeros_like(shared)
+    overlap: Floats = np.zeros_like(shared)
     np.divide(shared, union, out=overlap, where=union > 0)
     return overlap
 

@@ -147,9 +147,9 @@ def own(task: Task) -> str:
     return task.value
 
 
-def small(task: Task) -> str:
-    """The stem of the arm of a task's own network at a quarter of the cost."""
-    return f"{task}-quarter"
+def fair(task: Task) -> str:
+    """The stem of the arm of a task's own small network: all of them cost what the one costs."""
+    return f"{task}-fair"
 
 
 def part(depth: Depth, share: float) -> str:
@@ -215,12 +215,12 @@ class _Planner:
 
 
 def _one_or_four(planner: _Planner) -> Iterator[Arm]:
-    quarter = quarter_size(planner.options.size)
+    size = fair_size(planner.options.size, len(planner.tasks))
     yield planner.one()
     for task in planner.tasks:
         yield planner.arm(own(task), (task,), planner.sets)
     for task in planner.tasks:
-        yield replace(planner.arm(small(task), (task,), planner.sets), size=quarter)
+        yield replace(planner.arm(fair(task), (task,), planner.sets), size=size)
 
 
 def _pretrained_or_not(planner: _Planner) -> Iterator[Arm]:
@@ -284,22 +284,23 @@ def partly_labelled(sets: Sequence[SetFacts]) -> tuple[Task, ...]:
     return tuple(task for task in trained_tasks(sets) if any(task not in t for t in labelled))
 
 
-def quarter_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The (width, height) whose network costs nearest to a quarter, of nearly the same shape.
+def fair_size(size: tuple[int, int], networks: int) -> tuple[int, int]:
+    """The (width, height) at which so many networks cost what one costs at ``size``.
 
-    A convolutional network costs as its pixels do; sides are multiples of 32.
+    Nearest in cost and shape: a convolutional network costs as its pixels do; sides are
+    multiples of 32.
 
-    >>> quarter_size((640, 384)), quarter_size((416, 256))
-    ((320, 192), (224, 128))
+    >>> fair_size((640, 384), 4), fair_size((416, 256), 4), fair_size((640, 384), 1)
+    ((320, 192), (224, 128), (640, 384))
     """
     width, height = size
 
-    def badness(candidate: tuple[int, int]) -> float:
-        cost = 4 * candidate[0] * candidate[1] / (width * height)
-        return abs(log(cost)) + abs(log(candidate[0] * height / (candidate[1] * width)))
+    def badness(sides: tuple[int, int]) -> float:
+        cost = networks * sides[0] * sides[1] / (width * height)
+        return abs(log(cost)) + abs(log(sides[0] * height / (sides[1] * width)))
 
-    sides = [range(STRIDE, max(STRIDE, side) + 1, STRIDE) for side in size]
-    return min(product(*sides), key=badness)  # type: ignore[return-value,arg-type]
+    widths, heights = (range(STRIDE, side + 1, STRIDE) for side in size)
+    return min(product(widths, heights), key=badness)
 
 
 def images_of(arm: Arm, sets: Sequence[SetFacts]) -> int:

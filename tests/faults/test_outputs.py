@@ -75,9 +75,17 @@ def lines_in(path: Path) -> int:
     return len([json.loads(line) for line in data.splitlines()])
 
 
-def frames_in(path: Path) -> int:
+def frames_in(path: Path, *, cut: bool = False) -> int:
+    """Frames that decode. ``cut``: the file may end in the middle of one."""
+    frames = 0
     with av.open(path) as container:
-        return sum(1 for _ in container.decode(video=0))
+        try:
+            for _ in container.decode(video=0):
+                frames += 1
+        except av.error.InvalidDataError:
+            if not cut:
+                raise
+    return frames
 
 
 @pytest.fixture
@@ -156,16 +164,16 @@ def test_json_lines_on_a_full_disk_are_whole(small_disk: Path) -> None:
 
 
 @linux_only
-@pytest.mark.parametrize("room", [1, 102, 1000, 1018, 12_345])
+@pytest.mark.parametrize("room", [1, 102, 103, 1000, 1028, 12_345])
 def test_json_lines_cut_a_half_written_line(room: int, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     assert "largest size a file may have" in run_until_broken(path, str(room))
-    # Frames 0 to 9 make lines of 102 bytes, as '{"source":"noise","frame":0,"timestamp_s":0.0,
-    # "dropped":0,"detections":[],"timings_ms":{"decode":1.0}}' is 101 long; later ones more.
+    # Frames 0 to 9 make lines of 103 bytes, as '{"source":"noise","frame":0,"timestamp_s":0.0,
+    # "dropped":0,"detections":[],"timings_ms":{"decode":1.0}}' is 102 long; later ones more.
     written = path.read_bytes()
-    assert written.count(b"\n") == (min(room, 1020) // 102 if room <= 1020 else lines_in(path))
+    assert written.count(b"\n") == (room // 103 if room <= 1030 else lines_in(path))
     assert written == b"" or written.endswith(b"}\n")
-    assert room - len(written) < 107  # less than a line is missing
+    assert room - len(written) < 108  # less than a line is missing
 
 
 def test_a_reader_that_leaves_ends_the_run_in_one_sentence() -> None:
@@ -191,8 +199,9 @@ def test_a_killed_runs_lines_are_whole(tmp_path: Path) -> None:
 def test_a_killed_runs_video_plays_up_to_its_last_fragment(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     kill_when(lambda: path.exists() and path.stat().st_size > 500_000, path)
-    # A frame of noise is some 15 kB: of thirty, the last second of ten may be missing.
-    assert frames_in(path) >= 20
+    # A frame of noise is some 15 kB: of thirty, the last second of ten may be missing. What was
+    # being written when the run was killed is no whole frame, and players stop there.
+    assert frames_in(path, cut=True) >= 20
 
 
 def test_a_video_on_a_full_disk_plays_up_to_its_last_fragment(small_disk: Path) -> None:

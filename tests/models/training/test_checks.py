@@ -79,8 +79,8 @@ def test_a_missing_train_folder_is_told_beside_the_rest(make_set):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "not an image that can be read (no image format that is known)"),
-        (b"hello", "not an image that can be read (no image format that is known)"),
+        (b"", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
+        (b"hello", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
     ],
 )
 def test_a_file_that_is_no_image_is_told(make_set, content, what):

@@ -116,6 +116,17 @@ def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path
         finetune([data], base=base, recipe=other, out=tmp_path)
 
 
+def test_strict_training_refuses_what_could_be_mended(base: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "set", frames=8, seed=5, size=(160, 96))
+    label = next((tmp_path / "set" / "labels" / "train").glob("*.txt"))
+    label.write_text("1 0.95 0.5 0.2 0.2\n")  # reaches 1.05
+    with pytest.raises(DataError, match=rf"{label.name}:1"):
+        finetune(
+            [data], base=base, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out", strict=True
+        )
+    assert not (tmp_path / "out" / "data").exists()
+
+
 def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
     trained = finetune([data], base=None, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out")
     assert list(read_checkpoint(trained).names.values()) == ["pedestrian", "car", "sign", "light"]

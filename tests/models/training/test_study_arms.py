@@ -10,12 +10,12 @@ from oneglance.models.training.study_arms import (
     SetFacts,
     StudyOptions,
     cost,
+    fair_size,
     groups,
     images_of,
     labelled_images,
     partly_labelled,
     plan,
-    quarter_size,
 )
 from oneglance.streams.errors import UsageError
 
@@ -39,15 +39,15 @@ def named(arms):
 def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone():
     arms = named(plan(SETS, options(questions=(1,))))
     words = ("pedestrian", "car", "sign", "light")
-    names = {"one", *words, *(f"{word}-quarter" for word in words)}
+    names = {"one", *words, *(f"{word}-fair" for word in words)}
     assert arms.keys() == {f"{name}.s0" for name in names}
     assert arms["one.s0"].sets == ("others", "signs", "highway", "lights")
     # A set that labels no sign teaches a network of signs nothing.
     assert arms["sign.s0"].sets == ("signs",)
     assert [cls.name for cls in arms["sign.s0"].classes] == ["sign"]
     assert arms["light.s0"].sets == ("others", "lights")
-    assert {arm.size for name, arm in arms.items() if "quarter" not in name} == {(640, 384)}
-    assert arms["car-quarter.s0"].size == (320, 192)
+    assert {arm.size for name, arm in arms.items() if "fair" not in name} == {(640, 384)}
+    assert arms["car-fair.s0"].size == (320, 192)
     assert {arm.epochs for arm in arms.values()} == {4}
 
 
@@ -120,7 +120,7 @@ def test_cost_counts_images_epochs_pixels_and_frozen_layers():
     arms = named(plan(SETS, options(questions=(1, 3))))
     how = options()
     assert cost(arms["one.s0"], SETS, how) == 360 * 4
-    assert cost(arms["car-quarter.s0"], SETS, how) == pytest.approx(160 * 4 / 4)
+    assert cost(arms["car-fair.s0"], SETS, how) == pytest.approx(160 * 4 / 4)
     assert cost(arms["one-head.s0"], SETS, how) == 360 * 4 / 2
     # A quarter of the images four times as often.
     assert cost(arms["one-25pc.s0"], SETS, how) == 360 * 4
@@ -135,7 +135,7 @@ def test_a_share_of_the_whole_study_makes_every_arm_smaller():
 
 @pytest.mark.parametrize("size", [(640, 384), (416, 256), (960, 576), (1280, 736)])
 def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
-    width, height = quarter_size(size)
+    width, height = fair_size(size, 4)
     assert width % 32 == height % 32 == 0
     assert 0.9 < 4 * width * height / (size[0] * size[1]) < 1.1
     assert width / height == pytest.approx(size[0] / size[1], rel=0.1)

@@ -1,0 +1,348 @@
+"""The study's answers, from its numbers: tables, sentences and what to draw. No files here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import Depth
+from oneglance.models.training.study_arms import (
+    ABSENT,
+    CURVE_SHARES,
+    DEPTH_SHARES,
+    DEPTHS,
+    ONE,
+    SCRATCH,
+    UNTRAINED,
+    fair,
+    fair_size,
+    groups,
+    images_of,
+    labelled_images,
+    only,
+    own,
+    part,
+    partly_labelled,
+    trained_tasks,
+)
+from oneglance.models.training.study_curves import LEAST_POINTS, Outlook, outlook
+from oneglance.models.training.study_evidence import (
+    Estimate,
+    Ledger,
+    Pick,
+    Sample,
+    estimate,
+    holes,
+    of_all,
+    of_set,
+    of_task,
+    samples,
+)
+from oneglance.models.training.study_tables import (
+    MINUS,
+    Answer,
+    Bars,
+    Curves,
+    Lines,
+    Row,
+    Table,
+    better,
+    compare,
+    compared,
+    lefts,
+    named,
+    points,
+    rights,
+    signed,
+    those,
+    within_a_point,
+)
+
+
+def answers(ledger: Ledger) -> tuple[Answer, ...]:
+    """An answer to each question asked, with holes where arms are missing."""
+    return tuple(_ANSWERS[question](ledger) for question in sorted(set(ledger.options.questions)))
+
+
+def _one_or_four(ledger: Ledger) -> Answer:
+    tasks = trained_tasks(ledger.sets)
+    twins = [compare(ledger, t.value, (ONE, own(t)), of_task(t)) for t in tasks]
+    equals = [compare(ledger, t.value, (ONE, fair(t)), of_task(t)) for t in tasks]
+    good, count = those(twins, lambda gap: gap.value >= -0.01)
+    ahead, of = those(equals, lambda gap: gap.low > 0)
+    size = ledger.options.size
+    width, height = fair_size(size, len(tasks))
+    share = width * height / (size[0] * size[1])
+    alike = (
+        f"The one network is within a point of a task's own network of the same size on "
+        f"{len(good)} of {count} tasks{named(good)}, and does the work of {len(tasks)}."
+    )
+    fairly = (
+        f"At equal cost ({len(tasks)} networks of {width}x{height}, each {share:.0%} of the "
+        f"one's pixels) the one network is better on {len(ahead)} of {of} tasks{named(ahead)}."
+    )
+    return Answer(
+        1,
+        (alike, fairly) if count or of else (),
+        (
+            compared(twins, "Same size", ("one network", "own network"), within_a_point),
+            compared(equals, "Same cost", ("one network", "own small network"), better),
+        ),
+        Bars(
+            "One network against one for each task",
+            {
+                "one network": lefts(twins),
+                "own network, same size": rights(twins),
+                "own small networks, same cost": rights(equals),
+            },
+        ),
+        {
+            "same_size": [row.as_dict() for row in twins],
+            "same_cost": [row.as_dict() for row in equals],
+            "fair_size": [width, height],
+            "fair_cost": share,
+        },
+        holes(ledger, 1),
+    )
+
+
+def _pretrained_or_not(ledger: Ledger) -> Answer:
+    tasks = trained_tasks(ledger.sets)
+    scratch = [compare(ledger, t.value, (ONE, SCRATCH), of_task(t)) for t in tasks]
+    before = [compare(ledger, t.value, (ONE, UNTRAINED), of_task(t)) for t in tasks]
+    ahead, count = those(scratch, lambda gap: gap.low > 0)
+    sentence = (
+        f"With these steps, starting from pretrained weights is better than from scratch on "
+        f"{len(ahead)} of {count} tasks{named(ahead)}."
+    )
+    return Answer(
+        2,
+        (sentence,) if count else (),
+        (
+            compared(scratch, "What pretraining brings", ("pretrained", "from scratch"), better),
+            compared(before, "What training brings", ("trained", "pretrained alone"), better),
+        ),
+        Bars(
+            "Where training starts",
+            {
+                "pretrained, trained": lefts(scratch),
+                "from scratch": rights(scratch),
+                "pretrained alone": rights(before),
+            },
+        ),
+        {
+            "from_scratch": [row.as_dict() for row in scratch],
+            "pretrained_alone": [row.as_dict() for row in before],
+        },
+        holes(ledger, 2),
+    )
+
+
+def _layers(ledger: Ledger) -> Answer:
+    tasks = trained_tasks(ledger.sets)
+    counts = {share: _images(ledger, share) for share in DEPTH_SHARES}
+    columns = ("layers", *(f"{s:.0%}: {counts[s]:.0f} images" for s in DEPTH_SHARES))
+
+    def grid(pick: Pick) -> dict[Depth, list[Estimate | None]]:
+        return {
+            depth: [estimate(samples(ledger, part(depth, s), pick)) for s in DEPTH_SHARES]
+            for depth in DEPTHS
+        }
+
+    grids = {"all tasks": grid(of_all(tasks))} | {t.value: grid(of_task(t)) for t in tasks}
+    tables = tuple(
+        Table(
+            f"mAP50-95 in points, {'mean of the tasks' if name == 'all tasks' else name}",
+            columns,
+            tuple((depth.value, *map(points, row)) for depth, row in found.items()),
+        )
+        for name, found in grids.items()
+    )
+    whole = grids["all tasks"]
+    sentences = []
+    for place, share in enumerate(DEPTH_SHARES):
+        scored = {d: e.value for d, row in whole.items() if (e := row[place]) is not None}
+        if len(scored) == len(DEPTHS):
+            best = max(scored, key=scored.__getitem__)
+            sentences.append(
+                f"With {share:.0%} of the images ({counts[share]:.0f}) training '{best}' scores "
+                f"best: {100 * scored[best]:.1f} points."
+            )
+    lines = {
+        f"trains {depth.value}": [
+            (counts[s], e) for s, e in zip(DEPTH_SHARES, row, strict=True) if e is not None
+        ]
+        for depth, row in whole.items()
+    }
+    facts = {
+        name: {
+            d.value: {
+                f"{s:g}": None if e is None else e.as_dict()
+                for s, e in zip(DEPTH_SHARES, row, strict=True)
+            }
+            for d, row in found.items()
+        }
+        for name, found in grids.items()
+    }
+    plot = Lines("Which layers to train, mean of the tasks", lines)
+    return Answer(3, tuple(sentences), tables, plot, facts, holes(ledger, 3))
+
+
+def _images(ledger: Ledger, share: float, task: Task | None = None) -> float:
+    """Training images of a share, that label ``task``: the mean over seeds, equal in practice."""
+    names = {f"{part(Depth.ALL, share)}.s{seed}" for seed in ledger.options.seeds}
+    counts = [
+        images_of(arm, ledger.sets) if task is None else labelled_images(arm, ledger.sets, task)
+        for arm in ledger.arms
+        if arm.name in names
+    ]
+    return float(np.mean(counts)) if counts else 0.0
+
+
+def _masked_or_absent(ledger: Ledger) -> Answer:
+    partly = partly_labelled(ledger.sets)
+    if not partly:
+        return Answer(4, (), (), None, {}, ("every image labels every task: nothing is missing",))
+    rows = [compare(ledger, t.value, (ONE, ABSENT), of_task(t)) for t in trained_tasks(ledger.sets)]
+    on_partly = [row for row in rows if row.what in {task.value for task in partly}]
+    ahead, count = those(on_partly, lambda gap: gap.low > 0)
+    behind, _ = those(on_partly, lambda gap: gap.high < 0)
+    sentence = (
+        f"Leaving out what an image does not label is better than taking it for absent on "
+        f"{len(ahead)} of {count} tasks that some images do not label{named(ahead)}, "
+        f"worse on {len(behind)}{named(behind)}."
+    )
+    return Answer(
+        4,
+        (sentence,) if count else (),
+        (compared(rows, "The loss", ("left out", "taken for absent"), better),),
+        Bars(
+            "What an image does not label",
+            {"left out": lefts(rows), "taken for absent": rights(rows)},
+        ),
+        {"partly_labelled": [t.value for t in partly], "rows": [row.as_dict() for row in rows]},
+        holes(ledger, 4),
+    )
+
+
+def _curve(ledger: Ledger) -> Answer:
+    measured: dict[str, list[tuple[float, Estimate]]] = {}
+    laws: dict[str, Outlook] = {}
+    rows, sentences, missing = [], [], list(holes(ledger, 5))
+    for task in trained_tasks(ledger.sets):
+        found = {
+            _images(ledger, share, task): by_seed
+            for share in CURVE_SHARES
+            if (by_seed := samples(ledger, part(Depth.ALL, share), of_task(task)))
+        }
+        scores = {n: e for n, by_seed in found.items() if (e := estimate(by_seed)) is not None}
+        measured[task.value] = list(scores.items())
+        if len(scores) < LEAST_POINTS:
+            missing.append(f"{task}: no curve, it has {len(scores)} numbers of images, not 3")
+            continue
+        law = outlook(list(scores), np.array([e.value for e in scores.values()]), _drawn(found))
+        laws[task.value] = law
+        gain = Estimate(law.gain, law.low, law.high, ())
+        rows.append((task.value, f"{law.images:.0f}", _law(law), signed(gain), law.verdict))
+        sentences.append(f"{task}: {law.verdict}.")
+    columns = (
+        "task",
+        "images that label it",
+        "error",
+        "twice as many bring (points)",
+        "so there is",
+    )
+    facts = {
+        "points": {
+            name: [{"images": n, **e.as_dict()} for n, e in found]
+            for name, found in measured.items()
+        },
+        "laws": {name: asdict(law) | {"verdict": law.verdict} for name, law in laws.items()},
+    }
+    return Answer(
+        5,
+        tuple(sentences),
+        (Table("The law through each task's points", columns, tuple(rows)),) if rows else (),
+        Curves("Score against training images", measured, laws),
+        facts,
+        tuple(missing),
+    )
+
+
+def _law(law: Outlook) -> str:
+    a, b, c = law.law
+    floor = f" + {c:.2f}" if c >= 0.005 else ""
+    return f"{a:.2f} · n^{MINUS}{b:.2f}{floor}"
+
+
+def _drawn(found: Mapping[float, Mapping[int, Sample]]) -> Any:
+    """D×N: for each draw of images one seed's score at each number of images, drawn as well."""
+    random = np.random.default_rng(0)
+    columns = []
+    for by_seed in found.values():
+        draws = np.stack([sample.draws for sample in by_seed.values()])
+        chosen = random.integers(0, len(draws), draws.shape[1])
+        columns.append(draws[chosen, np.arange(draws.shape[1])])
+    drawn = np.stack(columns, axis=1)
+    return drawn[np.isfinite(drawn).all(axis=1)]
+
+
+def _forgetting(ledger: Ledger) -> Answer:
+    rows = list(_left_out(ledger))
+    lost, count = those([row for row, _ in rows], lambda gap: gap.high < 0)
+    sentence = (
+        f"Training on some sets alone makes the others worse than the pretrained network was in "
+        f"{len(lost)} of {count} cases{named(lost)}."
+    )
+    against = [row for row, _ in rows]
+    with_all = [row for _, row in rows]
+    return Answer(
+        6,
+        (sentence,) if count else (),
+        (
+            compared(against, "Sets left out", ("trained elsewhere", "pretrained alone"), better),
+            compared(with_all, "The same", ("trained elsewhere", "trained on all sets"), better),
+        ),
+        Bars(
+            "On sets that were not trained on",
+            {
+                "trained elsewhere": lefts(against),
+                "pretrained alone": rights(against),
+                "all sets": rights(with_all),
+            },
+        ),
+        {
+            "pretrained_alone": [row.as_dict() for row in against],
+            "all_sets": [row.as_dict() for row in with_all],
+        },
+        holes(ledger, 6),
+    )
+
+
+def _left_out(ledger: Ledger) -> Iterator[tuple[Row, Row]]:
+    """On each set left out by an arm: the arm against no training, and against all sets."""
+    for group in groups(ledger.sets):
+        stem = only(group)
+        for other in ledger.sets:
+            for task in trained_tasks(group):
+                if other not in group and other.val and task in other.tasks:
+                    what = f"{task} on {other.name}, after {group[0].name}"
+                    pick = of_set(other.name, task)
+                    yield (
+                        compare(ledger, what, (stem, UNTRAINED), pick),
+                        compare(ledger, what, (stem, ONE), pick),
+                    )
+
+
+_ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
+    1: _one_or_four,
+    2: _pretrained_or_not,
+    3: _layers,
+    4: _masked_or_absent,
+    5: _curve,
+    6: _forgetting,
+}

@@ -1,0 +1,159 @@
+"""What an arm of the study found, kept in its folder so that a stopped study goes on.
+
+``arm.json`` says what was asked, ``result.json`` and ``draws.npy`` what came out, ``failed.json``
+why nothing did.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oneglance.models.tasks import Task
+from oneglance.streams.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One task on one set's val images: COCO's mAP in 0..1, and mAP50-95 of each draw of images.
+
+    The draws of all arms are the same images, so arms can be compared draw by draw.
+    """
+
+    set_name: str
+    task: Task
+    map50: float
+    map50_95: float
+    boxes: int
+    images: int
+    draws: Floats = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the draws, ready for JSON."""
+        return {
+            "set": self.set_name,
+            "task": self.task.value,
+            "map50": self.map50,
+            "map50_95": self.map50_95,
+            "boxes": self.boxes,
+            "images": self.images,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """An arm that was trained and scored. ``training``: facts such as minutes and device."""
+
+    scores: tuple[Score, ...]
+    training: dict[str, Any]
+
+    @property
+    def minutes(self) -> float | None:
+        """How long it trained; None where it was not trained."""
+        return self.training.get("minutes")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An arm that was tried, and why there is nothing to show."""
+
+    reason: str
+
+
+Outcome = ArmResult | Failure | None
+"""None: not run yet."""
+
+
+def begin(folder: Path, asked: dict[str, Any]) -> None:
+    """Note what the arm in ``folder`` is to be.
+
+    Raises:
+        DataError: there is already one made another way.
+    """
+    file = folder / "arm.json"
+    if file.is_file():
+        found = _read(file)
+        differing = sorted(key for key in asked if asked[key] != found.get(key))
+        if differing:
+            raise DataError(
+                f"{folder} holds an arm made another way (different {', '.join(differing)}): "
+                "give another --out, or the same arguments to go on"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(file, asked)
+
+
+def keep(folder: Path, result: ArmResult) -> None:
+    """Write an arm's result; its result.json last, for it says that all is there."""
+    draws = np.stack([score.draws for score in result.scores]) if result.scores else np.empty(0)
+    np.save(folder / "draws.npy", draws.astype(np.float32), allow_pickle=False)
+    content = {
+        "scores": [score.as_dict() for score in result.scores],
+        "training": result.training,
+    }
+    _write(folder / "result.json", content)
+    (folder / "failed.json").unlink(missing_ok=True)
+
+
+def keep_failure(folder: Path, reason: str) -> None:
+    """Note why an arm failed; it is tried again by the next run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "failed.json", {"reason": reason})
+
+
+def read(folder: Path) -> Outcome:
+    """What an arm's folder tells.
+
+    Raises:
+        DataError: its files are broken.
+    """
+    if (folder / "result.json").is_file():
+        content = _read(folder / "result.json")
+        try:
+            draws = np.load(folder / "draws.npy", allow_pickle=False).astype(np.float64)
+            scores = _scores(content["scores"], draws)
+            return ArmResult(scores, dict(content["training"]))
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{folder} is damaged ({error}): delete its result.json to score it again"
+            ) from None
+    if (folder / "failed.json").is_file():
+        return Failure(str(_read(folder / "failed.json").get("reason", "unknown")))
+    return None
+
+
+def _scores(entries: Sequence[dict[str, Any]], draws: Floats) -> tuple[Score, ...]:
+    return tuple(
+        Score(
+            set_name=str(entry["set"]),
+            task=Task(entry["task"]),
+            map50=float(entry["map50"]),
+            map50_95=float(entry["map50_95"]),
+            boxes=int(entry["boxes"]),
+            images=int(entry["images"]),
+            draws=row,
+        )
+        for entry, row in zip(entries, draws, strict=True)
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DataError(f"{file} is damaged: delete it to run its arm again") from None
+    return content
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    partial = file.with_name(f".{file.name}.part")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(file)
