@@ -262,6 +262,11 @@ def render_summary(summary: RunSummary) -> RenderableType:
     parts: list[RenderableType] = [headline]
     if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):
         parts.append(_source_table(summary.sources))
+        parts += [
+            Text(f"last error: {source.last_error}", no_wrap=True, overflow="ignore")
+            for source in summary.sources
+            if source.last_error
+        ]
     if summary.end_to_end_ms is not None:
         parts.append(_latency_table(summary))
     return Group(*parts)
@@ -272,12 +277,10 @@ def _source_table(sources: Sequence[SourceHealth]) -> Table:
     table.add_column("source", overflow="fold")
     for name in ("results", "dropped", "corrupt", "back", "fps"):
         table.add_column(name, justify="right")
-    table.add_column("last error", overflow="fold")
     for source in sources:
         fps = "-" if source.fps_measured is None else f"{source.fps_measured:.1f}"
         counts = (source.delivered, sum(source.dropped.values()), source.corrupt, source.reconnects)
-        error = (source.last_error or "").replace(source.source, "it")
-        table.add_row(Text(source.source), *map(str, counts), fps, Text(error))
+        table.add_row(Text(source.source), *map(str, counts), fps)
     return table
 
 
