@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from itertools import count
 
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.member import Member
@@ -48,13 +49,20 @@ class Fleet:
             UsageError: there is one of that name, or the run is over.
         """
         stream = self._opened(source, first)
+        try:
+            return self._add(stream)
+        except UsageError:
+            if stream is not source:
+                stream.close()
+            raise
+
+    def _add(self, stream: Stream) -> str:
         with self._lock:
             tracker = self._tracker
             if tracker is not None and self._members:
                 tracker = tracker.fresh()  # what one camera sees, another does not
             member = Member(stream, live=self._live, tracker=tracker, clock=self._clock)
             if self._closed:
-                stream.close()
                 raise UsageError(f"cannot add {member.name}: the run is over")
             old = self._members.get(member.name)
             if old is not None and not old.halt.is_set():
@@ -142,16 +150,20 @@ class Fleet:
         opening = self._live.opening
         if not kind_of(source).may_come_back:
             return first or open_stream(source, hwaccel=opening.hwaccel)
-        name = safe_name(source)
-        alike = sum(other == name or other.startswith(f"{name} #") for other in self.names())
         return keep_open(
             source,
             opening,
-            name=f"{name} #{alike + 1}" if alike else name,
+            name=self._free_name(safe_name(source)),
             first=first,
             on_event=self._live.on_event,
             clock=self._clock,
         )
+
+    def _free_name(self, name: str) -> str:
+        """``name``, with a number where a source in the run has it already."""
+        taken = {member.name for member in self._all() if not member.halt.is_set()}
+        numbered = (f"{name} #{number}" for number in count(2))
+        return name if name not in taken else next(n for n in numbered if n not in taken)
 
     def _all(self) -> tuple[Member, ...]:
         with self._lock:

@@ -2,12 +2,13 @@
 
     reader thread ──▶ buffer ──▶ worker threads ──▶ in order ──▶ caller's thread ──▶ sink thread
     decode            wait or    letterbox, infer,               track, yield       write
-                      newest     decode boxes
+    (one a source)    newest     decode boxes
 
 Recorded mode waits and loses nothing: as many workers as the detector's threads leave room
 for run whole frames side by side, and results come back in order. Live mode keeps the newest
 frame and counts the rest: one frame is in work at a time, begun only when the last result has
-been taken, so a slow consumer sees fresh results and not a queue of old ones.
+been taken, so a slow consumer sees fresh results and not a queue of old ones. Many live sources
+take turns (``fleet``); recorded and live sources are the two kinds of ``supply``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from oneglance.streams.states import Event
 from oneglance.streams.stream import Stream, kind_of, open_stream
 from oneglance.streams.watched import Answer
 
-OPENING_S = 60.0
+OPENING_S = 300.0
 """Longest wait for a source that does not keep its own time-out when it is opened."""
 
 

@@ -319,6 +319,8 @@ def test_a_name_is_given_to_one_source_only(detector: Detector) -> None:
     with scripted_camera(steady) as camera:
         assert pipeline.add(camera.url) == camera.url
         assert pipeline.add(camera.url) == f"{camera.url} #2"  # the same address, another view
+        pipeline.remove(camera.url)
+        assert pipeline.add(camera.url) == camera.url  # and not a new name each time
     pipeline.close()
     with pytest.raises(UsageError, match="cannot add late: the run is over"):
         pipeline.add(Camera("late"))
