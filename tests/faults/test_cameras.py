@@ -216,16 +216,17 @@ def test_a_hundred_reconnects_leave_no_thread_file_or_memory_behind() -> None:
         def facts() -> tuple[int, int, int]:
             return threading.active_count(), process.num_fds(), process.memory_info().rss
 
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 20)
+        # The allocator has its fill after some hundred; measured to a thousand, it stays there.
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 100, within_s=30)
         before = facts()
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 120)
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 200, within_s=30)
         after = facts()
-    print(f"threads, files, bytes: {before} after 20 reconnects, {after} after 120")
+    print(f"threads, files, bytes: {before} after 100 reconnects, {after} after 200")
     # A connection in hand has three threads and a file or two on either side.
     assert after[0] <= before[0] + 4
     assert after[1] <= before[1] + 6
     assert after[2] - before[2] < 5e6
-    assert len(viewer.seen) >= 3 * 120
+    assert len(viewer.seen) >= 3 * 200
 
 
 @pytest.mark.parametrize("trouble", ["silence", "half", "refused", "password", "healthy"])
