@@ -235,7 +235,11 @@ def study(
     if plan:
         show_plan(asked, console, seconds_per_image=seconds_per_image)
         return
-    report = run(asked, tell=console.print, seconds_per_image=seconds_per_image)
+    try:
+        report = run(asked, tell=console.print, seconds_per_image=seconds_per_image)
+    except KeyboardInterrupt:
+        console.print(f"stopped: the same command goes on; so far: {out / 'report.md'}")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     console.print(f"studied: {report}")
 
 

@@ -73,13 +73,15 @@ def _one_or_four(ledger: Ledger) -> Answer:
     twins = [compare(ledger, t.value, (ONE, own(t)), of_task(t)) for t in tasks]
     equals = [compare(ledger, t.value, (ONE, fair(t)), of_task(t)) for t in tasks]
     good, count = those(twins, lambda gap: gap.value >= -0.01)
+    short, _ = those(twins, lambda gap: gap.value < -0.01)
     ahead, of = those(equals, lambda gap: gap.low > 0)
     size = ledger.options.size
     width, height = fair_size(size, len(tasks))
     share = width * height / (size[0] * size[1])
     alike = (
         f"The one network is within a point of a task's own network of the same size on "
-        f"{len(good)} of {count} tasks{named(good)}, and does the work of {len(tasks)}."
+        f"{len(good)} of {count} tasks{named(good)}, further behind on {len(short)}"
+        f"{named(short)}, and does the work of {len(tasks)}."
     )
     fairly = (
         f"At equal cost ({len(tasks)} networks of {width}x{height}, each {share:.0%} of the "
@@ -248,7 +250,7 @@ def _curve(ledger: Ledger) -> Answer:
         laws[task.value] = law
         gain = Estimate(law.gain, law.low, law.high, ())
         rows.append((task.value, f"{law.images:.0f}", _law(law), signed(gain), law.verdict))
-        sentences.append(f"{task}: {law.verdict}.")
+        sentences.append(f"{task}: twice the images would bring {signed(gain)}: {law.verdict}.")
     columns = (
         "task",
         "images that label it",

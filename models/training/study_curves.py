@@ -83,15 +83,14 @@ class Outlook:
 
     @property
     def verdict(self) -> str:
-        """In words, a point being a hundredth."""
+        """Whether there is enough: twice as much would surely bring less than a point."""
         if self.high < POINT:
-            return "enough: twice as much would bring less than a point"
-        if self.low > POINT:
-            return "not enough: twice as much would bring more than a point"
-        return "cannot be told: a point more is within the uncertainty"
+            return "enough data"
+        return "not enough data" if self.low > POINT else "not to be told"
 
 
 POINT = 0.01
+"""A point of mAP, in 0..1; a gain below it is not worth as much labelling again."""
 
 
 def outlook(images: Sequence[float], scores: Floats, drawn: Floats) -> Outlook:

@@ -26,7 +26,7 @@ def test_twice_the_images_bring_what_the_law_says():
     found = outlook((25, 50, 100), scores, np.tile(scores, (20, 1)))
     assert found.gain == pytest.approx(0.1 - 0.1 / 2**0.5, abs=2e-3)
     assert (found.low, found.high) == pytest.approx((found.gain, found.gain))
-    assert found.verdict == "not enough: twice as much would bring more than a point"
+    assert found.verdict == "not enough data"
     assert found.band[0][:2] == pytest.approx((25, scores[0]), abs=2e-3)
     assert found.band[-1][0] == pytest.approx(200)
 
@@ -36,7 +36,7 @@ def test_scores_that_do_not_rise_promise_nothing():
     found = outlook(IMAGES, scores, np.tile(scores, (5, 1)))
     assert (found.gain, found.high) == (0, 0)
     assert found.law == pytest.approx((1 - scores.mean(), 0, 0))
-    assert found.verdict.startswith("enough")
+    assert found.verdict == "enough data"
 
 
 def test_noise_widens_the_interval_until_nothing_can_be_told():
@@ -50,7 +50,7 @@ def test_noise_widens_the_interval_until_nothing_can_be_told():
         widths.append(found.high - found.low)
     assert widths[1] > 2 * widths[0]
     drawn = scores + random.normal(0, 0.1, (300, len(IMAGES)))
-    assert outlook(IMAGES, scores, drawn).verdict.startswith("cannot be told")
+    assert outlook(IMAGES, scores, drawn).verdict == "not to be told"
 
 
 @pytest.mark.parametrize("images", [(100, 200), (100, 100, 200)])
