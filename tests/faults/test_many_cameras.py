@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from fractions import Fraction
-from itertools import islice, pairwise
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
-import supervision as sv
 
-from media import make_video, picture
+from fleets import Camera, by_name, cameras, quick, results_until, uncounted
+from media import make_video
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker
-from oneglance.perception.health import SourceHealth
-from oneglance.perception.mode import Alert, Live
 from oneglance.streams import Frame, SourceBroken, UsageError
 from oneglance.streams.errors import Reason
-from oneglance.streams.opening import Opening
-from oneglance.streams.states import Event, State
+from oneglance.streams.states import State
 from onnx_models import seeing_model
-from scripted_camera import Connection, ScriptedCamera, jpeg, scripted_camera, steady
-from viewer import QUICK, Seen, assert_fresh
+from scripted_camera import Connection, scripted_camera, steady
+from viewer import QUICK
 
 LIVE = (State.LIVE, Reason.PLAYING)
 
@@ -44,86 +37,6 @@ def _no_thread_is_left() -> Iterator[None]:
     while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
         assert time.monotonic() < deadline_s, f"still running: {left}"
         time.sleep(0.005)
-
-
-class SlowDetector:
-    """The real detector, made as slow as a large network: ``takes_s`` for each picture."""
-
-    def __init__(self, detector: Detector, takes_s: float) -> None:
-        self._detector, self._takes_s = detector, takes_s
-        self.name, self.threads = detector.name, detector.threads
-        self.took_s: list[float] = []
-
-    def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
-        began_s = time.monotonic()
-        time.sleep(self._takes_s)
-        found = self._detector.detect(image)
-        self.took_s.append(time.monotonic() - began_s)
-        return found
-
-
-class Camera:
-    """A driver of somebody else's: ``fps`` pictures a second, ``before(index)`` ahead of each."""
-
-    live = True
-    frame_rate = Fraction(50)
-    frame_count = None
-
-    def __init__(self, name: str, *, before: Callable[[int], object] = lambda index: None) -> None:
-        self.source = name
-        self.produced = 0
-        self.stamps_s: list[float] = []
-        self._before = before
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Iterator[Frame]:
-        while not self._closed.wait(0.02):
-            self._before(self.produced)
-            self.produced += 1
-            index = self.produced - 1
-            self.stamps_s.append(time.monotonic())
-            yield Frame(picture(index), index, self.stamps_s[-1], self.source)
-
-    def close(self) -> None:
-        self._closed.set()
-
-    def __enter__(self) -> Camera:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def quick(**limits: object) -> Live:
-    opening = Opening(timeout_s=3, stall_s=1, backoff=QUICK)
-    return Live(opening=opening, **limits)  # type: ignore[arg-type]
-
-
-@contextmanager
-def cameras(*scripts: Callable[[Connection], None]) -> Iterator[list[ScriptedCamera]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(scripted_camera(script)) for script in scripts]
-
-
-def results_until(pipeline: Pipeline, done: Callable[[list[Result]], object]) -> list[Result]:
-    """Results until ``done``; fails after eight seconds."""
-    results: list[Result] = []
-    deadline_s = time.monotonic() + 8
-    with closing(iter(pipeline)) as taken:
-        for result in taken:
-            results.append(result)
-            if done(results):
-                break
-            assert time.monotonic() < deadline_s, Counter(r.frame.source for r in results)
-    return results
-
-
-def by_name(pipeline: Pipeline) -> dict[str, SourceHealth]:
-    return {source.source: source for source in pipeline.health().sources}
-
-
-def uncounted(source: SourceHealth) -> int:
-    return source.produced - source.delivered - sum(source.dropped.values()) - source.corrupt
 
 
 def test_one_of_four_cameras_that_is_down_at_the_start_comes_up_later(detector: Detector) -> None:
@@ -181,106 +94,6 @@ def test_a_camera_that_blocks_for_ever_costs_the_others_nothing(detector: Detect
     assert dropped <= 0.1 * len(seen)
     assert by_name(pipeline)["blocked"].delivered <= 3
     assert time.monotonic() - closed_s < 1
-
-
-def test_every_camera_gets_its_turn_when_the_network_is_too_slow_for_all(
-    detector: Detector,
-) -> None:
-    fast = [Camera(f"camera {number}") for number in range(4)]
-    pipeline = Pipeline(fast, SlowDetector(detector, 0.03), mode=quick())
-    results = results_until(pipeline, lambda r: len(r) >= 60)
-    counts = Counter(r.frame.source for r in results)
-    assert len(counts) == 4
-    assert max(counts.values()) - min(counts.values()) <= 2
-    for camera in fast:
-        mine = [r for r in results if r.frame.source == camera.source]
-        assert [b.frame.index - a.frame.index - 1 for a, b in pairwise(mine)] == [
-            r.dropped for r in mine[1:]
-        ]
-        assert uncounted(by_name(pipeline)[camera.source]) == 0
-
-
-def test_at_four_times_overload_results_stay_fresh(detector: Detector) -> None:
-    camera, slow = Camera("fast"), SlowDetector(detector, 4 * 0.02)
-    pipeline = Pipeline([camera], slow, mode=quick())
-    results = results_until(pipeline, lambda r: len(r) >= 60)
-    # What they really took, on a machine that may be busy.
-    period_s = np.percentile(np.diff(camera.stamps_s), 99)
-    age_s = np.percentile([r.age_s for r in results], 99)
-    inference_s = np.percentile(slow.took_s, 99)
-    print(
-        f"p99 in ms: age {1e3 * age_s:.0f}, period {1e3 * period_s:.0f}, "
-        f"inference {1e3 * inference_s:.0f}"
-    )
-    assert age_s <= 2 * period_s + 2 * inference_s
-    assert uncounted(by_name(pipeline)["fast"]) == 0
-    assert by_name(pipeline)["fast"].produced == camera.produced
-
-
-def test_a_slow_consumer_gets_fresh_results_and_no_frame_twice(detector: Detector) -> None:
-    seen: list[Seen] = []
-    with scripted_camera(steady) as camera:
-        pipeline = Pipeline([camera.url], detector, mode=quick())
-        with closing(iter(pipeline)) as results:
-            for result in islice(results, 20):
-                seen.append(Seen.of(result.frame))
-                assert result.age_s < 0.2
-                time.sleep(0.1)
-    assert_fresh(seen)
-    assert len(seen) == 20
-
-
-def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector) -> None:
-    def bursting(connection: Connection) -> None:
-        connection.play(20)
-        connection.wait(2.0)
-        for index in range(20, 120):
-            connection.frame(index)
-        connection.play(30, first=120)
-
-    opening = Opening(timeout_s=3, stall_s=4, backoff=QUICK)
-    seen: list[Seen] = []
-    with scripted_camera(bursting) as camera:
-        slow = SlowDetector(detector, 0.02)
-        pipeline = Pipeline([camera.url], slow, mode=Live(opening=opening))
-        results = results_until(pipeline, lambda r: r[-1].frame.index >= 145)
-        seen = [Seen.of(r.frame) for r in results]
-    pause_s = max(b.timestamp_s - a.timestamp_s for a, b in pairwise(seen))
-    assert pause_s == pytest.approx(2.0, abs=0.5)
-    assert len([s for s in seen if 20 <= s.index < 120]) < 50
-    assert max(r.age_s for r in results) < 0.5
-    assert all(s.picture == s.index % 25 for s in seen)
-    assert uncounted(pipeline.health().sources[0]) == 0
-
-
-def test_what_a_server_sent_is_delivered_dropped_or_corrupt_to_the_last_frame(
-    detector: Detector,
-) -> None:
-    damaged, sent = 0, 400
-
-    def some(connection: Connection) -> None:
-        nonlocal damaged
-        if connection.number:
-            connection.silence()
-        for index in range(sent):
-            if index % 9 == 5:
-                connection.part(jpeg(index % 25)[:300])
-                damaged += 1
-            else:
-                connection.frame(index)
-            connection.wait(0.002)
-
-    with scripted_camera(some) as camera:
-        pipeline = Pipeline([camera.url], SlowDetector(detector, 0.005), mode=quick())
-        results = results_until(
-            pipeline, lambda r: r[-1].frame.index >= sent - 1 or camera.connections > 1
-        )
-    found = pipeline.summary().sources[0]
-    assert camera.sent + damaged == sent
-    assert found.produced == sent
-    assert (found.delivered, found.corrupt) == (len(results), damaged)
-    assert found.dropped["newer frame"] > 50
-    assert uncounted(found) == 0
 
 
 def test_a_source_is_removed_while_it_reconnects_and_others_are_added(detector: Detector) -> None:
@@ -374,59 +187,6 @@ def test_two_cameras_have_tracks_of_their_own(detector: Detector) -> None:
         # A track is confirmed by its second frame; one that another camera began would be at once.
         assert set(ids[0]) == {-1}
         assert min(ids[-1]) > 0
-
-
-def test_a_stuck_inference_is_reported_while_it_is_stuck(detector: Detector) -> None:
-    held = threading.Event()
-
-    class Stuck(SlowDetector):
-        def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
-            held.wait(5)
-            return super().detect(image)
-
-    alerts: list[Event | Alert] = []
-    pipeline = Pipeline(
-        [Camera("front")],
-        Stuck(detector, 0.0),
-        mode=quick(stuck_s=0.3, on_event=alerts.append),
-    )
-    seen = []
-
-    def look() -> None:
-        deadline_s = time.monotonic() + 4
-        while not pipeline.health().stuck and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        time.sleep(0.6)
-        seen.append(pipeline.health())
-        held.set()
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    results_until(pipeline, lambda r: len(r) >= 3)
-    thread.join()
-    assert seen[0].stuck
-    assert seen[0].inference_s > 0.3
-    stuck = [alert for alert in alerts if isinstance(alert, Alert) and "inference" in alert.detail]
-    assert len(stuck) == 1
-    assert stuck[0].about == detector.name
-    assert not pipeline.health().stuck
-
-
-def test_more_than_a_fifth_of_frames_dropped_is_an_alert(
-    detector: Detector, caplog: pytest.LogCaptureFixture
-) -> None:
-    alerts: list[Event | Alert] = []
-    slow = SlowDetector(detector, 0.08)
-    pipeline = Pipeline([Camera("front")], slow, mode=quick(on_event=alerts.append))
-    with caplog.at_level(logging.WARNING):
-        results = results_until(pipeline, lambda r: len(r) >= 15)
-    told = [alert for alert in alerts if isinstance(alert, Alert)]
-    assert [alert.about for alert in told] == ["front"]
-    assert "of its frames are dropped" in told[0].detail
-    assert str(told[0]) in caplog.text
-    dropped = sum(r.dropped for r in results)
-    share = by_name(pipeline)["front"].drop_share
-    assert share == pytest.approx(dropped / (dropped + len(results)), abs=0.001)
 
 
 @pytest.mark.parametrize("kind", ["steady", "away", "silent"])

@@ -1,0 +1,100 @@
+"""Cameras, a slow network and what to ask of a run, for the tests of many sources at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from fractions import Fraction
+
+import numpy as np
+import supervision as sv
+
+from media import picture
+from oneglance.models import Detector
+from oneglance.perception import Live, Pipeline, Result, SourceHealth
+from oneglance.streams import Frame, Opening
+from scripted_camera import Connection, ScriptedCamera, scripted_camera
+from viewer import QUICK
+
+
+class SlowDetector:
+    """The real detector, made as slow as a large network: ``takes_s`` for each picture."""
+
+    def __init__(self, detector: Detector, takes_s: float) -> None:
+        self._detector, self._takes_s = detector, takes_s
+        self.name, self.threads = detector.name, detector.threads
+        self.took_s: list[float] = []
+
+    def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
+        began_s = time.monotonic()
+        time.sleep(self._takes_s)
+        found = self._detector.detect(image)
+        self.took_s.append(time.monotonic() - began_s)
+        return found
+
+
+class Camera:
+    """A driver of somebody else's: ``fps`` pictures a second, ``before(index)`` ahead of each."""
+
+    live = True
+    frame_rate = Fraction(50)
+    frame_count = None
+
+    def __init__(self, name: str, *, before: Callable[[int], object] = lambda index: None) -> None:
+        self.source = name
+        self.produced = 0
+        self.stamps_s: list[float] = []
+        self._before = before
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while not self._closed.wait(0.02):
+            self._before(self.produced)
+            self.produced += 1
+            index = self.produced - 1
+            self.stamps_s.append(time.monotonic())
+            yield Frame(picture(index), index, self.stamps_s[-1], self.source)
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def quick(**limits: object) -> Live:
+    opening = Opening(timeout_s=3, stall_s=1, backoff=QUICK)
+    return Live(opening=opening, **limits)  # type: ignore[arg-type]
+
+
+@contextmanager
+def cameras(*scripts: Callable[[Connection], None]) -> Iterator[list[ScriptedCamera]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(scripted_camera(script)) for script in scripts]
+
+
+def results_until(pipeline: Pipeline, done: Callable[[list[Result]], object]) -> list[Result]:
+    """Results until ``done``; fails after eight seconds."""
+    results: list[Result] = []
+    deadline_s = time.monotonic() + 8
+    with closing(iter(pipeline)) as taken:
+        for result in taken:
+            results.append(result)
+            if done(results):
+                break
+            assert time.monotonic() < deadline_s, Counter(r.frame.source for r in results)
+    return results
+
+
+def by_name(pipeline: Pipeline) -> dict[str, SourceHealth]:
+    return {source.source: source for source in pipeline.health().sources}
+
+
+def uncounted(source: SourceHealth) -> int:
+    return source.produced - source.delivered - sum(source.dropped.values()) - source.corrupt
