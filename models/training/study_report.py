@@ -257,8 +257,12 @@ def _arm(arm: Arm, outcome: Outcome) -> dict[str, Any]:
 
 
 def _printable(word: str) -> str:
-    """No home folder in a report."""
-    return f"…/{Path(word).name}" if Path(word).is_absolute() else word
+    """A path as seen from here, at most from the folder above; no home folder in a report."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    near = Path(os.path.relpath(path))
+    return f"…/{path.name}" if near.parts[:2] == ("..", "..") else str(near)
 
 
 def _version(name: str) -> str:
