@@ -160,7 +160,9 @@ def _facts(ledger: Ledger, base: str) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": f"{_device()}, trained on {_listed(trained, 'device')}",
         "CPUs allowed": str(available_cpus()),
-        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        "libraries": ", ".join(
+            [f"python {platform.python_version()}", *(f"{n} {_version(n)}" for n in LIBRARIES)]
+        ),
         "precision": f"trained in {_listed(trained, 'precision')}, scored in float32",
         "input size": f"{options.size[0]}x{options.size[1]}",
         "base": base,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,7 @@ class Log:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(
-    600
-)  # two trainings and three exports: 30 s of processor, on a busy machine minutes
+@pytest.mark.timeout(600)  # two trainings, three exports: on a busy machine minutes
 def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     data: Path, base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,9 +86,7 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     assert capfd.readouterr().out == ""  # ultralytics' bars are not shown
     assert [line.split(":")[0] for line in log.lines] == ["[1/3] untrained", "[3/3] one-scratch.s0"]
     assert trained.stat().st_mtime_ns == stamp
-    page = report.read_text()
-    assert "Not complete" not in page
-    assert "Holes" not in page
+    assert not re.search("Not complete|Holes:", report.read_text())
 
     outcome = study.outcomes()["one.s0"]
     assert isinstance(outcome, ArmResult)
