@@ -254,12 +254,16 @@ def export(
     head: Annotated[
         str, typer.Option(help="one_to_many (NMS at run time) or one_to_one.")
     ] = "one_to_many",
+    classes: Annotated[
+        str | None, typer.Option(help="Only these of the classes it was trained for.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write a self-describing ONNX file and prove it equal to torch."""
     _configure(debug)
     _need_training()
     from oneglance.models.metadata import Head
+    from oneglance.models.tasks import parse_classes
     from oneglance.models.training.export import (
         MAX_BOX_DIFFERENCE_PX,
         MAX_SCORE_DIFFERENCE,
@@ -276,6 +280,7 @@ def export(
         size=_parse_size(size),
         head=Head(head),
         training=training_facts(weights),
+        only=None if classes is None else parse_classes(classes.split(",")),
     )
     Console().print(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "

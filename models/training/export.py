@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import ModelClass, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.heads import with_new_last_layer
 from oneglance.streams.errors import ModelError
 
 OPSET = 17
@@ -46,7 +47,7 @@ class Parity:
         return self.boxes_px <= MAX_BOX_DIFFERENCE_PX and self.scores <= MAX_SCORE_DIFFERENCE
 
 
-def export(
+def export(  # noqa: PLR0913 - each is a fact of the file that is written
     weights: Path,
     out: Path,
     *,
@@ -54,20 +55,30 @@ def export(
     size: tuple[int, int],
     head: Head = Head.ONE_TO_MANY,
     training: Mapping[str, Any] | None = None,
+    only: Sequence[ModelClass] | None = None,
 ) -> Parity:
     """Write ``weights`` (a checkpoint of ours) to ``out`` as ONNX with our metadata.
 
-    ``size``: (width, height) of the input. ``training``: facts kept in the file. The file also
+    ``size``: (width, height) of the input. ``training``: facts kept in the file. ``only``: the
+    classes that the file has; all that the network was trained for by default. The file also
     carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
 
     Returns the measured difference from torch.
 
     Raises:
-        ModelError: the weights cannot be read or serve none of our tasks, ``out`` cannot be
-            written, or the difference is out of bounds (nothing is left at ``out`` then).
+        ModelError: the weights cannot be read, serve none of our tasks or lack a class of
+            ``only``, ``out`` cannot be written, or the difference is out of bounds (nothing is
+            left at ``out`` then).
     """
     model = read_checkpoint(weights)
     classes = _classes(model, weights)
+    if only is not None:
+        missing = [cls.name for cls in only if cls not in classes]
+        if missing:
+            trained = ", ".join(cls.name for cls in classes)
+            raise ModelError(f"{weights} does not know {', '.join(missing)}, only {trained}")
+        classes = tuple(only)
+        model = with_new_last_layer(model, classes)  # their own rows, bit for bit
     metadata = Metadata(name, classes, size, head, dict(training or {}))
     model = _for_inference(model, head)
     graph = _trace(model, size)

@@ -7,12 +7,13 @@ A study that was stopped goes on where it was; an arm that failed is tried again
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from oneglance.models.detector import Detector
+from oneglance.models.training import staging
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.datasets import Dataset, read_dataset
@@ -58,6 +60,8 @@ MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""
 
 Tell = Callable[[str], None]
+
+_staging_logger = logging.getLogger(staging.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +122,34 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
     for arm in study.arms:
         if study.folder(arm).is_dir():
             begin(study.folder(arm), _asked(study, arm))
-    failed: list[str] = []
+    with _mended_labels_told_once():
+        failed = _run_arms(study, outcomes, tell, seconds_per_image=seconds_per_image)
     report = _report(study)
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(study.arms)} arms failed ({', '.join(failed)}): {report} has "
+            "holes that say why; run again to try them again"
+        )
+    return report
+
+
+def _run_arms(
+    study: Study,
+    outcomes: dict[str, Outcome],
+    tell: Tell,
+    *,
+    seconds_per_image: float | None,
+) -> list[str]:
+    """Run what is not done, the outcomes noted in ``outcomes``; returns the arms that failed."""
+    failed: list[str] = []
+    _report(study)
     for number, arm in enumerate(study.arms, 1):
         if isinstance(outcomes[arm.name], ArmResult):
             continue
         left = _left(study, outcomes, seconds_per_image, after=failed)
         tell(f"[{number}/{len(study.arms)}] {arm.name}: {describe(arm, study.sets)}; {left}")
         try:
-            with _quiet_ultralytics():
+            with _quiet():
                 keep(study.folder(arm), _run_arm(study, arm))
             _tidy(study.folder(arm))
         except (OneglanceError, MemoryError, OSError, RuntimeError) as error:  # torch: RuntimeError
@@ -135,13 +158,8 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
             failed.append(arm.name)
             tell(f"{arm.name} failed: {reason}")
         outcomes[arm.name] = read(study.folder(arm))
-        report = _report(study)
-    if failed:
-        raise DataError(
-            f"{len(failed)} of {len(study.arms)} arms failed ({', '.join(failed)}): {report} has "
-            "holes that say why; run again to try them again"
-        )
-    return report
+        _report(study)
+    return failed
 
 
 def describe(arm: Arm, sets: Sequence[SetFacts]) -> str:
@@ -171,7 +189,7 @@ def measure_seconds_per_image(study: Study) -> float:
     tasks = trained_tasks(study.sets)
     classes = tuple(cls for cls in study.arms[0].classes if cls.task in tasks)
     files = [s.file for s in study.sets if s.train]
-    with tempfile.TemporaryDirectory() as folder, _quiet_ultralytics():
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         out = Path(folder)
         finetune(files, base=study.base, recipe=recipe, out=out, classes=classes)
         facts = json.loads((out / "recipe.json").read_text(encoding="utf-8"))
@@ -321,12 +339,38 @@ def _tidy(folder: Path) -> None:
 
 
 @contextmanager
-def _quiet_ultralytics() -> Iterator[None]:
-    """Its progress bars would bury the one line for each arm."""
+def _quiet() -> Iterator[None]:
+    """ultralytics' bars and advice would bury the one line for each arm; it prints some of them
+    whatever its log level."""
     logger = logging.getLogger("ultralytics")
     before = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+class _Once(logging.Filter):
+    """Every arm stages the same labels: what was mended in them is told once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in self._told
+        self._told.add(message)
+        return new
+
+
+@contextmanager
+def _mended_labels_told_once() -> Iterator[None]:
+    once = _Once()
+    _staging_logger.addFilter(once)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        _staging_logger.removeFilter(once)

@@ -250,7 +250,9 @@ def _curve(ledger: Ledger) -> Answer:
         laws[task.value] = law
         gain = Estimate(law.gain, law.low, law.high, ())
         rows.append((task.value, f"{law.images:.0f}", _law(law), signed(gain), law.verdict))
-        sentences.append(f"{task}: twice the images would bring {signed(gain)}: {law.verdict}.")
+        sentences.append(
+            f"{task}: twice the images would bring {signed(gain)} points: {law.verdict}."
+        )
     columns = (
         "task",
         "images that label it",

@@ -160,7 +160,9 @@ def _facts(ledger: Ledger, base: str) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": f"{_device()}, trained on {_listed(trained, 'device')}",
         "CPUs allowed": str(available_cpus()),
-        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        "libraries": ", ".join(
+            [f"python {platform.python_version()}", *(f"{n} {_version(n)}" for n in LIBRARIES)]
+        ),
         "precision": f"trained in {_listed(trained, 'precision')}, scored in float32",
         "input size": f"{options.size[0]}x{options.size[1]}",
         "base": base,
@@ -257,8 +259,12 @@ def _arm(arm: Arm, outcome: Outcome) -> dict[str, Any]:
 
 
 def _printable(word: str) -> str:
-    """No home folder in a report."""
-    return f"…/{Path(word).name}" if Path(word).is_absolute() else word
+    """A path as seen from here, at most from the folder above; no home folder in a report."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    near = Path(os.path.relpath(path))
+    return f"…/{path.name}" if near.parts[:2] == ("..", "..") else str(near)
 
 
 def _version(name: str) -> str:

@@ -54,6 +54,30 @@ def weights(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("weights") / "model.pt")
 
 
+def test_a_file_of_some_classes_scores_them_as_the_whole_network_does(
+    weights: Path, tmp_path: Path
+) -> None:
+    export(weights, tmp_path / "whole.onnx", name="whole", size=SIZE)
+    export(weights, tmp_path / "four.onnx", name="four", size=SIZE, only=FOUR_TASKS)
+    image = np.random.default_rng(1).random((1, 3, SIZE[1], SIZE[0]), np.float32)
+    whole, four = (
+        ort.InferenceSession(tmp_path / f"{name}.onnx", providers=["CPUExecutionProvider"]).run(
+            None, {"images": image}
+        )[0]
+        for name in ("whole", "four")
+    )
+    assert four.shape[1] == 8
+    np.testing.assert_allclose(four, whole[:, :8], rtol=1e-4, atol=1e-4)
+    assert Detector.load(tmp_path / "four.onnx").classes == FOUR_TASKS
+
+
+def test_a_class_that_was_never_trained_cannot_be_exported(weights: Path, tmp_path: Path) -> None:
+    only = [ModelClass("sign_danger", Task.SIGN)]
+    with pytest.raises(ModelError, match="does not know sign_danger, only pedestrian, car"):
+        export(weights, tmp_path / "out.onnx", name="out", size=SIZE, only=only)
+    assert not (tmp_path / "out.onnx").exists()
+
+
 @pytest.fixture(scope="module")
 def exported(
     weights: Path, tmp_path_factory: pytest.TempPathFactory

@@ -94,3 +94,14 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="cannot write the report in"):
         write_report(tmp_path / "file", ledger(typical, ALL), base="yolo26n.pt")
+
+
+def test_the_command_is_told_without_the_folders_of_a_home(tmp_path, monkeypatch):
+    work = tmp_path / "alice" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    words = ["x", "study", tmp_path / "alice" / "data.yaml", work / "in" / "a.yaml", "/far/b.yaml"]
+    monkeypatch.setattr("sys.argv", [str(word) for word in words])
+    empty = replace(ledger(typical, StudyOptions(questions=(1,))), outcomes={})
+    page = write_report(tmp_path / "out", empty, base="yolo26n.pt").read_text()
+    assert "`oneglance study ../data.yaml in/a.yaml '…/b.yaml'`" in page
