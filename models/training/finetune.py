@@ -80,7 +80,7 @@ def finetune(
         )
         trainer.train()  # type: ignore[no-untyped-call]
         facts = {
-            "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),
+            "minutes_of_last_session": round((time.monotonic() - started) / 60, 2),
             "epochs_of_last_session": recipe.epochs - first_epoch,
             "device": str(trainer.device),
             "precision": _precision(trainer),
