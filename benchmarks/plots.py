@@ -73,7 +73,7 @@ def rates(part: Part, file: Path, title: str) -> bool:
     colours = [ONE if ".oneglance" in f.name else PEER for f in found]
     axes.barh([f.label for f in found], middle, xerr=[below, above], color=colours, capsize=3)
     axes.invert_yaxis()
-    axes.set_xlabel("frames a second (median of the rounds; whiskers: lowest and highest)")
+    axes.set_xlabel("frames a second: median of the rounds, lowest and highest")
     return _save(figure, file)
 
 
