@@ -15,7 +15,7 @@ from itertools import count
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.member import Member
 from oneglance.perception.mode import Live
-from oneglance.perception.supply import Arrived, Source, SourceFailed, joined
+from oneglance.perception.supply import STUCK_PATIENCE_S, Arrived, Source, SourceFailed, joined
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.buffer import Closed
 from oneglance.streams.errors import StreamError, UsageError
@@ -24,9 +24,6 @@ from oneglance.streams.stream import Stream, kind_of, open_stream
 from oneglance.streams.turns import TurnsBuffer
 
 logger = logging.getLogger(__name__)
-
-STUCK_PATIENCE_S = 0.3
-"""Longest wait at the end for sources that do not let go."""
 
 
 class Fleet:

@@ -57,8 +57,8 @@ _WAIT_S = 0.25
 """Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
 PATIENCE_S = 10.0
-"""Longest wait at the end for a decode or an inference that has begun: the process must not end
-in the middle of one (C++ that comes back to an interpreter which is gone aborts it)."""
+"""Longest wait at the end for an inference that has begun: the process must not end in the middle
+of one (C++ that comes back to an interpreter which is gone aborts it)."""
 
 STOPPED_PATIENCE_S = 0.3
 """The same after ``close``; what is stuck then is waited for once more when the process ends."""

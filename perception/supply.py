@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | int | Stream
 """Anything ``open_stream`` takes, or an open ``Stream``."""
 
+STUCK_PATIENCE_S = 0.3
+"""Longest wait at the end for a source that does not let go."""
+
 DECODED_AHEAD = 2
 """Frames a recorded source is decoded ahead of the workers."""
 
@@ -109,8 +112,9 @@ class Recording:
         self._stream.close()
 
     def join(self, patience_s: Callable[[], float]) -> bool:
-        """See ``Supply``."""
-        return joined([self._thread], patience_s)
+        """See ``Supply``; who takes so long over one frame is stuck in a disk that does not
+        answer, and Ctrl-C must not wait for it."""
+        return joined([self._thread], lambda: min(STUCK_PATIENCE_S, patience_s()))
 
     def _read(self) -> None:
         try:

@@ -572,6 +572,69 @@ def test_close_frees_a_loop_whose_camera_has_fallen_silent(
     assert len(results) + sum(r.dropped for r in results) <= 3
 
 
+@pytest.mark.parametrize("mode", ["recorded", "live"])
+def test_leaving_a_loop_whose_source_is_stuck_takes_less_than_a_second(
+    detector: Detector, mode: str
+) -> None:
+    over, reached = threading.Event(), threading.Event()
+
+    def block(index: int) -> None:
+        if index == 2:
+            reached.set()
+            over.wait(4 * LONG_S)
+
+    results = iter(Pipeline(Source(3, before=block, live=mode == "live"), detector))
+    try:
+        next(results)
+        assert reached.wait(LONG_S)
+        started_s = time.monotonic()
+        results.close()
+        assert time.monotonic() - started_s < 1.0
+    finally:
+        over.set()
+
+
+STUCK = """
+import signal, sys, threading, time
+from fractions import Fraction
+import numpy as np
+from oneglance.models import Detector
+from oneglance.perception import Pipeline
+from oneglance.streams import Frame
+
+class Stuck:
+    source, live, frame_rate, frame_count = "stuck", False, Fraction(25), None
+    def __iter__(self):
+        yield Frame(np.zeros((48, 64, 3), np.uint8), 0, 0.0, "stuck")
+        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+        print(time.monotonic(), flush=True)
+        time.sleep(60)
+    def close(self): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+
+try:
+    for _ in Pipeline(Stuck(), Detector.load(sys.argv[1], threads=1)):
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", STUCK, str(model)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    took_s = time.monotonic() - 0.2 - float(run.stdout.split()[0])
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.split()[1] == "interrupted"
+    assert took_s < 1.0 + 0.5  # half a second is Python's own, to end
+
+
 PROGRAM = """
 import sys
 from oneglance.models import Detector
