@@ -21,7 +21,7 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import ModelClass, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
-from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.heads import last_layer, with_new_last_layer
 from oneglance.streams.errors import ModelError
 
 OPSET = 17
@@ -137,20 +137,16 @@ def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
 
 
 def _for_inference(model: DetectionModel, head: Head) -> DetectionModel:
-    layer: Any = _last_layer(model)
+    layer = last_layer(model)
     if head is Head.ONE_TO_ONE and getattr(layer, "one2one_cv2", None) is None:
         raise ModelError("this network has no one-to-one head: export the one-to-many head")
     layer.end2end = head is Head.ONE_TO_ONE
     model = model.eval().fuse(verbose=False)
-    layer = _last_layer(model)
+    layer = last_layer(model)
     layer.export, layer.format, layer.dynamic = True, "onnx", False
     for parameter in model.parameters():
         parameter.requires_grad = False
     return model
-
-
-def _last_layer(model: DetectionModel) -> Any:
-    return list(model.model)[-1]  # type: ignore[arg-type]
 
 
 def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:

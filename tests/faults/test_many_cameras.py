@@ -18,25 +18,12 @@ from oneglance.perception import Pipeline, Result, Tracker
 from oneglance.streams import Frame, SourceBroken, UsageError
 from oneglance.streams.errors import Reason
 from oneglance.streams.states import State
-from onnx_models import seeing_model
 from scripted_camera import Connection, scripted_camera, steady
 from viewer import QUICK
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 LIVE = (State.LIVE, Reason.PLAYING)
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    deadline_s = time.monotonic() + 6
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
-        assert time.monotonic() < deadline_s, f"still running: {left}"
-        time.sleep(0.005)
 
 
 def test_one_of_four_cameras_that_is_down_at_the_start_comes_up_later(detector: Detector) -> None:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice, pairwise
 
@@ -21,25 +20,12 @@ from oneglance.perception.mode import Alert, Live
 from oneglance.streams.errors import Reason
 from oneglance.streams.opening import Opening
 from oneglance.streams.states import Event, State
-from onnx_models import seeing_model
 from scripted_camera import Connection, jpeg, scripted_camera, steady
 from viewer import QUICK, Seen, assert_fresh
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 LIVE = (State.LIVE, Reason.PLAYING)
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    deadline_s = time.monotonic() + 6
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
-        assert time.monotonic() < deadline_s, f"still running: {left}"
-        time.sleep(0.005)
 
 
 def test_every_camera_gets_its_turn_when_the_network_is_too_slow_for_all(

@@ -72,6 +72,28 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set of rendered frames, all four tasks labelled."""
+    from oneglance.streams.rendered_dataset import write_dataset
+
+    folder = tmp_path_factory.mktemp("rendered")
+    return write_dataset(folder / "set", frames=12, seed=5, size=(160, 96))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of ours before any training."""
+    torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+    from oneglance.models.tasks import FOUR_TASKS
+    from oneglance.models.training.heads import from_scratch
+
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("base") / "base.pt"
+    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
+    return file
+
+
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch on one processor: building a network is many small steps, slower on several."""
     torch = pytest.importorskip("torch", reason="needs the 'train' extra")

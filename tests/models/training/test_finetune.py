@@ -11,10 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
-from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.heads import from_scratch
 from oneglance.models.training.recipe import Depth, Recipe
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
@@ -22,21 +20,6 @@ from oneglance.streams.rendered_dataset import write_dataset
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
 SMALL = {"size": (160, 96), "batch": 4, "warmup_epochs": 0.0}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rendered")
-    return write_dataset(folder / "set", frames=12, seed=5, size=(160, 96))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of ours before any training."""
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("base") / "base.pt"
-    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
-    return file
 
 
 def changed(base: Path, trained: Path) -> set[str]:

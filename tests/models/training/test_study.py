@@ -14,29 +14,13 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 pytest.importorskip("onnxslim", reason="needs the 'train' extra")
 
-from oneglance.models.tasks import FOUR_TASKS, Task
-from oneglance.models.training.heads import from_scratch
+from oneglance.models.tasks import Task
 from oneglance.models.training.study import duration, measure_seconds_per_image, open_study, run
 from oneglance.models.training.study_arms import StudyOptions
 from oneglance.models.training.study_results import ArmResult, Failure
 from oneglance.streams.errors import DataError
-from oneglance.streams.rendered_dataset import write_dataset
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rendered")
-    return write_dataset(folder / "set", frames=12, seed=5, size=(160, 96))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("base") / "base.pt"
-    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
-    return file
 
 
 def options(**how: Any) -> StudyOptions:
