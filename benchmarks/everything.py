@@ -30,7 +30,7 @@ ABOUT_S = {
     "curves": 60,
     "accuracy": 15,
     "loop": 30,
-    "peers": 60,
+    "peers": 100,
     "live": 200,
     "floor": 20,
 }

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,17 @@ import measuring
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.metadata import read_metadata
+from oneglance.models.tasks import Task
 from oneglance.streams import open_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "av", "supervision", "trackers")
-PEERS = ("ultralytics", "torch", "torchvision", "onnxruntime", "openvino", "opencv-python")
+PEERS = (
+    *("ultralytics", "inference-cpu", "torch", "torchvision", "onnxruntime", "openvino"),
+    "opencv-python",
+)
 
 BUSY_CPUS = 0.25
 """Processors kept busy by others above which the machine was not idle when we began."""
@@ -138,11 +143,21 @@ def _model_facts(model: Path) -> dict[str, Any]:
     return {
         "model": f"{metadata.name} ({metadata.head.value}, {len(metadata.classes)} classes)",
         "model bytes": len(content),
-        "model sha256": hashlib.sha256(content).hexdigest()[:16],
+        "model sha256": digest(content),
         "precision": _precision(model, session.get_inputs()[0].type),
         "input size": f"{metadata.size[0]}x{metadata.size[1]}",
         "energy counter": "RAPL" if measuring.energy_j() is not None else "none readable here",
     }
+
+
+def digest(content: bytes) -> str:
+    """Enough of a file's SHA-256 to tell it from others."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def of_the_four(files: Mapping[Task, Path]) -> dict[str, Any]:
+    """Which files the trained single-task models are."""
+    return {"sha256 of the four": {t.value: digest(f.read_bytes()) for t, f in files.items()}}
 
 
 def _precision(model: Path, input_type: str) -> str:

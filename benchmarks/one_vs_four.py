@@ -33,18 +33,20 @@ def four_models(asked: Options, folder: Path, part: Part) -> list[Path]:
     Raises:
         ModelError: a given model is missing, serves another task or has another input size.
     """
-    if asked.single_task is None:
+    if asked.four is None:
         from derived_models import cut_all
 
         part.facts["four models"] = "cut from the four-task model: every layer the same"
         part.holes.append(
             "the four single-task models were not trained but cut from the four-task one "
-            "(--single-task gives trained ones): latency, memory and bytes are those of four "
-            "such networks, accuracy is not told"
+            "(--single-task or --study gives trained ones): latency, memory and bytes are those of "
+            "four such networks, accuracy is not told"
         )
         return list(cut_all(asked.model, folder).values())
     part.facts["four models"] = "trained, one for each task"
-    return [trained(asked, task) for task in Task]
+    four = {task: trained(asked, task) for task in Task}
+    part.facts |= facts.of_the_four(four)
+    return list(four.values())
 
 
 def trained(asked: Options, task: Task) -> Path:
@@ -53,12 +55,12 @@ def trained(asked: Options, task: Task) -> Path:
     Raises:
         ModelError: missing, of another task, or of another input size.
     """
-    assert asked.single_task is not None
-    file = asked.single_task / f"{task.value}-n.onnx"
+    assert asked.four is not None
+    file = asked.four[task]
     if not file.is_file():
         raise ModelError(
-            f"no single-task model {file}: train it, or leave --single-task out to use models cut "
-            "from the four-task one"
+            f"no single-task model {file}: train it, or leave --single-task (--study) out to use "
+            "models cut from the four-task one"
         )
     size = input_size(asked.model)
     found = Detector.load(file, threads=1).metadata

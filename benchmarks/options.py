@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,27 @@ import facts
 import report
 import results
 from results import Part
+from studied import Studied, read_study
 
+from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError
 
 CLIP = facts.ROOT.parent / "shared" / "clips" / "udacity_lanes_540p.mp4"
+DATA = facts.ROOT.parent / "shared" / "data" / "gtsdb" / "data.yaml"
 PEERS_PYTHON = facts.ROOT / ".venv-peers" / "bin" / "python"
+ROBOFLOW_PYTHON = facts.ROOT / ".venv-peers-roboflow" / "bin" / "python"
 
 WARMUP = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a part, checked. ``frames``: timed frames of an arm in one round."""
+    """The options of a part, checked. ``frames``: timed frames of an arm in one round.
+
+    ``four``: a trained file for each task, there or not; None where there are none. ``data``: sets
+    whose val images are scored, less those that any of them trains on.
+    """
 
     model: Path
     clip: str
@@ -35,9 +43,10 @@ class Options:
     warmup: int
     seconds: float
     peers_python: Path
-    single_task: Path | None
+    roboflow_python: Path
+    four: Mapping[Task, Path] | None
     weights: Path | None
-    data: Path
+    data: tuple[Path, ...]
 
     @property
     def arm(self) -> tuple[str, ...]:
@@ -52,7 +61,7 @@ def parser(description: str | None, *, rounds: int, frames: int) -> argparse.Arg
     """The arguments every part takes; ``rounds`` and ``frames`` are the part's own defaults."""
     arguments = argparse.ArgumentParser(description=description)
     add, own = arguments.add_argument, "each part has its own"
-    add("--model", default=DEFAULT, help="name in the zoo, or an ONNX file of ours")
+    add("--model", help=f"name in the zoo, or an ONNX file of ours ({DEFAULT})")
     add("--clip", type=Path, default=CLIP, help="video to run on")
     add("--out", type=Path, help="results folder; results/<date>-<device> by default")
     add("--rounds", type=int, default=rounds, help=f"turns an arm gets ({rounds or own})")
@@ -60,14 +69,12 @@ def parser(description: str | None, *, rounds: int, frames: int) -> argparse.Arg
     add("--warmup", type=int, default=WARMUP, help=f"frames before them ({WARMUP})")
     add("--seconds", type=float, default=60.0, help="live part: seconds of each run (60)")
     add("--peers-python", type=Path, default=PEERS_PYTHON, help="interpreter of the peers")
+    add("--roboflow-python", type=Path, default=ROBOFLOW_PYTHON, help="that of roboflow inference")
     add("--single-task", type=Path, help="folder of trained <task>-n.onnx files")
     add("--weights", type=Path, help="model.pt, to export other input sizes from")
-    add(
-        "--data",
-        type=Path,
-        default=facts.ROOT.parent / "shared" / "data" / "gtsdb" / "data.yaml",
-        help="labelled data for the accuracy part",
-    )
+    add("--data", type=Path, help="labelled data for the accuracy part (gtsdb)")
+    add("--study", type=Path, help="study's folder: its models, data and weights instead of these")
+    add("--seed", type=int, default=0, help="the study's seed (0)")
     return arguments
 
 
@@ -77,7 +84,8 @@ def check(found: argparse.Namespace) -> Options:
     Raises:
         ModelError: no such model.
         SourceNotFound: no such clip.
-        UsageError: a number that makes no sense.
+        UsageError: a number that makes no sense, or a study beside what it would give.
+        DataError: a damaged study.
     """
     for name in ("rounds", "frames"):
         if getattr(found, name) < 1:
@@ -89,8 +97,9 @@ def check(found: argparse.Namespace) -> Options:
             f"no clip {found.clip}: name a video with --clip "
             "(the project's own clips lie in ../shared/clips, which is not part of the repository)"
         )
+    given = _files(found)
     return Options(
-        model=resolve_model(found.model).resolve(),
+        model=given.model.resolve(),
         clip=str(found.clip.resolve()),
         out=found.out or facts.folder_today(),
         rounds=found.rounds,
@@ -99,10 +108,28 @@ def check(found: argparse.Namespace) -> Options:
         seconds=found.seconds,
         # Not resolved: a virtual environment's python is a link, and the link is what matters.
         peers_python=found.peers_python.absolute(),
-        single_task=found.single_task,
-        weights=found.weights,
-        data=found.data,
+        roboflow_python=found.roboflow_python.absolute(),
+        four=given.four or None,
+        weights=given.weights,
+        data=given.data,
     )
+
+
+def _files(found: argparse.Namespace) -> Studied:
+    """Models and data: a study's, or those named one by one."""
+    named = [
+        f"--{name.replace('_', '-')}"
+        for name in ("model", "single_task", "weights", "data")
+        if getattr(found, name) is not None
+    ]
+    if found.study is None:
+        folder = found.single_task
+        four = {} if folder is None else {task: folder / f"{task.value}-n.onnx" for task in Task}
+        model = resolve_model(found.model or DEFAULT)
+        return Studied(model, found.weights, four, (found.data or DATA,))
+    if named:
+        raise UsageError(f"--study brings models and data of its own: leave {named[0]} out")
+    return read_study(found.study, found.seed)
 
 
 def main(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,12 @@ from throughput import OURS, arm_row, arms, rate_figure, rate_table
 IMPORTS = 3
 
 PACKAGES = (
-    ("oneglance", "oneglance.perception", "ours"),
-    ("ultralytics", "ultralytics", "peers"),
-    ("openvino", "openvino", "peers"),
-    ("inference", "inference", "peers"),
+    ("oneglance", "import oneglance.perception", "ours"),
+    ("ultralytics", "from ultralytics import YOLO", "peers"),
+    ("openvino", "import openvino", "peers"),
+    ("inference-cpu", "from inference import InferencePipeline", "roboflow"),
 )
-"""Distribution, module that is imported, and whose environment it lies in."""
+"""Distribution, what a user writes to import it, and whose environment it lies in."""
 
 
 def measure_peers(asked: Options) -> Part:
@@ -34,26 +35,28 @@ def measure_peers(asked: Options) -> Part:
         title="Peers",
         facts=facts.gather(asked.model, asked.clip),
         timer="wall time between frames finished, first frames left out: decode to boxes; ours "
-        "also tracks and writes JSON Lines, ultralytics track also tracks",
+        "also tracks and writes JSON Lines, ultralytics track also tracks; roboflow's pipeline "
+        "runs the tutorial's letterbox, session.run and NMS in its callback for custom logic",
         silent_on=[
             "what each of them can do that the others cannot",
+            (
+                "roboflow's own model runtime: its models come from its service; its pipeline is "
+                "measured with a file of one's own, on the ONNX Runtime that its package pins"
+            ),
             "bf16 changes results a little: its accuracy is not measured here",
             "install size: what other packages of the user's share",
         ],
     )
     part.facts["peers"] = facts.peer_versions(asked.peers_python)
+    part.facts["roboflow's environment"] = facts.peer_versions(asked.roboflow_python)
     chosen = [arm for arm in arms(asked) if arm.name == OURS] + _others(asked)
     measured = measure(chosen, rounds=asked.rounds)
     part.holes += measured.holes
-    part.holes.append(
-        "roboflow inference's pipeline: it fetches its models from its own service; a file of "
-        "one's own runs only inside a callback that the user writes"
-    )
     known = [arm for arm in chosen if arm.name in measured.answers]
     rates = {arm.name: rate_figure(part, arm, measured.answers[arm.name]) for arm in known}
     rows = [arm_row(part, arm, measured.answers[arm.name]) for arm in known]
     part.tables.append(rate_table("The same file and clip", rows))
-    for name in ("ultralytics_track", "openvino_f32", "openvino_bf16"):
+    for name in ("ultralytics_track", "roboflow", "openvino_f32", "openvino_bf16"):
         if OURS in rates and name in rates:
             found = intervals.ratio(rates[OURS].rounds, rates[name].rounds)
             part.claim(f"over_{name}", f"oneglance run over {rates[name].label}, in rate", found)
@@ -65,7 +68,14 @@ def _others(asked: Options) -> list[Arm]:
     peers = asked.peers_python
     track = (*asked.arm, "--how", "track")
     found = [
-        Arm("ultralytics_track", "ultralytics track", "arm_ultralytics.py", track, python=peers)
+        Arm("ultralytics_track", "ultralytics track", "arm_ultralytics.py", track, python=peers),
+        Arm(
+            "roboflow",
+            "roboflow inference's pipeline",
+            "arm_roboflow.py",
+            asked.arm,
+            python=asked.roboflow_python,
+        ),
     ]
     for precision in ("f32", "bf16"):
         arguments = (*asked.arm, "--how", "loop", "--precision", precision)
@@ -78,35 +88,43 @@ def _others(asked: Options) -> list[Arm]:
 
 def _weights(asked: Options, part: Part) -> results.Table:
     rows = []
-    for distribution, module, whose in PACKAGES:
-        python = Path(sys.executable) if whose == "ours" else asked.peers_python
+    environments = {"peers": asked.peers_python, "roboflow": asked.roboflow_python}
+    for distribution, statement, whose in PACKAGES:
+        python = environments.get(whose, Path(sys.executable))
         size_mb, count = closure_mb(python, distribution)
         if size_mb is None:
-            part.holes.append(f"{distribution}: not installed for {whose}, so not weighed")
+            part.holes.append(f"{distribution}: not installed at {python}, so not weighed")
             continue
-        took_s = [s for _ in range(IMPORTS) if (s := import_s(python, module)) is not None]
+        took_s = [s for _ in range(IMPORTS) if (s := import_s(python, statement)) is not None]
         cell = f"{intervals.median(took_s):.2f}" if took_s else results.NONE
-        rows.append((distribution, f"{size_mb:.0f}", str(count), cell))
-    columns = ("package", "install MB", "packages", "import s")
-    note = "install: files of the package and of all that it requires, without extras."
+        rows.append((distribution, f"{size_mb:.0f}", str(count), f"`{statement}`", cell))
+    columns = ("package", "install MB", "packages", "what is imported", "import s")
+    note = (
+        "install: files of the package and of all that it requires by itself, as PyPI gives them; "
+        f"import: median of {IMPORTS} fresh interpreters, files in the page cache."
+    )
     return results.Table("Weight", columns, tuple(rows), note)
 
 
 _CLOSURE = """
-import importlib.metadata as m, json, re, sys
-have = {re.sub('[-_.]+', '-', d.metadata['Name'] or '').lower(): d for d in m.distributions()}
-todo, seen = [sys.argv[1]], {}
+import importlib.metadata as m, json, os, re, sys
+def plain(name): return re.sub('[-_.]+', '-', name or '').lower()
+have = {plain(d.metadata['Name']): d for d in m.distributions()}
+todo, seen, sizes = [(plain(sys.argv[1]), '')], set(), {}
 while todo:
-    name = re.sub('[-_.]+', '-', todo.pop()).lower()
-    if name in seen or name not in have: continue
-    d = have[name]
-    files = {str(f.locate()) for f in d.files or []}
-    import os
-    seen[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f))
-    for need in d.requires or []:
-        if 'extra ==' not in need: todo.append(re.match('[A-Za-z0-9._-]+', need)[0])
-print(json.dumps(seen))
+    name, extra = todo.pop()
+    if (name, extra) in seen or name not in have: continue
+    seen.add((name, extra))
+    files = {str(f.locate()) for f in have[name].files or []}
+    sizes[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f))
+    for need in have[name].requires or []:
+        wanted = re.search('extra == *[^a-zA-Z0-9]([-_.a-zA-Z0-9]+)', need)
+        if plain(wanted[1] if wanted else '') != extra: continue
+        other, extras = re.match(r'([A-Za-z0-9._-]+) *(?:\\[([^]]*)\\])?', need).groups()
+        todo += [(plain(other), plain(e.strip())) for e in ['', *(extras or '').split(',')]]
+print(json.dumps(sizes))
 """
+"""Sizes of a distribution and of all it requires; extras count where somebody requires them."""
 
 
 def closure_mb(python: Path, distribution: str) -> tuple[float | None, int]:
@@ -121,10 +139,16 @@ def closure_mb(python: Path, distribution: str) -> tuple[float | None, int]:
     return (sum(sizes.values()) / 1e6, len(sizes)) if sizes else (None, 0)
 
 
-def import_s(python: Path, module: str) -> float | None:
-    """Seconds that importing ``module`` takes a fresh interpreter; None when it fails."""
-    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+def import_s(python: Path, statement: str) -> float | None:
+    """Seconds that ``statement`` takes a fresh interpreter; None when it fails."""
+    code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    done = subprocess.run(
+        [str(python), "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OFFLINE_MODE": "True"},  # roboflow's: no model, no usage report
+    )
     return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 

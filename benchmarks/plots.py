@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import side_by_side
 from results import Figure, Part
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
@@ -28,6 +29,7 @@ def draw_all(parts: Mapping[str, Part], folder: Path) -> list[tuple[str, str]]:
     for draw, part, title, name in (
         (stages, "one_vs_four", "One network against four, by stage", "one_vs_four.png"),
         (rates, "throughput", "Frames a second, same file and clip", "throughput.png"),
+        (rates, "peers", "Frames a second of peers, same file and clip", "peers.png"),
         (cores, "curves", "Frames a second against processors", "cores.png"),
         (sizes, "curves", "Frames a second against input size", "sizes.png"),
         (ages, "live", "Age of results under load", "live.png"),
@@ -126,28 +128,52 @@ def ages(part: Part, file: Path, title: str) -> bool:
 
 
 def scatter(parts: Mapping[str, Part], file: Path, title: str) -> bool:
-    """A point for each model and task: what a frame costs, how well it finds."""
-    latency = {f.name: f for f in parts["one_vs_four"].figures if f.name.endswith(".frame")}
-    best = {
-        many: min((f.median for n, f in latency.items() if f".{many}_" in n), default=None)
-        for many in ("one", "four")
-    }
-    scores = [f for f in parts["accuracy"].figures if f.name.endswith(".map50")]
-    if not scores or best["one"] is None:
+    """A point for each task and network: what a frame costs, how well it finds; a line joins a
+    task's point of the one network with that of its own. Not of files that were not timed."""
+    settings = {m: side_by_side.best_setting(parts["one_vs_four"], m) for m in ("one", "four")}
+    scores: dict[str, dict[str, float]] = {"one": {}, "four": {}}
+    for figure in parts["accuracy"].figures:
+        if figure.name.endswith(".map50_95"):
+            many, task = figure.name.split(".")[1:3]  # accuracy.<one|four>.<task>.map50_95
+            if many in scores and settings[many] is not None:
+                scores[many][task] = figure.median
+    if not scores["one"] or not side_by_side.same_files(parts):
         return False
-    figure, axes = _axes((6, 4), title)
-    for score in scores:
-        model, task, _ = score.name.removeprefix("accuracy.").rsplit(".", 2)
-        many = "four" if model == f"{task}-n" else "one"
-        if best[many] is None:
-            continue
-        axes.plot(best[many], score.median, "o", color=ONE if many == "one" else FOUR)
-        axes.annotate(f" {task} ({many})", (best[many], score.median), va="center")
+    drawing, axes = _axes((7, 4.5), title)
+    at = {many: setting.median for many, setting in settings.items() if setting is not None}
+    for many, colour in (("one", ONE), ("four", FOUR)):
+        setting, found = settings[many], scores[many]
+        if setting is not None and found:
+            where = [at[many]] * len(found)
+            label = setting.label if many == "one" else f"{setting.label}: each task's own"
+            axes.plot(where, list(found.values()), "o", color=colour, label=label, zorder=3)
+    for task in set(scores["one"]) & set(scores["four"]):
+        ends = [scores["one"][task], scores["four"][task]]
+        axes.plot([at["one"], at["four"]], ends, color=PEER, linewidth=1, zorder=1)
+    last = "four" if scores["four"] else "one"
+    for task, height in _apart(scores[last], least=0.06).items():
+        axes.annotate(
+            f"{task} {scores[last][task]:.2f}",
+            (at[last], scores[last][task]),
+            xytext=(1.04 * at[last], height),
+            va="center",
+        )
     axes.set_xlabel("milliseconds a frame for all four tasks (best setting, median)")
-    axes.set_ylabel("mAP50")
+    axes.set_ylabel("mAP50-95, mean over sets")
+    axes.set_xlim(0, 1.35 * at[last])
     axes.set_ylim(0, 1)
-    axes.margins(x=0.4)
-    return _save(figure, file)
+    axes.legend(loc="upper left")
+    return _save(drawing, file)
+
+
+def _apart(heights: Mapping[str, float], *, least: float) -> dict[str, float]:
+    """Heights for labels, in the same order, pushed up until ``least`` lies between them."""
+    placed: dict[str, float] = {}
+    floor = float("-inf")
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        placed[name] = floor = max(height, floor)
+        floor += least
+    return placed
 
 
 def _axes(inches: tuple[float, float], title: str) -> tuple[Any, Any]:

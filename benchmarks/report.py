@@ -11,10 +11,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import goals
 import results
+import side_by_side
 from results import Claim, Part, Table
 
 from oneglance.streams.errors import OneglanceError, SinkError
+
+CIRCUMSTANCES = ("commit", "date", "CPUs busy before")
+"""Facts of every part that a table of their own compares."""
 
 
 def page(part: Part) -> str:
@@ -28,12 +33,16 @@ def whole(parts: Mapping[str, Part], plots: Iterable[tuple[str, str]]) -> str:
     lines = ["# Benchmark", "", *_facts(first.facts, leave_out={"command"}), ""]
     lines += _differences(parts)
     claims = [claim for part in parts.values() for claim in part.claims]
+    lines += ["## The goals", "", *goals.told(parts), ""]
     lines += ["## What we claim and what was measured", "", *_claims(claims), ""]
+    together = side_by_side.table(parts)
+    if together is not None:
+        lines += [f"## {together.title}", "", *markdown(together), ""]
     for title, file in plots:
         lines += [f"![{title}]({file})", ""]
     for part in parts.values():
         lines += [f"## {part.title}", "", f"`{part.facts.get('command', '?')}`", ""]
-        lines += [*_body(part), ""]
+        lines += [*_own_facts(part, first.facts), *_body(part), ""]
     missing = [name for name in results.PARTS if name not in parts]
     if missing:
         lines += ["## Not measured", "", f"Parts that were not run: {', '.join(missing)}.", ""]
@@ -65,14 +74,27 @@ def _facts(facts: Mapping[str, Any], *, leave_out: Iterable[str] = ()) -> list[s
     return lines + markdown(Table("", ("fact", "value"), tuple(rows)))
 
 
+def _own_facts(part: Part, header: Mapping[str, Any]) -> list[str]:
+    """What the part alone tells, or tells otherwise than the header does."""
+    own = {
+        name: value
+        for name, value in part.facts.items()
+        if name not in (*CIRCUMSTANCES, "command", "warning") and header.get(name) != value
+    }
+    return [*_facts(own), ""] if own else []
+
+
 def _differences(parts: Mapping[str, Part]) -> list[str]:
     """Parts measured at another commit, day or load than the first say so."""
-    names = ("commit", "date", "CPUs busy before")
     rows = tuple(
-        (part.part, *(str(part.facts.get(name, "?")) for name in names), f"{part.took_s:.0f} s")
+        (
+            part.part,
+            *(str(part.facts.get(name, "?")) for name in CIRCUMSTANCES),
+            f"{part.took_s:.0f} s",
+        )
         for part in parts.values()
     )
-    lines = markdown(Table("", ("part", *names, "took"), rows))
+    lines = markdown(Table("", ("part", *CIRCUMSTANCES, "took"), rows))
     busy = [part.part for part in parts.values() if "warning" in part.facts]
     if busy:
         lines += ["", f"**The machine was busy before: {', '.join(busy)}.**"]

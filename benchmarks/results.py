@@ -172,6 +172,11 @@ class Part:
         return cells[0], cells[1], cells[2]
 
 
+def claim_of(part: Part, name: str) -> Claim | None:
+    """The part's claim of that name (without the part's own); None where it makes none."""
+    return next((claim for claim in part.claims if claim.name == f"{part.part}.{name}"), None)
+
+
 def write(part: Part, folder: Path) -> Path:
     """Write ``<folder>/<part>.json``.
 

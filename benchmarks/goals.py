@@ -1,0 +1,156 @@
+"""The goals that the benchmark was set, each with what was measured and what stands in its way.
+
+Why a goal is missed is told only from figures that the same results hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import results
+import side_by_side
+from results import Claim, Figure, Part
+
+Parts = Mapping[str, Part]
+Why = Callable[[Parts], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """``part`` and ``claim`` name the figure; ``why`` explains a miss, or is silent."""
+
+    words: str
+    part: str
+    claim: str
+    why: Why
+
+
+def told(parts: Parts) -> list[str]:
+    """A line of Markdown for each goal."""
+    return [_line(goal, parts) for goal in GOALS]
+
+
+def _line(goal: Goal, parts: Parts) -> str:
+    part = parts.get(goal.part)
+    claim = None if part is None else results.claim_of(part, goal.claim)
+    if claim is None:
+        return f"- {goal.words}: **not measured** here."
+    value = f"{claim.value:.3g}{'×' if claim.unit == '×' else f' {claim.unit}'}"
+    if claim.met:
+        return f"- {goal.words} (goal {claim.goal}): {value}, met{_doubt(claim)}."
+    why = goal.why(parts)
+    return (
+        f"- {goal.words} (goal {claim.goal}): {value}, **missed**{_doubt(claim)}.{why and ' '}{why}"
+    )
+
+
+def _doubt(claim: Claim) -> str:
+    """Where the interval holds the goal, the verdict may be chance."""
+    bound = claim.at_most if claim.at_least is None else claim.at_least
+    assert bound is not None
+    across = claim.low < claim.high and claim.low <= bound <= claim.high
+    return ", though its interval reaches across the goal" if across else ""
+
+
+def _latency(parts: Parts) -> str:
+    """One network on all processors against four that share them out."""
+    part = parts["one_vs_four"]
+    one, four = (side_by_side.best_setting(part, many) for many in ("one", "four"))
+    if one is None or four is None:
+        return ""
+    spent = [_figure(part, f.name.removesuffix(".frame") + ".inference") for f in (one, four)]
+    if spent[0] is None or spent[1] is None:
+        return ""
+    ours, theirs = spent[0].median, spent[1].median
+    alone = f"Inference alone is {ours / theirs:.3g}×: '{one.label}' takes {ours:.1f} ms"
+    shares = f"'{four.label}' {theirs:.1f} ms, {theirs / 4:.1f} ms for each network"
+    return (
+        f"{alone}, {shares}; decode and letterbox, the same {one.median - ours:.1f} ms or so for "
+        "one as for four, add to both sides."
+    )
+
+
+def _memory(parts: Parts) -> str:
+    """What Python and its libraries hold is on both sides."""
+    found = results.claim_of(parts["one_vs_four"], "pss_growth")
+    if found is None:
+        return ""
+    return (
+        "Python and its libraries are counted on both sides: of the memory that came with the "
+        f"models, one takes {found.value:.3g}× of what four take."
+    )
+
+
+def _bare(parts: Parts) -> str:
+    """A frame's processor time against all that the processors have."""
+    loop = parts.get("loop")
+    if loop is None:
+        return ""
+    spent, rate = (_figure(loop, f"loop.file.jsonl.{name}") for name in ("cpu", "fps"))
+    bare = max(_bare_rates(parts), key=lambda figure: figure.median, default=None)
+    cpus = loop.facts.get("CPUs allowed")
+    if spent is None or rate is None or bare is None or not isinstance(cpus, int):
+        return ""
+    share = spent.median * rate.median / (1e3 * cpus)
+    if share < 0.95:
+        return ""  # processors were idle: something else stands in the way
+    return (
+        f"No processor is idle: a frame of the loop takes {spent.median:.1f} ms of processor time, "
+        f"{100 * share:.0f} % of what {cpus} processors have, and {1e3 * cpus / bare.median:.1f} "
+        f"ms are what the bare loop has for one. What is not inference (decoding, letterbox, "
+        f"boxes, tracking, JSON Lines) cannot hide behind it."
+    )
+
+
+def _ultralytics(parts: Parts) -> str:
+    """The rate that inference alone reaches bounds every loop around it."""
+    part = parts["throughput"]
+    bare = max(_bare_rates(parts), key=lambda figure: figure.median, default=None)
+    theirs = [f for f in part.figures if f.name.startswith("throughput.ultralytics")]
+    theirs = [f for f in theirs if f.name.endswith(".fps")]
+    if bare is None or not theirs:
+        return ""
+    best = max(theirs, key=lambda figure: figure.median)
+    bound = bare.median / best.median
+    claim = results.claim_of(part, "over_ultralytics")
+    assert claim is not None
+    if claim.at_least is None or bound >= claim.at_least:
+        return f"Inference alone, nothing around it, is {bound:.3g}×."
+    return (
+        f"The same file's inference alone, nothing around it ({bare.label}), is {bound:.3g}×: no "
+        "loop around this engine reaches the goal."
+    )
+
+
+def _silent(_: Parts) -> str:
+    return ""
+
+
+def _bare_rates(parts: Parts) -> list[Figure]:
+    part = parts.get("throughput")
+    if part is None:
+        return []
+    return [
+        figure
+        for figure in part.figures
+        if figure.name.startswith("throughput.bare_") and figure.name.endswith(".fps")
+    ]
+
+
+def _figure(part: Part, name: str) -> Figure | None:
+    return next((figure for figure in part.figures if figure.name == name), None)
+
+
+GOALS = (
+    Goal("Latency of one network over four at their best", "one_vs_four", "latency", _latency),
+    Goal("Memory of one network over four", "one_vs_four", "pss_mb", _memory),
+    Goal("The whole loop's rate over bare inference", "throughput", "loop_over_bare", _bare),
+    Goal("Pre- and postprocessing over inference", "loop", "file.jsonl.around", _silent),
+    Goal("The same with the queue, live", "loop", "live.jsonl.around", _silent),
+    Goal("Rate over ultralytics predict", "throughput", "over_ultralytics", _ultralytics),
+    Goal("Peak memory over ultralytics predict", "throughput", "memory_over_ultralytics", _silent),
+    Goal("Live at 4×, frames dropped and not counted", "live", "uncounted", _silent),
+    Goal("Live at 4×, p99 of age over its bound", "live", "age", _silent),
+    Goal("Live at 4×, memory grown", "live", "memory", _silent),
+)

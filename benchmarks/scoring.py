@@ -1,0 +1,81 @@
+"""mAP of files as ``oneglance eval`` finds it, with what resampling the images says of it.
+
+Images that a set given beside them trains on are left out, as a study leaves them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from oneglance.models.detector import Detector
+from oneglance.models.tasks import Task
+from oneglance.models.training.audit import set_names
+from oneglance.models.training.datasets import Dataset
+from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE, detect, score
+from oneglance.models.training.precision import average_precision, draw_images, match
+from oneglance.models.training.study_evidence import Estimate, Sample, difference, estimate, mean
+from oneglance.models.training.study_results import Score
+
+DRAWS = 1000
+SPLIT = "val"
+
+
+def scores_of(model: Path, datasets: Sequence[Dataset]) -> tuple[Score, ...]:
+    """A score for each set and each task that it labels and the model does.
+
+    The draws are the same images for every model, so that models are compared draw by draw.
+
+    Raises:
+        DataError, ModelError: as ``evaluate`` and ``Detector.load`` do.
+    """
+    detector = Detector.load(model, confidence=EVALUATION_CONFIDENCE)
+    served = {cls.task for cls in detector.classes}
+    trained = {i.resolve() for d in datasets if "train" in d.folders for i in d.images("train")}
+    found: list[Score] = []
+    for name, dataset in zip(set_names(datasets), datasets, strict=True):
+        if SPLIT in dataset.folders and dataset.labelled_tasks & served:
+            known = {i for i in dataset.images(SPLIT) if i.resolve() in trained}
+            if len(known) < len(dataset.images(SPLIT)):
+                found += _of_set(detector, dataset, name, without=known)
+    return tuple(found)
+
+
+def _of_set(
+    detector: Detector, dataset: Dataset, name: str, *, without: set[Path]
+) -> Iterator[Score]:
+    found = detect(detector, dataset, split=SPLIT, without=without)
+    images = len(found.ground_truth["images"])
+    draws = draw_images(images, DRAWS, seed=0)
+    for task in found.tasks:
+        accuracy = score(found.ground_truth, found.predictions, task)
+        if accuracy is not None:
+            matches = match(found.ground_truth, found.predictions, task)
+            yield Score(
+                set_name=name,
+                task=task,
+                map50=accuracy.map50,
+                map50_95=accuracy.map50_95,
+                boxes=accuracy.boxes,
+                images=images,
+                draws=average_precision(matches, draws),
+            )
+
+
+def middle(scores: Sequence[Score], task: Task) -> Sample | None:
+    """mAP50-95 of a task, the mean over the sets that score it; None where none does."""
+    return mean([Sample(s.map50_95, s.draws) for s in scores if s.task is task])
+
+
+def interval(one: Sample) -> Estimate:
+    """A score and where 95 % of its draws lie."""
+    found = estimate({0: one})
+    assert found is not None
+    return found
+
+
+def paired(one: Sample, other: Sample) -> Estimate:
+    """``one`` less ``other`` on the same draws of images."""
+    found = difference({0: one}, {0: other})
+    assert found is not None
+    return found
