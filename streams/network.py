@@ -7,7 +7,6 @@ URL, password included, so none of them is passed on: each kind of error has a s
 from __future__ import annotations
 
 import errno
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -80,7 +79,6 @@ class NetworkStream(WatchedSource):
                 accelerator.
         """
         self._clock = clock
-        self._halt = threading.Event()
         safe = redact(url)
         check_timeout(timeout_s)
         stall_s = check_timeout(timeout_s if stall_s is None else stall_s)
@@ -95,11 +93,6 @@ class NetworkStream(WatchedSource):
         self.live = opening.scheme.startswith(("rtsp", "udp")) or container.duration is None
         self._is_segmented = container.format.name == "hls"
         super().__init__(container, safe, timeout_s=timeout_s, stall_s=stall_s)
-
-    def close(self) -> None:
-        """See ``WatchedSource``."""
-        self._halt.set()
-        super().close()
 
     def _frames(self) -> Iterator[Frame]:
         try:

@@ -123,8 +123,8 @@ class ReconnectingStream:
     def close(self) -> None:
         """End iteration now, whatever the source is doing.
 
-        A connection that libav is just opening is closed when libav lets go of it: at its own
-        time-out at the latest. Nobody waits for that.
+        A connection that libav is just opening is interrupted and closed within a fraction of a
+        second, in the background; a name server's answer alone cannot be interrupted.
         """
         with self._lock:
             self._halt.set()

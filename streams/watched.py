@@ -1,8 +1,8 @@
 """Sources that may fall silent: read by a thread of their own, so that waiting has an end.
 
-A camera driver, a name server or a TLS handshake can block inside libav where none of its
-time-outs reaches. The caller therefore never enters libav: a thread does, and the caller waits
-for it as long as it was told to.
+A camera driver or a name server can block inside libav where none of its time-outs reaches. The
+caller therefore never enters libav: a thread does, and the caller waits for it as long as it was
+told to. A thread that nobody waits for any more is told so (``interruption``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from oneglance.streams.buffer import Closed, WaitBuffer
 from oneglance.streams.decoding import AvSource
 from oneglance.streams.errors import Reason, SourceStalled
 from oneglance.streams.frame import Frame
+from oneglance.streams.interruption import heeded, heeding
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,12 +30,15 @@ T = TypeVar("T")
 class Answer(Generic[T]):
     """What ``work`` returns or raises, worked out by a thread and waited for as long as one likes.
 
-    ``discard``: what to do with it when nobody waits any more.
+    ``discard``: what to do with it when nobody waits any more. Work inside libav is interrupted
+    then, also when it is another thread's answer that this one's work waits for.
     """
 
     def __init__(self, work: Callable[[], T], *, discard: Callable[[T], object]) -> None:
         self._answer: WaitBuffer[T] = WaitBuffer(1)
         self._work, self._discard = work, discard
+        self._halt = threading.Event()
+        self._heeded = (*heeded(), self._halt)
         threading.Thread(target=self._run, name="oneglance-open", daemon=True).start()
 
     def within(self, timeout_s: float) -> T:
@@ -53,10 +57,12 @@ class Answer(Generic[T]):
     def abandon(self) -> None:
         """Wait no more, from any thread."""
         self._answer.close()
+        self._halt.set()
 
     def _run(self) -> None:
         try:
-            found = self._work()
+            with heeding(*self._heeded):
+                found = self._work()
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
             self._answer.finish(error)
         else:
@@ -68,7 +74,7 @@ def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> Inpu
     """What ``open_`` returns or raises, if it does so in time.
 
     Raises:
-        TimeoutError: it did not. When it comes round after all, what it opened is closed.
+        TimeoutError: it did not. It is interrupted; should it come round, what it opened is closed.
     """
     return Answer(open_, discard=lambda container: container.close()).within(timeout_s)
 
@@ -79,9 +85,9 @@ class WatchedSource(AvSource):
     ``timeout_s``: for the first frame, which may have to wait for a key frame. ``stall_s``: for
     every other; None: as long as for the first.
 
-    ``close()`` ends iteration at once, whatever libav is doing; the reading thread closes the
-    container when libav lets go of it. Damaged frames are left out, counted in
-    ``tally.damaged`` and logged.
+    ``close()`` ends iteration at once, whatever libav is doing, and interrupts libav; the reading
+    thread closes the container. Damaged frames are left out, counted in ``tally.damaged`` and
+    logged.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class WatchedSource(AvSource):
         self._stall_s = stall_s or timeout_s
         self._patience_s = max(timeout_s, self._stall_s)
         self._arrived: WaitBuffer[Frame] = WaitBuffer(1)
+        self._halt = threading.Event()
 
     def __iter__(self) -> Generator[Frame]:
         """Frames as they come; see ``Stream``.
@@ -123,10 +130,11 @@ class WatchedSource(AvSource):
         """End iteration now; free the source as soon as libav lets go of it."""
         super().close()
         self._arrived.close()
+        self._halt.set()
 
     def _read(self) -> None:
         try:
-            with closing(super().__iter__()) as frames:
+            with heeding(self._halt), closing(super().__iter__()) as frames:
                 for frame in frames:
                     if not self._arrived.put(frame):
                         break

@@ -21,7 +21,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
 def no_thread_is_left() -> Iterator[None]:
     """Afterwards no thread of ours is running any more."""
     yield
-    deadline_s = time.monotonic() + 6
+    deadline_s = time.monotonic() + 2
     while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
         assert time.monotonic() < deadline_s, f"still running: {left}"
         time.sleep(0.005)

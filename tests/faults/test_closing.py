@@ -1,0 +1,152 @@
+"""Stopping, whatever the source does: at once, and nothing of ours is left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fleets import by_name, cameras
+from oneglance.models import Detector
+from oneglance.perception import Live, Pipeline
+from oneglance.streams import Opening
+from oneglance.streams.errors import Reason
+from oneglance.streams.states import State
+from program import start
+from scripted_camera import Connection, scripted_camera, steady
+from silences import SILENCES, our_threads, silent, sockets_to, wait_until
+from viewer import watching
+
+LONG_S = 60.0
+"""A time-out that no test lives to see."""
+
+FEW = ["rtsp", "rtsp not accepted", "after PLAY", "after HTTP headers", "udp"]
+
+
+def left(url: str, before: set[int]) -> bool:
+    """Whether a thread of ours, or a socket to ``url`` that was not there before, still is."""
+    return bool(our_threads() or sockets_to(url) - before)
+
+
+@pytest.mark.parametrize("where", SILENCES)
+def test_a_source_that_says_nothing_is_let_go_of_within_a_second(where: str) -> None:
+    with silent(where) as url:
+        before = sockets_to(url)
+        with watching(url, timeout_s=LONG_S, stall_s=LONG_S) as viewer:
+            wait_until(lambda: sockets_to(url) - before, 5)
+            if where == "after five pictures":
+                viewer.wait_for_frames(5)
+            time.sleep(0.3)
+            assert our_threads()
+            assert sockets_to(url) - before
+            closed_s = time.monotonic()
+        wait_until(lambda: not left(url, before), closed_s + 1 - time.monotonic())
+
+
+def test_finding_out_why_a_host_cannot_be_reached_ends_when_nobody_wants_to_know() -> None:
+    def refusing_once(connection: Connection) -> None:
+        if connection.number:
+            connection.silence()
+
+    with scripted_camera(refusing_once) as camera:
+        url = f"https://127.0.0.1:{camera.port}/x"
+        with watching(url, timeout_s=LONG_S):
+            wait_until(lambda: camera.connections == 2, 5)
+            time.sleep(0.2)
+            assert our_threads()
+            closed_s = time.monotonic()
+        wait_until(lambda: not left(url, set()), closed_s + 1 - time.monotonic())
+
+
+def test_closing_one_that_is_being_opened_costs_another_of_the_same_address_no_frame() -> None:
+    def script(connection: Connection) -> None:
+        connection.silence() if connection.number in (0, 2) else connection.play()
+
+    with (
+        scripted_camera(script) as camera,
+        watching(camera.url, timeout_s=LONG_S) as first,
+    ):
+        wait_until(lambda: camera.connections == 1, 5)
+        with watching(camera.url, timeout_s=LONG_S) as live:
+            live.wait_for_frames(10)
+            with watching(camera.url, timeout_s=LONG_S) as third:
+                wait_until(lambda: camera.connections == 3, 5)
+                first.stream.close()
+                wait_until(lambda: len(sockets_to(camera.url)) == 2, 1)
+            wait_until(lambda: len(sockets_to(camera.url)) == 1, 1)
+            live.wait_for_frames(20)
+            found = live.stream.condition()
+    assert not first.seen
+    assert not third.seen
+    assert [s.index for s in live.seen] == list(range(len(live.seen)))
+    assert all((b.picture - a.picture) % 25 == 1 for a, b in pairwise(live.seen))
+    assert live.told() == [(State.LIVE, Reason.PLAYING), (State.CLOSED, Reason.CLOSED)]
+    assert (found.reconnects, found.corrupt) == (0, 0)
+
+
+@pytest.mark.parametrize("where", FEW)
+@pytest.mark.parametrize("how", ["remove", "close"])
+def test_a_run_lets_go_of_a_silent_source_within_a_second_and_the_others_play_on(
+    where: str, how: str, detector: Detector
+) -> None:
+    mode = Live(opening=Opening(timeout_s=LONG_S, stall_s=LONG_S))
+    with silent(where) as url, cameras(steady, steady) as two:
+        before, urls = sockets_to(url), [camera.url for camera in two]
+        pipeline = Pipeline([url, *urls], detector, mode=mode)
+        counts, after = Counter[str](), Counter[str]()
+        gone_s: list[float] = []
+
+        def stop() -> None:
+            closed_s = time.monotonic()
+            pipeline.remove(url) if how == "remove" else pipeline.close()
+            wait_until(lambda: not sockets_to(url) - before, 5)
+            gone_s.append(time.monotonic() - closed_s)
+
+        stopper = threading.Thread(target=stop)
+        for result in pipeline:
+            counts[result.frame.source] += 1
+            if stopper.ident is None and min(counts[u] for u in urls) >= 5:
+                assert sockets_to(url) - before
+                stopper.start()
+            if gone_s:
+                after[result.frame.source] += 1
+                if min(after[u] for u in urls) >= 5:
+                    break
+        ended_s = time.monotonic()
+        stopper.join(5)
+        pipeline.close()
+        wait_until(lambda: not left(url, before), ended_s + 1 - time.monotonic())
+    assert gone_s[0] < 1
+    assert (how == "close") == (not after)
+    found = by_name(pipeline)
+    assert found[url].state is State.CLOSED
+    assert all(found[u].reconnects == 0 for u in urls)
+
+
+@pytest.mark.parametrize("where", ["rtsp", "after PLAY", "http"])
+def test_ctrl_c_ends_a_run_whose_only_source_is_silent_within_a_second(
+    where: str, model: Path
+) -> None:
+    with (
+        silent(where) as url,
+        start(
+            *("run", url, "--timeout", LONG_S, "--model", model),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as run,
+    ):
+        wait_until(lambda: sockets_to(url, run.pid), 30)
+        time.sleep(0.2)
+        pressed_s = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        told = run.communicate(timeout=30)[1]
+        took_s = time.monotonic() - pressed_s
+    print(f"from Ctrl-C to the end of the process: {1e3 * took_s:.0f} ms")
+    assert run.returncode == 130, told
+    assert took_s < 1.0 + 0.5  # half a second is Python's own, to end

@@ -1,0 +1,158 @@
+"""Servers that fall silent, each at another point of a connection, on real sockets.
+
+``silent("options")`` gives the address of one; ``sockets_to`` says which sockets of this process
+are connected, or on their way, to such an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import psutil
+
+from scripted_camera import Connection, jpeg, scripted_camera
+
+_SDP = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n"
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track\r\n"
+)
+_RTSP = {
+    "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n",
+    "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(_SDP)}\r\n\r\n{_SDP}",
+    "SETUP": "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n",
+    "PLAY": "Session: 1\r\n\r\n",
+}
+
+
+def _headers(connection: Connection) -> None:
+    connection.raw(b"")
+    connection.silence()
+
+
+def _half(connection: Connection) -> None:
+    connection.part(jpeg(0)[:100], claimed=5000)
+    connection.silence()
+
+
+def _frames(connection: Connection) -> None:
+    connection.play(5)
+    connection.silence()
+
+
+@contextmanager
+def _says_nothing(scheme: str) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"{scheme}://127.0.0.1:{server.getsockname()[1]}/x"
+
+
+@contextmanager
+def _http(script: Callable[[Connection], None]) -> Iterator[str]:
+    with scripted_camera(script) as camera:
+        yield camera.url
+
+
+@contextmanager
+def _rtsp(last: str) -> Iterator[str]:
+    """Answers the requests up to ``last``, and none after it."""
+    answered = list(_RTSP)[: list(_RTSP).index(last) + 1]
+
+    def serve(client: socket.socket) -> None:
+        with client, client.makefile("rw", newline="") as talk:
+            for method in answered:
+                head = list(iter(talk.readline, "\r\n"))
+                number = next(line for line in head if line.startswith("CSeq"))
+                assert head[0].startswith(method), head
+                talk.write(f"RTSP/1.0 200 OK\r\n{number}{_RTSP[method]}")
+                talk.flush()
+            talk.read()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # the test is over
+            while True:
+                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
+        finally:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _nobody_accepts(scheme: str) -> Iterator[str]:
+    """A host whose queue is full: it answers no SYN, as one that is away does."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield f"{scheme}://127.0.0.1:{server.getsockname()[1]}/x"
+
+
+@contextmanager
+def _nobody_sends() -> Iterator[str]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    yield f"udp://127.0.0.1:{port}"
+
+
+SILENCES: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
+    "rtsp": lambda: _says_nothing("rtsp"),
+    "http": lambda: _says_nothing("http"),
+    "rtsps": lambda: _says_nothing("rtsps"),
+    "https": lambda: _says_nothing("https"),
+    "rtsp not accepted": lambda: _nobody_accepts("rtsp"),
+    "https not accepted": lambda: _nobody_accepts("https"),
+    "udp": _nobody_sends,
+    "after OPTIONS": lambda: _rtsp("OPTIONS"),
+    "after DESCRIBE": lambda: _rtsp("DESCRIBE"),
+    "after PLAY": lambda: _rtsp("PLAY"),
+    "after HTTP headers": lambda: _http(_headers),
+    "half a picture": lambda: _http(_half),
+    "after five pictures": lambda: _http(_frames),
+}
+"""Where a connection may fall silent."""
+
+
+def silent(where: str) -> contextlib.AbstractContextManager[str]:
+    """The address of a server that is silent from there on; see ``SILENCES``."""
+    return SILENCES[where]()
+
+
+def sockets_to(url: str, process: int | None = None) -> set[int]:
+    """Descriptors of a process's sockets to the host of ``url`` (of UDP: at its port).
+
+    ``process``: its number; None: this one.
+    """
+    port = urlsplit(url).port
+    return {
+        found.fd
+        for found in psutil.Process(process).net_connections()
+        if (found.raddr and found.raddr.port == port)
+        or (found.type == socket.SOCK_DGRAM and found.laddr.port == port)
+    }
+
+
+def our_threads() -> list[str]:
+    """Names of the project's threads that are alive."""
+    return [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]
+
+
+def wait_until(done: Callable[[], object], within_s: float) -> None:
+    """Return as soon as ``done``; fail when it takes longer."""
+    deadline_s = time.monotonic() + within_s
+    while not done():
+        assert time.monotonic() < deadline_s, f"not within {within_s:g} s; threads: {our_threads()}"
+        time.sleep(0.005)
