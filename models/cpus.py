@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from oneglance.streams.errors import UsageError
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -20,6 +22,17 @@ def available_cpus(cgroup: Path = _CGROUP) -> int:
         allowed = os.cpu_count() or 1
     quota = _cgroup_quota(cgroup)
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def thread_count(asked: int | None) -> int:
+    """``asked``, or every processor this process may use.
+
+    Raises:
+        UsageError: fewer than one.
+    """
+    if asked is not None and asked < 1:
+        raise UsageError(f"threads must be at least 1, not {asked}")
+    return asked or available_cpus()
 
 
 def _cgroup_quota(cgroup: Path) -> float | None:

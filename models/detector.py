@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
-from oneglance.models.engines import OnnxEngine
+from oneglance.models.engines import (
+    DEFAULT_ENGINE,
+    DEFAULT_PRECISION,
+    Engine,
+    load_engine,
+)
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.tasks import ModelClass, Task, parse_tasks
@@ -38,7 +43,7 @@ class Detector:
 
     def __init__(
         self,
-        engine: OnnxEngine,
+        engine: Engine,
         *,
         confidence: float = DEFAULT_CONFIDENCE,
         tasks: Collection[Task] | None = None,
@@ -74,20 +79,26 @@ class Detector:
         confidence: float = DEFAULT_CONFIDENCE,
         tasks: Iterable[str] | None = None,
         threads: int | None = None,
+        engine: str = DEFAULT_ENGINE,
+        precision: str = DEFAULT_PRECISION,
     ) -> Detector:
         """A detector from the zoo by name, or from an exported ONNX file by path.
 
         ``confidence``: boxes below it are left out. ``tasks``: only these (names or ``Task``);
         all by default. ``threads``: processors one inference may use; all that this process
-        may use by default.
+        may use by default. ``engine``: ``onnxruntime``, or ``openvino`` (an extra). ``precision``:
+        what it computes in, ``fp32`` or, OpenVINO on a processor that has it, ``bf16``.
 
         Raises:
             ModelError: no such model, or a file that is not one of ours.
-            UsageError: an unknown task, a confidence outside 0..1, fewer than one thread.
+            UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, an
+                engine or a precision that is unknown, not installed or not for this processor.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
-        engine = OnnxEngine(resolve_model(name_or_path), threads=threads)
-        return cls(engine, confidence=confidence, tasks=parsed)
+        loaded = load_engine(
+            resolve_model(name_or_path), engine=engine, precision=precision, threads=threads
+        )
+        return cls(loaded, confidence=confidence, tasks=parsed)
 
     @property
     def name(self) -> str:
@@ -108,6 +119,16 @@ class Detector:
     def threads(self) -> int:
         """Processors one inference may use."""
         return self._engine.threads
+
+    @property
+    def engine(self) -> str:
+        """What runs the network: ``onnxruntime`` or ``openvino``."""
+        return self._engine.name
+
+    @property
+    def precision(self) -> str:
+        """What the network is computed in: ``fp32`` or ``bf16``."""
+        return self._engine.precision
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> sv.Detections:
         """What is in ``image`` (H×W×3 BGR uint8; grey and BGRA are taken too).

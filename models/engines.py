@@ -1,107 +1,96 @@
-"""What runs the network: ONNX Runtime on the processor, told exactly how."""
+"""What runs the network: the engines there are, and what each of them promises."""
 
 from __future__ import annotations
 
-import time
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from oneglance.models.cpus import available_cpus
-from oneglance.models.metadata import Head, Metadata, read_metadata
-from oneglance.streams.errors import ModelError, UsageError
+from oneglance.models.metadata import Metadata
+from oneglance.models.onnxruntime_engine import OnnxRuntimeEngine
+from oneglance.models.openvino_engine import OpenVinoEngine
+from oneglance.streams.errors import UsageError
 
-PROVIDER = "CPUExecutionProvider"
+PRECISIONS = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
+"""The engines, and the precisions that each computes in; the first of both are the defaults."""
 
-# An ONNX tensor kept outside its file names it in a field "location": protobuf tag, length, key.
-_EXTERNAL_DATA = b"\x0a\x08location"
+DEFAULT_ENGINE = "onnxruntime"
+DEFAULT_PRECISION = "fp32"
 
 
-class OnnxEngine:
-    """One ONNX Runtime session; ``run`` may be called from several threads at once.
+class Engine(Protocol):
+    """A loaded model. ``threads``: processors one inference may use."""
 
-    ``threads``: processors one inference may use. Spinning is off: idle threads sleep instead
-    of burning the processors that decode and track.
-    """
+    @property
+    def name(self) -> str:
+        """A key of ``PRECISIONS``."""
 
-    def __init__(self, file: Path, *, threads: int | None = None) -> None:
-        """Load ``file``.
+    @property
+    def precision(self) -> str:
+        """What it computes in; inputs and outputs are float32 all the same."""
 
-        Raises:
-            ModelError: not an ONNX model, not ours, with external data, or an output layout
-                that its metadata does not describe.
-            UsageError: ``threads`` is below 1.
-        """
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}")
-        self.threads = threads or available_cpus()
-        content = _read(file)
-        self._session = _session(content, self.threads, str(file))
-        self.metadata: Metadata = read_metadata(
-            self._session.get_modelmeta().custom_metadata_map, str(file)
-        )
-        self._input = _check_layout(self._session, self.metadata, str(file))
+    @property
+    def threads(self) -> int:
+        """Processors one inference may use."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the file says of itself."""
 
     def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
-        """The output for a 1×3×H×W input, and the seconds it took."""
-        started = time.perf_counter()
-        output = self._session.run(None, {self._input: tensor})[0]
-        return output, time.perf_counter() - started
+        """The output for a 1×3×H×W input, and the seconds it took.
+
+        May be called from several threads at once. The output is the caller's to keep; the input
+        is free again when this returns.
+        """
 
 
-def _read(file: Path) -> bytes:
-    try:
-        content = file.read_bytes()
-    except IsADirectoryError:
-        raise ModelError(f"{file} is a folder, not a model file") from None
-    except OSError as error:
-        raise ModelError(f"cannot read model {file}: {error.strerror}") from None
-    if _EXTERNAL_DATA in content:
-        raise ModelError(
-            f"{file} keeps weights in other files (ONNX external data), which is not accepted: "
-            "export it as one file"
+def load_engine(
+    file: Path,
+    *,
+    engine: str = DEFAULT_ENGINE,
+    precision: str = DEFAULT_PRECISION,
+    threads: int | None = None,
+) -> Engine:
+    """``file`` in the engine and the precision that were asked for, or an error: in no other.
+
+    Raises:
+        ModelError: not an ONNX model, not ours, with external data, or an output layout
+            that its metadata does not describe.
+        UsageError: no such engine or precision, one that is not installed or not for this
+            processor, or ``threads`` is below 1.
+    """
+    check_choice(engine, precision)
+    if engine == OpenVinoEngine.name:
+        return OpenVinoEngine(file, precision=precision, threads=threads)
+    return OnnxRuntimeEngine(file, threads=threads)
+
+
+def check_choice(engine: str, precision: str) -> None:
+    """See that there is such an engine, and that it has such a precision.
+
+    Raises:
+        UsageError: there is not, or it has not.
+    """
+    if engine not in PRECISIONS:
+        raise UsageError(_unknown("engine", engine, PRECISIONS))
+    every = dict.fromkeys(p for offered in PRECISIONS.values() for p in offered)
+    if precision not in every:
+        raise UsageError(_unknown("precision", precision, every))
+    if precision not in PRECISIONS[engine]:
+        others = [name for name, offered in PRECISIONS.items() if precision in offered]
+        raise UsageError(
+            f"engine {engine} does not compute in {precision}: choose engine "
+            f"{' or '.join(others)}, or precision {' or '.join(PRECISIONS[engine])}"
         )
-    return content
 
 
-def _session(content: bytes, threads: int, origin: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
-    try:
-        session = ort.InferenceSession(content, options, providers=[PROVIDER])
-    except Exception as error:
-        # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        reason = str(error).splitlines()[0].split(" : ")[-1]
-        raise ModelError(
-            f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
-        ) from None
-    return session
-
-
-def _check_layout(session: ort.InferenceSession, metadata: Metadata, origin: str) -> str:
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    width, height = metadata.size
-    shape = list(outputs[0].shape) if outputs else []
-    expected_last = 6 if metadata.head is Head.ONE_TO_ONE else None
-    expected_middle = 4 + len(metadata.classes) if metadata.head is Head.ONE_TO_MANY else None
-    fits = (
-        len(inputs) == 1
-        and list(inputs[0].shape) == [1, 3, height, width]
-        and len(outputs) == 1
-        and len(shape) == 3
-        and expected_last in {None, shape[2]}
-        and expected_middle in {None, shape[1]}
-    )
-    if not fits:
-        raise ModelError(
-            f"{origin}: tensors {[i.shape for i in inputs]} → {[o.shape for o in outputs]} are not "
-            f"the {metadata.head} layout at {width}x{height} that its metadata names"
-        )
-    return str(inputs[0].name)
+def _unknown(what: str, word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {what} '{word}'{hint} ({what}s: {', '.join(names)})"

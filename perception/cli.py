@@ -41,6 +41,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Engine = Annotated[str, typer.Option(help="onnxruntime, or openvino (an extra).")]
+Precision = Annotated[
+    str, typer.Option(help="What it computes in: fp32, or bf16 (openvino, where the CPU has it).")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
 
 
@@ -62,6 +66,8 @@ def run(
     ] = None,
     conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
     threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
+    engine: Engine = "onnxruntime",
+    precision: Precision = "fp32",
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
@@ -95,6 +101,8 @@ def run(
         tasks=tasks,
         confidence=conf,
         threads=threads,
+        engine=engine,
+        precision=precision,
         track=track,
         jsonl=jsonl,
         video=video,
@@ -156,6 +164,16 @@ def train(
     head: Annotated[
         str, typer.Option(help="New classes start from related pretrained rows, or as new.")
     ] = "related",
+    class_rate: Annotated[
+        float, typer.Option(help="The class branches learn so many times as fast.")
+    ] = 1.0,
+    unlabelled: Annotated[
+        str,
+        typer.Option(
+            help="What an image teaches of tasks it does not label: skipped (nothing), absent, "
+            "or distilled (what the pretrained network says)."
+        ),
+    ] = "skipped",
     repeat: Annotated[
         str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
     ] = None,
@@ -170,7 +188,12 @@ def train(
     _need_training()
     from oneglance.models.tasks import parse_classes
     from oneglance.models.training.finetune import finetune
-    from oneglance.models.training.recipe import Recipe, parse_depth, parse_rows
+    from oneglance.models.training.recipe import (
+        Recipe,
+        parse_depth,
+        parse_rows,
+        parse_unlabelled,
+    )
 
     recipe = Recipe(
         epochs=epochs,
@@ -178,6 +201,8 @@ def train(
         learning_rate=learning_rate,
         train=_advised(data) if train_layers == "auto" else parse_depth(train_layers),
         rows=parse_rows(head),
+        class_rate=class_rate,
+        unlabelled=parse_unlabelled(unlabelled),
         repeats=_parse_repeats(repeat),
         seed=seed,
     )
@@ -204,9 +229,9 @@ def study(
         str,
         typer.Option(
             help="1 one or four networks, 2 pretrained or scratch, 3 layers and amounts, 4 masked "
-            "loss, 5 enough data, 6 forgetting."
+            "loss, 5 enough data, 6 distillation, 7 forgetting."
         ),
-    ] = "1,2,3,4,5",
+    ] = "1,2,3,4,5,6",
     share: Annotated[float, typer.Option(help="Of each set's training images, 0 to 1.")] = 1.0,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show all arms and how long they take; run none.")
@@ -318,6 +343,8 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
     data: Annotated[Path, typer.Argument(help="Data set file (data.yaml).")],
     split: Annotated[str, typer.Option(help="train or val.")] = "val",
+    engine: Engine = "onnxruntime",
+    precision: Precision = "fp32",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -328,7 +355,7 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise _missing("eval", error.name) from None
 
-    evaluation = evaluate_file(model, data, split=split)
+    evaluation = evaluate_file(model, data, split=split, engine=engine, precision=precision)
     table = Table("task", "mAP50", "mAP50-95", "boxes", box=None)
     for task, accuracy in evaluation.tasks.items():
         table.add_row(
@@ -340,9 +367,10 @@ def evaluate(
             f"{task}: {kind.share:.1%} of {kind.found} found are told right "
             f"({kind.untold} are told no kind)"
         )
-    Console().print(f"{evaluation.images} images of {data} ({split})")
+    Console().print(f"{evaluation.images} images of {data} ({split}), {engine} {precision}")
     if json_file is not None:
-        _write_json(json_file, {"model": model, "data": str(data), **evaluation.as_dict()})
+        asked = {"model": model, "engine": engine, "precision": precision, "data": str(data)}
+        _write_json(json_file, {**asked, **evaluation.as_dict()})
 
 
 @app.command(

@@ -118,7 +118,12 @@ class Pipeline:
         live = self._fleet is not None
         self.mode = Mode.LIVE if live else Mode.RECORDED
         self.telemetry = Telemetry(
-            source=self._supply.name, mode=self.mode.value, model=detector.name, clock=clock
+            source=self._supply.name,
+            mode=self.mode.value,
+            model=detector.name,
+            engine=detector.engine,
+            precision=detector.precision,
+            clock=clock,
         )
         self._detector = detector
         self._tracker = tracker

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.mode import Live, Mode
@@ -43,6 +44,8 @@ class RunOptions:
     tasks: str | None = None
     confidence: float = DEFAULT_CONFIDENCE
     threads: int | None = None
+    engine: str = DEFAULT_ENGINE
+    precision: str = DEFAULT_PRECISION
     track: bool = True
     jsonl: str | None = None
     video: Path | None = None
@@ -146,7 +149,12 @@ class Run:
         if threads is None:
             threads = _threads_for(stream, options.mode)
         return Detector.load(
-            options.model, confidence=options.confidence, tasks=tasks, threads=threads
+            options.model,
+            confidence=options.confidence,
+            tasks=tasks,
+            threads=threads,
+            engine=options.engine,
+            precision=options.precision,
         )
 
     def _video(self, stream: Stream | None) -> list[VideoSink]:

@@ -120,7 +120,8 @@ class Latency:
 class RunSummary:
     """What a run did and what it cost; every frame is counted, the first ones included.
 
-    ``frames``: results; ``dropped``: frames that a live run skipped. ``wall_s``: from the
+    ``engine`` and ``precision``: what ran the model, and what it was computed in. ``frames``:
+    results; ``dropped``: frames that a live run skipped. ``wall_s``: from the
     pipeline's making to this summary. ``fps``: intervals between results by the time from the
     first result to the last (one interval less than results); None below two results.
     ``latency_ms``: by stage. ``end_to_end_ms``: from the start of a frame's decoding to its
@@ -141,6 +142,8 @@ class RunSummary:
     end_to_end_ms: Latency | None
     age_ms: Latency | None
     peak_memory_mb: float | None
+    engine: str = ""
+    precision: str = ""
     sources: tuple[SourceHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -151,7 +154,8 @@ class RunSummary:
 class Telemetry:
     """Gathers ``Result``s into a ``RunSummary``.
 
-    ``source``, ``mode`` and ``model`` are passed through; ``clock``: seconds, monotonic.
+    ``source``, ``mode``, ``model``, ``engine`` and ``precision`` are passed through; ``clock``:
+    seconds, monotonic.
     """
 
     def __init__(
@@ -160,9 +164,12 @@ class Telemetry:
         source: str = "",
         mode: str = "",
         model: str = "",
+        engine: str = "",
+        precision: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._mode, self._model = source, mode, model
+        self._engine, self._precision = engine, precision
         self._clock = clock
         self._stages: dict[str, LatencyHistogram] = {}
         self._end_to_end = LatencyHistogram()
@@ -197,6 +204,8 @@ class Telemetry:
             source=self._source,
             mode=self._mode,
             model=self._model,
+            engine=self._engine,
+            precision=self._precision,
             frames=self._end_to_end.count,
             dropped=self._dropped,
             wall_s=round(self._clock() - self._started_s, 3),
@@ -252,7 +261,8 @@ def _proc_peak_kb(status: Path) -> int | None:
 def render_summary(summary: RunSummary) -> RenderableType:
     """A summary as people read it in a terminal: a headline and a table of latencies."""
     headline = Text(summary.source or "run", style="bold", no_wrap=True, overflow="ignore")
-    facts = [summary.model, summary.mode, f"{summary.frames} frames"]
+    engine = f"{summary.engine} {summary.precision}".strip()
+    facts = [summary.model, engine, summary.mode, f"{summary.frames} frames"]
     facts.append(f"{summary.dropped} dropped")
     facts.append(f"{summary.wall_s:.1f} s")
     facts.append("no fps" if summary.fps is None else f"{summary.fps:.1f} fps")

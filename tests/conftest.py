@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def clips() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def openvino() -> None:
+    """For tests of that engine; skips where it is not installed, and imports nothing."""
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("needs openvino: pip install 'oneglance[openvino]'")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ class SlowDetector:
     def __init__(self, detector: Detector, takes_s: float) -> None:
         self._detector, self._takes_s = detector, takes_s
         self.name, self.threads = detector.name, detector.threads
+        self.engine, self.precision = detector.engine, detector.precision
         self.took_s: list[float] = []
 
     def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:

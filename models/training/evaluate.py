@@ -20,6 +20,7 @@ import supervision as sv
 from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.datasets import Dataset, read_dataset
 from oneglance.models.training.kinds import KindAccuracy, compare_kinds
@@ -69,15 +70,24 @@ class _Truth:
 
 
 def evaluate_file(
-    model: str | os.PathLike[str], data: str | os.PathLike[str], *, split: str = "val"
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: str = "val",
+    engine: str = DEFAULT_ENGINE,
+    precision: str = DEFAULT_PRECISION,
 ) -> Evaluation:
     """``evaluate`` for a model by name or path and a data set file.
 
     Raises:
-        DataError, ModelError: as ``evaluate``, ``read_dataset`` and ``Detector.load`` do.
+        DataError, ModelError, UsageError: as ``evaluate``, ``read_dataset`` and
+            ``Detector.load`` do.
     """
     dataset = read_dataset(data)
-    return evaluate(Detector.load(model, confidence=EVALUATION_CONFIDENCE), dataset, split=split)
+    detector = Detector.load(
+        model, confidence=EVALUATION_CONFIDENCE, engine=engine, precision=precision
+    )
+    return evaluate(detector, dataset, split=split)
 
 
 def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Evaluation:

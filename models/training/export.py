@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import onnxslim
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.metadata import KEY, Head, Metadata
+from oneglance.models.onnxruntime_engine import import_onnxruntime
 from oneglance.models.tasks import ModelClass, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.heads import last_layer, with_new_last_layer
@@ -194,7 +194,7 @@ def _parity(
     model: DetectionModel, content: bytes, size: tuple[int, int], head: Head, *, inputs: int = 4
 ) -> Parity:
     width, height = size
-    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     boxes_px = scores = 0.0
     for _ in range(inputs):

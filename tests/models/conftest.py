@@ -1,4 +1,4 @@
-"""Real ONNX files, made where they are used."""
+"""Real ONNX files, made where they are used, and the engines that run them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oneglance.models.engines import PRECISIONS, Engine, load_engine
 from onnx_models import build_model
 
 ModelMaker = Callable[..., Path]
+Loader = Callable[..., Engine]
 
 
 @pytest.fixture
@@ -24,3 +26,15 @@ def make_model(tmp_path: Path) -> ModelMaker:
         return build_model(tmp_path / f"{name}.onnx", output, **how)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(params=PRECISIONS)
+def load(request: pytest.FixtureRequest) -> Loader:
+    """``load(file, threads=…)``: with every engine in turn."""
+    if request.param == "openvino":
+        request.getfixturevalue("openvino")
+
+    def with_engine(file: Path, *, threads: int | None = None) -> Engine:
+        return load_engine(file, engine=request.param, threads=threads)
+
+    return with_engine

@@ -126,7 +126,7 @@ def test_the_closing_figures_name_frames_drops_rate_and_every_stage(
 ) -> None:
     run = oneglance("run", video("a.mp4", frames=6), "--model", model)
     assert (run.code, run.err) == (0, "")
-    assert "seeing · recorded · 6 frames · 0 dropped" in run.out
+    assert "seeing · onnxruntime fp32 · recorded · 6 frames · 0 dropped" in run.out
     assert re.search(r"\d fps", run.out)
     assert re.search(r"p50 +p90 +p99", run.out)
     for stage in (*STAGES, "end to end"):
@@ -142,6 +142,7 @@ def test_the_summary_file_holds_the_closing_figures(
     summary = json.loads(out.read_text())
     assert summary["source"] == str(clip)
     assert (summary["frames"], summary["dropped"], summary["mode"]) == (6, 0, "recorded")
+    assert (summary["engine"], summary["precision"]) == ("onnxruntime", "fp32")
     assert set(summary["latency_ms"]) == set(STAGES)
     assert set(summary["end_to_end_ms"]) == {"p50", "p90", "p99", "max"}
     assert summary["fps"] > 0
@@ -224,6 +225,21 @@ def test_threads_change_nothing_of_what_is_found(
     assert found[0] == found[1]
 
 
+@pytest.mark.usefixtures("openvino")
+def test_another_engine_finds_the_same_and_is_named_in_the_summary(
+    oneglance: Program, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "summary.json"
+    words = ("--model", model, "--json-summary", out)
+    found = [
+        [line["detections"] for line in run_lines(oneglance, ROAD, *words, "--engine", engine)]
+        for engine in ("onnxruntime", "openvino")
+    ]
+    assert found[0] == found[1]
+    summary = json.loads(out.read_text())
+    assert (summary["engine"], summary["precision"]) == ("openvino", "fp32")
+
+
 def test_a_recording_in_live_mode_tells_age_and_drops(
     oneglance: Program, model: Path, video: MakeVideo
 ) -> None:
@@ -247,6 +263,7 @@ def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.Monke
     for option in (
         *("--model", "--mode", "--tasks", "--conf", "--threads", "--track", "--no-track"),
         *("--jsonl", "--video", "--max-frames", "--json-summary", "--debug"),
+        *("--engine", "--precision"),
     ):
         assert re.search(rf"{option}\b", run.out), option
     for command in ("run", "models", "train", "export", "eval"):
@@ -263,6 +280,8 @@ MISTAKES = {
     "conf": ([ROAD, "--conf", "1.5"], "confidence must be between 0 and 1, not 1.5"),
     "no number": ([ROAD, "--conf", "nan"], "confidence must be between 0 and 1, not nan"),
     "threads": ([ROAD, "--threads", "0"], "threads must be at least 1, not 0"),
+    "engine": ([ROAD, "--engine", "onxruntime"], "unknown engine 'onxruntime'; did you mean 'onn"),
+    "precision": ([ROAD, "--precision", "bf16"], "engine onnxruntime does not compute in bf16"),
     "frames": (["--max-frames", "0"], "--max-frames must be at least 1, not 0"),
     "scheme": (["gopher://host/x"], "cannot play gopher://host/x: 'gopher://' is not supported"),
     "rendered": (["rendered:?sed=7"], "rendered: unknown option 'sed=7'"),

@@ -96,6 +96,7 @@ class Watched:
     def __init__(self, detector: Detector, before: Callable[[int], object]) -> None:
         self._detector, self._before = detector, before
         self.name, self.threads = detector.name, detector.threads
+        self.engine, self.precision = detector.engine, detector.precision
 
     def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
         self._before(index_of(image))

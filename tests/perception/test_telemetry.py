@@ -145,14 +145,17 @@ def test_drops_and_ages_are_told(result: Callable[..., Result]) -> None:
 
 
 def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
-    telemetry = Telemetry(source="drive.mp4", mode="recorded", model="road4-n")
+    telemetry = Telemetry(
+        source="drive.mp4", mode="recorded", model="road4-n", engine="openvino", precision="bf16"
+    )
     telemetry.add(result(timings={"decode": 0.002}))
     found = json.loads(json.dumps(telemetry.summary().as_dict(), allow_nan=False))
     assert set(found) == {
         *("source", "mode", "model", "frames", "dropped", "wall_s", "fps", "latency_ms"),
-        *("end_to_end_ms", "age_ms", "peak_memory_mb", "sources"),
+        *("end_to_end_ms", "age_ms", "peak_memory_mb", "engine", "precision", "sources"),
     }
     assert (found["source"], found["mode"], found["model"]) == ("drive.mp4", "recorded", "road4-n")
+    assert (found["engine"], found["precision"]) == ("openvino", "bf16")
     assert found["latency_ms"] == {"decode": {"p50": 2.0, "p90": 2.0, "p99": 2.0, "max": 2.0}}
     assert found["age_ms"] is None
 

@@ -274,3 +274,21 @@ def test_the_program_prints_a_line_for_each_task_and_writes_json(
     facts = json.loads((tmp_path / "out.json").read_text())
     assert facts["tasks"]["car"]["boxes"] == 1
     assert facts["images"] == 1
+    assert (facts["engine"], facts["precision"]) == ("onnxruntime", "fp32")
+
+
+@pytest.mark.usefixtures("openvino")
+def test_the_engine_that_is_run_is_the_engine_that_is_scored(
+    make_set: Any, tmp_path: Any, oneglance: Any
+) -> None:
+    model = build_model(tmp_path / "m.onnx", PERFECT)
+    file = make_set(val={"a": f"{CAR}\n{LIGHT}"}, size=(64, 32))
+    words = ("eval", model, file, "--json", tmp_path / "out.json")
+    outcome = oneglance(*words, "--engine", "openvino")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "(val), openvino fp32" in outcome.out
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert (facts["engine"], facts["precision"]) == ("openvino", "fp32")
+    assert facts["tasks"]["car"]["map50"] == pytest.approx(1.0)
+    refused = oneglance(*words, "--precision", "bf16")
+    assert (refused.code, refused.complaint[:40]) == (2, "engine onnxruntime does not compute in b")

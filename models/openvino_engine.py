@@ -1,0 +1,167 @@
+"""OpenVINO on the processor: the same file, in fp32 or in bf16 where the processor has it.
+
+OpenVINO is imported when an engine is made, never before: it is an extra.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oneglance.models.cpus import available_cpus, thread_count
+from oneglance.models.metadata import KEY, Metadata, read_metadata
+from oneglance.models.model_file import Shape, check_layout, read_model_file
+from oneglance.streams.errors import ModelError, UsageError
+
+DEVICE = "CPU"
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's words for our precisions. Left to itself it takes bf16 wherever there is any."""
+
+_METADATA = ("framework", KEY)
+"""Where OpenVINO keeps the properties of an ONNX file."""
+
+_STATISTICS = "openvino_telemetry"
+
+
+class OpenVinoEngine:
+    """One compiled model, with a stream for each inference that the processors have room for.
+
+    Nothing is cached on disk. Threads are not pinned to processors: decoding, tracking and other
+    processes want some too.
+    """
+
+    name = "openvino"
+
+    def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
+        """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``HINTS``."""
+        openvino = import_openvino()
+        self.threads = thread_count(threads)
+        self.precision = precision
+        core, origin = openvino.Core(), str(file)
+        if precision == "bf16":
+            check_bf16(
+                core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"),
+                processor=core.get_property(DEVICE, "FULL_DEVICE_NAME"),
+            )
+        content = read_model_file(file)
+        with _loading(origin):
+            model = core.read_model(content, b"")
+        self.metadata = _metadata(model, origin)
+        check_layout(
+            [_shape(tensor) for tensor in model.inputs],
+            [_shape(tensor) for tensor in model.outputs],
+            metadata=self.metadata,
+            origin=origin,
+        )
+        self._compiled = _compile(core, model, _how(precision, self.threads), origin)
+        self._local = threading.local()
+
+    def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+        """See ``engines.Engine``."""
+        started = time.perf_counter()
+        # The input is read where it lies and the output is copied: the next call overwrites it.
+        found = self._request().infer({0: tensor}, share_inputs=True, share_outputs=False)
+        output: npt.NDArray[np.float32] = found[0]
+        return output, time.perf_counter() - started
+
+    def _request(self) -> Any:
+        """This thread's own request: one must not be asked twice at a time."""
+        request = getattr(self._local, "request", None)
+        if request is None:
+            request = self._local.request = self._compiled.create_infer_request()
+        return request
+
+
+def import_openvino() -> Any:
+    """The package ``openvino``, without the statistics that importing it would send to Google.
+
+    Its conversion tool reports every import, asks nobody, and keeps an identity in the user's
+    home; without the package that does so it is silent. A program that imported OpenVINO before
+    us has decided for itself.
+
+    Raises:
+        UsageError: it is not installed, or cannot be loaded.
+    """
+    silenced = "openvino" not in sys.modules and _STATISTICS not in sys.modules
+    if silenced:
+        sys.modules[_STATISTICS] = None  # type: ignore[assignment]  # "not to be found"
+    try:
+        import openvino
+    except ImportError as error:
+        raise UsageError(
+            f"the engine openvino cannot be imported ({error}): pip install 'oneglance[openvino]' "
+            "(from a clone: pip install '.[openvino]')"
+        ) from None
+    finally:
+        if silenced:
+            sys.modules.pop(_STATISTICS, None)
+    return openvino
+
+
+def check_bf16(capabilities: Collection[str], *, processor: str) -> None:
+    """See that ``processor`` computes in bf16 itself; ``capabilities`` are OpenVINO's words.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if "BF16" not in capabilities:
+        raise UsageError(
+            f"this processor ({processor.strip()}) has no native bf16, which precision bf16 needs: "
+            "choose fp32"
+        )
+
+
+def _how(precision: str, threads: int) -> dict[str, Any]:
+    streams = max(1, available_cpus() // threads)
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+@contextmanager
+def _loading(origin: str) -> Iterator[None]:
+    """What OpenVINO says in several lines becomes one sentence about ``origin``."""
+    try:
+        yield
+    except Exception as error:
+        # OpenVINO's errors share no base class: some live in its modules, most have no name.
+        if not (type(error) is RuntimeError or type(error).__module__.startswith("openvino")):
+            raise
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = [line for line in lines if line and not line.startswith("Exception from")]
+        reason = told[0] if told else type(error).__name__
+        raise ModelError(
+            f"{origin} is not an ONNX model that OpenVINO can load: {reason}"
+        ) from None
+
+
+def _compile(core: Any, model: Any, how: dict[str, Any], origin: str) -> Any:
+    with _loading(origin):
+        compiled = core.compile_model(model, DEVICE, how)
+    asked = how["INFERENCE_PRECISION_HINT"]
+    chosen = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if chosen != asked:
+        raise ModelError(f"{origin}: OpenVINO would run it in {chosen}, not in {asked} as asked")
+    return compiled
+
+
+def _metadata(model: Any, origin: str) -> Metadata:
+    path = list(_METADATA)
+    properties = {KEY: str(model.get_rt_info(path).value)} if model.has_rt_info(path) else {}
+    return read_metadata(properties, origin)
+
+
+def _shape(tensor: Any) -> Shape:
+    return [side.get_length() if side.is_static else None for side in tensor.get_partial_shape()]
