@@ -13,6 +13,7 @@ from intervals import Interval
 from options import Options
 from results import Part
 
+from oneglance.models.decode import MAX_DETECTIONS
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import OneglanceError
 
@@ -38,6 +39,10 @@ def measure_accuracy(asked: Options) -> Part:
             "roads, weather and cameras that the labelled images do not show",
             "how often labels themselves are wrong",
             "another training of the same networks: intervals are over images",
+            (
+                f"what the limit of {MAX_DETECTIONS} boxes an image costs the one network: its "
+                "tasks share it, each of the four has it to itself"
+            ),
         ],
     )
     try:

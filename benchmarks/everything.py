@@ -1,6 +1,6 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python benchmarks/everything.py                     # all, about 12 minutes on two processors
+    python benchmarks/everything.py                     # all, about 13 minutes on two processors
     python benchmarks/everything.py throughput live     # these
     python benchmarks/everything.py --quick             # a smoke test: numbers mean nothing
 

@@ -27,22 +27,23 @@ class Goal:
 
 
 def told(parts: Parts) -> list[str]:
-    """A line of Markdown for each goal."""
-    return [_line(goal, parts) for goal in GOALS]
+    """A line of Markdown for each goal that was measured, and one that names the others."""
+    lines, missing = [], []
+    for goal in GOALS:
+        part = parts.get(goal.part)
+        claim = None if part is None else results.claim_of(part, goal.claim)
+        if claim is None:
+            missing.append(goal.words)
+        else:
+            lines.append(_line(goal, claim, parts))
+    return [*lines, f"- Not measured here: {'; '.join(missing)}."] if missing else lines
 
 
-def _line(goal: Goal, parts: Parts) -> str:
-    part = parts.get(goal.part)
-    claim = None if part is None else results.claim_of(part, goal.claim)
-    if claim is None:
-        return f"- {goal.words}: **not measured** here."
+def _line(goal: Goal, claim: Claim, parts: Parts) -> str:
     value = f"{claim.value:.3g}{'×' if claim.unit == '×' else f' {claim.unit}'}"
-    if claim.met:
-        return f"- {goal.words} (goal {claim.goal}): {value}, met{_doubt(claim)}."
-    why = goal.why(parts)
-    return (
-        f"- {goal.words} (goal {claim.goal}): {value}, **missed**{_doubt(claim)}.{why and ' '}{why}"
-    )
+    verdict = "met" if claim.met else "**missed**"
+    line = f"- {goal.words} (goal {claim.goal}): {value}, {verdict}{_doubt(claim)}."
+    return line if claim.met else f"{line} {goal.why(parts)}".rstrip()
 
 
 def _doubt(claim: Claim) -> str:

@@ -118,7 +118,7 @@ while todo:
     files = {str(f.locate()) for f in have[name].files or []}
     sizes[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f))
     for need in have[name].requires or []:
-        wanted = re.search('extra == *[^a-zA-Z0-9]([-_.a-zA-Z0-9]+)', need)
+        wanted = re.search('extra *== *[^a-zA-Z0-9]([-_.a-zA-Z0-9]+)', need)
         if plain(wanted[1] if wanted else '') != extra: continue
         other, extras = re.match(r'([A-Za-z0-9._-]+) *(?:\\[([^]]*)\\])?', need).groups()
         todo += [(plain(other), plain(e.strip())) for e in ['', *(extras or '').split(',')]]

@@ -48,7 +48,7 @@ def test_four_networks_find_what_one_finds_however_they_run(
 
 
 def test_a_missing_or_wrong_single_task_model_is_named(asked: Options, tmp_path: Path) -> None:
-    given = replace(asked, single_task=tmp_path)
+    given = replace(asked, four={Task.SIGN: tmp_path / "sign-n.onnx"})
     with pytest.raises(ModelError, match=r"no single-task model .*sign-n\.onnx"):
         one_vs_four.trained(given, Task.SIGN)
     (tmp_path / "sign-n.onnx").write_bytes(asked.model.read_bytes())

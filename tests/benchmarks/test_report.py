@@ -68,6 +68,17 @@ def test_a_report_of_parts_that_have_nothing_comes_out_with_their_holes(tmp_path
     assert "![" not in text
 
 
+def test_a_part_of_another_model_than_the_header_says_so(part: PartMaker) -> None:
+    other = part(model="one.s0")
+    other.part = "one_vs_four"
+    other.facts["model bytes of the four"] = 4000
+    text = report.whole({"throughput": part(), "one_vs_four": other}, [])
+    own = text.partition("## Throughput")[2].partition("## Throughput")[2]
+    assert "| model | one.s0 |" in own
+    assert "| model bytes of the four | 4000 |" in own
+    assert "| device |" not in own
+
+
 def test_a_missing_folder_ends_the_command_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,8 +103,8 @@ def test_curves_ages_and_accuracy_are_drawn_from_their_figures(tmp_path: Path) -
         for stage in ("frame", "decode", "preprocess", "inference", "postprocess"):
             four.add(f"{name}.{stage}", name, [[ms]], unit="ms")
     accuracy = Part(part="accuracy", title="Accuracy", timer="nothing")
-    for model in ("my.road4", "car-n"):
-        accuracy.add(f"{model}.car.map50", model, [[0.8]], unit="", better="higher")
+    for many in ("one", "four"):
+        accuracy.add(f"{many}.car.map50_95", many, [[0.8]], unit="mAP", better="higher")
     for part in (curves, live, four, accuracy):
         results.write(part, tmp_path)
     report.write_report(tmp_path)
