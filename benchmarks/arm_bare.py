@@ -12,7 +12,7 @@ import time
 
 import measuring
 from frames import tensors
-from networks import Network
+from networks import Network, Settings
 
 from oneglance.models.cpus import available_cpus
 
@@ -26,9 +26,8 @@ def main() -> None:
     options = arguments.parse_args()
     cpus = available_cpus()
     sessions, threads = (1, cpus) if options.how == "all" else (cpus, 1)
-    networks = [
-        Network(options.model, threads=threads, spinning=options.spinning) for _ in range(sessions)
-    ]
+    settings = Settings(threads=threads, spinning=options.spinning)
+    networks = [Network(options.model, settings) for _ in range(sessions)]
     inputs = tensors(options.clip, networks[0].metadata.size, INPUTS)
     wanted = options.frames + options.warmup + 1
     work = itertools.count()

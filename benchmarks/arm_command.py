@@ -12,15 +12,20 @@ from pathlib import Path
 
 import measuring
 
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
+
 
 def main() -> None:
     arguments = measuring.parser(__doc__)
     arguments.add_argument("--command", type=Path, required=True, help="the oneglance command")
+    arguments.add_argument("--engine", default=DEFAULT_ENGINE)
+    arguments.add_argument("--precision", default=DEFAULT_PRECISION)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         summary_file = Path(folder) / "summary.json"
         command = [
             *(options.command, "run", options.clip, "--model", options.model, "--jsonl", "-"),
+            *("--engine", options.engine, "--precision", options.precision),
             *("--max-frames", options.frames + options.warmup + 1),
             *("--json-summary", summary_file),
         ]
@@ -45,6 +50,8 @@ def main() -> None:
         peak_mb=summary["peak_memory_mb"],
         cpu_s=children.ru_utime + children.ru_stime,
         boxes=sum(len(json.loads(line)["detections"]) for line in lines),
+        engine=summary["engine"],
+        precision=summary["precision"],
         own_fps=summary["fps"],
         stages_ms={stage: found["p50"] for stage, found in summary["latency_ms"].items()},
         end_to_end_ms=summary["end_to_end_ms"],

@@ -1,7 +1,7 @@
 """Arm: one network or several over the same frames, decode and letterbox shared.
 
 ``sequence``: one after the other. ``threads``: each in a thread of its own. ``processes``:
-each in a process of its own, the input in shared memory. ``default``: ONNX Runtime's settings
+each in a process of its own, the input in shared memory. ``default``: the engine's settings
 as they come. ``tuned``: idle threads sleep, and the processors are shared out.
 """
 
@@ -25,9 +25,10 @@ from typing import Any
 import measuring
 import numpy as np
 from frames import endless
-from networks import Network, Tensor, input_size
+from networks import Network, Settings, Tensor, input_size, load_library
 
 from oneglance.models.cpus import available_cpus
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
 from oneglance.models.letterbox import Boxes, Canvas
 
 Ask = Callable[[Tensor], tuple[list[Boxes], dict[str, float]]]
@@ -42,13 +43,18 @@ def main() -> None:
     arguments.add_argument("--models", type=Path, nargs="+", required=True)
     arguments.add_argument("--how", choices=tuple(HOW), required=True)
     arguments.add_argument("--setting", choices=("default", "tuned"), required=True)
+    arguments.add_argument("--engine", choices=tuple(PRECISIONS), default=DEFAULT_ENGINE)
+    arguments.add_argument("--precision", default=DEFAULT_PRECISION)
     options = arguments.parse_args()
+    load_library(options.engine)
     before_mb = measuring.pss_mb()
-    with HOW[options.how](options.models, options.setting == "tuned") as (ask, size, pids):
+    settings = settings_of(options, together=options.how != "sequence")
+    with HOW[options.how](options.models, settings) as (ask, size, pids):
         everyone: list[int | str] = ["self", *pids]
         figures = measure(options, ask, size, everyone)
         memory_mb = measuring.pss_mb(everyone)
-    measuring.answer(**{**figures, "pss_mb": memory_mb, "pss_before_mb": before_mb})
+    figures |= {"pss_mb": memory_mb, "pss_before_mb": before_mb}
+    measuring.answer(**figures, engine=options.engine, precision=options.precision)
 
 
 def measure(
@@ -96,15 +102,21 @@ def threads_for(models: int, *, tuned: bool, together: bool) -> int | None:
     return max(1, available_cpus() // models) if together else available_cpus()
 
 
-def _open(models: Sequence[Path], *, tuned: bool, together: bool) -> list[Network]:
-    threads = threads_for(len(models), tuned=tuned, together=together)
-    return [Network(model, threads=threads, spinning=not tuned) for model in models]
+def settings_of(options: argparse.Namespace, *, together: bool) -> Settings:
+    """Of every network of this arm."""
+    tuned = options.setting == "tuned"
+    return Settings(
+        threads=threads_for(len(options.models), tuned=tuned, together=together),
+        spinning=not tuned,
+        engine=options.engine,
+        precision=options.precision,
+    )
 
 
 @contextmanager
-def sequence(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
+def sequence(models: Sequence[Path], settings: Settings) -> Iterator[Ready]:
     """One network after the other."""
-    networks = _open(models, tuned=tuned, together=False)
+    networks = [Network(model, settings) for model in models]
 
     def ask(tensor: Tensor) -> tuple[list[Boxes], dict[str, float]]:
         inference = postprocess = 0.0
@@ -122,9 +134,9 @@ def sequence(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
 
 
 @contextmanager
-def threads(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
+def threads(models: Sequence[Path], settings: Settings) -> Iterator[Ready]:
     """Each network in a thread: inference is then the wall time of them all, boxes included."""
-    networks = _open(models, tuned=tuned, together=True)
+    networks = [Network(model, settings) for model in models]
     with ThreadPoolExecutor(len(networks)) as pool:
 
         def ask(tensor: Tensor) -> tuple[list[Boxes], dict[str, float]]:
@@ -136,10 +148,9 @@ def threads(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
 
 
 @contextmanager
-def processes(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
+def processes(models: Sequence[Path], settings: Settings) -> Iterator[Ready]:
     """Each network in a process; the input lies in memory that they share."""
-    threads = threads_for(len(models), tuned=tuned, together=True)
-    size = input_size(models[0])
+    size = input_size(models[0], settings.engine)
     shape = (1, 3, size[1], size[0])
     context = multiprocessing.get_context("spawn")
     memory = SharedMemory(create=True, size=4 * math.prod(shape))
@@ -147,7 +158,7 @@ def processes(models: Sequence[Path], tuned: bool) -> Iterator[Ready]:
     try:
         for model in models:
             ours, theirs = context.Pipe()
-            work = Work(model, threads, not tuned, memory.name, shape)
+            work = Work(model, settings, memory.name, shape)
             worker = context.Process(target=_serve, args=(theirs, work), daemon=True)
             worker.start()
             theirs.close()
@@ -171,8 +182,7 @@ class Work:
     """What a worker process is told: its model, its settings, where its inputs lie."""
 
     model: Path
-    threads: int | None
-    spinning: bool
+    settings: Settings
     memory: str
     shape: tuple[int, ...]
 
@@ -189,7 +199,7 @@ def _ask_workers(
 
 
 def _serve(line: Connection, work: Work) -> None:
-    network = Network(work.model, threads=work.threads, spinning=work.spinning)
+    network = Network(work.model, work.settings)
     memory = SharedMemory(name=work.memory)
     tensor = np.ndarray(work.shape, np.float32, memory.buf)
     line.send(True)

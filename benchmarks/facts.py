@@ -27,7 +27,7 @@ from oneglance.streams import open_stream
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
-LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "av", "supervision", "trackers")
+LIBRARIES = ("numpy", "opencv-python", "onnxruntime", "openvino", "av", "supervision", "trackers")
 PEERS = (
     *("ultralytics", "inference-cpu", "torch", "torchvision", "onnxruntime", "openvino"),
     "opencv-python",

@@ -1,7 +1,7 @@
 """One network for four tasks against four networks for one task each, on the same frames.
 
 The four-task model is held to the best setting of the four: in sequence, in threads or in
-processes, with ONNX Runtime's defaults or tuned.
+processes, with the engine's defaults or tuned. ``--engine`` and ``--precision`` are all arms'.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def arm(asked: Options, models: list[Path], how: str, setting: str) -> Arm:
     arguments = (
         *("--models", *map(str, models), "--clip", asked.clip, "--frames", str(asked.frames)),
         *("--warmup", str(asked.warmup), "--how", how, "--setting", setting),
+        *("--engine", asked.engine, "--precision", asked.precision),
     )
     return Arm(name, label, "arm_models.py", arguments)
 
@@ -105,6 +106,7 @@ def measure_one_vs_four(asked: Options) -> Part:
             "accelerators, where four small networks may leave the device idle or fill it",
         ],
     )
+    part.facts["engine of all"] = f"{asked.engine} {asked.precision}"
     with tempfile.TemporaryDirectory() as folder:
         four = four_models(asked, Path(folder), part)
         arms = [arm(asked, [asked.model], "sequence", setting) for setting in SETTINGS]

@@ -15,6 +15,7 @@ import results
 from results import Part
 from studied import Studied, read_study
 
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError
@@ -47,6 +48,8 @@ class Options:
     four: Mapping[Task, Path] | None
     weights: Path | None
     data: tuple[Path, ...]
+    engine: str = DEFAULT_ENGINE
+    precision: str = DEFAULT_PRECISION
 
     @property
     def arm(self) -> tuple[str, ...]:
@@ -71,6 +74,8 @@ def parser(description: str | None, *, rounds: int, frames: int) -> argparse.Arg
     add("--peers-python", type=Path, default=PEERS_PYTHON, help="interpreter of the peers")
     add("--roboflow-python", type=Path, default=ROBOFLOW_PYTHON, help="that of roboflow inference")
     add("--single-task", type=Path, help="folder of trained <task>-n.onnx files")
+    add("--engine", default=DEFAULT_ENGINE, help="of one_vs_four, in all its arms: or openvino")
+    add("--precision", default=DEFAULT_PRECISION, help="the same: fp32, or bf16 with openvino")
     add("--weights", type=Path, help="model.pt, to export other input sizes from")
     add("--data", type=Path, help="labelled data for the accuracy part (gtsdb)")
     add("--study", type=Path, help="study's folder: its models, data and weights instead of these")
@@ -84,7 +89,8 @@ def check(found: argparse.Namespace) -> Options:
     Raises:
         ModelError: no such model.
         SourceNotFound: no such clip.
-        UsageError: a number that makes no sense, or a study beside what it would give.
+        UsageError: a number that makes no sense, no such engine or precision, or a study beside
+            what it would give.
         DataError: a damaged study.
     """
     for name in ("rounds", "frames"):
@@ -97,11 +103,12 @@ def check(found: argparse.Namespace) -> Options:
             f"no clip {found.clip}: name a video with --clip "
             "(the project's own clips lie in ../shared/clips, which is not part of the repository)"
         )
+    check_choice(found.engine, found.precision)
     given = _files(found)
     return Options(
         model=given.model.resolve(),
         clip=str(found.clip.resolve()),
-        out=found.out or facts.folder_today(),
+        out=found.out or _folder(found),
         rounds=found.rounds,
         frames=found.frames,
         warmup=found.warmup,
@@ -112,7 +119,17 @@ def check(found: argparse.Namespace) -> Options:
         four=given.four or None,
         weights=given.weights,
         data=given.data,
+        engine=found.engine,
+        precision=found.precision,
     )
+
+
+def _folder(found: argparse.Namespace) -> Path:
+    """Today's, and another one for what another engine did: none overwrites the other."""
+    folder = facts.folder_today()
+    if (found.engine, found.precision) == (DEFAULT_ENGINE, DEFAULT_PRECISION):
+        return folder
+    return folder.with_name(f"{folder.name}-{found.engine}-{found.precision}")
 
 
 def _files(found: argparse.Namespace) -> Studied:

@@ -15,7 +15,9 @@ import results
 from options import Options
 from processes import Arm, measure
 from results import Part
-from throughput import OURS, arm_row, arms, rate_figure, rate_table
+from throughput import OURS, OURS_IN_OPENVINO, arm_row, arms, rate_figure, rate_table
+
+from oneglance.models.openvino_engine import HINTS
 
 IMPORTS = 3
 
@@ -43,25 +45,38 @@ def measure_peers(asked: Options) -> Part:
                 "roboflow's own model runtime: its models come from its service; its pipeline is "
                 "measured with a file of one's own, on the ONNX Runtime that its package pins"
             ),
-            "bf16 changes results a little: its accuracy is not measured here",
+            "bf16 changes results a little: results/road4-n says how little for ours",
             "install size: what other packages of the user's share",
         ],
     )
     part.facts["peers"] = facts.peer_versions(asked.peers_python)
     part.facts["roboflow's environment"] = facts.peer_versions(asked.roboflow_python)
-    chosen = [arm for arm in arms(asked) if arm.name == OURS] + _others(asked)
+    ours = {OURS, *OURS_IN_OPENVINO.values()}
+    chosen = [arm for arm in arms(asked) if arm.name in ours] + _others(asked)
     measured = measure(chosen, rounds=asked.rounds)
     part.holes += measured.holes
     known = [arm for arm in chosen if arm.name in measured.answers]
     rates = {arm.name: rate_figure(part, arm, measured.answers[arm.name]) for arm in known}
     rows = [arm_row(part, arm, measured.answers[arm.name]) for arm in known]
     part.tables.append(rate_table("The same file and clip", rows))
-    for name in ("ultralytics_track", "roboflow", "openvino_f32", "openvino_bf16"):
-        if OURS in rates and name in rates:
-            found = intervals.ratio(rates[OURS].rounds, rates[name].rounds)
-            part.claim(f"over_{name}", f"oneglance run over {rates[name].label}, in rate", found)
+    for mine, name in _pairs():
+        if mine in rates and name in rates:
+            found = intervals.ratio(rates[mine].rounds, rates[name].rounds)
+            label = f"{rates[mine].label} over {rates[name].label}, in rate"
+            part.claim(f"over_{name}{mine.removeprefix(OURS)}", label, found)
     part.tables.append(_weights(asked, part))
     return part
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Arms of ours and the peers they are set beside: OpenVINO's loops in the same precision too.
+
+    OpenVINO calls fp32 ``f32``.
+    """
+    every = ("ultralytics_track", "roboflow", "openvino_f32", "openvino_bf16")
+    return [(OURS, name) for name in every] + [
+        (mine, f"openvino_{HINTS[precision]}") for precision, mine in OURS_IN_OPENVINO.items()
+    ]
 
 
 def _others(asked: Options) -> list[Arm]:

@@ -55,7 +55,7 @@ class OpenVinoEngine:
         content = read_model_file(file)
         with _loading(origin):
             model = core.read_model(content, b"")
-        self.metadata = _metadata(model, origin)
+        self.metadata = metadata_of(model, origin)
         check_layout(
             [_shape(tensor) for tensor in model.inputs],
             [_shape(tensor) for tensor in model.outputs],
@@ -157,7 +157,8 @@ def _compile(core: Any, model: Any, how: dict[str, Any], origin: str) -> Any:
     return compiled
 
 
-def _metadata(model: Any, origin: str) -> Metadata:
+def metadata_of(model: Any, origin: str) -> Metadata:
+    """What a model that OpenVINO has read says of itself; see ``read_metadata``."""
     path = list(_METADATA)
     properties = {KEY: str(model.get_rt_info(path).value)} if model.has_rt_info(path) else {}
     return read_metadata(properties, origin)
