@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -84,6 +85,10 @@ class Run:
         options = self.options
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
         _check_outputs(options)
+        # Frames are worked on side by side already. Waking OpenCV's own threads for pictures as
+        # small as these costs more than they save: 0.3 ms of processor time for each frame that is
+        # read, and 0.6 ms for each that is written.
+        cv2.setNumThreads(1)
         failed: list[StreamError] = []
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None

@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 
 from oneglance.models import zoo
@@ -372,6 +373,18 @@ def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
     assert run.code == 2
     assert "Traceback" in run.err
     assert "error: no file or folder no-such.mp4" in run.err
+
+
+def test_pictures_are_worked_on_without_opencvs_own_threads(
+    oneglance: Program, model: Path
+) -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        assert oneglance("run", ROAD, "--model", model).code == 0
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 # -- terminals and pipes -------------------------------------------------------------------

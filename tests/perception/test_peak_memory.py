@@ -1,0 +1,45 @@
+"""What the README's first command needs of a small machine's memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+from program import lines_of, start
+
+FRAMES = 100
+MOST_MB = 390.0
+"""Of the 400 promised: the rest of the drive adds a little."""
+
+PROCESSORS = 2
+"""Each processor more works on one frame more, and needs memory for it."""
+
+
+@pytest.mark.timeout(300)  # five seconds where nothing else runs
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in Linux's own way")
+def test_the_first_command_stays_well_below_400_megabytes(tmp_path: Path) -> None:
+    video, lines, summary = (tmp_path / name for name in ("seen.mp4", "seen.jsonl", "told.json"))
+    words = ["run", "--video", video, "--jsonl", lines, "--json-summary", summary]
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:PROCESSORS])  # what is started inherits it
+    try:
+        run = start(*words, "--max-frames", FRAMES, stdout=subprocess.DEVNULL)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    try:
+        assert run.wait(280) == 0
+    finally:
+        run.kill()
+        run.wait()
+    assert len(lines_of(lines)) == FRAMES
+    with av.open(video) as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES
+    peak_mb = json.loads(summary.read_text())["peak_memory_mb"]
+    print(f"peak of {FRAMES} frames: {peak_mb} MB")
+    assert peak_mb < MOST_MB
