@@ -76,7 +76,7 @@ class Canvas:
         width, height = target
         self._target = target
         self._padded = np.full((height, width, 3), PAD_VALUE, np.uint8)
-        self._planes = [np.empty((height, width), np.uint8) for _ in range(3)]
+        self._planes = np.empty((3, height, width), np.uint8)
         self._tensor = np.empty((1, 3, height, width), np.float32)
         self._geometry: Letterbox | None = None
 
@@ -93,10 +93,11 @@ class Canvas:
         (w, h), left, top = geometry.scaled, geometry.left, geometry.top
         place = self._padded[top : top + h, left : left + w]
         cv2.resize(image, (w, h), dst=place, interpolation=cv2.INTER_LINEAR)
-        # Plane by plane: a third of the time of transposing, a twentieth of blobFromImage.
-        cv2.split(self._padded, self._planes)
-        for channel, plane in enumerate(self._planes):
-            np.multiply(plane, np.float32(1 / 255), out=self._tensor[0, 2 - channel])
+        # Split, convert, scale: a third of the time of transposing, a twentieth of blobFromImage.
+        # To convert and scale in one step would be an eighth slower: numpy does it in small pieces.
+        cv2.split(self._padded, [*self._planes[::-1]])
+        np.copyto(self._tensor[0], self._planes)
+        np.multiply(self._tensor, np.float32(1 / 255), out=self._tensor)
         return self._tensor, geometry
 
 
