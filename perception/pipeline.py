@@ -82,6 +82,9 @@ class Pipeline:
     it comes. ``tracker``: gives detections their ``tracker_id``, unique within a source.
     ``clock``: seconds, monotonic; for tests.
 
+    OpenCV's own threads cost more than they save on pictures this small: ``oneglance run`` does
+    without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
+
     A pipeline runs once. Everything that goes wrong, in whatever thread, is raised where the
     results are taken: a crash never looks like the end of a video. Of several live sources, one
     that breaks for good leaves the run, and is raised when all the others have ended too.
