@@ -139,7 +139,7 @@ def sockets_to(url: str, process: int | None = None) -> set[int]:
     port = urlsplit(url).port
     return {
         found.fd
-        for found in psutil.Process(process).net_connections()
+        for found in psutil.Process(process).net_connections("inet4")
         if (found.raddr and found.raddr.port == port)
         or (found.type == socket.SOCK_DGRAM and found.laddr.port == port)
     }
@@ -155,4 +155,4 @@ def wait_until(done: Callable[[], object], within_s: float) -> None:
     deadline_s = time.monotonic() + within_s
     while not done():
         assert time.monotonic() < deadline_s, f"not within {within_s:g} s; threads: {our_threads()}"
-        time.sleep(0.005)
+        time.sleep(0.02)
