@@ -45,6 +45,7 @@ def measure_accuracy(asked: Options) -> Part:
             ),
         ],
     )
+    part.facts["engine of all"] = f"{asked.engine} {asked.precision}"
     try:
         from oneglance.models.training.datasets import read_dataset
     except ModuleNotFoundError as error:
@@ -69,7 +70,8 @@ def _scores(asked: Options, datasets: list[Dataset], part: Part) -> Scores:
     """Of every model that can be scored; each other one is a hole."""
     from scoring import scores_of
 
-    found = {ONE: scores_of(asked.model, datasets)}
+    how = {"engine": asked.engine, "precision": asked.precision}
+    found = {ONE: scores_of(asked.model, datasets, **how)}
     if asked.four is None:
         part.holes.append(
             "the four single-task models: not trained (--single-task, --study), so there is no "
@@ -80,7 +82,7 @@ def _scores(asked: Options, datasets: list[Dataset], part: Part) -> Scores:
     for task in Task:
         try:
             file = one_vs_four.trained(asked, task)
-            found[task.value] = scores_of(file, datasets)
+            found[task.value] = scores_of(file, datasets, **how)
             files[task] = file
         except OneglanceError as error:
             part.holes.append(str(error))

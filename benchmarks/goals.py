@@ -116,11 +116,13 @@ def _ultralytics(parts: Parts) -> str:
     bound = bare.median / best.median
     claim = results.claim_of(part, "over_ultralytics")
     assert claim is not None
+    others = [c for c in part.claims if c.name.startswith(f"{claim.name}_")]
+    beside = "".join(f" {c.label}: {c.value:.3g}×." for c in others)
     if claim.at_least is None or bound >= claim.at_least:
-        return f"Inference alone, nothing around it, is {bound:.3g}×."
+        return f"Inference alone, nothing around it, is {bound:.3g}×.{beside}"
     return (
         f"The same file's inference alone, nothing around it ({bare.label}), is {bound:.3g}×: no "
-        "loop around this engine reaches the goal."
+        f"loop around this engine reaches the goal.{beside}"
     )
 
 

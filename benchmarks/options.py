@@ -74,7 +74,7 @@ def parser(description: str | None, *, rounds: int, frames: int) -> argparse.Arg
     add("--peers-python", type=Path, default=PEERS_PYTHON, help="interpreter of the peers")
     add("--roboflow-python", type=Path, default=ROBOFLOW_PYTHON, help="that of roboflow inference")
     add("--single-task", type=Path, help="folder of trained <task>-n.onnx files")
-    add("--engine", default=DEFAULT_ENGINE, help="of one_vs_four, in all its arms: or openvino")
+    add("--engine", default=DEFAULT_ENGINE, help="of one_vs_four and accuracy: or openvino")
     add("--precision", default=DEFAULT_PRECISION, help="the same: fp32, or bf16 with openvino")
     add("--weights", type=Path, help="model.pt, to export other input sizes from")
     add("--data", type=Path, help="labelled data for the accuracy part (gtsdb)")

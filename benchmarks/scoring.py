@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oneglance.models.detector import Detector
+from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.datasets import Dataset
@@ -21,7 +22,13 @@ DRAWS = 1000
 SPLIT = "val"
 
 
-def scores_of(model: Path, datasets: Sequence[Dataset]) -> tuple[Score, ...]:
+def scores_of(
+    model: Path,
+    datasets: Sequence[Dataset],
+    *,
+    engine: str = DEFAULT_ENGINE,
+    precision: str = DEFAULT_PRECISION,
+) -> tuple[Score, ...]:
     """A score for each set and each task that it labels and the model does.
 
     The draws are the same images for every model, so that models are compared draw by draw.
@@ -29,7 +36,9 @@ def scores_of(model: Path, datasets: Sequence[Dataset]) -> tuple[Score, ...]:
     Raises:
         DataError, ModelError: as ``evaluate`` and ``Detector.load`` do.
     """
-    detector = Detector.load(model, confidence=EVALUATION_CONFIDENCE)
+    detector = Detector.load(
+        model, confidence=EVALUATION_CONFIDENCE, engine=engine, precision=precision
+    )
     served = {cls.task for cls in detector.classes}
     trained = {i.resolve() for d in datasets if "train" in d.folders for i in d.images("train")}
     found: list[Score] = []

@@ -53,6 +53,13 @@ def test_full_processors_are_blamed_only_where_they_were_full(cpu_ms: float, tol
     assert (full in line) is told
 
 
+def test_what_our_loop_reaches_in_another_engine_is_told_beside_the_miss() -> None:
+    part = _throughput(bare=50)
+    part.claim("over_ultralytics_openvino_bf16", "in OpenVINO, in rate", 1.7, at_least=1.4)
+    line = _line(goals.told({"throughput": part}), "ultralytics predict (goal")
+    assert line.endswith("reaches the goal. in OpenVINO, in rate: 1.7×.")
+
+
 def test_a_goal_met_needs_no_reason_and_one_not_measured_is_named() -> None:
     lines = goals.told({"loop": _loop(cpu_ms=30)})
     assert lines[0] == "- Pre- and postprocessing over inference (goal ≤ 0.12 ×): 0.1×, met."

@@ -41,4 +41,7 @@ def test_latency_and_accuracy_of_the_same_files_stand_on_one_line() -> None:
 
 def test_other_files_than_were_timed_are_not_set_beside_them() -> None:
     assert side_by_side.table(_parts(scored_sha="bb")) is None
+    parts = _parts()
+    parts["accuracy"].facts["engine of all"] = "openvino bf16"
+    assert side_by_side.table(parts) is None
     assert side_by_side.table({"one_vs_four": _parts()["one_vs_four"]}) is None
