@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import Unlabelled
 from oneglance.models.training.study_arms import Arm, SetFacts, StudyOptions, plan
 from oneglance.models.training.study_evidence import Ledger
 from oneglance.models.training.study_results import ArmResult, Score
@@ -55,7 +56,8 @@ def typical(arm: Arm, set_name: str, task: Task) -> float:
     if not arm.epochs:
         return value - (0.30 if task is Task.SIGN else 0.05)
     value += 0.004 * (len(arm.tasks) == 1) - 0.12 * (arm.size[0] < 416)
-    value -= 0.25 * (not arm.pretrained) + 0.05 * (not arm.masked)
+    value -= 0.25 * (not arm.pretrained) + 0.05 * (arm.unlabelled is Unlabelled.ABSENT)
+    value += 0.03 * (arm.unlabelled is Unlabelled.DISTILLED and task is not Task.SIGN)
     value -= {"last": 0.08, "head": 0.03, "neck": 0.01, "all": 0.0}[arm.depth]
     value -= 0.3 * ((100 * arm.share) ** -0.4 - 100**-0.4)
     value -= 0.06 * (arm.name.startswith("only") and set_name not in arm.sets)

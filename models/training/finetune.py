@@ -77,6 +77,7 @@ def finetune(
             recipe=recipe,
             known=known_classes(staged.parent),
             overrides=_overrides(recipe, staged, out) | _weights(base, resumed),
+            base=base,
         )
         trainer.train()  # type: ignore[no-untyped-call]
         facts = {

@@ -100,6 +100,13 @@ def last_layer(model: DetectionModel) -> Any:
     return layers[-1]
 
 
+def class_parameters(model: DetectionModel) -> list[torch.nn.Parameter]:
+    """The weights of the head's class branches."""
+    head = last_layer(model)
+    branches = [branch for name in CLASS_BRANCHES if (branch := getattr(head, name, None))]
+    return [parameter for branch in branches for parameter in branch.parameters()]
+
+
 def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
     """What ultralytics' ``freeze`` takes to train ``depth`` only: names below ``model.``."""
     description: Any = model.yaml

@@ -50,6 +50,18 @@ class Known:
         return Known(self.labelled.to(device), self.told.to(device))
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a pretrained network says of a batch of B images: see ``teacher``.
+
+    ``scores``: by the head's name (``one2many``, ``one2one``) B×A×C in 0..1, A anchors.
+    ``knows``: C booleans, whose classes it can answer for.
+    """
+
+    scores: Mapping[str, Tensor]
+    knows: Tensor
+
+
 def plain_class_of(classes: Sequence[ModelClass]) -> dict[int, int]:
     """For each kind its task's plain class, both by number; {} for a model without kinds.
 
@@ -66,12 +78,14 @@ class PartialBCE(nn.Module):
 
     Called as ``nn.BCEWithLogitsLoss(reduction="none")`` is: predictions and targets B×A×C (A
     anchors). ``known`` must be set before; with everything labelled and told, and no kinds,
-    the result is the plain one bit for bit.
+    the result is the plain one bit for bit. ``answers``, scores B×A×C and for which of the C
+    classes, are the targets of what images do not label.
     """
 
     def __init__(self, plain_of: Mapping[int, int]) -> None:
         super().__init__()
         self.known: Known | None = None
+        self.answers: tuple[Tensor, Tensor] | None = None
         self._kinds = list(plain_of)
         self._plain = list(plain_of.values())
 
@@ -83,6 +97,11 @@ class PartialBCE(nn.Module):
         if self._kinds:
             weight = weight * self._certain(targets).to(logits.dtype)
             targets = self._raised(targets)
+        if self.answers is not None:
+            scores, knows = self.answers
+            answered = knows & (self.known.labelled[:, None] == 0)  # B×1×C
+            targets = torch.where(answered, scores.to(targets.dtype), targets)
+            weight = weight + answered.to(weight.dtype)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return loss * weight
 
@@ -101,7 +120,13 @@ class PartialBCE(nn.Module):
 
 
 class PartialDetectionLoss(v8DetectionLoss):
-    """ultralytics' detection loss over what each image labels; ``batch["known"]``: ``Known``."""
+    """ultralytics' detection loss over what each image labels; ``batch["known"]``: ``Known``.
+
+    ``batch["answers"]``, where there are any: ``Answers`` for what it does not. ``head``: whose
+    scores these are.
+    """
+
+    head = "one2many"
 
     def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
         super().__init__(model, tal_topk, tal_topk2)
@@ -113,6 +138,8 @@ class PartialDetectionLoss(v8DetectionLoss):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See ``v8DetectionLoss.loss``."""
         self.partial.known = batch["known"]
+        if (answers := batch.get("answers")) is not None:
+            self.partial.answers = answers.scores[self.head], answers.knows
         result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)
         return result
 
@@ -120,5 +147,7 @@ class PartialDetectionLoss(v8DetectionLoss):
 def partial_criterion(model: Any) -> Any:
     """The criterion for ``model``: for both heads of an end-to-end network, or for the one."""
     if getattr(list(model.model)[-1], "one2one_cv2", None) is not None:
-        return E2ELoss(model, PartialDetectionLoss)
+        both = E2ELoss(model, PartialDetectionLoss)
+        both.one2one.head = "one2one"
+        return both
     return PartialDetectionLoss(model)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from oneglance.models.tasks import Task
 from oneglance.models.training.subsets import Subset
 from oneglance.streams.errors import UsageError
 
@@ -33,23 +34,42 @@ class Depth(StrEnum):
     ALL = "all"
 
 
+class Unlabelled(StrEnum):
+    """What an image teaches of a task that its source does not label.
+
+    SKIPPED: nothing. ABSENT: that there is none of it; for comparison only. DISTILLED: what the
+    pretrained network says of it, where its classes mean the same (see ``teacher``).
+    """
+
+    SKIPPED = "skipped"
+    ABSENT = "absent"
+    DISTILLED = "distilled"
+
+
+TAUGHT_TASKS = (Task.PEDESTRIAN, Task.CAR, Task.LIGHT)
+"""What the pretrained network can answer for: COCO's person, car and traffic light mean the same
+as ours. Of signs it knows one kind alone, and its silence says nothing of the others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a network is fine-tuned. Gentle by default: see ``heads`` for what that avoids.
 
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
-    rate of AdamW, cosine to a hundredth of it. ``mosaic``: share of training images that are
+    rate of AdamW, cosine to a hundredth of it; the class branches of the head learn
+    ``class_rate`` times as fast. ``mosaic``: share of training images that are
     four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers
-    learn. ``rows``: where the last layer starts. ``masked``: what an image does not label
-    teaches nothing; False takes it for absent, which is for comparison only. ``repeats``: how
-    often an epoch shows the images of each data set; once by default. ``share``: of each set's
-    training images, drawn by ``seed``; see ``subsets``.
+    learn. ``rows``: where the last layer starts. ``unlabelled``: what an image teaches of
+    tasks it does not label. ``repeats``: how often an epoch shows the images of each data set;
+    once by default. ``share``: of each set's training images, drawn by ``seed``; see
+    ``subsets``.
     """
 
     epochs: int = 20
     size: tuple[int, int] = (640, 384)
     batch: int = 16
     learning_rate: float = 4e-4
+    class_rate: float = 1.0
     weight_decay: float = 5e-4
     warmup_epochs: float = 1.0
     mosaic: float = 0.5
@@ -59,7 +79,7 @@ class Recipe:
     repeats: tuple[int, ...] | None = None
     train: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
-    masked: bool = True
+    unlabelled: Unlabelled = Unlabelled.SKIPPED
     share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -67,6 +87,8 @@ class Recipe:
             raise UsageError("epochs and batch must be at least 1")
         if not self.learning_rate > 0:
             raise UsageError(f"the learning rate must be above 0, not {self.learning_rate}")
+        if not self.class_rate > 0:
+            raise UsageError(f"the class rate must be above 0, not {self.class_rate}")
         if any(side < STRIDE or side % STRIDE for side in self.size):
             width, height = self.size
             raise UsageError(f"size {width}x{height}: both sides must be multiples of {STRIDE}")
@@ -99,6 +121,15 @@ def parse_rows(word: str) -> Rows:
         UsageError: there is none.
     """
     return _parse(word, Rows, "--head")
+
+
+def parse_unlabelled(word: str) -> Unlabelled:
+    """What unlabelled tasks teach, of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _parse(word, Unlabelled, "--unlabelled")
 
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

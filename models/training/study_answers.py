@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Depth
+from oneglance.models.training.recipe import TAUGHT_TASKS, Depth
 from oneglance.models.training.study_arms import (
     ABSENT,
     CURVE_SHARES,
     DEPTH_SHARES,
     DEPTHS,
+    DISTILLED,
     ONE,
     SCRATCH,
     UNTRAINED,
@@ -61,6 +62,8 @@ from oneglance.models.training.study_tables import (
     those,
     within_a_point,
 )
+
+TAUGHT = {task.value for task in TAUGHT_TASKS}
 
 
 def answers(ledger: Ledger) -> tuple[Answer, ...]:
@@ -295,6 +298,46 @@ def _drawn(found: Mapping[float, Mapping[int, Sample]]) -> Any:
     return drawn[np.isfinite(drawn).all(axis=1)]
 
 
+def _distilled(ledger: Ledger) -> Answer:
+    partly = partly_labelled(ledger.sets)
+    if not partly:
+        return Answer(6, (), (), None, {}, ("every image labels every task: nothing is missing",))
+    tasks = trained_tasks(ledger.sets)
+    against_one, against_untrained = (
+        [compare(ledger, t.value, (DISTILLED, other), of_task(t)) for t in tasks]
+        for other in (ONE, UNTRAINED)
+    )
+    taught = [row for row in against_one if row.what in {t.value for t in partly} & TAUGHT]
+    ahead, count = those(taught, lambda gap: gap.low > 0)
+    behind, _ = those(taught, lambda gap: gap.high < 0)
+    sentence = (
+        f"The pretrained network's answers for what images do not label make the network better "
+        f"on {len(ahead)} of {count} tasks that it answers for{named(ahead)}, "
+        f"worse on {len(behind)}{named(behind)}."
+    )
+    return Answer(
+        6,
+        (sentence,) if count else (),
+        (
+            compared(against_one, "With its answers", ("answered", "left out"), better),
+            compared(against_untrained, "The same", ("answered", "pretrained alone"), better),
+        ),
+        Bars(
+            "What an image does not label",
+            {
+                "answered by the pretrained network": lefts(against_one),
+                "left out": rights(against_one),
+                "pretrained network alone": rights(against_untrained),
+            },
+        ),
+        {
+            "left_out": [row.as_dict() for row in against_one],
+            "pretrained_alone": [row.as_dict() for row in against_untrained],
+        },
+        holes(ledger, 6),
+    )
+
+
 def _forgetting(ledger: Ledger) -> Answer:
     rows = list(_left_out(ledger))
     lost, count = those([row for row, _ in rows], lambda gap: gap.high < 0)
@@ -305,7 +348,7 @@ def _forgetting(ledger: Ledger) -> Answer:
     against = [row for row, _ in rows]
     with_all = [row for _, row in rows]
     return Answer(
-        6,
+        7,
         (sentence,) if count else (),
         (
             compared(against, "Sets left out", ("trained elsewhere", "pretrained alone"), better),
@@ -323,7 +366,7 @@ def _forgetting(ledger: Ledger) -> Answer:
             "pretrained_alone": [row.as_dict() for row in against],
             "all_sets": [row.as_dict() for row in with_all],
         },
-        holes(ledger, 6),
+        holes(ledger, 7),
     )
 
 
@@ -348,5 +391,6 @@ _ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
     3: _layers,
     4: _masked_or_absent,
     5: _curve,
-    6: _forgetting,
+    6: _distilled,
+    7: _forgetting,
 }

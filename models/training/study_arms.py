@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
-from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows
+from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows, Unlabelled
 from oneglance.models.training.subsets import Subset
 from oneglance.streams.errors import UsageError
 
@@ -21,15 +21,24 @@ QUESTIONS: dict[int, str] = {
     3: "Which layers to train, with how much data?",
     4: "What an image does not label: left out, or taken for absent?",
     5: "Is there enough data?",
-    6: "What is forgotten of sets that are not trained on?",
+    6: "Do the pretrained network's own answers keep what images do not label?",
+    7: "What is forgotten of sets that are not trained on?",
 }
 
 DEPTHS = (Depth.LAST, Depth.HEAD, Depth.ALL)
 DEPTH_SHARES = (0.05, 0.25, 1.0)
 CURVE_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 
+WARMUP_SHARE, CALM_SHARE = 0.25, 0.5
+"""Of an arm's epochs: warming up, and without mosaics. Shares, so that arms with little data
+and many epochs take as many steps of each as arms with all of it."""
+
 DEPTH_COST = {Depth.LAST: 0.45, Depth.HEAD: 0.5, Depth.NECK: 0.7, Depth.ALL: 1.0}
 """Roughly, a step's time over that of training all layers: frozen layers need no backward pass."""
+
+
+TEACHER_COST = 0.3
+"""The same of the pretrained network's answers: one way through, no gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class StudyOptions:
     epochs: int = 6
     seeds: tuple[int, ...] = (0, 1)
     size: tuple[int, int] = (416, 256)
-    questions: tuple[int, ...] = (1, 2, 3, 4, 5)
+    questions: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     share: float = 1.0
     batch: int = 16
     learning_rate: float = 4e-4
@@ -96,7 +105,7 @@ class Arm:
     share: float = 1.0
     depth: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
-    masked: bool = True
+    unlabelled: Unlabelled = Unlabelled.SKIPPED
     pretrained: bool = True
     questions: tuple[int, ...] = field(default=(), compare=False)
 
@@ -112,10 +121,12 @@ class Arm:
             size=self.size,
             batch=options.batch,
             learning_rate=options.learning_rate,
+            warmup_epochs=WARMUP_SHARE * self.epochs,
+            calm_share=CALM_SHARE,
             seed=self.seed,
             train=self.depth,
             rows=self.rows,
-            masked=self.masked,
+            unlabelled=self.unlabelled,
             share=self.share,
         )
 
@@ -131,7 +142,7 @@ class Arm:
             "share": self.share,
             "depth": self.depth.value,
             "rows": self.rows.value,
-            "masked": self.masked,
+            "unlabelled": self.unlabelled.value,
             "pretrained": self.pretrained,
         }
 
@@ -140,6 +151,7 @@ ONE = "one"
 UNTRAINED = "untrained"
 SCRATCH = "one-scratch"
 ABSENT = "one-absent"
+DISTILLED = "one-distilled"
 
 
 def own(task: Task) -> str:
@@ -237,12 +249,19 @@ def _layers(planner: _Planner) -> Iterator[Arm]:
 def _masked_or_absent(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
     if partly_labelled(planner.sets):
-        yield replace(planner.one(ABSENT), masked=False)
+        yield replace(planner.one(ABSENT), unlabelled=Unlabelled.ABSENT)
 
 
 def _curve(planner: _Planner) -> Iterator[Arm]:
     for share in CURVE_SHARES:
         yield planner.one(part(Depth.ALL, share), share)
+
+
+def _distilled(planner: _Planner) -> Iterator[Arm]:
+    yield planner.untrained()
+    yield planner.one()
+    if partly_labelled(planner.sets):
+        yield replace(planner.one(DISTILLED), unlabelled=Unlabelled.DISTILLED)
 
 
 def _forgetting(planner: _Planner) -> Iterator[Arm]:
@@ -260,7 +279,8 @@ _ARMS = {
     3: _layers,
     4: _masked_or_absent,
     5: _curve,
-    6: _forgetting,
+    6: _distilled,
+    7: _forgetting,
 }
 
 
@@ -318,4 +338,7 @@ def labelled_images(arm: Arm, sets: Sequence[SetFacts], task: Task) -> int:
 def cost(arm: Arm, sets: Sequence[SetFacts], options: StudyOptions) -> float:
     """An arm's work in images of the study's size through all layers, there and back."""
     pixels = arm.size[0] * arm.size[1] / (options.size[0] * options.size[1])
-    return images_of(arm, sets) * arm.epochs * pixels * DEPTH_COST[arm.depth]
+    step = DEPTH_COST[arm.depth]
+    if arm.unlabelled is Unlabelled.DISTILLED:
+        step += TEACHER_COST
+    return images_of(arm, sets) * arm.epochs * pixels * step

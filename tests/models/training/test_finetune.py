@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.recipe import Depth, Recipe
+from oneglance.models.training.recipe import Depth, Recipe, Unlabelled
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
 
@@ -108,6 +109,43 @@ def test_strict_training_refuses_what_could_be_mended(base: Path, tmp_path: Path
             [data], base=base, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out", strict=True
         )
     assert not (tmp_path / "out" / "data").exists()
+
+
+def test_the_class_branches_can_learn_faster_than_the_rest(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    start = read_checkpoint(base).state_dict()
+    recipe = Recipe(epochs=1, class_rate=10, **SMALL)
+    trained = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
+    after = read_checkpoint(trained).state_dict()
+    rows, rest = "model.23.cv3.0.2.weight", "model.23.cv2.0.2.weight"
+    moved = {name: (after[name] - start[name]).abs().mean() for name in (rows, rest)}
+    # Alike at one rate: AdamW moves all weights about as far.
+    assert moved[rows] > 4 * moved[rest]
+
+
+def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(
+    coco_base: Path, data: Path, tmp_path: Path
+) -> None:
+    lights = data.with_name("lights.yaml")
+    lights.write_text(data.read_text() + "labels: [light]\n")
+    whole = write_dataset(tmp_path / "whole", frames=8, seed=6, size=(160, 96))
+
+    def class_loss(unlabelled: Unlabelled) -> float:
+        out = tmp_path / unlabelled
+        recipe = Recipe(epochs=1, mosaic=0.0, unlabelled=unlabelled, **SMALL)
+        finetune([lights, whole], base=coco_base, recipe=recipe, out=out)
+        with (out / "results.csv").open(encoding="utf-8") as lines:
+            return float(next(csv.DictReader(lines))["train/cls_loss"])
+
+    # The same steps on the same images: only the answers are more to learn.
+    assert class_loss(Unlabelled.DISTILLED) > class_loss(Unlabelled.SKIPPED)
+
+
+def test_only_a_pretrained_network_can_teach(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, unlabelled=Unlabelled.DISTILLED, **SMALL)
+    with pytest.raises(UsageError, match=r"no answers|--base"):
+        finetune([data], base=None, recipe=recipe, out=tmp_path / "out")
 
 
 def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 from oneglance.models.training.heads import RoadModel
-from oneglance.models.training.losses import Known, PartialBCE, plain_class_of
+from oneglance.models.training.losses import Answers, Known, PartialBCE, plain_class_of
 
 LN2, LN3 = math.log(2), math.log(3)
 LIGHTS = (
@@ -82,6 +82,21 @@ def test_kinds_know_the_plain_class_of_their_task() -> None:
     assert plain_class_of((ModelClass("light_red", Task.LIGHT),)) == {}
 
 
+def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() -> None:
+    # The car is labelled; light is not and has an answer; the kinds have none.
+    loss = bce(LIGHTS, {"car"})
+    answers = torch.tensor([[[0.25, 0.75, 0.9, 0.9]]])
+    loss.answers = answers, torch.tensor([True, True, False, False])
+    logits = torch.tensor([[[0.0, LN3, LN3, LN3]]], requires_grad=True)
+    cost = loss(logits, torch.tensor([[[1.0, 0, 0, 0]]]))
+    # ln 3 is probability 3/4: what the answer says, so there is nothing to learn.
+    entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert cost[0, 0].tolist() == pytest.approx([LN2, entropy, 0, 0], rel=1e-6)
+    cost.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0].tolist() == pytest.approx([-0.5, 0, 0, 0], abs=1e-7)
+
+
 def test_a_batch_whose_knowledge_was_never_told_is_a_bug_of_ours() -> None:
     with pytest.raises(RuntimeError, match="not set"):
         PartialBCE({})(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
@@ -141,6 +156,28 @@ def test_no_gradient_reaches_the_rows_of_an_unlabelled_task_in_either_head(
     gradient = last_rows_gradient(network)
     assert gradient[:2].min() > 0
     assert gradient[2:].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("told", ["one2many", "one2one"])
+def test_each_head_hears_its_own_answers(network: RoadModel, told: str) -> None:
+    seen = batch({"car"}, classes=[1.0])
+    predictions = network(seen["img"])
+    scores = {
+        name: head["scores"].detach().permute(0, 2, 1).sigmoid()
+        for name, head in predictions.items()
+    }
+    scores[told] = torch.full_like(scores[told], 0.5)  # the other hears what it says already
+    knows = torch.tensor([True, True, False, True])
+    network.zero_grad()
+    loss, _ = network.init_criterion()(predictions, seen | {"answers": Answers(scores, knows)})
+    loss.sum().backward()
+    head = list(network.model)[-1]
+    for name, branches in (("one2many", head.cv3), ("one2one", head.one2one_cv3)):
+        gradient = sum(b[-1].bias.grad.abs() for b in branches)
+        assert gradient[1] > 0  # the labelled car
+        assert gradient[2] == 0  # of signs nothing is known
+        unlabelled = gradient[[0, 3]]
+        assert unlabelled.min() > 0.1 if name == told else unlabelled.max() < 1e-5
 
 
 def test_boxes_of_labelled_tasks_train_as_usual(network: RoadModel) -> None:

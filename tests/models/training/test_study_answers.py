@@ -79,16 +79,23 @@ def test_a_task_that_falls_behind_is_named():
 
 
 def test_pretraining_the_mask_and_forgetting_are_told_apart():
-    found = ledger(typical, options(2, 4, 6))
+    found = ledger(typical, options(2, 4, 7))
     assert "better than from scratch on 4 of 4 tasks" in answer(found, 2).sentences[0]
     assert "better than taking it for absent on 4 of 4" in answer(found, 4).sentences[0]
     gaps = {
         row["what"]: row["difference"]["value"]
-        for row in answer(found, 6).facts["pretrained_alone"]
+        for row in answer(found, 7).facts["pretrained_alone"]
     }
     # Trained elsewhere costs 0.06 of what training brought, 0.05.
     assert gaps["car on highway, after road"] == pytest.approx(-0.01)
-    assert "in 5 of 5 cases" in answer(found, 6).sentences[0]
+    assert "in 5 of 5 cases" in answer(found, 7).sentences[0]
+
+
+def test_the_pretrained_networks_answers_are_judged_on_what_it_can_answer():
+    found = answer(ledger(typical, options(6)), 6)
+    assert "better on 3 of 3 tasks that it answers for" in found.sentences[0]
+    gaps = {row["what"]: row["difference"]["value"] for row in found.facts["left_out"]}
+    assert gaps == pytest.approx({"pedestrian": 0.03, "car": 0.03, "sign": 0.0, "light": 0.03})
 
 
 def test_no_difference_is_not_called_one():
@@ -128,7 +135,7 @@ def test_the_learning_curve_counts_images_that_label_the_task():
     assert found.holes == ()
 
 
-@pytest.mark.parametrize("question", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("question", [1, 2, 3, 4, 5, 6, 7])
 def test_missing_and_failed_arms_are_holes_and_the_rest_is_answered(question):
     whole = ledger(typical, options(question))
     mine = [arm.name for arm in whole.arms if arm.name != "one.s0"]

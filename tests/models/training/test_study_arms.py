@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Depth
+from oneglance.models.training.recipe import Depth, Unlabelled
 from oneglance.models.training.study_arms import (
     SetFacts,
     StudyOptions,
@@ -80,7 +80,9 @@ def test_another_seed_adds_the_same_arms_but_the_untrained_one_after_all_of_the_
 def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
     arms = named(plan(SETS, options(questions=(2, 4))))
     assert [name for name, arm in arms.items() if not arm.pretrained] == ["one-scratch.s0"]
-    assert [name for name, arm in arms.items() if not arm.masked] == ["one-absent.s0"]
+    assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.ABSENT] == [
+        "one-absent.s0"
+    ]
     assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
 
 
@@ -94,7 +96,7 @@ def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent():
 
 
 def test_what_is_forgotten_is_seen_on_sets_left_out():
-    arms = named(plan(SETS, options(questions=(6,))))
+    arms = named(plan(SETS, options(questions=(7,))))
     # Trained on lights alone: the lights of 'others' are scored. 'highway' alone: people, cars.
     assert arms.keys() == {
         "untrained",
@@ -117,11 +119,12 @@ def test_images_of_two_sets_are_counted_once():
 
 
 def test_cost_counts_images_epochs_pixels_and_frozen_layers():
-    arms = named(plan(SETS, options(questions=(1, 3))))
+    arms = named(plan(SETS, options(questions=(1, 3, 6))))
     how = options()
     assert cost(arms["one.s0"], SETS, how) == 360 * 4
     assert cost(arms["car-fair.s0"], SETS, how) == pytest.approx(160 * 4 / 4)
     assert cost(arms["one-head.s0"], SETS, how) == 360 * 4 / 2
+    assert cost(arms["one-distilled.s0"], SETS, how) == pytest.approx(360 * 4 * 1.3)
     # A quarter of the images four times as often.
     assert cost(arms["one-25pc.s0"], SETS, how) == 360 * 4
 
@@ -144,7 +147,7 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"questions": (1, 7)}, "questions are 1, 2, 3, 4, 5, 6, not 7"),
+        ({"questions": (1, 8)}, "questions are 1, 2, 3, 4, 5, 6, 7, not 8"),
         ({"questions": ()}, "not none"),
         ({"seeds": ()}, "needs seeds"),
         ({"seeds": (1, 1)}, "each once"),

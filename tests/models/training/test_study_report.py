@@ -13,7 +13,7 @@ from oneglance.models.training.study_tables import MINUS, NONE
 from oneglance.streams.errors import SinkError
 from studies import ledger, typical
 
-ALL = StudyOptions(questions=(1, 2, 3, 4, 5, 6))
+ALL = StudyOptions(questions=(1, 2, 3, 4, 5, 6, 7))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path):
     page = write_report(tmp_path, empty, base="yolo26n.pt").read_text()
     assert "**Not complete: 0 of" in page
     assert ".png" not in page
-    assert page.count("No answer.") == 6
+    assert page.count("No answer.") == 7
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
