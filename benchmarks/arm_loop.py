@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import measuring
 
 from oneglance.models import Detector
@@ -41,6 +42,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1, help="of one inference")
     arguments.add_argument("--no-track", action="store_true")
     options = arguments.parse_args()
+    cv2.setNumThreads(1)  # as in oneglance run
     detector = Detector.load(options.model, threads=options.threads)
     stamps_s: list[float] = []
     stages_s: list[dict[str, float]] = []
