@@ -5,7 +5,7 @@ Images that a set given beside them trains on are left out, as a study leaves th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from oneglance.models.detector import Detector
@@ -13,12 +13,11 @@ from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.datasets import Dataset
-from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE, detect, score
-from oneglance.models.training.precision import average_precision, draw_images, match
+from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
+from oneglance.models.training.scoring import scores_on
 from oneglance.models.training.study_evidence import Estimate, Sample, difference, estimate, mean
 from oneglance.models.training.study_results import Score
 
-DRAWS = 1000
 SPLIT = "val"
 
 
@@ -46,29 +45,8 @@ def scores_of(
         if SPLIT in dataset.folders and dataset.labelled_tasks & served:
             known = {i for i in dataset.images(SPLIT) if i.resolve() in trained}
             if len(known) < len(dataset.images(SPLIT)):
-                found += _of_set(detector, dataset, name, without=known)
+                found += scores_on(detector, dataset, name, without=known)
     return tuple(found)
-
-
-def _of_set(
-    detector: Detector, dataset: Dataset, name: str, *, without: set[Path]
-) -> Iterator[Score]:
-    found = detect(detector, dataset, split=SPLIT, without=without)
-    images = len(found.ground_truth["images"])
-    draws = draw_images(images, DRAWS, seed=0)
-    for task in found.tasks:
-        accuracy = score(found.ground_truth, found.predictions, task)
-        if accuracy is not None:
-            matches = match(found.ground_truth, found.predictions, task)
-            yield Score(
-                set_name=name,
-                task=task,
-                map50=accuracy.map50,
-                map50_95=accuracy.map50_95,
-                boxes=accuracy.boxes,
-                images=images,
-                draws=average_precision(matches, draws),
-            )
 
 
 def middle(scores: Sequence[Score], task: Task) -> Sample | None:

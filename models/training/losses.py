@@ -149,5 +149,8 @@ def partial_criterion(model: Any) -> Any:
     if getattr(list(model.model)[-1], "one2one_cv2", None) is not None:
         both = E2ELoss(model, PartialDetectionLoss)
         both.one2one.head = "one2one"
+        # ultralytics shifts the weight to the one-to-one head as epochs pass, which suits who
+        # ships that one. We ship the other, and it alone trains the backbone.
+        both.final_o2m = both.o2m
         return both
     return PartialDetectionLoss(model)

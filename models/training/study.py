@@ -25,12 +25,12 @@ from oneglance.models.training import staging
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.datasets import Dataset, read_dataset
-from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE, detect, score
+from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
 from oneglance.models.training.export import export, training_facts
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.precision import average_precision, draw_images, match
 from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.scoring import scores_on
 from oneglance.models.training.study_arms import (
     Arm,
     SetFacts,
@@ -52,9 +52,6 @@ from oneglance.models.training.study_results import (
     read,
 )
 from oneglance.streams.errors import DataError, OneglanceError
-
-DRAWS = 1000
-"""How often val images are drawn for an interval."""
 
 MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""
@@ -294,21 +291,7 @@ def _scores(study: Study, arm: Arm, model: Path) -> Iterator[Score]:
         if not facts.val or not facts.tasks & set(arm.tasks):
             continue
         known = {image for image in dataset.images("val") if image.resolve() in trained}
-        found = detect(detector, dataset, without=known)
-        draws = draw_images(facts.val, DRAWS, seed=0)
-        for task in found.tasks:
-            accuracy = score(found.ground_truth, found.predictions, task)
-            if accuracy is not None:
-                matches = match(found.ground_truth, found.predictions, task)
-                yield Score(
-                    set_name=facts.name,
-                    task=task,
-                    map50=accuracy.map50,
-                    map50_95=accuracy.map50_95,
-                    boxes=accuracy.boxes,
-                    images=facts.val,
-                    draws=average_precision(matches, draws),
-                )
+        yield from scores_on(detector, dataset, facts.name, without=known)
 
 
 def _trained(datasets: Sequence[Dataset]) -> frozenset[Path]:

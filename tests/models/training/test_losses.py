@@ -158,6 +158,15 @@ def test_no_gradient_reaches_the_rows_of_an_unlabelled_task_in_either_head(
     assert gradient[2:].tolist() == [0.0, 0.0]
 
 
+def test_the_head_that_is_exported_keeps_its_weight_to_the_last_epoch(network: RoadModel) -> None:
+    criterion = network.init_criterion()
+    before = criterion.o2m
+    for _ in range(Hyperparameters.epochs):
+        criterion.update()
+    assert criterion.o2m == pytest.approx(before)
+    assert criterion.o2m > criterion.o2o > 0
+
+
 @pytest.mark.parametrize("told", ["one2many", "one2one"])
 def test_each_head_hears_its_own_answers(network: RoadModel, told: str) -> None:
     seen = batch({"car"}, classes=[1.0])

@@ -1,0 +1,41 @@
+"""A detector's scores on a data set, with what drawing the images again says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from oneglance.models.detector import Detector
+from oneglance.models.training.datasets import Dataset
+from oneglance.models.training.evaluate import detect, score
+from oneglance.models.training.precision import average_precision, draw_images, match
+from oneglance.models.training.study_results import Score
+
+DRAWS = 1000
+"""How often val images are drawn for an interval."""
+
+
+def scores_on(
+    detector: Detector, dataset: Dataset, name: str, *, without: Set[Path]
+) -> Iterator[Score]:
+    """A score for each task that the set labels and the detector finds, on its val images.
+
+    ``name``: what the scores call the set. ``without``: images left out. The draws are the same
+    for every detector, so that two are compared draw by draw.
+    """
+    found = detect(detector, dataset, without=without)
+    images = len(found.ground_truth["images"])
+    draws = draw_images(images, DRAWS, seed=0)
+    for task in found.tasks:
+        accuracy = score(found.ground_truth, found.predictions, task)
+        if accuracy is not None:
+            matches = match(found.ground_truth, found.predictions, task)
+            yield Score(
+                set_name=name,
+                task=task,
+                map50=accuracy.map50,
+                map50_95=accuracy.map50_95,
+                boxes=accuracy.boxes,
+                images=images,
+                draws=average_precision(matches, draws),
+            )
