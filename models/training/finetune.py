@@ -23,9 +23,9 @@ import ultralytics
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
-from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.recipe import Recipe, Unlabelled
 from oneglance.models.training.trainer import RoadTrainer
-from oneglance.streams.errors import DataError
+from oneglance.streams.errors import DataError, UsageError
 
 
 def finetune(
@@ -47,10 +47,13 @@ def finetune(
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
+        UsageError: there is no ``base`` to distil from.
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
         read_checkpoint(base)
+    elif recipe.unlabelled is Unlabelled.DISTILLED:
+        raise UsageError("only a pretrained network has answers to distil: give its --base")
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     if recipe_file.is_file():

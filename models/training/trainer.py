@@ -34,7 +34,6 @@ from oneglance.models.training.losses import Known
 from oneglance.models.training.rates import quicken
 from oneglance.models.training.recipe import STRIDE, Recipe, Rows, Unlabelled
 from oneglance.models.training.teacher import Teacher
-from oneglance.streams.errors import UsageError
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
@@ -118,8 +117,7 @@ class RoadTrainer(DetectionTrainer):
         self.bf16 = self.device.type == "cpu" and cpu_has_bf16()
         self.teacher: Teacher | None = None
         if recipe.unlabelled is Unlabelled.DISTILLED:
-            if base is None:
-                raise UsageError("only a pretrained network has answers to distil: give its --base")
+            assert base is not None  # finetune saw to it
             self.teacher = Teacher(base, classes, self.device)
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> RoadModel:

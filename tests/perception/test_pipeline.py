@@ -509,18 +509,24 @@ def test_a_pipeline_closed_before_it_ran_gives_nothing(detector: Detector) -> No
     assert list(loop) == []
 
 
+def stuck_at(stuck: int) -> tuple[Callable[[int], None], threading.Event, threading.Event]:
+    """What blocks at frame ``stuck``; an event that tells so, and one that ends it."""
+    over, reached = threading.Event(), threading.Event()
+
+    def block(index: int) -> None:
+        if index == stuck:
+            reached.set()
+            over.wait(4 * LONG_S)
+
+    return block, reached, over
+
+
 @pytest.mark.parametrize("stuck", ["source", "detector", "sink", "full sink"])
 @pytest.mark.parametrize("mode", ["recorded", "live"])
 def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
     detector: Detector, mode: str, stuck: str
 ) -> None:
-    over, reached = threading.Event(), threading.Event()
-
-    def block(index: int) -> None:
-        if index == 2:
-            reached.set()
-            over.wait(4 * LONG_S)
-
+    block, reached, over = stuck_at(2)
     source = Source(
         100 if stuck == "full sink" else 3,
         before=block if stuck == "source" else lambda i: time.sleep(0.005),
@@ -577,13 +583,7 @@ def test_close_frees_a_loop_whose_camera_has_fallen_silent(
 def test_leaving_a_loop_whose_source_is_stuck_takes_less_than_a_second(
     detector: Detector, mode: str
 ) -> None:
-    over, reached = threading.Event(), threading.Event()
-
-    def block(index: int) -> None:
-        if index == 2:
-            reached.set()
-            over.wait(4 * LONG_S)
-
+    block, reached, over = stuck_at(2)
     results = iter(Pipeline(Source(3, before=block, live=mode == "live"), detector))
     try:
         next(results)

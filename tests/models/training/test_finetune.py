@@ -146,6 +146,7 @@ def test_only_a_pretrained_network_can_teach(data: Path, tmp_path: Path) -> None
     recipe = Recipe(epochs=1, unlabelled=Unlabelled.DISTILLED, **SMALL)
     with pytest.raises(UsageError, match=r"no answers|--base"):
         finetune([data], base=None, recipe=recipe, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
