@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 from urllib.parse import urlsplit
 
 import psutil
@@ -65,7 +66,9 @@ def _rtsp(last: str) -> Iterator[str]:
     def serve(client: socket.socket) -> None:
         with client, client.makefile("rw", newline="") as talk:
             for method in answered:
-                head = list(iter(talk.readline, "\r\n"))
+                head = list(takewhile(lambda line: line != "\r\n", talk))
+                if not head:
+                    return  # the client went away
                 number = next(line for line in head if line.startswith("CSeq"))
                 assert head[0].startswith(method), head
                 talk.write(f"RTSP/1.0 200 OK\r\n{number}{_RTSP[method]}")
