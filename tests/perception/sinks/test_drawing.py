@@ -193,7 +193,7 @@ def test_fifteen_boxes_on_720p_take_less_than_three_milliseconds(detections: Det
     image = grey(1280, 720)
     costs = []
     for _ in range(40):
-        started = time.thread_time()  # what other threads take is not its cost
+        started = time.perf_counter()
         annotate(image, found)
-        costs.append(time.thread_time() - started)
+        costs.append(time.perf_counter() - started)
     assert min(costs) < 3e-3  # 1.4 ms measured
