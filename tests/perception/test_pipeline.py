@@ -603,6 +603,8 @@ from oneglance.models import Detector
 from oneglance.perception import Pipeline
 from oneglance.streams import Frame
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
+
 class Stuck:
     source, live, frame_rate, frame_count = "stuck", False, Fraction(25), None
     def __iter__(self):
@@ -618,7 +620,7 @@ try:
     for _ in Pipeline(Stuck(), Detector.load(sys.argv[1], threads=1)):
         pass
 except KeyboardInterrupt:
-    print("interrupted")
+    print(time.monotonic())
 """
 
 
@@ -630,10 +632,11 @@ def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path
         timeout=60,
         check=False,
     )
-    took_s = time.monotonic() - 0.2 - float(run.stdout.split()[0])
+    ended_s = time.monotonic()
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.split()[1] == "interrupted"
-    assert took_s < 1.0 + 0.5  # half a second is Python's own, to end
+    stuck_s, interrupted_s = map(float, run.stdout.split())
+    assert interrupted_s - (stuck_s + 0.2) < 1.0
+    assert ended_s - interrupted_s < 5.0  # Python's own end: 0.3 s, seconds on a busy machine
 
 
 PROGRAM = """
