@@ -159,7 +159,12 @@ def train(
         str, typer.Option(help="What to find: tasks, and kinds such as light_red.")
     ] = "pedestrian,car,sign,light",
     train_layers: Annotated[
-        str, typer.Option("--train", help="last, head, neck or all; auto: by the data's amount.")
+        str,
+        typer.Option(
+            "--train",
+            help="last, head, neck or all; auto: by the data's amount; kinds: "
+            "colours and the like alone, in layers of their own.",
+        ),
     ] = "all",
     head: Annotated[
         str, typer.Option(help="New classes start from related pretrained rows, or as new.")
@@ -174,6 +179,13 @@ def train(
             "or distilled (what the pretrained network says)."
         ),
     ] = "skipped",
+    keep: Annotated[
+        float,
+        typer.Option(
+            help="So much of the pretrained weights the result keeps, 0 to 1; may be changed "
+            "afterwards."
+        ),
+    ] = 0.0,
     repeat: Annotated[
         str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
     ] = None,
@@ -205,6 +217,7 @@ def train(
         unlabelled=parse_unlabelled(unlabelled),
         repeats=_parse_repeats(repeat),
         seed=seed,
+        keep=keep,
     )
     weights = finetune(
         data,

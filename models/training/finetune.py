@@ -19,11 +19,15 @@ from typing import Any
 
 import torch
 import ultralytics
+from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
+from oneglance.models.training.averaging import draw_back
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
-from oneglance.models.training.recipe import Recipe, Unlabelled
+from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.losses import plain_class_of
+from oneglance.models.training.recipe import Depth, Recipe, Unlabelled
 from oneglance.models.training.trainer import RoadTrainer
 from oneglance.streams.errors import DataError, UsageError
 
@@ -41,24 +45,34 @@ def finetune(
 
     ``base`` None: from scratch, for comparison. Checkpoints every epoch into ``out/weights``.
     Called again with the same arguments it resumes where an interrupted run stopped, or
-    returns at once when the run is complete. ``out/recipe.json`` says how the weights were made.
+    returns at once when the run is complete; with another ``keep`` it averages anew.
+    ``out/recipe.json`` says how the weights were made.
     ``strict``: any problem of a label file is an error, those that could be mended too.
 
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from.
+        UsageError: there is no ``base`` to distil from or to keep something of, or there are no
+            kinds to train alone.
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
         read_checkpoint(base)
     elif recipe.unlabelled is Unlabelled.DISTILLED:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
+    if recipe.keep and (base is None or recipe.train is Depth.KINDS):
+        raise UsageError("--keep needs a pretrained --base; --train kinds keeps all of it")
+    if recipe.train is Depth.KINDS and (base is None or not plain_class_of(classes)):
+        raise UsageError(
+            "--train kinds adds kinds to a trained network: it needs a --base, and kinds among "
+            "--classes (light,light_red,…)"
+        )
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
+    earlier: dict[str, Any] = {}
     if recipe_file.is_file():
-        _same_run(json.loads(recipe_file.read_text(encoding="utf-8")), description, out)
-        if model_file.is_file():
+        earlier = json.loads(recipe_file.read_text(encoding="utf-8"))
+        if _same_run(earlier, description, out) and model_file.is_file():
             return model_file
     out.mkdir(parents=True, exist_ok=True)
     staged = stage(
@@ -68,6 +82,7 @@ def finetune(
         repeats=recipe.repeats,
         subset=recipe.subset,
         strict=strict,
+        taught={cls.task for cls in classes if recipe.train is not Depth.KINDS or not cls.plain},
     )
     _write(recipe_file, {"run": description})
     started = time.monotonic()
@@ -90,9 +105,12 @@ def finetune(
             "precision": _precision(trainer),
             "train_images": len(trainer.train_loader.dataset),
         }
-    else:  # stopped between the last checkpoint and the result
-        facts = {}
-    _save(last, recipe, model_file)
+    else:  # stopped between the last checkpoint and the result, or another share is kept of it
+        facts = {key: value for key, value in earlier.items() if key != "run"}
+    start = None
+    if recipe.keep and base is not None:
+        start = with_new_last_layer(read_checkpoint(base), classes)
+    _save(last, model_file, recipe, start)
     facts |= {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "torch": torch.__version__,
@@ -117,16 +135,21 @@ def _describe(
     }
 
 
-def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
+    """Whether its result is wanted as it is; ``keep`` may differ, it is applied at the end."""
     old = found.get("run", {})
+    keep = None
     if isinstance(old.get("recipe"), dict):  # a run of before a field had what is now its default
-        old = old | {"recipe": Recipe().as_dict() | old["recipe"]}
+        recipe = Recipe().as_dict() | old["recipe"]
+        keep = recipe["keep"]
+        old = old | {"recipe": recipe | {"keep": wanted["recipe"]["keep"]}}
     differing = sorted(key for key in wanted if wanted[key] != old.get(key))
     if differing:
         raise DataError(
             f"{out} holds a run made another way (different {', '.join(differing)}): "
             "give another --out, or the same arguments to resume it"
         )
+    return bool(keep == wanted["recipe"]["keep"])
 
 
 def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
@@ -172,9 +195,15 @@ def _epochs_done(last: Path) -> int:
     return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
 
 
-def _save(last: Path, recipe: Recipe, file: Path) -> None:
-    """The averaged weights of checkpoint ``last`` as a file that needs nothing of ours."""
-    model = torch.load(last, map_location="cpu", weights_only=False)["ema"].as_plain()
+def _save(last: Path, file: Path, recipe: Recipe, start: DetectionModel | None) -> None:
+    """The averaged weights of checkpoint ``last`` as a file that needs nothing of ours.
+
+    ``start``: the network they started from, of which the recipe keeps something.
+    """
+    model = torch.load(last, map_location="cpu", weights_only=False)["ema"]
+    if start is not None:
+        draw_back(model.float(), start, share=recipe.keep)  # checkpoints are in half precision
+    model = model.as_plain()
     model.args = {"imgsz": list(recipe.size), "task": "detect"}
     torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}, file)
 

@@ -17,6 +17,7 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.losses import partial_criterion, plain_class_of
 from oneglance.models.training.recipe import Depth, Rows
+from oneglance.models.training.towers import TwoTowers, merge_towers
 
 RELATED: dict[Task, str] = {
     Task.PEDESTRIAN: "person",
@@ -46,6 +47,8 @@ class RoadModel(DetectionModel):
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
         del self.plain_of
+        for branches in class_branches(self):
+            merge_towers(branches)
         plain: DetectionModel = self
         plain.__class__ = DetectionModel
         return plain
@@ -75,6 +78,17 @@ def with_new_last_layer(
     return model
 
 
+def grow_towers(model: RoadModel) -> None:
+    """Give the kinds of ``model`` towers of their own, see ``towers``.
+
+    Raises:
+        ModelError: they have some.
+    """
+    for branches in class_branches(model):
+        for level, branch in enumerate(branches):
+            branches[level] = TwoTowers(branch, sorted(model.plain_of))
+
+
 def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
     """A YOLO26n without any pretraining, for comparison."""
     model = RoadModel("yolo26n.yaml", nc=len(classes), verbose=False, classes=classes)
@@ -83,11 +97,10 @@ def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
 
 
 def _renew_rows(model: RoadModel) -> None:
-    head = last_layer(model)
-    for name in CLASS_BRANCHES:
-        for branch in getattr(head, name, None) or ():
+    for branches in class_branches(model):
+        for branch in branches:
             branch[-1].reset_parameters()
-    head.bias_init()
+    last_layer(model).bias_init()
 
 
 def _relatives(cls: ModelClass) -> tuple[str, ...]:
@@ -102,9 +115,13 @@ def last_layer(model: DetectionModel) -> Any:
 
 def class_parameters(model: DetectionModel) -> list[torch.nn.Parameter]:
     """The weights of the head's class branches."""
+    return [p for branches in class_branches(model) for p in branches.parameters()]
+
+
+def class_branches(model: DetectionModel) -> list[Any]:
+    """One list of levels for each head."""
     head = last_layer(model)
-    branches = [branch for name in CLASS_BRANCHES if (branch := getattr(head, name, None))]
-    return [parameter for branch in branches for parameter in branch.parameters()]
+    return [branches for name in CLASS_BRANCHES if (branches := getattr(head, name, None))]
 
 
 def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
@@ -117,6 +134,16 @@ def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
     if depth is Depth.NECK:
         return [str(i) for i in range(backbone)]
     frozen = [str(i) for i in range(last)]
+    if depth is Depth.KINDS:
+        for name, child in last_layer(model).named_children():
+            if name in CLASS_BRANCHES:
+                frozen += [
+                    f"{last}.{name}.{level}.{part}"
+                    for level in range(len(child))
+                    for part in ("shared", "plain")
+                ]
+            else:
+                frozen.append(f"{last}.{name}")
     if depth is Depth.LAST:
         # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
         for name, child in last_layer(model).named_children():

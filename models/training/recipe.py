@@ -24,14 +24,15 @@ class Rows(StrEnum):
 class Depth(StrEnum):
     """Which layers train; all before them are frozen, BatchNorm statistics included.
 
-    LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
-    feature pyramid. ALL: everything.
+    KINDS: new towers for kinds alone (see ``towers``). LAST: the last layer of the class branches
+    alone. HEAD: the detection head. NECK: head and feature pyramid. ALL: everything.
     """
 
     LAST = "last"
     HEAD = "head"
     NECK = "neck"
     ALL = "all"
+    KINDS = "kinds"
 
 
 class Unlabelled(StrEnum):
@@ -62,7 +63,8 @@ class Recipe:
     learn. ``rows``: where the last layer starts. ``unlabelled``: what an image teaches of
     tasks it does not label. ``repeats``: how often an epoch shows the images of each data set;
     once by default. ``share``: of each set's training images, drawn by ``seed``; see
-    ``subsets``.
+    ``subsets``. ``keep``: how much of the pretrained weights the result keeps, 0 to below 1; see
+    ``averaging``.
     """
 
     epochs: int = 20
@@ -81,6 +83,7 @@ class Recipe:
     rows: Rows = Rows.RELATED
     unlabelled: Unlabelled = Unlabelled.SKIPPED
     share: float = 1.0
+    keep: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -89,6 +92,8 @@ class Recipe:
             raise UsageError(f"the learning rate must be above 0, not {self.learning_rate}")
         if not self.class_rate > 0:
             raise UsageError(f"the class rate must be above 0, not {self.class_rate}")
+        if not 0 <= self.keep < 1:
+            raise UsageError(f"what is kept must be from 0 to below 1, not {self.keep}")
         if any(side < STRIDE or side % STRIDE for side in self.size):
             width, height = self.size
             raise UsageError(f"size {width}x{height}: both sides must be multiples of {STRIDE}")

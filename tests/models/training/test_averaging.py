@@ -1,0 +1,74 @@
+"""Trained weights drawn back towards the pretrained ones."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+
+from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.averaging import draw_back
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.finetune import finetune
+from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.recipe import Depth, Recipe
+from oneglance.streams.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+
+ROWS = ("cv3.0.2.", "cv3.1.2.", "cv3.2.2.")
+"""Parts of the names of the last layer's rows."""
+
+
+def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) -> None:
+    start = with_new_last_layer(read_checkpoint(coco_base), FOUR_TASKS)
+    model = copy.deepcopy(start)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(1.0)
+    draw_back(model, start, share=0.25)
+    before, after = start.state_dict(), model.state_dict()
+    assert any("running_var" in name for name in before)
+    for name, tensor in before.items():
+        if tensor.is_floating_point():
+            moved = 1.0 if any(part in name for part in ROWS) else 0.75
+            torch.testing.assert_close(after[name], tensor + moved)
+
+
+def test_what_is_kept_may_be_chosen_after_the_training(
+    data: Path, coco_base: Path, tmp_path: Path
+) -> None:
+    def train(keep: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, keep=keep)
+        file = finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
+        facts = json.loads((tmp_path / "recipe.json").read_text())
+        return read_checkpoint(file).state_dict(), facts
+
+    trained, facts = train(0.0)
+    checkpoint = (tmp_path / "weights" / "last.pt").stat().st_mtime_ns
+    kept, later = train(0.5)
+    assert (tmp_path / "weights" / "last.pt").stat().st_mtime_ns == checkpoint  # not trained again
+    name = "model.0.conv.weight"
+    start = read_checkpoint(coco_base).state_dict()
+    assert not torch.equal(trained[name], start[name])
+    torch.testing.assert_close(kept[name], (trained[name] + start[name]) / 2)
+    assert later["run"]["recipe"]["keep"] == 0.5
+    assert later["minutes_of_last_session"] == facts["minutes_of_last_session"]
+    again, _ = train(0.0)
+    assert all(torch.equal(again[name], trained[name]) for name in trained)
+
+
+def test_nothing_can_be_kept_of_nothing(data: Path, coco_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--keep needs a pretrained --base"):
+        finetune([data], base=None, recipe=Recipe(keep=0.3), out=tmp_path)
+    recipe = Recipe(keep=0.3, train=Depth.KINDS)
+    with pytest.raises(UsageError, match="--keep needs a pretrained --base"):
+        finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
+    with pytest.raises(UsageError, match="from 0 to below 1, not 1"):
+        Recipe(keep=1)
