@@ -305,9 +305,9 @@ def export(
     from oneglance.models.training.export import (
         MAX_BOX_DIFFERENCE_PX,
         MAX_SCORE_DIFFERENCE,
-        training_facts,
     )
     from oneglance.models.training.export import export as export_model
+    from oneglance.models.training.recipe import training_facts
 
     if head not in set(Head):
         raise UsageError(f"unknown head '{head}' (heads: {', '.join(Head)})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -107,23 +106,6 @@ def _write(out: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"cannot write {out}: {error.strerror}") from None
-
-
-def training_facts(weights: Path) -> dict[str, Any]:
-    """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one.
-
-    Folders are left out: they say nothing to anybody else and may hold names.
-    """
-    file = weights.parent / "recipe.json"
-    if not file.is_file():
-        return {}
-    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
-    return facts
-
-
-def _set_name(file: Path) -> str:
-    return file.parent.name if file.stem == "data" else file.stem
 
 
 def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:

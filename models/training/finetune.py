@@ -27,7 +27,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
 from oneglance.models.training.heads import with_new_last_layer
 from oneglance.models.training.losses import plain_class_of
-from oneglance.models.training.recipe import Depth, Recipe, Unlabelled
+from oneglance.models.training.recipe import Depth, Recipe, Unlabelled, training_facts
 from oneglance.models.training.trainer import RoadTrainer
 from oneglance.streams.errors import DataError, UsageError
 
@@ -116,6 +116,8 @@ def finetune(
         "torch": torch.__version__,
         "ultralytics": ultralytics.__version__,
     }
+    if base is not None and (of_base := training_facts(base)):
+        facts["base_training"] = of_base
     _write(recipe_file, {"run": description, **facts})
     return model_file
 

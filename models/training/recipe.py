@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from oneglance.models.tasks import Task
@@ -108,6 +110,23 @@ class Recipe:
         """The same, ready for JSON."""
         repeats = None if self.repeats is None else list(self.repeats)
         return asdict(self) | {"size": list(self.size), "repeats": repeats}
+
+
+def training_facts(weights: Path) -> dict[str, Any]:
+    """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one.
+
+    Folders are left out: they say nothing to anybody else and may hold names.
+    """
+    file = weights.parent / "recipe.json"
+    if not file.is_file():
+        return {}
+    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
+    return facts
+
+
+def _set_name(file: Path) -> str:
+    return file.parent.name if file.stem == "data" else file.stem
 
 
 def parse_depth(word: str) -> Depth:

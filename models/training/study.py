@@ -26,10 +26,10 @@ from oneglance.models.training.audit import set_names
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.datasets import Dataset, read_dataset
 from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
-from oneglance.models.training.export import export, training_facts
+from oneglance.models.training.export import export
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.recipe import Recipe, training_facts
 from oneglance.models.training.scoring import scores_on
 from oneglance.models.training.study_arms import (
     Arm,

@@ -21,8 +21,9 @@ from oneglance.models.metadata import Head, read_metadata
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
 from oneglance.models.training import export as exporting
 from oneglance.models.training.checkpoints import read_checkpoint
-from oneglance.models.training.export import Parity, export, training_facts
+from oneglance.models.training.export import Parity, export
 from oneglance.models.training.heads import from_scratch, last_layer
+from oneglance.models.training.recipe import training_facts
 from oneglance.streams.errors import ModelError
 
 from .conftest import awaken

@@ -93,6 +93,17 @@ def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path:
     assert first.stat().st_mtime_ns == stamp
 
 
+def test_what_a_trained_base_was_made_of_is_told_too(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path / "first")
+    second = finetune([data], base=first, recipe=recipe, out=tmp_path / "second")
+    facts = json.loads((second.parent / "recipe.json").read_text())
+    assert facts["base_training"]["run"]["base"] == base.name
+    assert facts["base_training"]["run"]["data"] == [data.parent.name]
+
+
 def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path: Path) -> None:
     finetune([data], base=base, recipe=Recipe(epochs=1, train=Depth.LAST, **SMALL), out=tmp_path)
     other = Recipe(epochs=2, train=Depth.LAST, **SMALL)
