@@ -62,13 +62,15 @@ class Detector:
         self._engine = engine
         self.confidence = confidence
         classes = engine.metadata.classes
+        self._colours = engine.metadata.colours
         wanted = set(tasks) if tasks is not None else set(Task)
         self._table = ClassTable(classes, wanted)
         if not self._table.allowed.any():
             served = ", ".join(dict.fromkeys(c.task.value for c in classes))
             raise UsageError(f"model {self.name} does {served}, not {', '.join(sorted(wanted))}")
-        self._class_names = np.array([c.name for c in classes])
-        self._task_names = np.array([c.task.value for c in classes])
+        self._class_names = np.array([c.name for c in self.classes])
+        self._task_names = np.array([c.task.value for c in self.classes])
+        self._light = next((i for i, c in enumerate(classes) if c.name == Task.LIGHT), None)
         self._local = threading.local()
 
     @classmethod
@@ -112,8 +114,12 @@ class Detector:
 
     @property
     def classes(self) -> tuple[ModelClass, ...]:
-        """The model's classes; ``class_id`` of a detection counts in this order."""
-        return self._engine.metadata.classes
+        """The model's classes; ``class_id`` of a detection counts in this order.
+
+        Those of the network, then the colours that are told from its lights' pixels.
+        """
+        metadata = self._engine.metadata
+        return metadata.classes + (() if metadata.colours is None else metadata.colours.classes)
 
     @property
     def threads(self) -> int:
@@ -144,7 +150,8 @@ class Detector:
     def detect(self, image: npt.NDArray[np.uint8]) -> tuple[sv.Detections, dict[str, float]]:
         """As a call, and the seconds of ``preprocess``, ``inference`` and ``postprocess``."""
         started = time.perf_counter()
-        tensor, geometry = self._canvas().fill(as_bgr(image))
+        image = as_bgr(image)
+        tensor, geometry = self._canvas().fill(image)
         prepared = time.perf_counter()
         output, inference_s = self._engine.run(tensor)
         inferred = time.perf_counter()
@@ -154,12 +161,29 @@ class Detector:
             confidence=self.confidence,
             table=self._table,
         )
-        detections = self._wrap(decoded, geometry.to_source(decoded.xyxy))
+        xyxy = geometry.to_source(decoded.xyxy)
+        self._tell_colours(image, decoded.class_id, xyxy)
+        detections = self._wrap(decoded, xyxy)
         return detections, {
             "preprocess": prepared - started,
             "inference": inference_s,
             "postprocess": time.perf_counter() - inferred,
         }
+
+    def _tell_colours(
+        self,
+        image: npt.NDArray[np.uint8],
+        class_id: npt.NDArray[np.int64],
+        xyxy: npt.NDArray[np.float32],
+    ) -> None:
+        """Turn lights into lights of a colour, in place, where their pixels tell it."""
+        if self._colours is None or self._light is None:
+            return
+        lights = np.flatnonzero(class_id == self._light)
+        first = len(self._engine.metadata.classes)
+        for light, colour in zip(lights, self._colours.tell(image, xyxy[lights]), strict=True):
+            if colour is not None:
+                class_id[light] = first + colour
 
     def _canvas(self) -> Canvas:
         canvas = getattr(self._local, "canvas", None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from oneglance.models.colours import LightColours
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.streams.errors import ModelError
 
@@ -32,13 +33,17 @@ class Head(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The facts a runtime needs. ``size`` is (width, height); the input is RGB in 0..1."""
+    """The facts a runtime needs. ``size`` is (width, height); the input is RGB in 0..1.
+
+    ``classes``: those of the output tensor. ``colours``: what tells lights apart afterwards.
+    """
 
     name: str
     classes: tuple[ModelClass, ...]
     size: tuple[int, int]
     head: Head
     training: Mapping[str, Any] = field(default_factory=dict)
+    colours: LightColours | None = None
 
     def to_json(self) -> str:
         """The text stored under ``KEY``."""
@@ -56,6 +61,7 @@ class Metadata:
                 "head": self.head.value,
                 "training": dict(self.training),
             }
+            | ({} if self.colours is None else {"colours": self.colours.as_dict()})
         )
 
 
@@ -84,6 +90,7 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
             size=(int(content["input"]["width"]), int(content["input"]["height"])),
             head=Head(content["head"]),
             training=dict(content["training"]),
+            colours=LightColours.from_dict(content["colours"]) if "colours" in content else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{origin} has broken '{KEY}' metadata: {error}") from None

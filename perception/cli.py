@@ -159,12 +159,7 @@ def train(
         str, typer.Option(help="What to find: tasks, and kinds such as light_red.")
     ] = "pedestrian,car,sign,light",
     train_layers: Annotated[
-        str,
-        typer.Option(
-            "--train",
-            help="last, head, neck or all; auto: by the data's amount; kinds: "
-            "colours and the like alone, in layers of their own.",
-        ),
+        str, typer.Option("--train", help="last, head, neck or all; auto: by the data's amount.")
     ] = "all",
     head: Annotated[
         str, typer.Option(help="New classes start from related pretrained rows, or as new.")
@@ -295,6 +290,10 @@ def export(
     classes: Annotated[
         str | None, typer.Option(help="Only these of the classes it was trained for.")
     ] = None,
+    colours: Annotated[
+        list[Path] | None,
+        typer.Option(help="A data set with colours of lights: tell them by their pixels."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write a self-describing ONNX file and prove it equal to torch."""
@@ -302,6 +301,8 @@ def export(
     _need_training()
     from oneglance.models.metadata import Head
     from oneglance.models.tasks import parse_classes
+    from oneglance.models.training.colours import fit_colours
+    from oneglance.models.training.data import read_dataset
     from oneglance.models.training.export import (
         MAX_BOX_DIFFERENCE_PX,
         MAX_SCORE_DIFFERENCE,
@@ -319,6 +320,7 @@ def export(
         head=Head(head),
         training=training_facts(weights),
         only=None if classes is None else parse_classes(classes.split(",")),
+        colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
     )
     Console().print(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "

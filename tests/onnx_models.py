@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from oneglance.models.colours import LightColours
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 
@@ -23,6 +24,7 @@ def build_model(
     size: tuple[int, int] = (64, 32),
     metadata: bool = True,
     classes: tuple[ModelClass, ...] = FOUR_TASKS,
+    colours: LightColours | None = None,
 ) -> Path:
     """Write a model that gives ``output + gain × mean(input)``, the input being 0..1 RGB.
 
@@ -48,7 +50,7 @@ def build_model(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if metadata:
-        text = Metadata(path.stem, classes, size, head).to_json()
+        text = Metadata(path.stem, classes, size, head, colours=colours).to_json()
         model.metadata_props.add(key=KEY, value=text)
     onnx.save(model, path)
     return path

@@ -174,7 +174,7 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     if not boxes:
         return Advice(Depth.LAST, ("no task has a training box",))
     poorest = min((task for task in Task if task in boxes), key=boxes.__getitem__)
-    depths = list(BELOW)
+    depths = list(Depth)
     step = next(i for i, depth in enumerate(depths) if boxes[poorest] < BELOW[depth])
     reasons = [
         f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(depths, step)}"

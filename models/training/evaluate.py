@@ -61,7 +61,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Truth:
+class Truth:
     """An image and its boxes, ``xywh`` in pixels from the top left."""
 
     path: Path
@@ -137,7 +137,7 @@ def detect(
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
     chosen = [path for path in dataset.images(split) if path not in without]
-    for number, truth in enumerate(_truths(dataset, chosen), 1):
+    for number, truth in enumerate(truths(dataset, chosen), 1):
         height, width = truth.image.shape[:2]
         images.append(
             {"id": number, "width": width, "height": height, "file_name": truth.path.name}
@@ -178,7 +178,12 @@ def _silent(*_: object) -> None:
     """The reference tool prints its table; ours is printed by the command line."""
 
 
-def _truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[_Truth]:
+def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
+    """Each of ``images`` with its boxes of ours.
+
+    Raises:
+        DataError: labels are broken (all are named), or an image cannot be read.
+    """
     labelled = [(path, scan_labels(dataset.label_file(path), dataset.names)) for path in images]
     refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
     for path, labels in labelled:
@@ -192,14 +197,14 @@ def _truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[_Truth]:
             if cls is not None:
                 left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
                 boxes.append((cls, (left, top, box.width * width, box.height * height)))
-        yield _Truth(path, np.asarray(image, np.uint8), boxes)
+        yield Truth(path, np.asarray(image, np.uint8), boxes)
 
 
 def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:
     return {cls.task for cls in classes if cls is not None and not cls.plain}
 
 
-def _kinds_right(truth: _Truth, found: sv.Detections, task: Task) -> KindAccuracy:
+def _kinds_right(truth: Truth, found: sv.Detections, task: Task) -> KindAccuracy:
     assert found.confidence is not None
     labelled = [(cls.name, xywh) for cls, xywh in truth.boxes if cls.task is task]
     xyxy = np.array([xywh for _, xywh in labelled], np.float64).reshape(-1, 4)

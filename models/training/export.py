@@ -16,6 +16,7 @@ import onnxslim
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
+from oneglance.models.colours import LightColours
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.onnxruntime_engine import import_onnxruntime
 from oneglance.models.tasks import ModelClass, task_of
@@ -55,19 +56,21 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     head: Head = Head.ONE_TO_MANY,
     training: Mapping[str, Any] | None = None,
     only: Sequence[ModelClass] | None = None,
+    colours: LightColours | None = None,
 ) -> Parity:
     """Write ``weights`` (a checkpoint of ours) to ``out`` as ONNX with our metadata.
 
     ``size``: (width, height) of the input. ``training``: facts kept in the file. ``only``: the
-    classes that the file has; all that the network was trained for by default. The file also
+    classes that the file has; all that the network was trained for by default. ``colours``: what
+    tells lights apart that the network does not. The file also
     carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
 
     Returns the measured difference from torch.
 
     Raises:
         ModelError: the weights cannot be read, serve none of our tasks or lack a class of
-            ``only``, ``out`` cannot be written, or the difference is out of bounds (nothing is
-            left at ``out`` then).
+            ``only``, there are ``colours`` but no plain lights to tell them of, ``out`` cannot be
+            written, or the difference is out of bounds (nothing is left at ``out`` then).
     """
     model = read_checkpoint(weights)
     classes = _classes(model, weights)
@@ -78,7 +81,11 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
             raise ModelError(f"{weights} does not know {', '.join(missing)}, only {trained}")
         classes = tuple(only)
         model = with_new_last_layer(model, classes)  # their own rows, bit for bit
-    metadata = Metadata(name, classes, size, head, dict(training or {}))
+    if colours is not None and (
+        {cls.name for cls in classes} & {"light", *(c.name for c in colours.classes)} != {"light"}
+    ):
+        raise ModelError(f"{weights}: colours are told of a network's plain lights: 'light' alone")
+    metadata = Metadata(name, classes, size, head, dict(training or {}), colours)
     model = _for_inference(model, head)
     graph = _trace(model, size)
     _describe(graph, metadata, model)

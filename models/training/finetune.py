@@ -26,8 +26,7 @@ from oneglance.models.training.averaging import draw_back
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data import Dataset, known_classes, read_dataset, stage
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.losses import plain_class_of
-from oneglance.models.training.recipe import Depth, Recipe, Unlabelled, training_facts
+from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
 from oneglance.models.training.trainer import RoadTrainer
 from oneglance.streams.errors import DataError, UsageError
 
@@ -52,21 +51,15 @@ def finetune(
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to keep something of, or there are no
-            kinds to train alone.
+        UsageError: there is no ``base`` to distil from or to keep something of.
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
         read_checkpoint(base)
     elif recipe.unlabelled is Unlabelled.DISTILLED:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
-    if recipe.keep and (base is None or recipe.train is Depth.KINDS):
-        raise UsageError("--keep needs a pretrained --base; --train kinds keeps all of it")
-    if recipe.train is Depth.KINDS and (base is None or not plain_class_of(classes)):
-        raise UsageError(
-            "--train kinds adds kinds to a trained network: it needs a --base, and kinds among "
-            "--classes (light,light_red,…)"
-        )
+    if recipe.keep and base is None:
+        raise UsageError("without a pretrained --base there is nothing to --keep")
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     earlier: dict[str, Any] = {}
@@ -82,7 +75,6 @@ def finetune(
         repeats=recipe.repeats,
         subset=recipe.subset,
         strict=strict,
-        taught={cls.task for cls in classes if recipe.train is not Depth.KINDS or not cls.plain},
     )
     _write(recipe_file, {"run": description})
     started = time.monotonic()

@@ -17,7 +17,6 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.losses import partial_criterion, plain_class_of
 from oneglance.models.training.recipe import Depth, Rows
-from oneglance.models.training.towers import TwoTowers, merge_towers
 
 RELATED: dict[Task, str] = {
     Task.PEDESTRIAN: "person",
@@ -47,8 +46,6 @@ class RoadModel(DetectionModel):
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
         del self.plain_of
-        for branches in class_branches(self):
-            merge_towers(branches)
         plain: DetectionModel = self
         plain.__class__ = DetectionModel
         return plain
@@ -76,17 +73,6 @@ def with_new_last_layer(
         _renew_rows(model)
     model.names = {i: cls.name for i, cls in enumerate(classes)}
     return model
-
-
-def grow_towers(model: RoadModel) -> None:
-    """Give the kinds of ``model`` towers of their own, see ``towers``.
-
-    Raises:
-        ModelError: they have some.
-    """
-    for branches in class_branches(model):
-        for level, branch in enumerate(branches):
-            branches[level] = TwoTowers(branch, sorted(model.plain_of))
 
 
 def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
@@ -119,7 +105,7 @@ def class_parameters(model: DetectionModel) -> list[torch.nn.Parameter]:
 
 
 def class_branches(model: DetectionModel) -> list[Any]:
-    """One list of levels for each head."""
+    """For each head the list of its class branches, one for each level."""
     head = last_layer(model)
     return [branches for name in CLASS_BRANCHES if (branches := getattr(head, name, None))]
 
@@ -134,16 +120,6 @@ def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
     if depth is Depth.NECK:
         return [str(i) for i in range(backbone)]
     frozen = [str(i) for i in range(last)]
-    if depth is Depth.KINDS:
-        for name, child in last_layer(model).named_children():
-            if name in CLASS_BRANCHES:
-                frozen += [
-                    f"{last}.{name}.{level}.{part}"
-                    for level in range(len(child))
-                    for part in ("shared", "plain")
-                ]
-            else:
-                frozen.append(f"{last}.{name}")
     if depth is Depth.LAST:
         # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
         for name, child in last_layer(model).named_children():

@@ -26,15 +26,14 @@ class Rows(StrEnum):
 class Depth(StrEnum):
     """Which layers train; all before them are frozen, BatchNorm statistics included.
 
-    KINDS: new towers for kinds alone (see ``towers``). LAST: the last layer of the class branches
-    alone. HEAD: the detection head. NECK: head and feature pyramid. ALL: everything.
+    LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
+    feature pyramid. ALL: everything.
     """
 
     LAST = "last"
     HEAD = "head"
     NECK = "neck"
     ALL = "all"
-    KINDS = "kinds"
 
 
 class Unlabelled(StrEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class _Staged:
     tasks: dict[Task, frozenset[ModelClass]]
 
 
-def stage(  # noqa: PLR0913 - each says what is staged
+def stage(
     datasets: Sequence[Dataset],
     classes: Sequence[ModelClass],
     folder: Path,
@@ -47,7 +47,6 @@ def stage(  # noqa: PLR0913 - each says what is staged
     repeats: Sequence[int] | None = None,
     strict: bool = False,
     subset: Subset = WHOLE,
-    taught: Collection[Task] | None = None,
 ) -> Path:
     """Lay ``datasets`` out as one ultralytics data set in ``folder``; returns its data.yaml.
 
@@ -62,11 +61,10 @@ def stage(  # noqa: PLR0913 - each says what is staged
 
     ``repeats``: how often each set's training images are staged, under different names, so that
     a small set is seen more often; once by default. ``subset``: the training images staged.
-    ``taught``: the tasks that some image must label; those of ``classes`` by default.
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
-            one image, a task that is ``taught`` is labelled in no training image; with ``strict``,
+            one image, a task of ``classes`` is labelled in no training image; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
     """
     counts = _counts(datasets, repeats)
@@ -84,7 +82,7 @@ def stage(  # noqa: PLR0913 - each says what is staged
         raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
     seen = {task for staged in splits["train"] for task in staged.tasks}
     for task in dict.fromkeys(cls.task for cls in classes):
-        if task not in seen and (taught is None or task in taught):
+        if task not in seen:
             raise DataError(f"no training image for {task}: none of {_files(datasets)} labels it")
     held_out = _held_out(splits["train"], splits["val"])
     shutil.rmtree(folder, ignore_errors=True)

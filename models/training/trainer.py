@@ -23,18 +23,16 @@ from ultralytics.utils import IterableSimpleNamespace
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.tasks import ModelClass
-from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.heads import (
     RoadModel,
     class_parameters,
     from_scratch,
     frozen_layers,
-    grow_towers,
     with_new_last_layer,
 )
 from oneglance.models.training.losses import Known
 from oneglance.models.training.rates import quicken
-from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows, Unlabelled
+from oneglance.models.training.recipe import STRIDE, Recipe, Rows, Unlabelled
 from oneglance.models.training.teacher import Teacher
 
 KnownClasses = Mapping[str, frozenset[str]]
@@ -109,7 +107,6 @@ class RoadTrainer(DetectionTrainer):
         base: Path | None = None,
     ) -> None:
         """``base``: the pretrained checkpoint, which answers for what is to be distilled."""
-        self.base = base
         self.classes = classes
         self.recipe = recipe
         names = frozenset(cls.name for cls in classes)
@@ -128,15 +125,8 @@ class RoadTrainer(DetectionTrainer):
         del cfg, verbose
         if weights is None:
             return from_scratch(self.classes)
-        if self.recipe.train is Depth.KINDS:
-            assert self.base is not None  # finetune saw to it
-            model = with_new_last_layer(read_checkpoint(self.base), self.classes)
-            grow_towers(model)
-            if self.resume:
-                model.load_state_dict(weights.state_dict())
-        else:
-            rows = Rows.RELATED if self.resume else self.recipe.rows
-            model = with_new_last_layer(weights, self.classes, rows=rows)
+        rows = Rows.RELATED if self.resume else self.recipe.rows
+        model = with_new_last_layer(weights, self.classes, rows=rows)
         self.args.freeze = frozen_layers(model, self.recipe.train)
         return model
 

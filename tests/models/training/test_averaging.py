@@ -16,7 +16,7 @@ from oneglance.models.training.averaging import draw_back
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.recipe import Depth, Recipe
+from oneglance.models.training.recipe import Recipe
 from oneglance.streams.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
@@ -64,11 +64,8 @@ def test_what_is_kept_may_be_chosen_after_the_training(
     assert all(torch.equal(again[name], trained[name]) for name in trained)
 
 
-def test_nothing_can_be_kept_of_nothing(data: Path, coco_base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--keep needs a pretrained --base"):
+def test_nothing_can_be_kept_of_nothing(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="without a pretrained --base there is nothing to --keep"):
         finetune([data], base=None, recipe=Recipe(keep=0.3), out=tmp_path)
-    recipe = Recipe(keep=0.3, train=Depth.KINDS)
-    with pytest.raises(UsageError, match="--keep needs a pretrained --base"):
-        finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
     with pytest.raises(UsageError, match="from 0 to below 1, not 1"):
         Recipe(keep=1)

@@ -231,6 +231,26 @@ def test_the_program_prints_the_proof(
     assert Detector.load(out).name == "a"
 
 
+def test_colours_are_told_of_plain_lights_and_kept_in_the_file(
+    weights: Path, tmp_path: Path, make_set: Callable[..., Path], oneglance: Callable[..., Any]
+) -> None:
+    boxes = {"a": "0 0.5 0.5 0.2 0.5", "b": "1 0.4 0.5 0.2 0.5"}
+    data = make_set("lights", train=boxes, names={0: "light_red", 1: "light_green"})
+    out = tmp_path / "a.onnx"
+    words = ("export", weights, "--out", out, "--size", "64x32", "--colours", data)
+    outcome = oneglance(*words)
+    assert outcome.code == 2
+    assert "colours are told of a network's plain lights" in outcome.complaint
+    outcome = oneglance(*words, "--classes", "car,light")
+    assert outcome.code == 0, outcome.err
+    assert [cls.name for cls in Detector.load(out).classes] == [
+        "car",
+        "light",
+        "light_red",
+        "light_green",
+    ]
+
+
 def test_the_real_backbone_keeps_its_answers(shared: Path, tmp_path: Path) -> None:
     from oneglance.models.training.heads import with_new_last_layer
 
