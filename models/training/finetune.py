@@ -76,7 +76,8 @@ def finetune(
         subset=recipe.subset,
         strict=strict,
     )
-    _write(recipe_file, {"run": description})
+    facts = {key: value for key, value in earlier.items() if key != "run"}
+    _write(recipe_file, {"run": description, **facts})
     started = time.monotonic()
     last = out / "weights" / "last.pt"
     resumed = last if last.is_file() else None
@@ -97,8 +98,6 @@ def finetune(
             "precision": _precision(trainer),
             "train_images": len(trainer.train_loader.dataset),
         }
-    else:  # stopped between the last checkpoint and the result, or another share is kept of it
-        facts = {key: value for key, value in earlier.items() if key != "run"}
     start = None
     if recipe.keep and base is not None:
         start = with_new_last_layer(read_checkpoint(base), classes)
