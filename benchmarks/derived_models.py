@@ -53,7 +53,12 @@ def cut(model: Path, task: Task, out: Path) -> Path:
     del graph.value_info[:]  # their shapes are those of the whole model
     kept = tuple(metadata.classes[row] for row in rows)
     described = Metadata(
-        f"{task.value}-n", kept, metadata.size, metadata.head, {"made": f"{CUT} {metadata.name}"}
+        f"{task.value}-n",
+        kept,
+        metadata.size,
+        metadata.head,
+        {"made": f"{CUT} {metadata.name}"},
+        metadata.colours if task is Task.LIGHT else None,
     )
     properties |= {
         KEY: described.to_json(),

@@ -31,7 +31,8 @@ DATA = {
 }
 KINDS_FROM = ("gtsdb-signs", "lights")
 
-# COCO-pretrained YOLO26n without training of ours, as ../shared/README.md measured it.
+# COCO-pretrained YOLO26n without training of ours, as ../shared/README.md measured it at 640×384.
+ZERO_SHOT_SIZE = (640, 384)
 ZERO_SHOT = {
     ("gtsdb", "pedestrian"): (0.501, 0.305),
     ("gtsdb", "car"): (0.877, 0.654),
@@ -83,7 +84,8 @@ def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: st
         if name == "gtsdb-signs":
             continue
         for task, found in evaluation.tasks.items():
-            zero = ZERO_SHOT.get((name, task.value))
+            comparable = detector.metadata.size == ZERO_SHOT_SIZE
+            zero = ZERO_SHOT.get((name, task.value)) if comparable else None
             first, second = ("-", "-") if zero is None else (f"{z:.3f}" for z in zero)
             lines.append(
                 f"| {name} | {task.value} | {found.boxes} | {found.map50:.3f} | {first} "

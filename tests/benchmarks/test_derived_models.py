@@ -36,7 +36,7 @@ def test_a_cut_model_gives_its_tasks_rows_to_the_bit(four: dict[Task, Path]) -> 
     width, height = Detector.load(model, threads=1).metadata.size
     tensor = np.random.default_rng(0).random((1, 3, height, width), np.float32)
     whole = _output(model, tensor)
-    tasks = [c.task for c in Detector.load(model, threads=1).classes]
+    tasks = [c.task for c in Detector.load(model, threads=1).metadata.classes]
     for task in (Task.PEDESTRIAN, Task.LIGHT):
         rows = [4 + i for i, found in enumerate(tasks) if found is task]
         np.testing.assert_array_equal(_output(four[task], tensor), whole[:, [0, 1, 2, 3, *rows]])
