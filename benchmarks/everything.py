@@ -25,12 +25,12 @@ from results import PARTS, Part
 from oneglance.streams.errors import OneglanceError, UsageError
 
 ABOUT_S = {
-    "throughput": 125,
+    "throughput": 160,
     "one_vs_four": 205,
     "curves": 60,
     "accuracy": 15,
     "loop": 30,
-    "peers": 100,
+    "peers": 150,
     "live": 200,
     "floor": 20,
 }
