@@ -77,6 +77,7 @@ def finetune(
         strict=strict,
     )
     facts = {key: value for key, value in earlier.items() if key != "run"}
+    model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
     _write(recipe_file, {"run": description, **facts})
     started = time.monotonic()
     last = out / "weights" / "last.pt"

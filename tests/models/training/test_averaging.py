@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training import finetune as finetuning
 from oneglance.models.training.averaging import draw_back
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn
 
 ROWS = ("cv3.0.2.", "cv3.1.2.", "cv3.2.2.")
 """Parts of the names of the last layer's rows."""
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) -> None:
@@ -42,7 +47,7 @@ def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) 
 
 
 def test_what_is_kept_may_be_chosen_after_the_training(
-    data: Path, coco_base: Path, tmp_path: Path
+    data: Path, coco_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(keep: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, keep=keep)
@@ -52,6 +57,10 @@ def test_what_is_kept_may_be_chosen_after_the_training(
 
     trained, facts = train(0.0)
     checkpoint = (tmp_path / "weights" / "last.pt").stat().st_mtime_ns
+    with monkeypatch.context() as patch:  # stopped half-way: the old weights are not the new ones
+        patch.setattr(finetuning, "_save", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(0.5)
     kept, later = train(0.5)
     assert (tmp_path / "weights" / "last.pt").stat().st_mtime_ns == checkpoint  # not trained again
     name = "model.0.conv.weight"
