@@ -636,7 +636,7 @@ def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path
     assert (run.returncode, run.stderr) == (0, "")
     stuck_s, interrupted_s = map(float, run.stdout.split())
     assert interrupted_s - (stuck_s + 0.2) < 1.0
-    assert ended_s - interrupted_s < 5.0  # Python's own end: 0.3 s, seconds on a busy machine
+    assert ended_s - (stuck_s + 0.2) < 1.0 + 0.5  # half a second is Python's own, to end
 
 
 PROGRAM = """
