@@ -36,8 +36,10 @@ class OnnxRuntimeEngine:
     def __init__(self, file: Path, *, threads: int | None = None) -> None:
         """Load ``file``; see ``engines.load_engine``."""
         self.threads = thread_count(threads)
-        content, origin = read_model_file(file), str(file)
-        self._session = _session(content, self.threads, origin)
+        origin = str(file)
+        read_model_file(file)  # says what is wrong with it
+        # By name: a session made from bytes keeps them for as long as it lives.
+        self._session = _session(file, self.threads)
         self.metadata: Metadata = read_metadata(
             self._session.get_modelmeta().custom_metadata_map, origin
         )
@@ -75,7 +77,7 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(content: bytes, threads: int, origin: str) -> Any:
+def _session(file: Path, threads: int) -> Any:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -86,13 +88,13 @@ def _session(content: bytes, threads: int, origin: str) -> Any:
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
     try:
-        session = ort.InferenceSession(content, options, providers=[PROVIDER])
+        session = ort.InferenceSession(os.fspath(file), options, providers=[PROVIDER])
     except Exception as error:
         # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).splitlines()[0].split(" : ")[-1]
         raise ModelError(
-            f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
+            f"{file} is not an ONNX model that ONNX Runtime can load: {reason}"
         ) from None
     return session
