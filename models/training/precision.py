@@ -1,4 +1,5 @@
-"""COCO's average precision over images drawn again and again: how far a score is chance.
+"""Scores over images drawn again and again, COCO's average precision among them: how far they
+are chance.
 
 Matching is done image by image, so it is done once; drawing images with replacement then only
 changes how often each image counts. A test holds the plain score equal to ``evaluate.score``.
@@ -31,11 +32,13 @@ Ints = npt.NDArray[np.int64]
 class Matches:
     """One task's N detections over a set of images, the surest first.
 
-    ``image``: N numbers of images from 0. ``true``: N×10, whether the detection is true from
-    each of ``THRESHOLDS`` on. ``boxes``: how many labelled boxes each image has.
+    ``image``: N numbers of images from 0. ``confidence``: N, falling. ``true``: N×10, whether
+    the detection is true from each of ``THRESHOLDS`` on. ``boxes``: how many labelled boxes
+    each image has.
     """
 
     image: Ints
+    confidence: Floats
     true: npt.NDArray[np.bool_]
     boxes: Ints
 
@@ -55,9 +58,11 @@ def match(
         images.append(np.full(len(order), number, np.int64))
         scores.append(confidence[order])
         true.append(_match_image(overlap))
-    surest = np.argsort(-np.concatenate(scores), kind="stable")
+    confidences = np.concatenate(scores)
+    surest = np.argsort(-confidences, kind="stable")
     return Matches(
         image=np.concatenate(images)[surest],
+        confidence=confidences[surest],
         true=np.concatenate(true)[surest],
         boxes=np.array([len(boxes) for boxes in labelled], np.int64),
     )
@@ -77,6 +82,21 @@ def average_precision(matches: Matches, draws: Ints) -> Floats:
         result += _area(hits, counted[:, places], boxes)
     result /= len(THRESHOLDS)
     result[boxes == 0] = np.nan
+    return result
+
+
+def f1(matches: Matches, draws: Ints, *, confidence: float) -> Floats:
+    """F1 in 0..1 of each of D draws: twice the true detections over detections and labels.
+
+    Only detections of ``confidence`` and more count, true from an IoU of 0.5 on. Average
+    precision asks in which order a network puts its detections; this asks which ones are shown.
+    NaN for a draw with neither detections nor labels. ``draws`` as in ``average_precision``.
+    """
+    shown = matches.confidence >= confidence
+    times = draws[:, matches.image[shown]]
+    both: Ints = times.sum(axis=1) + draws @ matches.boxes
+    result = np.full(len(draws), np.nan)
+    np.divide(2 * times @ matches.true[shown, 0], both, out=result, where=both > 0)
     return result
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from oneglance.models.detector import Detector
+import numpy as np
+
+from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.training.datasets import Dataset
 from oneglance.models.training.evaluate import detect, score
-from oneglance.models.training.precision import average_precision, draw_images, match
+from oneglance.models.training.precision import average_precision, draw_images, f1, match
 from oneglance.models.training.study_results import Score
 
 DRAWS = 1000
@@ -30,12 +32,15 @@ def scores_on(
         accuracy = score(found.ground_truth, found.predictions, task)
         if accuracy is not None:
             matches = match(found.ground_truth, found.predictions, task)
+            (plain,) = f1(matches, np.ones((1, images), np.int64), confidence=DEFAULT_CONFIDENCE)
             yield Score(
                 set_name=name,
                 task=task,
                 map50=accuracy.map50,
                 map50_95=accuracy.map50_95,
+                f1=float(plain),
                 boxes=accuracy.boxes,
                 images=images,
                 draws=average_precision(matches, draws),
+                f1_draws=f1(matches, draws, confidence=DEFAULT_CONFIDENCE),
             )

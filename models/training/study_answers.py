@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.tasks import Task
 from oneglance.models.training.recipe import TAUGHT_TASKS, Depth
 from oneglance.models.training.study_arms import (
@@ -37,6 +38,7 @@ from oneglance.models.training.study_evidence import (
     Pick,
     Sample,
     estimate,
+    f1_of_task,
     holes,
     of_all,
     of_set,
@@ -212,24 +214,45 @@ def _masked_or_absent(ledger: Ledger) -> Answer:
     partly = partly_labelled(ledger.sets)
     if not partly:
         return Answer(4, (), (), None, {}, ("every image labels every task: nothing is missing",))
-    rows = [compare(ledger, t.value, (ONE, ABSENT), of_task(t)) for t in trained_tasks(ledger.sets)]
-    on_partly = [row for row in rows if row.what in {task.value for task in partly}]
-    ahead, count = those(on_partly, lambda gap: gap.low > 0)
-    behind, _ = those(on_partly, lambda gap: gap.high < 0)
-    sentence = (
-        f"Leaving out what an image does not label is better than taking it for absent on "
-        f"{len(ahead)} of {count} tasks that some images do not label{named(ahead)}, "
-        f"worse on {len(behind)}{named(behind)}."
+    tasks = trained_tasks(ledger.sets)
+    labels, f1 = ("left out", "taken for absent"), f"F1 at confidence {DEFAULT_CONFIDENCE:g}"
+    order, shown = (
+        [compare(ledger, t.value, (ONE, ABSENT), pick(t)) for t in tasks]
+        for pick in (of_task, f1_of_task)
     )
+    sentences = []
+    for score, rows in (("mAP50-95", order), (f1, shown)):
+        on_partly = [row for row in rows if row.what in {task.value for task in partly}]
+        ahead, count = those(on_partly, lambda gap: gap.low > 0)
+        behind, _ = those(on_partly, lambda gap: gap.high < 0)
+        if count:
+            sentences.append(
+                f"Leaving out what an image does not label is better than taking it for absent, "
+                f"in {score}, on {len(ahead)} of {count} tasks that some images do not label"
+                f"{named(ahead)}, worse on {len(behind)}{named(behind)}."
+            )
+    drawn = [
+        replace(row, what=f"{row.what}, {score}")
+        for both in zip(order, shown, strict=True)
+        for row, score in zip(both, ("mAP50-95", f1), strict=True)
+    ]
     return Answer(
         4,
-        (sentence,) if count else (),
-        (compared(rows, "The loss", ("left out", "taken for absent"), better),),
+        tuple(sentences),
+        (
+            compared(order, "The loss", labels, better),
+            compared(shown, "What is shown at the default confidence", labels, better, score=f1),
+        ),
         Bars(
             "What an image does not label",
-            {"left out": lefts(rows), "taken for absent": rights(rows)},
+            {labels[0]: lefts(drawn), labels[1]: rights(drawn)},
+            "points",
         ),
-        {"partly_labelled": [t.value for t in partly], "rows": [row.as_dict() for row in rows]},
+        {
+            "partly_labelled": [t.value for t in partly],
+            "rows": [row.as_dict() for row in order],
+            "f1_rows": [row.as_dict() for row in shown],
+        },
         holes(ledger, 4),
     )
 

@@ -64,6 +64,15 @@ def of_task(task: Task) -> Pick:
     return pick
 
 
+def f1_of_task(task: Task) -> Pick:
+    """F1 of ``task`` at the default confidence, the mean over the sets that score it."""
+
+    def pick(result: ArmResult) -> Sample | None:
+        return mean([Sample(s.f1, s.f1_draws) for s in result.scores if s.task is task])
+
+    return pick
+
+
 def of_set(set_name: str, task: Task) -> Pick:
     """mAP50-95 of ``task`` on one set."""
 

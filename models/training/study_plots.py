@@ -42,15 +42,14 @@ def _bars(plot: Bars, file: Path) -> bool:
             axes.barh(places, values, thick, xerr=_whiskers(groups.values()), **style)
         else:
             axes.bar(places, values, thick, yerr=_whiskers(groups.values()), **style)
-    score = f"mAP50-95 in points ({WHISKERS})"
     if long:
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.set_xlabel(score)
+        axes.set_xlabel(f"{plot.score} ({WHISKERS})")
         axes.set_xlim(left=0)
     else:
         axes.set_xticks(range(len(names)), names)
-        axes.set_ylabel("mAP50-95 in points")
+        axes.set_ylabel(plot.score)
         axes.set_xlabel(WHISKERS)
         axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=len(scores), frameon=False)

@@ -23,18 +23,21 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One task on one set's val images: COCO's mAP in 0..1, and mAP50-95 of each draw of images.
+    """One task on one set's val images: COCO's mAP in 0..1, and F1 at the default confidence.
 
-    The draws of all arms are the same images, so arms can be compared draw by draw.
+    ``draws`` and ``f1_draws``: mAP50-95 and F1 of each draw of images. The draws of all arms are
+    the same images, so arms can be compared draw by draw.
     """
 
     set_name: str
     task: Task
     map50: float
     map50_95: float
+    f1: float
     boxes: int
     images: int
     draws: Floats = field(repr=False, compare=False)
+    f1_draws: Floats = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """All but the draws, ready for JSON."""
@@ -43,6 +46,7 @@ class Score:
             "task": self.task.value,
             "map50": self.map50,
             "map50_95": self.map50_95,
+            "f1": self.f1,
             "boxes": self.boxes,
             "images": self.images,
         }
@@ -93,7 +97,7 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
 
 def keep(folder: Path, result: ArmResult) -> None:
     """Write an arm's result; its result.json last, for it says that all is there."""
-    draws = np.stack([score.draws for score in result.scores]) if result.scores else np.empty(0)
+    draws = np.array([(score.draws, score.f1_draws) for score in result.scores])
     np.save(folder / "draws.npy", draws.astype(np.float32), allow_pickle=False)
     content = {
         "scores": [score.as_dict() for score in result.scores],
@@ -110,7 +114,8 @@ def keep_failure(folder: Path, reason: str) -> None:
 
 
 def read(folder: Path) -> Outcome:
-    """What an arm's folder tells.
+    """What an arm's folder tells; a result from before F1 was scored is none, so that the arm,
+    which need not be trained again, is scored again.
 
     Raises:
         DataError: its files are broken.
@@ -118,6 +123,8 @@ def read(folder: Path) -> Outcome:
     if (folder / "result.json").is_file():
         content = _read(folder / "result.json")
         try:
+            if any("f1" not in entry for entry in content["scores"]):
+                return None
             draws = np.load(folder / "draws.npy", allow_pickle=False).astype(np.float64)
             scores = _scores(content["scores"], draws)
             return ArmResult(scores, dict(content["training"]))
@@ -137,11 +144,13 @@ def _scores(entries: Sequence[dict[str, Any]], draws: Floats) -> tuple[Score, ..
             task=Task(entry["task"]),
             map50=float(entry["map50"]),
             map50_95=float(entry["map50_95"]),
+            f1=float(entry["f1"]),
             boxes=int(entry["boxes"]),
             images=int(entry["images"]),
-            draws=row,
+            draws=of_map,
+            f1_draws=of_f1,
         )
-        for entry, row in zip(entries, draws, strict=True)
+        for entry, (of_map, of_f1) in zip(entries, draws, strict=True)
     )
 
 

@@ -32,10 +32,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars in groups: by label, then by group, a score in 0..1."""
+    """Bars in groups: by label, then by group, a score in 0..1; ``score`` names the axis."""
 
     title: str
     scores: Mapping[str, Mapping[str, Estimate]]
+    score: str = "mAP50-95 in points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,10 @@ def compared(
     title: str,
     labels: tuple[str, str],
     verdict: Callable[[Estimate], str],
+    *,
+    score: str = "mAP50-95",
 ) -> Table:
-    columns = ("mAP50-95 in points", *labels, f"{labels[0]} {MINUS} {labels[1]}", "")
+    columns = (f"{score} in points", *labels, f"{labels[0]} {MINUS} {labels[1]}", "")
     return Table(
         title,
         columns,

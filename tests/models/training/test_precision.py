@@ -11,6 +11,7 @@ from oneglance.models.training.precision import (
     Matches,
     average_precision,
     draw_images,
+    f1,
     match,
 )
 
@@ -79,12 +80,36 @@ def test_a_half_right_detector_scores_as_computed_by_hand():
     # Two boxes; the surest guess is false, the next is true from all ten thresholds on, one box
     # is never found. Recall 1/2 at precision 1/2: 51 of 101 points, each 0.5.
     true = np.array([[False] * 10, [True] * 10])
-    matches = Matches(image=np.array([0, 1]), true=true, boxes=np.array([0, 2]))
+    matches = Matches(
+        image=np.array([0, 1]),
+        confidence=np.array([0.9, 0.4]),
+        true=true,
+        boxes=np.array([0, 2]),
+    )
     draws = np.array([[1, 1], [0, 1], [1, 0], [3, 1]])
     # Without the false one precision is 1; without any box there is no score; three false ones
     # before the true one leave 1/4.
     expected = [51 / 101 / 2, 51 / 101, np.nan, 51 / 101 / 4]
     assert average_precision(matches, draws) == pytest.approx(expected, nan_ok=True)
+    # Shown from 0.4 on: 2 detections and 2 labels, one of them right.
+    expected = [2 / 4, 2 / 3, 0, 2 / 6]
+    assert f1(matches, draws, confidence=0.4) == pytest.approx(expected)
+    # From 0.5 on the false one alone; without its image the labels are still missed.
+    draws = np.array([[1, 1], [0, 1], [0, 0]])
+    expected = [0, 0, np.nan]
+    assert f1(matches, draws, confidence=0.5) == pytest.approx(expected, nan_ok=True)
+
+
+def test_f1_of_drawn_images_is_that_of_images_written_down_again():
+    truth, guesses = random_case(5, levels=10**9)
+    draws = draw_images(15, 5, seed=3)
+    found = f1(match(truth, guesses, Task.CAR), draws, confidence=0.6)
+    once = np.ones((1, 15), np.int64)
+    for value, draw in zip(found, draws, strict=True):
+        matches = match(*again(truth, guesses, draw), Task.CAR)
+        assert value == pytest.approx(f1(matches, once, confidence=0.6)[0])
+    assert len(set(found)) == 5
+    assert 0.05 < found.min() < found.max() < 0.95
 
 
 def test_no_detection_scores_nothing():

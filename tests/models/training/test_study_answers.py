@@ -81,7 +81,15 @@ def test_a_task_that_falls_behind_is_named():
 def test_pretraining_the_mask_and_forgetting_are_told_apart():
     found = ledger(typical, options(2, 4, 7))
     assert "better than from scratch on 4 of 4 tasks" in answer(found, 2).sentences[0]
-    assert "better than taking it for absent on 4 of 4" in answer(found, 4).sentences[0]
+    in_map, shown = answer(found, 4).sentences
+    assert "than taking it for absent, in mAP50-95, on 4 of 4 tasks" in in_map
+    assert "than taking it for absent, in F1 at confidence 0.25, on 4 of 4 tasks" in shown
+    loss, at_confidence = answer(found, 4).tables
+    assert loss.columns[0] == "mAP50-95 in points"
+    assert at_confidence.columns[0] == "F1 at confidence 0.25 in points"
+    # Signs: (0.55 + 0.1) - (0.55 - 0.05) / 3.
+    gaps = {row["what"]: row["difference"]["value"] for row in answer(found, 4).facts["f1_rows"]}
+    assert gaps["sign"] == pytest.approx(0.65 - 0.5 / 3)
     gaps = {
         row["what"]: row["difference"]["value"]
         for row in answer(found, 7).facts["pretrained_alone"]

@@ -45,8 +45,8 @@ def test_scores_are_in_points_with_their_interval(folder):
     assert cells[1].startswith("55.1 (")
     assert cells[3].startswith(f"{MINUS}0.4 (")
     assert cells[4] == "within a point"
-    # mAP50 / mAP50-95 of one set and task.
-    assert "| `one.s0` | 60.0 / 40.0 | 90.0 / 70.0 |" in page
+    # mAP50 / mAP50-95 / F1 of one set and task.
+    assert "| `one.s0` | 60.0 / 40.0 / 50.0 | 90.0 / 70.0 / 80.0 |" in page
 
 
 def test_plots_are_pictures_with_something_in_them(folder):

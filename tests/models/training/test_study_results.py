@@ -1,5 +1,7 @@
 """An arm's folder: what is kept comes back, what does not fit is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,28 @@ from oneglance.models.training.study_results import (
 from oneglance.streams.errors import DataError
 
 SCORES = (
-    Score("road", Task.SIGN, 0.8, 0.5, 30, 12, np.array([0.4, 0.5, np.nan])),
-    Score("road", Task.CAR, 0.9, 0.7, 40, 12, np.array([0.6, 0.7, 0.8])),
+    Score(
+        set_name="road",
+        task=Task.SIGN,
+        map50=0.8,
+        map50_95=0.5,
+        f1=0.6,
+        boxes=30,
+        images=12,
+        draws=np.array([0.4, 0.5, np.nan]),
+        f1_draws=np.array([0.5, 0.6, 0.7]),
+    ),
+    Score(
+        set_name="road",
+        task=Task.CAR,
+        map50=0.9,
+        map50_95=0.7,
+        f1=0.8,
+        boxes=40,
+        images=12,
+        draws=np.array([0.6, 0.7, 0.8]),
+        f1_draws=np.array([0.8, np.nan, 0.9]),
+    ),
 )
 
 
@@ -29,6 +51,7 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path):
     assert found.minutes == 3.5
     for score, kept in zip(found.scores, SCORES, strict=True):
         assert score.draws == pytest.approx(kept.draws, nan_ok=True)
+        assert score.f1_draws == pytest.approx(kept.f1_draws, nan_ok=True)
 
 
 def test_a_failure_is_told_until_there_is_a_result(tmp_path):
@@ -38,6 +61,16 @@ def test_a_failure_is_told_until_there_is_a_result(tmp_path):
     keep(tmp_path / "arm", ArmResult(SCORES, {}))
     assert isinstance(read(tmp_path / "arm"), ArmResult)
     assert not (tmp_path / "arm" / "failed.json").exists()
+
+
+def test_a_result_from_before_f1_was_scored_is_scored_again(tmp_path):
+    keep(tmp_path, ArmResult(SCORES, {}))
+    file = tmp_path / "result.json"
+    content = json.loads(file.read_text())
+    for entry in content["scores"]:
+        del entry["f1"]
+    file.write_text(json.dumps(content))
+    assert read(tmp_path) is None
 
 
 def test_an_arm_without_anything_to_score_is_kept_too(tmp_path):
