@@ -73,13 +73,22 @@ def _latency(parts: Parts) -> str:
 
 
 def _memory(parts: Parts) -> str:
-    """What Python and its libraries hold is on both sides."""
-    found = results.claim_of(parts["one_vs_four"], "pss_growth")
-    if found is None:
+    """What Python, its libraries and the engine's code hold is on both sides."""
+    part = parts["one_vs_four"]
+    claim = results.claim_of(part, "pss_mb")
+    settings = [side_by_side.best_setting(part, many) for many in ("one", "four")]
+    held = [f and _figure(part, f.name.removesuffix(".frame") + ".pss_mb") for f in settings]
+    if claim is None or claim.at_most is None or not held[0] or not held[1]:
         return ""
+    one, four = (figure.median for figure in held if figure)
+    more, goal = (four - one) / 3, claim.at_most
+    shared, bearable = one - more, more * (4 * goal - 1) / (1 - goal)
+    if "processes" in held[1].name:
+        return ""  # they do not share all of it
     return (
-        "Python and its libraries are counted on both sides: of the memory that came with the "
-        f"models, one takes {found.value:.3g}× of what four take."
+        f"Each network more brings {more:.0f} MB. The other {shared:.0f} MB of the one network's "
+        "process (Python, its libraries, the engine's code) are there once however many networks "
+        f"there are, and so on both sides: the goal would need them to be {bearable:.0f} MB."
     )
 
 

@@ -80,3 +80,17 @@ def test_the_latency_of_four_is_told_for_each_network() -> None:
     line = goals.told({"one_vs_four": part})[0]
     assert "**missed**. Inference alone is 0.312×: 'one_sequence_tuned' takes 25.0 ms" in line
     assert "'four_threads_tuned' 80.0 ms, 20.0 ms for each network" in line
+
+
+@pytest.mark.parametrize("how", ["threads", "processes"])
+def test_the_memory_that_threads_hold_in_common_is_told(how: str) -> None:
+    part = Part(part="one_vs_four", title="One", timer="a frame")
+    for name, frame, memory in ((f"four_{how}_tuned", 85.0, 332.0), ("one_default", 30.0, 152.0)):
+        part.add(f"{name}.frame", name, [[frame]], unit="ms")
+        part.add(f"{name}.pss_mb", name, [[memory]], unit="MB")
+    part.claim("pss_mb", "memory", Interval(152 / 332, 0.45, 0.46), at_most=0.35)
+    line = _line(goals.told({"one_vs_four": part}), "Memory of one network")
+    # (37 + 60) / (37 + 4 * 60) = 0.35.
+    reason = "Each network more brings 60 MB. The other 92 MB of the one network's process"
+    assert ("**missed**. " + reason in line) == (how == "threads")
+    assert ("need them to be 37 MB" in line) == (how == "threads")
