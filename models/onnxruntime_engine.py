@@ -37,9 +37,9 @@ class OnnxRuntimeEngine:
         """Load ``file``; see ``engines.load_engine``."""
         self.threads = thread_count(threads)
         origin = str(file)
-        read_model_file(file)  # says what is wrong with it
+        content = read_model_file(file)
         # By name: a session made from bytes keeps them for as long as it lives.
-        self._session = _session(file, self.threads)
+        self._session = _session(origin if _is_utf8(origin) else content, self.threads, origin)
         self.metadata: Metadata = read_metadata(
             self._session.get_modelmeta().custom_metadata_map, origin
         )
@@ -77,7 +77,16 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(file: Path, threads: int) -> Any:
+def _is_utf8(name: str) -> bool:
+    """Whether ONNX Runtime takes it; a file's name on Linux may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _session(source: str | bytes, threads: int, origin: str) -> Any:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -88,13 +97,13 @@ def _session(file: Path, threads: int) -> Any:
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
     try:
-        session = ort.InferenceSession(os.fspath(file), options, providers=[PROVIDER])
+        session = ort.InferenceSession(source, options, providers=[PROVIDER])
     except Exception as error:
         # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         reason = str(error).splitlines()[0].split(" : ")[-1]
         raise ModelError(
-            f"{file} is not an ONNX model that ONNX Runtime can load: {reason}"
+            f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
         ) from None
     return session

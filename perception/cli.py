@@ -226,6 +226,21 @@ def train(
 
 
 @app.command()
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of trainings from the same base.")],
+    out: Annotated[Path, typer.Option(help="Folder for recipe and model.pt.")],
+    debug: Debug = False,
+) -> None:
+    """Average the weights of several trainings: better than each, at the cost of one."""
+    _configure(debug)
+    _need_training()
+    from oneglance.models.training.averaging import average as average_runs
+
+    weights = average_runs(runs, out=out)
+    Console().print(f"averaged: {weights} (of what: {out / 'recipe.json'})")
+
+
+@app.command()
 def study(
     data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
     base: Annotated[Path, typer.Option(help="Pretrained YOLO weights (.pt).")],

@@ -120,7 +120,8 @@ def training_facts(weights: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
+    if "run" in facts:  # an average tells the same of its parts
+        facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts
 
 

@@ -52,6 +52,18 @@ def test_more_threads_than_processors_are_taken(load, make_model):
     assert engine.run(np.zeros((1, 3, 32, 64), np.float32))[0].tolist() == ROWS.tolist()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+def test_a_files_name_may_be_any_bytes(load, make_model):
+    file = make_model(ROWS)
+    engine = load(file.rename(file.with_name(os.fsdecode(b"caf\xe9.onnx"))), threads=1)
+    assert engine.run(np.zeros((1, 3, 32, 64), np.float32))[0].tolist() == ROWS.tolist()
+
+
+def test_onnx_runtime_does_not_keep_the_file_in_memory(make_model):
+    engine = load_engine(make_model(ROWS), threads=1)
+    assert not any(isinstance(held, bytes) for held in vars(engine._session).values())
+
+
 def test_onnx_runtime_does_not_spin_and_has_the_threads_asked_for(make_model):
     engine = load_engine(make_model(ROWS), threads=2)
     options = engine._session.get_session_options()

@@ -11,14 +11,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
-from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training import finetune as finetuning
-from oneglance.models.training.averaging import draw_back
+from oneglance.models.training.averaging import average, draw_back
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.recipe import Recipe
-from oneglance.streams.errors import UsageError
+from oneglance.models.training.recipe import Recipe, training_facts
+from oneglance.streams.errors import DataError, ModelError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
@@ -78,3 +78,73 @@ def test_nothing_can_be_kept_of_nothing(data: Path, tmp_path: Path) -> None:
         finetune([data], base=None, recipe=Recipe(keep=0.3), out=tmp_path)
     with pytest.raises(UsageError, match="from 0 to below 1, not 1"):
         Recipe(keep=1)
+
+
+def _run(
+    folder: Path, base: Path, *, add: float, classes: tuple[ModelClass, ...] = FOUR_TASKS
+) -> Path:
+    """A training's folder whose weights are those of ``base`` and ``add``."""
+    model = with_new_last_layer(read_checkpoint(base), classes)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(add)
+    folder.mkdir()
+    torch.save({"model": model.as_plain(), "train_args": {}}, folder / "model.pt")
+    run = {
+        "data": [str(folder / "roads" / "data.yaml")],
+        "base_sha256": "abc",
+        "classes": [{"name": cls.name, "task": cls.task.value} for cls in classes],
+    }
+    (folder / "recipe.json").write_text(json.dumps({"run": run}))
+    return folder
+
+
+def test_trainings_are_averaged_with_their_statistics_and_rows(
+    coco_base: Path, tmp_path: Path
+) -> None:
+    runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 3.0, 6.0)]
+    soup = average(runs, out=tmp_path / "soup")
+    found = read_checkpoint(soup).state_dict()
+    starts = [read_checkpoint(run / "model.pt").state_dict() for run in runs]
+    assert any("running_var" in name for name in found)
+    for name, tensor in found.items():
+        parts = [start[name] for start in starts]
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, sum(parts) / 3, atol=1e-5, rtol=1e-5)
+        else:
+            assert torch.equal(tensor, parts[0])
+    facts = training_facts(soup)
+    assert [part["run"]["data"] for part in facts["average_of"]] == [["roads"]] * 3
+    assert str(tmp_path) not in json.dumps(facts)
+    # An average is a training like others: 3 weighs with 9 as one with one.
+    again = average(
+        [tmp_path / "soup", _run(tmp_path / "9", coco_base, add=9.0)], out=tmp_path / "b"
+    )
+    name = "model.0.conv.weight"
+    torch.testing.assert_close(read_checkpoint(again).state_dict()[name], starts[0][name] + 6)
+
+
+def test_only_trainings_of_one_kind_are_averaged(coco_base: Path, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", coco_base, add=0.0)
+    fewer = _run(tmp_path / "fewer", coco_base, add=0.0, classes=FOUR_TASKS[:2])
+    other = _run(tmp_path / "other", coco_base, add=0.0)
+    untold = _run(tmp_path / "untold", coco_base, add=0.0)
+    facts = json.loads((other / "recipe.json").read_text())
+    facts["run"]["base_sha256"] = "def"
+    (other / "recipe.json").write_text(json.dumps(facts))
+    (untold / "recipe.json").unlink()
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="two training runs or more"):
+        average([run], out=out)
+    with pytest.raises(UsageError, match="is one of the runs"):
+        average([run, other], out=tmp_path / "out" / ".." / "run")
+    with pytest.raises(ModelError, match=r"no pretrained weights .*nowhere.model\.pt"):
+        average([run, tmp_path / "nowhere"], out=out)
+    with pytest.raises(DataError, match="fewer did not find the same: they cannot be averaged"):
+        average([run, fewer], out=out)
+    with pytest.raises(DataError, match="other did not start from the same weights"):
+        average([run, other], out=out)
+    with pytest.raises(DataError, match=r"untold has no recipe.json that tells its base_sha256"):
+        average([run, untold], out=out)
+    assert not out.exists()
