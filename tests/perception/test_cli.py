@@ -267,7 +267,7 @@ def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.Monke
         *("--engine", "--precision"),
     ):
         assert re.search(rf"{option}\b", run.out), option
-    for command in ("run", "models", "train", "export", "eval"):
+    for command in ("run", "models", "train", "average", "export", "eval"):
         assert oneglance(command, "--help").code == 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +150,15 @@ def test_only_trainings_of_one_kind_are_averaged(coco_base: Path, tmp_path: Path
     with pytest.raises(DataError, match=r"untold has no recipe.json that tells its base_sha256"):
         average([run, untold], out=out)
     assert not out.exists()
+
+
+def test_the_program_averages_and_says_of_what(
+    coco_base: Path, tmp_path: Path, oneglance: Callable[..., Any]
+) -> None:
+    runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 2.0)]
+    outcome = oneglance("average", runs[0], "--out", tmp_path / "soup")
+    assert (outcome.code, outcome.complaint) == (2, "an average takes two training runs or more")
+    outcome = oneglance("average", *runs, "--out", tmp_path / "soup")
+    assert outcome.code == 0, outcome.err
+    assert "(of what: " in " ".join(outcome.out.split())
+    assert (tmp_path / "soup" / "model.pt").is_file()
