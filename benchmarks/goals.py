@@ -98,9 +98,9 @@ def _memory(parts: Parts) -> str:
     shared, bearable = one - more, more * (4 * goal - 1) / (1 - goal)
     if "processes" not in least.name and shared > bearable:
         words.append(
-            f"In one process each network more brings {more:.0f} MB. The other {shared:.0f} MB of the one "
-            "network's process (Python, its libraries, the engine's code) are there once however "
-            f"many networks there are: the goal would need them to be {bearable:.0f} MB."
+            f"In one process each network more brings {more:.0f} MB. The other {shared:.0f} MB of "
+            "the one network's process (Python, its libraries, the engine's code) are there once "
+            f"however many networks there are: the goal would need them to be {bearable:.0f} MB."
         )
     return " ".join(words)
 
