@@ -6,12 +6,16 @@ of ours: it shows the time, except to a thread that was told to stop. To that on
 later than any time-out, so libav comes back, closes its socket and says it was interrupted.
 The thread is what tells connections apart, so none is mistaken for another to the same address.
 
+When the process ends all are told to stop, and waited for: libav that asks a Python which is no
+more crashes the process on its last step.
+
 Out of reach is what does not ask: a name server that is slow, a camera's driver. With a PyAV
 that looks at another clock, calls end at their time-outs as they do without us; tests tell.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +25,13 @@ from av.container import core
 
 _LEAP_S = 1e12
 """Longer than any time-out (``threading.TIMEOUT_MAX`` is some 1e10)."""
+
+
+_PATIENCE_AT_EXIT_S = 0.4
+"""Longest wait at the end of the process; libav asks some ten times a second."""
+
+_inside: dict[object, tuple[threading.Event, ...]] = {}
+"""What each ``heeding`` block that a thread is in heeds."""
 
 
 class _Here(threading.local):
@@ -42,11 +53,12 @@ def heeding(*halts: threading.Event) -> Iterator[None]:
     """
     if getattr(core, "time", None) is time:
         vars(core)["time"] = _Clock()
-    before = _here.halts
-    _here.halts = (*before, *halts)
+    before, block = _here.halts, object()
+    _here.halts = _inside[block] = (*before, *halts)
     try:
         yield
     finally:
+        del _inside[block]
         _here.halts = before
 
 
@@ -58,6 +70,15 @@ def heeded() -> tuple[threading.Event, ...]:
 def told_to_stop() -> bool:
     """Whether anything that this thread heeds is set."""
     return any(halt.is_set() for halt in _here.halts)
+
+
+@atexit.register
+def _stop_all() -> None:
+    deadline_s = time.monotonic() + _PATIENCE_AT_EXIT_S
+    while (blocks := list(_inside.values())) and time.monotonic() < deadline_s:
+        for halt in {halt for halts in blocks for halt in halts}:
+            halt.set()
+        time.sleep(0.005)
 
 
 class _Clock:

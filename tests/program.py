@@ -66,6 +66,15 @@ def start(*words: object, **how: Any) -> subprocess.Popen[bytes]:
     )
 
 
+def content(file: Path) -> bytes:
+    """What a program that runs has written so far: it makes an output and removes it again, to see
+    whether it can, before it makes it in earnest."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
 def lines_of(file: Path | str) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file, or of such text; fails when any byte is not part of one."""
     text = file.read_text() if isinstance(file, Path) else file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -127,6 +128,28 @@ def test_a_run_lets_go_of_a_silent_source_within_a_second_and_the_others_play_on
     found = by_name(pipeline)
     assert found[url].state is State.CLOSED
     assert all(found[u].reconnects == 0 for u in urls)
+
+
+SLOW_TO_EXIT = """
+import ctypes, sys, time
+from oneglance.streams import open_stream
+from oneglance.streams.watched import Answer
+c = ctypes.CDLL(None)  # once Python is gone, sleep as many seconds as the exit code says
+c.on_exit(ctypes.cast(c.sleep, ctypes.c_void_p), None)
+answer = Answer(lambda: open_stream(sys.argv[1], timeout_s=60), discard=print)
+time.sleep(0.5)
+sys.exit(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="on_exit is Linux's")
+@pytest.mark.parametrize("where", ["rtsp", "after PLAY", "http"])
+def test_a_process_that_is_slow_to_exit_does_not_crash_in_a_call_nobody_waits_for(
+    where: str,
+) -> None:
+    with silent(where) as url:
+        end = subprocess.run([sys.executable, "-c", SLOW_TO_EXIT, url], timeout=30, check=False)
+    assert end.returncode == 1
 
 
 @pytest.mark.parametrize("where", ["rtsp", "after PLAY", "http"])

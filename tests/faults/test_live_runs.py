@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from program import Program, lines_of, start
+from program import Program, content, lines_of, start
 from scripted_camera import Connection, scripted_camera, steady
 
 
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_a_run_whose_cameras_are_silent_away_and_locked_up(
             stderr=subprocess.PIPE,
         ) as run:
             deadline_s = time.monotonic() + 60
-            while not (out.exists() and len(out.read_bytes().splitlines()) > 10):
+            while not len(content(out).splitlines()) > 10:
                 assert time.monotonic() < deadline_s
                 time.sleep(0.01)
             pressed_s = time.monotonic()

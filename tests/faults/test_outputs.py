@@ -20,6 +20,7 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Frame
+from program import content
 
 SINKS = {"out.jsonl": JsonLinesSink, "out.mp4": VideoSink}
 
@@ -192,13 +193,13 @@ def test_a_reader_that_leaves_ends_the_run_in_one_sentence() -> None:
 
 def test_a_killed_runs_lines_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    kill_when(lambda: path.exists() and path.stat().st_size > 20_000, path)
+    kill_when(lambda: len(content(path)) > 20_000, path)
     assert lines_in(path) > 190  # 20 000 bytes of lines of 98 to 103 bytes
 
 
 def test_a_killed_runs_video_plays_up_to_its_last_fragment(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    kill_when(lambda: path.exists() and path.stat().st_size > 500_000, path)
+    kill_when(lambda: len(content(path)) > 500_000, path)
     # A frame of noise is some 15 kB: of thirty, the last second of ten may be missing. What was
     # being written when the run was killed is no whole frame, and players stop there.
     assert frames_in(path, cut=True) >= 20

@@ -20,7 +20,7 @@ from http_server import http_server
 from media import cut
 from oneglance.models import Detector
 from oneglance.streams import SourceBroken, open_stream
-from program import Program, lines_of, start
+from program import Program, content, lines_of, start
 
 MakeVideo = Callable[..., Path]
 
@@ -302,7 +302,7 @@ def test_an_interrupted_run_ends_with_valid_files(model: Path, tmp_path: Path, h
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: out.exists() and out.read_bytes().count(b"\n") > 20, program)
+    wait_for(lambda: content(out).count(b"\n") > 20, program)
     program.send_signal(how)
     told, complained = program.communicate(timeout=20)
     assert program.returncode == 130
@@ -325,7 +325,7 @@ def test_a_run_that_waits_for_a_silent_camera_can_be_interrupted(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        wait_for(lambda: out.exists() and out.stat().st_size > 0, program)
+        wait_for(lambda: content(out), program)
         time.sleep(0.5)  # by now the camera has said its last
         program.send_signal(signal.SIGINT)
         started_s = time.monotonic()
