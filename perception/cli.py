@@ -231,7 +231,7 @@ def average(
     out: Annotated[Path, typer.Option(help="Folder for recipe and model.pt.")],
     debug: Debug = False,
 ) -> None:
-    """Average the weights of several trainings: mostly better than their mean, as fast as one."""
+    """Average the weights of several trainings: mostly better than they are on average."""
     _configure(debug)
     _need_training()
     from oneglance.models.training.averaging import average as average_runs

@@ -26,7 +26,6 @@ from av.container import core
 _LEAP_S = 1e12
 """Longer than any time-out (``threading.TIMEOUT_MAX`` is some 1e10)."""
 
-
 _PATIENCE_AT_EXIT_S = 0.4
 """Longest wait at the end of the process; libav asks some ten times a second."""
 

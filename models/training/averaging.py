@@ -43,8 +43,8 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
 
     They must have started from the same weights, which keeps them close enough to each other
     (another seed, another rate or other data in between), and be for the same classes. The
-    average costs at run time what one costs, and is mostly better than their mean: Wortsman et al.,
-    "Model soups", ICML 2022. ``out/recipe.json`` says what it was made of.
+    average costs at run time what one costs, and mostly scores higher than they do on average:
+    Wortsman et al., "Model soups", ICML 2022. ``out/recipe.json`` says what it was made of.
 
     Raises:
         UsageError: fewer than two runs, or ``out`` is one of them.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.study_arms import UNTRAINED, Arm, SetFacts, StudyOptions
-from oneglance.models.training.study_results import ArmResult, Failure, Outcome
+from oneglance.models.training.study_results import ArmResult, Failure, Outcome, Score
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,30 +57,29 @@ Pick = Callable[[ArmResult], Sample | None]
 
 def of_task(task: Task) -> Pick:
     """mAP50-95 of ``task``, the mean over the sets that score it."""
-
-    def pick(result: ArmResult) -> Sample | None:
-        return mean([Sample(s.map50_95, s.draws) for s in result.scores if s.task is task])
-
-    return pick
+    return _mean_where(lambda score: score.task is task, _map)
 
 
 def f1_of_task(task: Task) -> Pick:
     """F1 of ``task`` at the default confidence, the mean over the sets that score it."""
-
-    def pick(result: ArmResult) -> Sample | None:
-        return mean([Sample(s.f1, s.f1_draws) for s in result.scores if s.task is task])
-
-    return pick
+    return _mean_where(lambda score: score.task is task, _f1)
 
 
 def of_set(set_name: str, task: Task) -> Pick:
     """mAP50-95 of ``task`` on one set."""
+    return _mean_where(lambda score: (score.set_name, score.task) == (set_name, task), _map)
 
-    def pick(result: ArmResult) -> Sample | None:
-        chosen = [s for s in result.scores if (s.set_name, s.task) == (set_name, task)]
-        return mean([Sample(s.map50_95, s.draws) for s in chosen])
 
-    return pick
+def _map(score: Score) -> Sample:
+    return Sample(score.map50_95, score.draws)
+
+
+def _f1(score: Score) -> Sample:
+    return Sample(score.f1, score.f1_draws)
+
+
+def _mean_where(holds: Callable[[Score], bool], sample: Callable[[Score], Sample]) -> Pick:
+    return lambda result: mean([sample(score) for score in result.scores if holds(score)])
 
 
 def of_all(tasks: Sequence[Task]) -> Pick:
