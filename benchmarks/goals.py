@@ -64,7 +64,7 @@ def _latency(parts: Parts) -> str:
     one, four = (side_by_side.best_setting(part, many) for many in ("one", "four"))
     if one is None or four is None:
         return ""
-    spent = [_figure(part, f.name.removesuffix(".frame") + ".inference") for f in (one, four)]
+    spent = [side_by_side.beside(part, setting, "inference") for setting in (one, four)]
     if spent[0] is None or spent[1] is None:
         return ""
     ours, theirs = spent[0].median, spent[1].median
@@ -81,15 +81,15 @@ def _memory(parts: Parts) -> str:
     share a process, as the one does."""
     part = parts["one_vs_four"]
     claim = results.claim_of(part, "pss_mb")
-    best = [side_by_side.best_setting(part, many) for many in ("one", "four")]
+    quickest = [side_by_side.best_setting(part, many) for many in ("one", "four")]
+    held = [setting and side_by_side.beside(part, setting, "pss_mb") for setting in quickest]
     fours = [f for f in part.figures if ".four_" in f.name and f.name.endswith(".pss_mb")]
-    ours = best[0] and _figure(part, best[0].name.removesuffix(".frame") + ".pss_mb")
-    if claim is None or claim.at_most is None or not ours or not best[1] or not fours:
+    if claim is None or claim.at_most is None or held[0] is None or not fours:
         return ""
     least = min(fours, key=lambda figure: figure.median)
-    one, four, goal = ours.median, least.median, claim.at_most
+    one, four, goal = held[0].median, least.median, claim.at_most
     words = []
-    if least.name.removesuffix(".pss_mb") != best[1].name.removesuffix(".frame"):
+    if least is not held[1]:
         words.append(
             f"Against '{least.label}', the setting of four that holds least, it is "
             f"{one / four:.3g}×."
@@ -110,7 +110,7 @@ def _bare(parts: Parts) -> str:
     loop = parts.get("loop")
     if loop is None:
         return ""
-    spent, rate = (_figure(loop, f"loop.file.jsonl.{name}") for name in ("cpu", "fps"))
+    spent, rate = (results.figure_of(loop, f"loop.file.jsonl.{name}") for name in ("cpu", "fps"))
     bare = max(_bare_rates(parts), key=lambda figure: figure.median, default=None)
     cpus = loop.facts.get("CPUs allowed")
     if spent is None or rate is None or bare is None or not isinstance(cpus, int):
@@ -161,10 +161,6 @@ def _bare_rates(parts: Parts) -> list[Figure]:
         for figure in part.figures
         if figure.name.startswith("throughput.bare_") and figure.name.endswith(".fps")
     ]
-
-
-def _figure(part: Part, name: str) -> Figure | None:
-    return next((figure for figure in part.figures if figure.name == name), None)
 
 
 GOALS = (

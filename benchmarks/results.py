@@ -172,6 +172,11 @@ class Part:
         return cells[0], cells[1], cells[2]
 
 
+def figure_of(part: Part, name: str) -> Figure | None:
+    """The figure of that name, the part's own before it included."""
+    return next((figure for figure in part.figures if figure.name == name), None)
+
+
 def claim_of(part: Part, name: str) -> Claim | None:
     """The part's claim of that name (without the part's own); None where it makes none."""
     return next((claim for claim in part.claims if claim.name == f"{part.part}.{name}"), None)

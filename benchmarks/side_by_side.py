@@ -23,6 +23,11 @@ def best_setting(part: Part, many: str) -> Figure | None:
     return min(mine, key=lambda figure: figure.median, default=None)
 
 
+def beside(part: Part, setting: Figure, kind: str) -> Figure | None:
+    """Another figure of the setting whose frame times ``setting`` is."""
+    return results.figure_of(part, f"{setting.name.removesuffix('.frame')}.{kind}")
+
+
 def same_files(parts: Mapping[str, Part]) -> bool:
     """Whether the files that were timed are the files that were scored."""
     timed, scored = parts["one_vs_four"].facts, parts["accuracy"].facts
@@ -41,7 +46,7 @@ def table(parts: Mapping[str, Part]) -> Table | None:
     for many, key in (("one", "model bytes"), ("four", "model bytes of the four")):
         setting = settings[many]
         assert setting is not None
-        memory = _figure(timed, setting.name.removesuffix(".frame") + ".pss_mb")
+        memory = beside(timed, setting, "pss_mb")
         size = timed.facts.get(key)
         rows.append(
             (
@@ -72,12 +77,8 @@ def table(parts: Mapping[str, Part]) -> Table | None:
     return Table("Latency and accuracy of the same files", columns, tuple(rows), note)
 
 
-def _figure(part: Part, name: str) -> Figure | None:
-    return next((figure for figure in part.figures if figure.name == name), None)
-
-
 def _score(part: Part, many: str, task: Task) -> str:
-    found = _figure(part, f"accuracy.{many}.{task.value}.map50_95")
+    found = results.figure_of(part, f"accuracy.{many}.{task.value}.map50_95")
     return NONE if found is None else f"{found.median:.3f}"
 
 
