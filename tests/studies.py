@@ -21,6 +21,8 @@ SETS = (
     SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 200, 0, (Path("l"),)),
 )
 DRAWS = 200
+BY_IOU = np.linspace(0.2, -0.2, 10)
+"""Average precision at each IoU less mAP50-95."""
 
 Rule = Callable[[Arm, str, Task], float]
 """The score of an arm on a set's task."""
@@ -45,9 +47,10 @@ def result(arm: Arm, rule: Rule, *, own_noise: float = 0.002) -> ArmResult:
                         map50=value + 0.2,
                         map50_95=value,
                         f1=shown,
+                        by_iou=tuple(value + step for step in BY_IOU),
                         boxes=9,
                         images=one.val,
-                        draws=draws,
+                        by_iou_draws=np.array([draws + step for step in BY_IOU]),
                         f1_draws=draws - value + shown,
                     )
                 )

@@ -69,18 +69,18 @@ def match(
 
 
 def average_precision(matches: Matches, draws: Ints) -> Floats:
-    """mAP50-95 in 0..1 of each of D draws; NaN for a draw without a labelled box.
+    """D×10: average precision in 0..1 of each of D draws at each of ``THRESHOLDS``; the mean of
+    a row is mAP50-95. NaN for a draw without a labelled box.
 
     ``draws``: D×images, how often each image counts; a row of ones is the plain score.
     """
     boxes: Ints = draws @ matches.boxes
     counted = draws[:, matches.image].cumsum(axis=1)  # detections up to each, false ones too
-    result = np.zeros(len(draws))
+    result = np.zeros((len(draws), len(THRESHOLDS)))
     for level in range(len(THRESHOLDS)):
         places = np.flatnonzero(matches.true[:, level])
         hits = draws[:, matches.image[places]].cumsum(axis=1)
-        result += _area(hits, counted[:, places], boxes)
-    result /= len(THRESHOLDS)
+        result[:, level] = _area(hits, counted[:, places], boxes)
     result[boxes == 0] = np.nan
     return result
 

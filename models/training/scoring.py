@@ -32,7 +32,8 @@ def scores_on(
         accuracy = score(found.ground_truth, found.predictions, task)
         if accuracy is not None:
             matches = match(found.ground_truth, found.predictions, task)
-            (plain,) = f1(matches, np.ones((1, images), np.int64), confidence=DEFAULT_CONFIDENCE)
+            once = np.ones((1, images), np.int64)
+            (plain,) = f1(matches, once, confidence=DEFAULT_CONFIDENCE)
             yield Score(
                 set_name=name,
                 task=task,
@@ -41,6 +42,7 @@ def scores_on(
                 f1=float(plain),
                 boxes=accuracy.boxes,
                 images=images,
-                draws=average_precision(matches, draws),
+                by_iou=tuple(average_precision(matches, once)[0].tolist()),
+                by_iou_draws=average_precision(matches, draws).T,
                 f1_draws=f1(matches, draws, confidence=DEFAULT_CONFIDENCE),
             )

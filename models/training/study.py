@@ -115,10 +115,10 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
     Raises:
         DataError: the folder holds another study; or arms failed, after everything else is done.
     """
-    outcomes = study.outcomes()  # a damaged folder is told before hours of work
     for arm in study.arms:
         if study.folder(arm).is_dir():
             begin(study.folder(arm), _asked(study, arm))
+    outcomes = study.outcomes()  # a damaged folder is told before hours of work
     with _mended_labels_told_once():
         failed = _run_arms(study, outcomes, tell, seconds_per_image=seconds_per_image)
     report = _report(study)

@@ -10,9 +10,11 @@ import numpy as np
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.tasks import Task
+from oneglance.models.training.precision import THRESHOLDS
 from oneglance.models.training.recipe import TAUGHT_TASKS, Depth
 from oneglance.models.training.study_arms import (
     ABSENT,
+    BALANCED,
     CURVE_SHARES,
     DEPTH_SHARES,
     DEPTHS,
@@ -20,6 +22,7 @@ from oneglance.models.training.study_arms import (
     ONE,
     SCRATCH,
     UNTRAINED,
+    balancing,
     fair,
     fair_size,
     groups,
@@ -37,7 +40,9 @@ from oneglance.models.training.study_evidence import (
     Ledger,
     Pick,
     Sample,
+    at_iou,
     estimate,
+    f1_of_set,
     f1_of_task,
     holes,
     of_all,
@@ -67,6 +72,10 @@ from oneglance.models.training.study_tables import (
 
 TAUGHT = {task.value for task in TAUGHT_TASKS}
 
+FITS = (0, 5, 8)
+"""Of ``THRESHOLDS`` 0.5, from which a thing counts as found, 0.75, and 0.9, which only boxes
+that fit tightly reach."""
+
 
 def answers(ledger: Ledger) -> tuple[Answer, ...]:
     """An answer to each question asked, with holes where arms are missing."""
@@ -92,11 +101,29 @@ def _one_or_four(ledger: Ledger) -> Answer:
         f"At equal cost ({len(tasks)} networks of {width}x{height}, each {share:.0%} of the "
         f"one's pixels) the one network is better on {len(ahead)} of {of} tasks{named(ahead)}."
     )
+    fits = {
+        t.value: [compare(ledger, t.value, (ONE, own(t)), at_iou(t, level)) for level in FITS]
+        for t in tasks
+    }
+    where = tuple(
+        f"Where {name} falls behind: {signed(found.difference)} points at an IoU of 0.5 (is it "
+        f"found?), {signed(tight.difference)} at 0.9 (does the box fit tightly?)."
+        for name, (found, _, tight) in fits.items()
+        if name in short
+    )
     return Answer(
         1,
-        (alike, fairly) if count or of else (),
+        (alike, *where, fairly) if count or of else (),
         (
             compared(twins, "Same size", ("one network", "own network"), within_a_point),
+            Table(
+                "The same by how well a box must fit",
+                (
+                    f"one network {MINUS} own network, points",
+                    *(f"IoU {THRESHOLDS[level]:g}" for level in FITS),
+                ),
+                tuple((n, *(signed(row.difference) for row in rows)) for n, rows in fits.items()),
+            ),
             compared(equals, "Same cost", ("one network", "own small network"), better),
         ),
         Bars(
@@ -109,6 +136,10 @@ def _one_or_four(ledger: Ledger) -> Answer:
         ),
         {
             "same_size": [row.as_dict() for row in twins],
+            "same_size_by_iou": {
+                f"{THRESHOLDS[level]:g}": [rows[place].as_dict() for rows in fits.values()]
+                for place, level in enumerate(FITS)
+            },
             "same_cost": [row.as_dict() for row in equals],
             "fair_size": [width, height],
             "fair_cost": share,
@@ -220,6 +251,9 @@ def _masked_or_absent(ledger: Ledger) -> Answer:
         [compare(ledger, t.value, (ONE, ABSENT), pick(t)) for t in tasks]
         for pick in (of_task, f1_of_task)
     )
+    order_by_set, shown_by_set = (
+        _set_by_set(ledger, (ONE, ABSENT), pick) for pick in (of_set, f1_of_set)
+    )
     sentences = []
     for score, rows in (("mAP50-95", order), (f1, shown)):
         on_partly = [row for row in rows if row.what in {task.value for task in partly}]
@@ -242,6 +276,11 @@ def _masked_or_absent(ledger: Ledger) -> Answer:
         (
             compared(order, "The loss", labels, better),
             compared(shown, "What is shown at the default confidence", labels, better, score=f1),
+            *(
+                compared(rows, f"Set by set, {score}", labels, better, score=score)
+                for rows, score in ((order_by_set, "mAP50-95"), (shown_by_set, f1))
+                if rows
+            ),
         ),
         Bars(
             "What an image does not label",
@@ -252,9 +291,22 @@ def _masked_or_absent(ledger: Ledger) -> Answer:
             "partly_labelled": [t.value for t in partly],
             "rows": [row.as_dict() for row in order],
             "f1_rows": [row.as_dict() for row in shown],
+            "rows_by_set": [row.as_dict() for row in order_by_set],
+            "f1_rows_by_set": [row.as_dict() for row in shown_by_set],
         },
         holes(ledger, 4),
     )
+
+
+def _set_by_set(
+    ledger: Ledger, stems: tuple[str, str], pick: Callable[[str, Task], Pick]
+) -> list[Row]:
+    """Each task on each set that scores it; [] where every task has one such set."""
+    tasks = trained_tasks(ledger.sets)
+    places = [(s.name, t) for t in tasks for s in ledger.sets if s.val and t in s.tasks]
+    if len(places) == len({task for _, task in places}):
+        return []
+    return [compare(ledger, f"{task} on {name}", stems, pick(name, task)) for name, task in places]
 
 
 def _curve(ledger: Ledger) -> Answer:
@@ -330,6 +382,7 @@ def _distilled(ledger: Ledger) -> Answer:
         [compare(ledger, t.value, (DISTILLED, other), of_task(t)) for t in tasks]
         for other in (ONE, UNTRAINED)
     )
+    by_set = _set_by_set(ledger, (DISTILLED, ONE), of_set)
     taught = [row for row in against_one if row.what in {t.value for t in partly} & TAUGHT]
     ahead, count = those(taught, lambda gap: gap.low > 0)
     behind, _ = those(taught, lambda gap: gap.high < 0)
@@ -344,6 +397,7 @@ def _distilled(ledger: Ledger) -> Answer:
         (
             compared(against_one, "With its answers", ("answered", "left out"), better),
             compared(against_untrained, "The same", ("answered", "pretrained alone"), better),
+            *([compared(by_set, "Set by set", ("answered", "left out"), better)] if by_set else []),
         ),
         Bars(
             "What an image does not label",
@@ -355,6 +409,7 @@ def _distilled(ledger: Ledger) -> Answer:
         ),
         {
             "left_out": [row.as_dict() for row in against_one],
+            "left_out_by_set": [row.as_dict() for row in by_set],
             "pretrained_alone": [row.as_dict() for row in against_untrained],
         },
         holes(ledger, 6),
@@ -393,6 +448,53 @@ def _forgetting(ledger: Ledger) -> Answer:
     )
 
 
+def _balanced(ledger: Ledger) -> Answer:
+    repeats = {name: often for name, often in balancing(ledger.sets).items() if often > 1}
+    if not repeats:
+        return Answer(8, (), (), None, {}, ("no task has far fewer images than another",))
+    tasks = trained_tasks(ledger.sets)
+    against_one = [compare(ledger, t.value, (BALANCED, ONE), of_task(t)) for t in tasks]
+    against_own = [compare(ledger, t.value, (BALANCED, own(t)), of_task(t)) for t in tasks]
+    ahead, count = those(against_one, lambda gap: gap.low > 0)
+    behind, _ = those(against_one, lambda gap: gap.high < 0)
+    close, of = those(against_own, lambda gap: gap.value >= -0.01)
+    often = ", ".join(f"{name} {times} times" for name, times in repeats.items())
+    brings = (
+        f"Showing the images of tasks that have few more often ({often} an epoch, in about as "
+        f"many steps) makes the one network better on {len(ahead)} of {count} tasks{named(ahead)}, "
+        f"worse on {len(behind)}{named(behind)}."
+    )
+    sentences = [brings]
+    labels = ("shown more often", "each image once")
+    tables = [compared(against_one, "The same number of steps", labels, better)]
+    if of:
+        sentences.append(
+            f"It is then within a point of a task's own network of the same size on {len(close)} "
+            f"of {of} tasks{named(close)}."
+        )
+        beside = (labels[0], "own network")
+        tables.append(compared(against_own, "Against a task's own", beside, within_a_point))
+    return Answer(
+        8,
+        tuple(sentences) if count else (),
+        tuple(tables),
+        Bars(
+            "How often rare tasks are shown",
+            {
+                labels[0]: lefts(against_one),
+                labels[1]: rights(against_one),
+                "own network": rights(against_own),
+            },
+        ),
+        {
+            "repeats": repeats,
+            "once": [row.as_dict() for row in against_one],
+            "own": [row.as_dict() for row in against_own],
+        },
+        holes(ledger, 8),
+    )
+
+
 def _left_out(ledger: Ledger) -> Iterator[tuple[Row, Row]]:
     """On each set left out by an arm: the arm against no training, and against all sets."""
     for group in groups(ledger.sets):
@@ -416,4 +518,5 @@ _ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
     5: _curve,
     6: _distilled,
     7: _forgetting,
+    8: _balanced,
 }

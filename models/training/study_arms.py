@@ -23,6 +23,7 @@ QUESTIONS: dict[int, str] = {
     5: "Is there enough data?",
     6: "Do the pretrained network's own answers keep what images do not label?",
     7: "What is forgotten of sets that are not trained on?",
+    8: "Do tasks with few images gain from being shown more often?",
 }
 
 DEPTHS = (Depth.LAST, Depth.HEAD, Depth.ALL)
@@ -93,7 +94,8 @@ class Arm:
 
     ``epochs`` 0: the pretrained network as it is, its related rows in the last layer.
     ``sets``: names of the sets trained on: those that label one of ``tasks``, for an image that
-    labels none of them teaches nothing. ``questions``: which it helps to answer.
+    labels none of them teaches nothing. ``repeats``: how often an epoch shows each of them, once
+    by default. ``questions``: which it helps to answer.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Arm:
     seed: int
     epochs: int
     size: tuple[int, int]
+    repeats: tuple[int, ...] | None = None
     share: float = 1.0
     depth: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
@@ -127,6 +130,7 @@ class Arm:
             train=self.depth,
             rows=self.rows,
             unlabelled=self.unlabelled,
+            repeats=self.repeats,
             share=self.share,
         )
 
@@ -139,6 +143,7 @@ class Arm:
             "seed": self.seed,
             "epochs": self.epochs,
             "size": list(self.size),
+            "repeats": None if self.repeats is None else list(self.repeats),
             "share": self.share,
             "depth": self.depth.value,
             "rows": self.rows.value,
@@ -152,6 +157,7 @@ UNTRAINED = "untrained"
 SCRATCH = "one-scratch"
 ABSENT = "one-absent"
 DISTILLED = "one-distilled"
+BALANCED = "one-balanced"
 
 
 def own(task: Task) -> str:
@@ -273,6 +279,16 @@ def _forgetting(planner: _Planner) -> Iterator[Arm]:
             yield planner.arm(only(group), tasks, group)
 
 
+def _balanced(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if repeats := balancing(planner.sets):
+        often = replace(
+            planner.one(BALANCED), repeats=tuple(repeats[name] for name in planner.one().sets)
+        )
+        steps = images_of(planner.one(), planner.sets) / images_of(often, planner.sets)
+        yield replace(often, epochs=max(1, round(steps * often.epochs)))
+
+
 _ARMS = {
     1: _one_or_four,
     2: _pretrained_or_not,
@@ -281,6 +297,7 @@ _ARMS = {
     5: _curve,
     6: _distilled,
     7: _forgetting,
+    8: _balanced,
 }
 
 
@@ -302,6 +319,25 @@ def partly_labelled(sets: Sequence[SetFacts]) -> tuple[Task, ...]:
     """The tasks that some training images leave unlabelled."""
     labelled = [set(trained_tasks(group)) for group in groups(sets)]
     return tuple(task for task in trained_tasks(sets) if any(task not in t for t in labelled))
+
+
+def balancing(sets: Sequence[SetFacts]) -> dict[str, int]:
+    """By the set's name how often to show it, so that tasks with few images are seen as often as
+    others: those of the rarest task that it labels against the commonest of all; {} where no
+    set needs it. Sets that label the same images are shown equally often.
+    """
+    together = groups(sets)
+    counts = {
+        task: sum(max(s.train for s in g) for g in together if task in trained_tasks(g))
+        for task in trained_tasks(sets)
+    }
+    most = max(counts.values())
+    repeats = {
+        s.name: round(most / min(counts[task] for task in trained_tasks(group)))
+        for group in together
+        for s in group
+    }
+    return repeats if set(repeats.values()) != {1} else {}
 
 
 def fair_size(size: tuple[int, int], networks: int) -> tuple[int, int]:
@@ -327,7 +363,11 @@ def images_of(arm: Arm, sets: Sequence[SetFacts]) -> int:
     """How many images an epoch of ``arm`` shows."""
     subset = Subset(arm.share, arm.seed)
     chosen = groups([s for s in sets if s.name in arm.sets])
-    return sum(subset.count(max(s.train for s in group)) for group in chosen)
+    often = dict(zip(arm.sets, arm.repeats or [1] * len(arm.sets), strict=True))
+    return sum(
+        subset.count(max(s.train for s in group)) * max(often[s.name] for s in group)
+        for group in chosen
+    )
 
 
 def labelled_images(arm: Arm, sets: Sequence[SetFacts], task: Task) -> int:

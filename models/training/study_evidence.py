@@ -65,9 +65,22 @@ def f1_of_task(task: Task) -> Pick:
     return _mean_where(lambda score: score.task is task, _f1)
 
 
+def at_iou(task: Task, level: int) -> Pick:
+    """Average precision of ``task`` at one of ``precision.THRESHOLDS``, the mean over the sets."""
+    return _mean_where(
+        lambda score: score.task is task,
+        lambda score: Sample(score.by_iou[level], score.by_iou_draws[level]),
+    )
+
+
 def of_set(set_name: str, task: Task) -> Pick:
     """mAP50-95 of ``task`` on one set."""
     return _mean_where(lambda score: (score.set_name, score.task) == (set_name, task), _map)
+
+
+def f1_of_set(set_name: str, task: Task) -> Pick:
+    """F1 of ``task`` at the default confidence on one set."""
+    return _mean_where(lambda score: (score.set_name, score.task) == (set_name, task), _f1)
 
 
 def _map(score: Score) -> Sample:

@@ -25,8 +25,9 @@ Floats = npt.NDArray[np.float64]
 class Score:
     """One task on one set's val images: COCO's mAP in 0..1, and F1 at the default confidence.
 
-    ``draws`` and ``f1_draws``: mAP50-95 and F1 of each draw of images. The draws of all arms are
-    the same images, so arms can be compared draw by draw.
+    ``by_iou``: average precision at each of the ten ``precision.THRESHOLDS``. ``by_iou_draws``
+    10×D and ``f1_draws`` D: the same of each of D draws of images. The draws of all arms are the
+    same images, so arms can be compared draw by draw.
     """
 
     set_name: str
@@ -34,10 +35,17 @@ class Score:
     map50: float
     map50_95: float
     f1: float
+    by_iou: tuple[float, ...]
     boxes: int
     images: int
-    draws: Floats = field(repr=False, compare=False)
+    by_iou_draws: Floats = field(repr=False, compare=False)
     f1_draws: Floats = field(repr=False, compare=False)
+
+    @property
+    def draws(self) -> Floats:
+        """mAP50-95 of each draw."""
+        result: Floats = self.by_iou_draws.mean(axis=0)
+        return result
 
     def as_dict(self) -> dict[str, Any]:
         """All but the draws, ready for JSON."""
@@ -47,6 +55,7 @@ class Score:
             "map50": self.map50,
             "map50_95": self.map50_95,
             "f1": self.f1,
+            "by_iou": list(self.by_iou),
             "boxes": self.boxes,
             "images": self.images,
         }
@@ -77,7 +86,8 @@ Outcome = ArmResult | Failure | None
 
 
 def begin(folder: Path, asked: dict[str, Any]) -> None:
-    """Note what the arm in ``folder`` is to be.
+    """Note what the arm in ``folder`` is to be; one to be scored on other sets loses its result,
+    not its training.
 
     Raises:
         DataError: there is already one made another way.
@@ -86,7 +96,9 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
     if file.is_file():
         found = _read(file)
         differing = sorted(key for key in asked if asked[key] != found.get(key))
-        if differing:
+        if differing == ["scored_on"]:
+            (folder / "result.json").unlink(missing_ok=True)
+        elif differing:
             raise DataError(
                 f"{folder} holds an arm made another way (different {', '.join(differing)}): "
                 "give another --out, or the same arguments to go on"
@@ -97,7 +109,7 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
 
 def keep(folder: Path, result: ArmResult) -> None:
     """Write an arm's result; its result.json last, for it says that all is there."""
-    draws = np.array([(score.draws, score.f1_draws) for score in result.scores])
+    draws = np.array([np.vstack((s.by_iou_draws, s.f1_draws)) for s in result.scores])
     np.save(folder / "draws.npy", draws.astype(np.float32), allow_pickle=False)
     content = {
         "scores": [score.as_dict() for score in result.scores],
@@ -114,8 +126,8 @@ def keep_failure(folder: Path, reason: str) -> None:
 
 
 def read(folder: Path) -> Outcome:
-    """What an arm's folder tells; a result from before F1 was scored is none, so that the arm,
-    which need not be trained again, is scored again.
+    """What an arm's folder tells; a result that lacks a score which we have learnt to take since
+    is none, so that the arm, which need not be trained again, is scored again.
 
     Raises:
         DataError: its files are broken.
@@ -123,7 +135,7 @@ def read(folder: Path) -> Outcome:
     if (folder / "result.json").is_file():
         content = _read(folder / "result.json")
         try:
-            if any("f1" not in entry for entry in content["scores"]):
+            if any(not {"f1", "by_iou"} <= entry.keys() for entry in content["scores"]):
                 return None
             draws = np.load(folder / "draws.npy", allow_pickle=False).astype(np.float64)
             scores = _scores(content["scores"], draws)
@@ -145,12 +157,13 @@ def _scores(entries: Sequence[dict[str, Any]], draws: Floats) -> tuple[Score, ..
             map50=float(entry["map50"]),
             map50_95=float(entry["map50_95"]),
             f1=float(entry["f1"]),
+            by_iou=tuple(map(float, entry["by_iou"])),
             boxes=int(entry["boxes"]),
             images=int(entry["images"]),
-            draws=of_map,
-            f1_draws=of_f1,
+            by_iou_draws=drawn[:-1],
+            f1_draws=drawn[-1],
         )
-        for entry, (of_map, of_f1) in zip(entries, draws, strict=True)
+        for entry, drawn in zip(entries, draws, strict=True)
     )
 
 

@@ -63,14 +63,15 @@ def test_every_image_once_is_the_reference_tools_score(seed):
     expected = score(truth, guesses, Task.CAR)
     assert 0.05 < expected.map50_95 < 0.95
     (found,) = average_precision(match(truth, guesses, Task.CAR), np.ones((1, 15), np.int64))
-    assert found == pytest.approx(expected.map50_95, abs=1e-9)
+    assert found.mean() == pytest.approx(expected.map50_95, abs=1e-9)
+    assert found[0] == pytest.approx(expected.map50, abs=1e-9)
 
 
 def test_drawn_images_score_as_if_they_were_written_down_again():
     # Among equal scores COCO goes by place, and a written copy has another place: none is equal.
     truth, guesses = random_case(9, levels=10**9)
     draws = draw_images(15, 5, seed=3)
-    found = average_precision(match(truth, guesses, Task.CAR), draws)
+    found = average_precision(match(truth, guesses, Task.CAR), draws).mean(axis=1)
     for value, draw in zip(found, draws, strict=True):
         assert value == pytest.approx(score(*again(truth, guesses, draw), Task.CAR).map50_95)
     assert len(set(found)) == 5
@@ -90,7 +91,11 @@ def test_a_half_right_detector_scores_as_computed_by_hand():
     # Without the false one precision is 1; without any box there is no score; three false ones
     # before the true one leave 1/4.
     expected = [51 / 101 / 2, 51 / 101, np.nan, 51 / 101 / 4]
-    assert average_precision(matches, draws) == pytest.approx(expected, nan_ok=True)
+    found = average_precision(matches, draws)
+    assert found == pytest.approx(np.repeat([expected], 10, axis=0).T, nan_ok=True)
+    # Boxes that are true up to an IoU of 0.7 alone score at those five levels alone.
+    true[1, 5:] = False
+    assert average_precision(matches, draws)[0] == pytest.approx([expected[0]] * 5 + [0] * 5)
     # Shown from 0.4 on: 2 detections and 2 labels, one of them right.
     expected = [2 / 4, 2 / 3, 0, 2 / 6]
     assert f1(matches, draws, confidence=0.4) == pytest.approx(expected)
@@ -115,7 +120,7 @@ def test_f1_of_drawn_images_is_that_of_images_written_down_again():
 def test_no_detection_scores_nothing():
     truth, _ = random_case(0)
     none = match(truth, [], Task.CAR)
-    assert average_precision(none, np.ones((2, 15), np.int64)).tolist() == [0, 0]
+    assert not average_precision(none, np.ones((2, 15), np.int64)).any()
     signs = [{**g, "category_id": CATEGORY[Task.SIGN]} for g in random_case(0)[1]]
     assert len(match(truth, signs, Task.CAR).image) == 0
 

@@ -9,6 +9,7 @@ from oneglance.models.training.recipe import Depth, Unlabelled
 from oneglance.models.training.study_arms import (
     SetFacts,
     StudyOptions,
+    balancing,
     cost,
     fair_size,
     groups,
@@ -109,6 +110,22 @@ def test_what_is_forgotten_is_seen_on_sets_left_out():
     assert arms["only-highway.s0"].tasks == (Task.PEDESTRIAN, Task.CAR)
 
 
+def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
+    # Signs are on 60 images, lights on 260: the road's images are shown 4 times.
+    assert balancing(SETS) == {"others": 4, "signs": 4, "highway": 2, "lights": 1}
+    arms = named(plan(SETS, options(questions=(8,), epochs=16)))
+    once, often = arms["one.s0"], arms["one-balanced.s0"]
+    assert arms.keys() == {"one.s0", "one-balanced.s0"}
+    assert often.recipe(options()).repeats == (4, 4, 2, 1)
+    assert images_of(often, SETS) == 4 * 60 + 2 * 100 + 200
+    assert labelled_images(often, SETS, Task.SIGN) == 4 * 60
+    # 16 epochs of 360 images, 9 of 640.
+    assert (once.epochs, often.epochs) == (16, 9)
+    even = [SetFacts("all", Path("a"), frozenset(Task), 10, 5)]
+    assert balancing(even) == {}
+    assert [arm.name for arm in plan(even, options(questions=(8,)))] == ["one.s0"]
+
+
 def test_images_of_two_sets_are_counted_once():
     arms = named(plan(SETS, options(questions=(1, 5))))
     assert [len(group) for group in groups(SETS)] == [2, 1, 1]
@@ -147,7 +164,7 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"questions": (1, 8)}, "questions are 1, 2, 3, 4, 5, 6, 7, not 8"),
+        ({"questions": (1, 9)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, not 9"),
         ({"questions": ()}, "not none"),
         ({"seeds": ()}, "needs seeds"),
         ({"seeds": (1, 1)}, "each once"),

@@ -1,0 +1,106 @@
+"""Labels by machine for what a set's val images show and do not label, to score on.
+
+    python benchmarks/machine_labels.py ../shared/data/lights/data.yaml \
+        --base ../shared/weights/yolo26n-coco.pt --out runs/lights-others
+
+The pretrained network answers, at an input larger than any that a study trains at, for the tasks
+whose COCO classes mean the same as ours. The new set in OUT links the images and has no training
+images: a study that is given it scores on it and trains as without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import torch
+import yaml
+
+from oneglance.models.detector import Detector
+from oneglance.models.tasks import FOUR_TASKS, Task
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.datasets import Dataset, read_dataset
+from oneglance.models.training.export import export
+from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.recipe import TAUGHT_TASKS
+from oneglance.streams.errors import DataError, OneglanceError, UsageError
+
+CONFIDENCE = 0.3
+"""As the machine labels of gtsdb were made; see ``../shared/README.md``."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--base", type=Path, required=True, help="the pretrained .pt")
+    parser.add_argument("--size", default="832x832", help="of the input; sides multiples of 32")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(words)
+    try:
+        width, height = map(int, options.size.split("x"))
+        dataset = read_dataset(options.data)
+        if options.out.exists():
+            raise UsageError(f"{options.out} exists: give another --out")
+        label(dataset, _pretrained(options.base, (width, height)), options.out)
+    except OneglanceError as error:
+        print(f"machine_labels: {error}", file=sys.stderr)
+        return 2
+    except ValueError:
+        print(f"machine_labels: --size is like 832x832, not {options.size}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def label(dataset: Dataset, detector: Detector, out: Path) -> None:
+    """Write the set into ``out``: links to the val images, YOLO labels and ``data.yaml``."""
+    tasks = [task for task in TAUGHT_TASKS if task not in dataset.labelled_tasks]
+    if not tasks:
+        raise DataError(f"{dataset.file} labels all that the pretrained network can answer for")
+    numbers = {cls.name: number for number, cls in enumerate(FOUR_TASKS)}
+    counts = dict.fromkeys(tasks, 0)
+    images, labels = out / "images" / "val", out / "labels" / "val"
+    images.mkdir(parents=True)
+    labels.mkdir(parents=True)
+    for path in dataset.images("val"):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise DataError(f"cannot read image {path}")
+        height, width = picture.shape[:2]
+        found, lines = detector(picture), []
+        corners = found.xyxy / (width, height, width, height)
+        for (left, top, right, bottom), name in zip(corners, found.data["task"], strict=True):
+            if (task := Task(str(name))) in counts:
+                counts[task] += 1
+                box = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+                lines.append(" ".join([str(numbers[task]), *(f"{side:.6f}" for side in box)]))
+        (images / path.name).symlink_to(os.path.relpath(path.resolve(), images.resolve()))
+        (labels / f"{path.stem}.txt").write_text("".join(f"{line}\n" for line in lines))
+    content = {
+        "path": ".",
+        "val": "images/val",
+        "labels": [task.value for task in tasks],
+        "names": {number: name for name, number in numbers.items()},
+    }
+    (out / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    print(", ".join(f"{count} of {task}" for task, count in counts.items()), "in", out)
+
+
+def _pretrained(base: Path, size: tuple[int, int]) -> Detector:
+    network = with_new_last_layer(read_checkpoint(base), FOUR_TASKS)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "model.pt"
+        torch.save({"model": network.as_plain(), "train_args": {"task": "detect"}}, weights)
+        model = weights.with_suffix(".onnx")
+        export(weights, model, name="pretrained", size=size, training={})
+        return Detector.load(model, confidence=CONFIDENCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
