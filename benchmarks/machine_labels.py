@@ -18,12 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import torch
 import yaml
 
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import FOUR_TASKS, Task
-from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
 from oneglance.models.training.datasets import Dataset, read_dataset
 from oneglance.models.training.export import export
 from oneglance.models.training.heads import with_new_last_layer
@@ -96,7 +95,7 @@ def _pretrained(base: Path, size: tuple[int, int]) -> Detector:
     network = with_new_last_layer(read_checkpoint(base), FOUR_TASKS)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.pt"
-        torch.save({"model": network.as_plain(), "train_args": {"task": "detect"}}, weights)
+        write_checkpoint(network.as_plain(), weights)
         model = weights.with_suffix(".onnx")
         export(weights, model, name="pretrained", size=size, training={})
         return Detector.load(model, confidence=CONFIDENCE)

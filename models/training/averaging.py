@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
 from oneglance.models.training.heads import class_branches
 from oneglance.models.training.recipe import training_facts
 from oneglance.streams.errors import DataError, UsageError
@@ -68,7 +68,7 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
     recipe = out / "recipe.json"
     recipe.write_text(json.dumps({"average_of": facts}, indent=2) + "\n", encoding="utf-8")
     file = out / "model.pt"
-    torch.save({"model": models[0], "ema": None, "train_args": {"task": "detect"}}, file)
+    write_checkpoint(models[0], file)
     return file
 
 

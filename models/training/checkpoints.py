@@ -48,6 +48,11 @@ def read_checkpoint(file: Path) -> DetectionModel:
     return model.float().eval()
 
 
+def write_checkpoint(model: DetectionModel, file: Path) -> None:
+    """Write ``model``, of ultralytics' own class, for ``read_checkpoint`` and ultralytics."""
+    torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}}, file)
+
+
 def _refuse_foreign_code(file: Path) -> None:
     """Look at the names that the pickle would import; nothing is loaded."""
     try:

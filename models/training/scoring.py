@@ -27,22 +27,23 @@ def scores_on(
     """
     found = detect(detector, dataset, without=without)
     images = len(found.ground_truth["images"])
-    draws = draw_images(images, DRAWS, seed=0)
+    once = np.ones((1, images), np.int64)
+    draws = np.vstack((once, draw_images(images, DRAWS, seed=0)))  # as they are, then drawn
     for task in found.tasks:
         accuracy = score(found.ground_truth, found.predictions, task)
         if accuracy is not None:
             matches = match(found.ground_truth, found.predictions, task)
-            once = np.ones((1, images), np.int64)
-            (plain,) = f1(matches, once, confidence=DEFAULT_CONFIDENCE)
+            by_iou = average_precision(matches, draws)
+            shown = f1(matches, draws, confidence=DEFAULT_CONFIDENCE)
             yield Score(
                 set_name=name,
                 task=task,
                 map50=accuracy.map50,
                 map50_95=accuracy.map50_95,
-                f1=float(plain),
+                f1=float(shown[0]),
                 boxes=accuracy.boxes,
                 images=images,
-                by_iou=tuple(average_precision(matches, once)[0].tolist()),
-                by_iou_draws=average_precision(matches, draws).T,
-                f1_draws=f1(matches, draws, confidence=DEFAULT_CONFIDENCE),
+                by_iou=tuple(by_iou[0].tolist()),
+                by_iou_draws=by_iou[1:].T,
+                f1_draws=shown[1:],
             )

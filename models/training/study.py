@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from oneglance.models.detector import Detector
 from oneglance.models.training import staging
 from oneglance.models.training.audit import set_names
-from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
 from oneglance.models.training.datasets import Dataset, read_dataset
 from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
 from oneglance.models.training.export import export
@@ -272,7 +270,7 @@ def _train(study: Study, arm: Arm) -> Path:
         )
     model = with_new_last_layer(read_checkpoint(study.base), arm.classes, rows=arm.rows)
     weights = folder / "model.pt"
-    torch.save({"model": model.as_plain(), "train_args": {"task": "detect"}}, weights)
+    write_checkpoint(model.as_plain(), weights)
     return weights
 
 
