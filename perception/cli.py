@@ -174,6 +174,9 @@ def train(
             "or distilled (what the pretrained network says)."
         ),
     ] = "skipped",
+    weigh: Annotated[
+        str, typer.Option(help="What counts equally in the loss: every box, or every task.")
+    ] = "box",
     keep: Annotated[
         float,
         typer.Option(
@@ -200,6 +203,7 @@ def train(
         parse_depth,
         parse_rows,
         parse_unlabelled,
+        parse_weigh,
     )
 
     recipe = Recipe(
@@ -210,6 +214,7 @@ def train(
         rows=parse_rows(head),
         class_rate=class_rate,
         unlabelled=parse_unlabelled(unlabelled),
+        weigh=parse_weigh(weigh),
         repeats=_parse_repeats(repeat),
         seed=seed,
         keep=keep,
@@ -252,7 +257,8 @@ def study(
         str,
         typer.Option(
             help="1 one or four networks, 2 pretrained or scratch, 3 layers and amounts, 4 masked "
-            "loss, 5 enough data, 6 distillation, 7 forgetting, 8 rare tasks shown more often."
+            "loss, 5 enough data, 6 distillation, 7 forgetting, 8 rare tasks shown more often, "
+            "9 every task weighs the same."
         ),
     ] = "1,2,3,4,5,6",
     share: Annotated[float, typer.Option(help="Of each set's training images, 0 to 1.")] = 1.0,

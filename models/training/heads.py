@@ -16,7 +16,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.losses import partial_criterion, plain_class_of
-from oneglance.models.training.recipe import Depth, Rows
+from oneglance.models.training.recipe import Depth, Rows, Weigh
 
 RELATED: dict[Task, str] = {
     Task.PEDESTRIAN: "person",
@@ -33,11 +33,16 @@ rows."""
 
 
 class RoadModel(DetectionModel):
-    """ultralytics' network, trained with the loss that leaves out what images do not label."""
+    """ultralytics' network, trained with the loss that leaves out what images do not label.
+
+    ``tasks``: of each class. ``weigh``: what counts equally in the loss.
+    """
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.plain_of = plain_class_of(classes)
+        self.tasks = [cls.task for cls in classes]
+        self.weigh = Weigh.BOX
 
     def init_criterion(self) -> Any:
         """See ``losses``."""
@@ -45,7 +50,8 @@ class RoadModel(DetectionModel):
 
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
-        del self.plain_of
+        for ours in ("plain_of", "tasks", "weigh"):
+            vars(self).pop(ours, None)
         plain: DetectionModel = self
         plain.__class__ = DetectionModel
         return plain

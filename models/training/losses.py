@@ -9,6 +9,9 @@ A task may have kinds: ``light_red`` is a kind of ``light``. The plain class the
 task whatever the kind, and is taught by boxes of every kind; kinds are taught where their kind
 is told. Where an image says "a light" without its colour, the colours are unknown on that
 light and absent everywhere else.
+
+ultralytics divides a batch's loss by all its boxes, so that a task weighs as its boxes do: a
+sign among twenty cars hardly counts. ``Weigh.TASK`` divides each task's loss by its own boxes.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
+from ultralytics.utils.tal import TaskAlignedAssigner
 
-from oneglance.models.tasks import ModelClass
+from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.recipe import Weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +78,46 @@ def plain_class_of(classes: Sequence[ModelClass]) -> dict[int, int]:
     return {i: plain[c.task] for i, c in enumerate(classes) if plain.get(c.task, i) != i}
 
 
+class EqualTasks(nn.Module):
+    """An assigner whose target scores are scaled so that those of every task have the same sum.
+
+    ultralytics weighs boxes by their target scores and divides by the sum of all: with these it
+    comes to the mean, over the tasks that have boxes in the batch, of each task's own loss. (A
+    task whose scores add up to less than 1, one poor box, counts so much less.)
+    ``tasks``: of each of the C classes. ``factors``: C numbers, what the last batch's scores
+    were multiplied by.
+    """
+
+    def __init__(self, assigner: nn.Module, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.assigner = assigner
+        self.factors: Tensor | None = None
+        self._task_of = [list(Task).index(task) for task in tasks]
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        """See ``TaskAlignedAssigner.forward``; target scores, B×A×C, are the third it returns."""
+        labels, boxes, scores, *rest = self.assigner(*args, **kwargs)
+        task_of = torch.tensor(self._task_of, device=scores.device)
+        sums = scores.new_zeros(len(Task)).index_add(0, task_of, scores.sum(dim=(0, 1)))
+        # At least 1, as ultralytics has it: a batch without a box divides by it.
+        self.factors = sums.sum().clamp(min=1) / sums[task_of].clamp(min=1)
+        return labels, boxes, scores * self.factors, *rest
+
+
 class PartialBCE(nn.Module):
     """Binary cross-entropy with logits, unreduced, that counts only what is known.
 
     Called as ``nn.BCEWithLogitsLoss(reduction="none")`` is: predictions and targets B×A×C (A
     anchors). ``known`` must be set before; with everything labelled and told, and no kinds,
     the result is the plain one bit for bit. ``answers``, scores B×A×C and for which of the C
-    classes, are the targets of what images do not label.
+    classes, are the targets of what images do not label. ``equal``: who scaled the targets;
+    the cross-entropy is scaled instead.
     """
 
-    def __init__(self, plain_of: Mapping[int, int]) -> None:
+    def __init__(self, plain_of: Mapping[int, int], equal: EqualTasks | None = None) -> None:
         super().__init__()
         self.known: Known | None = None
+        self.equal = equal
         self.answers: tuple[Tensor, Tensor] | None = None
         self._kinds = list(plain_of)
         self._plain = list(plain_of.values())
@@ -94,6 +127,9 @@ class PartialBCE(nn.Module):
         if self.known is None:
             raise RuntimeError("PartialBCE.known was not set for this batch")
         weight = self.known.labelled[:, None].to(logits.dtype)
+        factors = None if self.equal is None else self.equal.factors
+        if factors is not None:
+            targets = targets / factors.to(targets.dtype)
         if self._kinds:
             weight = weight * self._certain(targets).to(logits.dtype)
             targets = self._raised(targets)
@@ -102,6 +138,8 @@ class PartialBCE(nn.Module):
             answered = knows & (self.known.labelled[:, None] == 0)  # B×1×C
             targets = torch.where(answered, scores.to(targets.dtype), targets)
             weight = weight + answered.to(weight.dtype)
+        if factors is not None:
+            weight = weight * factors.to(weight.dtype)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return loss * weight
 
@@ -130,7 +168,11 @@ class PartialDetectionLoss(v8DetectionLoss):
 
     def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
         super().__init__(model, tal_topk, tal_topk2)
-        self.partial = PartialBCE(model.plain_of)
+        equal = None
+        if model.weigh is Weigh.TASK:
+            equal = EqualTasks(self.assigner, model.tasks)
+            self.assigner = cast("TaskAlignedAssigner", equal)  # called in the same way
+        self.partial = PartialBCE(model.plain_of, equal)
         self.bce = cast("nn.BCEWithLogitsLoss", self.partial)  # called in the same way
 
     def loss(

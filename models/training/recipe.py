@@ -48,6 +48,17 @@ class Unlabelled(StrEnum):
     DISTILLED = "distilled"
 
 
+class Weigh(StrEnum):
+    """What counts equally in the loss of a batch.
+
+    BOX: every box, as in ultralytics, so that tasks with few boxes count little. TASK: every task
+    that has boxes in it, however many.
+    """
+
+    BOX = "box"
+    TASK = "task"
+
+
 TAUGHT_TASKS = (Task.PEDESTRIAN, Task.CAR, Task.LIGHT)
 """What the pretrained network can answer for: COCO's person, car and traffic light mean the same
 as ours. Of signs it knows one kind alone, and its silence says nothing of the others."""
@@ -59,13 +70,13 @@ class Recipe:
 
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
     rate of AdamW, cosine to a hundredth of it; the class branches of the head learn
-    ``class_rate`` times as fast. ``mosaic``: share of training images that are
-    four in one; none in the last ``calm_share`` of the epochs. ``train``: which layers
-    learn. ``rows``: where the last layer starts. ``unlabelled``: what an image teaches of
-    tasks it does not label. ``repeats``: how often an epoch shows the images of each data set;
-    once by default. ``share``: of each set's training images, drawn by ``seed``; see
-    ``subsets``. ``keep``: how much of the pretrained weights the result keeps, 0 to below 1; see
-    ``averaging``.
+    ``class_rate`` times as fast. ``mosaic``: share of training images that are four in one; none
+    in the last ``calm_share`` of the epochs. ``train``: which layers learn. ``rows``: where the
+    last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
+    ``weigh``: what counts equally in the loss. ``repeats``: how often an epoch shows the images
+    of each data set; once by default. ``share``: of each set's training images, drawn by
+    ``seed``; see ``subsets``. ``keep``: how much of the pretrained weights the result keeps, 0 to
+    below 1; see ``averaging``.
     """
 
     epochs: int = 20
@@ -83,6 +94,7 @@ class Recipe:
     train: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
     unlabelled: Unlabelled = Unlabelled.SKIPPED
+    weigh: Weigh = Weigh.BOX
     share: float = 1.0
     keep: float = 0.0
 
@@ -154,6 +166,15 @@ def parse_unlabelled(word: str) -> Unlabelled:
         UsageError: there is none.
     """
     return _parse(word, Unlabelled, "--unlabelled")
+
+
+def parse_weigh(word: str) -> Weigh:
+    """What counts equally, of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _parse(word, Weigh, "--weigh")
 
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

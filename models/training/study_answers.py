@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from oneglance.models.training.study_arms import (
     ONE,
     SCRATCH,
     UNTRAINED,
+    WEIGHED,
     balancing,
     fair,
     fair_size,
@@ -452,34 +453,75 @@ def _balanced(ledger: Ledger) -> Answer:
     repeats = {name: often for name, often in balancing(ledger.sets).items() if often > 1}
     if not repeats:
         return Answer(8, (), (), None, {}, ("no task has far fewer images than another",))
+    often = ", ".join(f"{name} {times} times" for name, times in repeats.items())
+    variant = _Variant(
+        8,
+        BALANCED,
+        what=f"Showing the images of tasks that have few more often ({often} an epoch, in about "
+        "as many steps)",
+        labels=("shown more often", "each image once"),
+        own_network="own network, which is shown each image once an epoch,",
+        title="How often rare tasks are shown",
+    )
+    found = _otherwise(ledger, variant)
+    return replace(found, facts={"repeats": repeats} | found.facts)
+
+
+def _weighed(ledger: Ledger) -> Answer:
+    if len(trained_tasks(ledger.sets)) == 1:
+        return Answer(9, (), (), None, {}, ("there is one task only",))
+    variant = _Variant(
+        9,
+        WEIGHED,
+        what="Letting every task weigh the same in the loss, not every box,",
+        labels=("every task the same", "every box the same"),
+        own_network="own network",
+        title="What weighs the same in the loss",
+    )
+    return _otherwise(ledger, variant)
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """The one network trained another way, the arm ``stem``. ``what``: the way, as a sentence
+    begins; ``labels``: of it and of the usual one."""
+
+    question: int
+    stem: str
+    what: str
+    labels: tuple[str, str]
+    own_network: str
+    title: str
+
+
+def _otherwise(ledger: Ledger, variant: _Variant) -> Answer:
+    """What the variant brings, and how near to a task's own network, where there are some."""
+    stem, labels = variant.stem, variant.labels
     tasks = trained_tasks(ledger.sets)
-    against_one = [compare(ledger, t.value, (BALANCED, ONE), of_task(t)) for t in tasks]
-    against_own = [compare(ledger, t.value, (BALANCED, own(t)), of_task(t)) for t in tasks]
+    against_one = [compare(ledger, t.value, (stem, ONE), of_task(t)) for t in tasks]
+    against_own = [compare(ledger, t.value, (stem, own(t)), of_task(t)) for t in tasks]
     ahead, count = those(against_one, lambda gap: gap.low > 0)
     behind, _ = those(against_one, lambda gap: gap.high < 0)
     close, of = those(against_own, lambda gap: gap.value >= -0.01)
-    often = ", ".join(f"{name} {times} times" for name, times in repeats.items())
     brings = (
-        f"Showing the images of tasks that have few more often ({often} an epoch, in about as "
-        f"many steps) makes the one network better on {len(ahead)} of {count} tasks{named(ahead)}, "
-        f"worse on {len(behind)}{named(behind)}."
+        f"{variant.what} makes the one network better on {len(ahead)} of {count} "
+        f"tasks{named(ahead)}, worse on {len(behind)}{named(behind)}."
     )
     sentences = [brings]
-    labels = ("shown more often", "each image once")
     tables = [compared(against_one, "The same number of steps", labels, better)]
     if of:
         sentences.append(
-            f"It is then within a point of a task's own network of the same size on {len(close)} "
-            f"of {of} tasks{named(close)}."
+            f"It is then within a point of a task's {variant.own_network} on {len(close)} of {of} "
+            f"tasks{named(close)}."
         )
         beside = (labels[0], "own network")
         tables.append(compared(against_own, "Against a task's own", beside, within_a_point))
     return Answer(
-        8,
+        variant.question,
         tuple(sentences) if count else (),
         tuple(tables),
         Bars(
-            "How often rare tasks are shown",
+            variant.title,
             {
                 labels[0]: lefts(against_one),
                 labels[1]: rights(against_one),
@@ -487,11 +529,10 @@ def _balanced(ledger: Ledger) -> Answer:
             },
         ),
         {
-            "repeats": repeats,
-            "once": [row.as_dict() for row in against_one],
+            "one": [row.as_dict() for row in against_one],
             "own": [row.as_dict() for row in against_own],
         },
-        holes(ledger, 8),
+        holes(ledger, variant.question),
     )
 
 
@@ -519,4 +560,5 @@ _ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
     6: _distilled,
     7: _forgetting,
     8: _balanced,
+    9: _weighed,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
-from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows, Unlabelled
+from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows, Unlabelled, Weigh
 from oneglance.models.training.subsets import Subset
 from oneglance.streams.errors import UsageError
 
@@ -24,6 +24,7 @@ QUESTIONS: dict[int, str] = {
     6: "Do the pretrained network's own answers keep what images do not label?",
     7: "What is forgotten of sets that are not trained on?",
     8: "Do tasks with few images gain from being shown more often?",
+    9: "Should every box weigh the same in the loss, or every task?",
 }
 
 DEPTHS = (Depth.LAST, Depth.HEAD, Depth.ALL)
@@ -109,6 +110,7 @@ class Arm:
     depth: Depth = Depth.ALL
     rows: Rows = Rows.RELATED
     unlabelled: Unlabelled = Unlabelled.SKIPPED
+    weigh: Weigh = Weigh.BOX
     pretrained: bool = True
     questions: tuple[int, ...] = field(default=(), compare=False)
 
@@ -130,6 +132,7 @@ class Arm:
             train=self.depth,
             rows=self.rows,
             unlabelled=self.unlabelled,
+            weigh=self.weigh,
             repeats=self.repeats,
             share=self.share,
         )
@@ -148,6 +151,7 @@ class Arm:
             "depth": self.depth.value,
             "rows": self.rows.value,
             "unlabelled": self.unlabelled.value,
+            "weigh": self.weigh.value,
             "pretrained": self.pretrained,
         }
 
@@ -158,6 +162,7 @@ SCRATCH = "one-scratch"
 ABSENT = "one-absent"
 DISTILLED = "one-distilled"
 BALANCED = "one-balanced"
+WEIGHED = "one-weighed"
 
 
 def own(task: Task) -> str:
@@ -289,6 +294,12 @@ def _balanced(planner: _Planner) -> Iterator[Arm]:
         yield replace(often, epochs=max(1, round(steps * often.epochs)))
 
 
+def _weighed(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if len(planner.tasks) > 1:
+        yield replace(planner.one(WEIGHED), weigh=Weigh.TASK)
+
+
 _ARMS = {
     1: _one_or_four,
     2: _pretrained_or_not,
@@ -298,6 +309,7 @@ _ARMS = {
     6: _distilled,
     7: _forgetting,
     8: _balanced,
+    9: _weighed,
 }
 
 

@@ -124,10 +124,12 @@ class RoadTrainer(DetectionTrainer):
         """The pretrained network with a last layer for our classes."""
         del cfg, verbose
         if weights is None:
-            return from_scratch(self.classes)
-        rows = Rows.RELATED if self.resume else self.recipe.rows
-        model = with_new_last_layer(weights, self.classes, rows=rows)
-        self.args.freeze = frozen_layers(model, self.recipe.train)
+            model = from_scratch(self.classes)
+        else:
+            rows = Rows.RELATED if self.resume else self.recipe.rows
+            model = with_new_last_layer(weights, self.classes, rows=rows)
+            self.args.freeze = frozen_layers(model, self.recipe.train)
+        model.weigh = self.recipe.weigh
         return model
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

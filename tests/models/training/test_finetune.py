@@ -14,7 +14,7 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.recipe import Depth, Recipe, Unlabelled
+from oneglance.models.training.recipe import Depth, Recipe, Unlabelled, Weigh
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
 
@@ -151,6 +151,17 @@ def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(
 
     # The same steps on the same images: only the answers are more to learn.
     assert class_loss(Unlabelled.DISTILLED) > class_loss(Unlabelled.SKIPPED)
+
+
+def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
+    def trained(weigh: Weigh) -> Any:
+        recipe = Recipe(epochs=1, weigh=weigh, **SMALL)
+        weights = finetune([data], base=base, recipe=recipe, out=tmp_path / weigh)
+        return read_checkpoint(weights).state_dict()
+
+    by_box, by_task = trained(Weigh.BOX), trained(Weigh.TASK)
+    assert by_box.keys() == by_task.keys()
+    assert not torch.equal(by_box["model.0.conv.weight"], by_task["model.0.conv.weight"])
 
 
 def test_only_a_pretrained_network_can_teach(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 from oneglance.models.training.heads import RoadModel
-from oneglance.models.training.losses import Answers, Known, PartialBCE, plain_class_of
+from oneglance.models.training.losses import (
+    Answers,
+    EqualTasks,
+    Known,
+    PartialBCE,
+    plain_class_of,
+)
+from oneglance.models.training.recipe import Weigh
 
 LN2, LN3 = math.log(2), math.log(3)
 LIGHTS = (
@@ -197,3 +204,83 @@ def test_boxes_of_labelled_tasks_train_as_usual(network: RoadModel) -> None:
     _, whole = network.init_criterion()(predictions, wholly)
     assert partial["box_loss"] == whole["box_loss"] > 0
     assert 0 < partial["cls_loss"] < whole["cls_loss"]
+
+
+def scores_of(*anchors: list[float]) -> Any:
+    """Target scores 1×A×C of as many anchors."""
+    return torch.tensor([anchors])
+
+
+class Assigned(torch.nn.Module):
+    """An assigner that answers what it was made with."""
+
+    def __init__(self, scores: Any) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self) -> tuple[Any, ...]:
+        return "labels", "boxes", self.scores, "foreground", "index"
+
+
+def test_target_scores_are_scaled_so_that_tasks_have_the_same_sum() -> None:
+    # Cars 2 + 2, lights 1.5 in plain and 0.5 in red: together 6, so 6/4 and 6/2.
+    scores = scores_of([2.0, 0, 0, 0], [2, 0, 0, 0], [0, 1.5, 0, 0], [0, 0, 0.5, 0])
+    equal = EqualTasks(Assigned(scores), [cls.task for cls in LIGHTS])
+    labels, boxes, scaled, foreground, index = equal()
+    assert (labels, boxes, foreground, index) == ("labels", "boxes", "foreground", "index")
+    assert equal.factors is not None
+    assert equal.factors.tolist() == [1.5, 3, 3, 3]
+    assert (scaled[..., 0].sum(), scaled[..., 1:].sum()) == (6, 6)
+
+
+def test_a_batch_without_a_box_is_not_divided_by_nothing() -> None:
+    equal = EqualTasks(Assigned(scores_of([0.0] * 4)), [cls.task for cls in FOUR_TASKS])
+    assert equal()[2].sum() == 0
+    assert equal.factors is not None
+    assert equal.factors.tolist() == [1] * 4
+
+
+def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
+    equal = EqualTasks(Assigned(scores_of([1.0, 0, 0, 0], [0, 0, 0.25, 0])), list(Task))
+    scaled = equal()[2]  # together 1.25; at least 1 each: all by 1.25
+    equal.factors = torch.tensor([1.0, 1.0, 5.0, 5.0])
+    scaled[..., 2] = 5 * 0.2
+    loss = bce(FOUR_TASKS, {"pedestrian", "sign"})
+    loss.equal = equal
+    loss.answers = torch.full((1, 2, 4), 0.5), torch.tensor([False, False, False, True])
+    cost = loss(torch.zeros(1, 2, 4), scaled)
+    # ln 2 for any target at logit 0: of pedestrians once, of signs and of answers five times.
+    assert cost[0].tolist() == [pytest.approx([LN2, 0, 5 * LN2, 5 * LN2])] * 2
+
+
+def weighing(network: RoadModel, weigh: Weigh, seen: dict[str, Any]) -> Any:
+    """The loss and its parts where ``weigh`` is."""
+    network.weigh = weigh
+    try:
+        criterion = network.init_criterion()
+    finally:
+        network.weigh = Weigh.BOX
+    return criterion(network(seen["img"]), seen)
+
+
+def test_one_task_alone_weighs_as_its_boxes_do_bit_for_bit(network: RoadModel) -> None:
+    seen = batch({"car"}, {"car"}, classes=[1.0, 1.0])
+    (by_task, _), (by_box, _) = (
+        weighing(network, weigh, seen) for weigh in (Weigh.TASK, Weigh.BOX)
+    )
+    assert torch.equal(by_task, by_box)
+
+
+def test_the_loss_is_the_mean_of_each_tasks_own(network: RoadModel) -> None:
+    labelled = [{"car", "sign"}] * 24
+    seen = batch(*labelled, classes=[1.0] * 16 + [2.0] * 8)  # twice as many cars
+
+    def own(task: str, number: float) -> Any:
+        mine = seen["cls"][:, 0] == number
+        boxes = {key: seen[key][mine] for key in ("batch_idx", "cls", "bboxes")}
+        known = {"known": Known.of(FOUR_TASKS, [{task}] * 24)}
+        return weighing(network, Weigh.BOX, seen | boxes | known)[0]
+
+    mean = (own("car", 1.0) + own("sign", 2.0)) / 2
+    assert torch.allclose(weighing(network, Weigh.TASK, seen)[0], mean, rtol=1e-5)
+    assert not torch.allclose(weighing(network, Weigh.BOX, seen)[0], mean, rtol=1e-3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import Weigh
 from oneglance.models.training.study_answers import answers
 from oneglance.models.training.study_arms import StudyOptions
 from oneglance.models.training.study_evidence import (
@@ -131,9 +132,22 @@ def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_co
     assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in alone.sentences[0]
     beside = answer(ledger(traded, options(1, 8)), 8)
     assert (
-        "own network of the same size on 3 of 4 tasks (pedestrian, sign, light)"
-        in (beside.sentences[1])
-    )
+        "own network, which is shown each image once an epoch, on 3 of 4 tasks (pedestrian, sign, "
+        "light)"
+    ) in beside.sentences[1]
+
+
+def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
+    def traded(arm, set_name, task):
+        moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
+        return typical(arm, set_name, task) + moved * (arm.weigh is Weigh.TASK)
+
+    found = answer(ledger(traded, options(1, 9)), 9)
+    assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in found.sentences[0]
+    assert "own network on 3 of 4 tasks (pedestrian, sign, light)" in found.sentences[1]
+    gaps = {row["what"]: row["difference"]["value"] for row in found.facts["own"]}
+    # A task's own network has 0.004 more.
+    assert gaps["sign"] == pytest.approx(0.026)
 
 
 def test_no_difference_is_not_called_one():

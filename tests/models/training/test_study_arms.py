@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Depth, Unlabelled
+from oneglance.models.training.recipe import Depth, Unlabelled, Weigh
 from oneglance.models.training.study_arms import (
     SetFacts,
     StudyOptions,
@@ -126,6 +126,16 @@ def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
     assert [arm.name for arm in plan(even, options(questions=(8,)))] == ["one.s0"]
 
 
+def test_what_weighs_the_same_is_the_only_difference():
+    arms = named(plan(SETS, options(questions=(9,))))
+    assert arms.keys() == {"one.s0", "one-weighed.s0"}
+    by_task, by_box = (arms[name].as_dict() for name in ("one-weighed.s0", "one.s0"))
+    assert {key for key in by_task if by_task[key] != by_box[key]} == {"name", "weigh"}
+    assert arms["one-weighed.s0"].recipe(options()).weigh is Weigh.TASK
+    lights = [SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 10, 5)]
+    assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
+
+
 def test_images_of_two_sets_are_counted_once():
     arms = named(plan(SETS, options(questions=(1, 5))))
     assert [len(group) for group in groups(SETS)] == [2, 1, 1]
@@ -164,7 +174,7 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"questions": (1, 9)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, not 9"),
+        ({"questions": (1, 10)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, not 10"),
         ({"questions": ()}, "not none"),
         ({"seeds": ()}, "needs seeds"),
         ({"seeds": (1, 1)}, "each once"),
