@@ -19,6 +19,7 @@ from oneglance.models.training.study_arms import (
     DEPTH_SHARES,
     DEPTHS,
     DISTILLED,
+    LONGER,
     ONE,
     SCRATCH,
     UNTRAINED,
@@ -33,6 +34,7 @@ from oneglance.models.training.study_arms import (
     own,
     part,
     partly_labelled,
+    together,
     trained_tasks,
 )
 from oneglance.models.training.study_curves import LEAST_POINTS, Outlook, outlook
@@ -481,10 +483,27 @@ def _weighed(ledger: Ledger) -> Answer:
     return _otherwise(ledger, variant)
 
 
+def _longer(ledger: Ledger) -> Answer:
+    if len(trained_tasks(ledger.sets)) == 1:
+        return Answer(10, (), (), None, {}, ("there is one task only",))
+    times = together(ledger.sets)
+    variant = _Variant(
+        10,
+        LONGER,
+        what=f"Training it {times:.1f} times as long, which is as long as a network for each task "
+        "together,",
+        labels=("as long as all together", "as long as each"),
+        own_network="own network",
+        title="How long the one network is trained",
+        steps=f"{times:.1f} times the steps",
+    )
+    return _otherwise(ledger, variant)
+
+
 @dataclass(frozen=True, slots=True)
 class _Variant:
     """The one network trained another way, the arm ``stem``. ``what``: the way, as a sentence
-    begins; ``labels``: of it and of the usual one."""
+    begins; ``labels``: of it and of the usual one; ``steps``: how many it takes beside that."""
 
     question: int
     stem: str
@@ -492,6 +511,7 @@ class _Variant:
     labels: tuple[str, str]
     own_network: str
     title: str
+    steps: str = "The same number of steps"
 
 
 def _otherwise(ledger: Ledger, variant: _Variant) -> Answer:
@@ -508,7 +528,7 @@ def _otherwise(ledger: Ledger, variant: _Variant) -> Answer:
         f"tasks{named(ahead)}, worse on {len(behind)}{named(behind)}."
     )
     sentences = [brings]
-    tables = [compared(against_one, "The same number of steps", labels, better)]
+    tables = [compared(against_one, variant.steps, labels, better)]
     if of:
         sentences.append(
             f"It is then within a point of a task's {variant.own_network} on {len(close)} of {of} "
@@ -561,4 +581,5 @@ _ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
     7: _forgetting,
     8: _balanced,
     9: _weighed,
+    10: _longer,
 }

@@ -25,6 +25,7 @@ QUESTIONS: dict[int, str] = {
     7: "What is forgotten of sets that are not trained on?",
     8: "Do tasks with few images gain from being shown more often?",
     9: "Should every box weigh the same in the loss, or every task?",
+    10: "What does the one network reach when trained as long as one for each task together?",
 }
 
 DEPTHS = (Depth.LAST, Depth.HEAD, Depth.ALL)
@@ -163,6 +164,7 @@ ABSENT = "one-absent"
 DISTILLED = "one-distilled"
 BALANCED = "one-balanced"
 WEIGHED = "one-weighed"
+LONGER = "one-longer"
 
 
 def own(task: Task) -> str:
@@ -300,6 +302,13 @@ def _weighed(planner: _Planner) -> Iterator[Arm]:
         yield replace(planner.one(WEIGHED), weigh=Weigh.TASK)
 
 
+def _longer(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if len(planner.tasks) > 1:
+        once = planner.one(LONGER)
+        yield replace(once, epochs=round(once.epochs * together(planner.sets)))
+
+
 _ARMS = {
     1: _one_or_four,
     2: _pretrained_or_not,
@@ -310,6 +319,7 @@ _ARMS = {
     7: _forgetting,
     8: _balanced,
     9: _weighed,
+    10: _longer,
 }
 
 
@@ -331,6 +341,13 @@ def partly_labelled(sets: Sequence[SetFacts]) -> tuple[Task, ...]:
     """The tasks that some training images leave unlabelled."""
     labelled = [set(trained_tasks(group)) for group in groups(sets)]
     return tuple(task for task in trained_tasks(sets) if any(task not in t for t in labelled))
+
+
+def together(sets: Sequence[SetFacts]) -> float:
+    """How many times the images of the one network all own networks see: an image that labels
+    three tasks is shown to three of them."""
+    parts = [(max(s.train for s in g), len(trained_tasks(g))) for g in groups(sets)]
+    return sum(train * tasks for train, tasks in parts) / sum(train for train, _ in parts)
 
 
 def balancing(sets: Sequence[SetFacts]) -> dict[str, int]:

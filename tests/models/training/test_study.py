@@ -156,7 +156,7 @@ def test_the_program_shows_the_plan_and_touches_nothing(
     ("words", "sentence"),
     [
         (("--seeds", "a"), "--seeds is a list of numbers, like 0,1, not 'a'"),
-        (("--questions", "0"), "the study's questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, not 0"),
+        (("--questions", "0"), "the study's questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not 0"),
         (("--share", "2"), "above 0 and at most 1, not 2.0"),
         (("--size", "100x64"), "multiples of 32"),
     ],

@@ -150,6 +150,18 @@ def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
     assert gaps["sign"] == pytest.approx(0.026)
 
 
+def test_what_training_as_long_as_all_own_networks_brings_is_told_with_the_steps_it_takes():
+    def more(arm, set_name, task):
+        return typical(arm, set_name, task) + 0.03 * arm.name.startswith("one-longer")
+
+    found = answer(ledger(more, options(1, 10)), 10)
+    # 60 images label four tasks, 100 two, 200 one.
+    assert found.sentences[0].startswith("Training it 1.8 times as long")
+    assert "better on 4 of 4 tasks" in found.sentences[0]
+    assert "own network on 4 of 4 tasks" in found.sentences[1]
+    assert found.tables[0].title == "1.8 times the steps"
+
+
 def test_no_difference_is_not_called_one():
     def equal(arm, set_name, task):
         return 0.5

@@ -17,6 +17,7 @@ from oneglance.models.training.study_arms import (
     labelled_images,
     partly_labelled,
     plan,
+    together,
 )
 from oneglance.streams.errors import UsageError
 
@@ -136,6 +137,16 @@ def test_what_weighs_the_same_is_the_only_difference():
     assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
 
 
+def test_the_one_network_can_be_trained_as_long_as_all_the_others_together():
+    # 60 images for four tasks, 100 for two and 200 for one: 640 of 360.
+    assert together(SETS) == pytest.approx(640 / 360)
+    arms = named(plan(SETS, options(questions=(1, 10), epochs=9)))
+    assert arms["one-longer.s0"].epochs == 16
+    own_networks = sum(cost(arms[f"{task}.s0"], SETS, options()) for task in Task)
+    assert cost(arms["one-longer.s0"], SETS, options()) == pytest.approx(own_networks)
+    assert "one-longer.s0" not in named(plan(SETS[1:2], options(questions=(10,))))
+
+
 def test_images_of_two_sets_are_counted_once():
     arms = named(plan(SETS, options(questions=(1, 5))))
     assert [len(group) for group in groups(SETS)] == [2, 1, 1]
@@ -174,7 +185,7 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"questions": (1, 10)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, not 10"),
+        ({"questions": (1, 11)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not 11"),
         ({"questions": ()}, "not none"),
         ({"seeds": ()}, "needs seeds"),
         ({"seeds": (1, 1)}, "each once"),
