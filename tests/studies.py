@@ -15,8 +15,16 @@ from oneglance.models.training.study_results import ArmResult, Score
 
 ROAD = (Path("road"),)
 SETS = (
-    SetFacts("road", Path("r"), frozenset({Task.PEDESTRIAN, Task.CAR, Task.LIGHT}), 60, 10, ROAD),
-    SetFacts("signs", Path("s"), frozenset({Task.SIGN}), 60, 10, ROAD),
+    SetFacts(
+        "road",
+        Path("r"),
+        frozenset({Task.PEDESTRIAN, Task.CAR, Task.LIGHT}),
+        60,
+        10,
+        ROAD,
+        {Task.PEDESTRIAN: 20, Task.CAR: 160, Task.LIGHT: 30},
+    ),
+    SetFacts("signs", Path("s"), frozenset({Task.SIGN}), 60, 10, ROAD, {Task.SIGN: 90}),
     SetFacts("highway", Path("h"), frozenset({Task.PEDESTRIAN, Task.CAR}), 100, 20, (Path("h"),)),
     SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 200, 0, (Path("l"),)),
 )

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.detector import Detector
+from oneglance.models.tasks import Task
 from oneglance.models.training import staging
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
@@ -27,6 +29,7 @@ from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
 from oneglance.models.training.export import export
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.labels import scan_labels
 from oneglance.models.training.recipe import Recipe, training_facts
 from oneglance.models.training.scoring import scores_on
 from oneglance.models.training.study_arms import (
@@ -97,6 +100,7 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
             train=len(dataset.images("train")) if "train" in dataset.folders else 0,
             val=len(_val_images(dataset, trained)),
             folders=tuple(folder.resolve() for folder in dataset.folders.get("train", ())),
+            boxes=_boxes(dataset) if "train" in dataset.folders else {},
         )
         for name, dataset in zip(set_names(datasets), datasets, strict=True)
     )
@@ -300,6 +304,16 @@ def _trained(datasets: Sequence[Dataset]) -> frozenset[Path]:
         if "train" in dataset.folders
         for image in dataset.images("train")
     )
+
+
+def _boxes(dataset: Dataset) -> dict[Task, int]:
+    found: Counter[Task] = Counter()
+    for image in dataset.images("train"):
+        for box in scan_labels(dataset.label_file(image), dataset.names).boxes:
+            cls = dataset.classes[box.class_id]
+            if cls is not None:
+                found[cls.task] += 1
+    return dict(found)
 
 
 def _val_images(dataset: Dataset, trained: frozenset[Path]) -> list[Path]:

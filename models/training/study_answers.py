@@ -33,6 +33,7 @@ from oneglance.models.training.study_arms import (
     only,
     own,
     part,
+    part_of_boxes,
     partly_labelled,
     together,
     trained_tasks,
@@ -111,6 +112,7 @@ def _one_or_four(ledger: Ledger) -> Answer:
     where = tuple(
         f"Where {name} falls behind: {signed(found.difference)} points at an IoU of 0.5 (is it "
         f"found?), {signed(tight.difference)} at 0.9 (does the box fit tightly?)."
+        f"{_of_boxes(ledger, Task(name))}"
         for name, (found, _, tight) in fits.items()
         if name in short
     )
@@ -149,6 +151,12 @@ def _one_or_four(ledger: Ledger) -> Answer:
         },
         holes(ledger, 1),
     )
+
+
+def _of_boxes(ledger: Ledger, task: Task) -> str:
+    """How much of its loss the one network owes to ``task``; nothing where it is not known."""
+    part = part_of_boxes(ledger.sets, task)
+    return f" It is {part:.0%} of the boxes in the one network's loss." if part else ""
 
 
 def _pretrained_or_not(ledger: Ledger) -> Answer:

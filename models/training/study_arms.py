@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import log
@@ -49,6 +49,7 @@ class SetFacts:
     """A data set of the study. ``train`` and ``val`` count images; no val image is trained on.
 
     ``folders``: where its training images are; two sets with the same ones label the same images.
+    ``boxes``: of each task in the training images.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SetFacts:
     train: int
     val: int
     folders: tuple[Path, ...] = ()
+    boxes: Mapping[Task, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +343,12 @@ def partly_labelled(sets: Sequence[SetFacts]) -> tuple[Task, ...]:
     """The tasks that some training images leave unlabelled."""
     labelled = [set(trained_tasks(group)) for group in groups(sets)]
     return tuple(task for task in trained_tasks(sets) if any(task not in t for t in labelled))
+
+
+def part_of_boxes(sets: Sequence[SetFacts], task: Task) -> float:
+    """The share of ``task`` in all training boxes, 0..1; 0 where they were not counted."""
+    every = sum(sum(s.boxes.values()) for s in sets)
+    return sum(s.boxes.get(task, 0) for s in sets) / max(1, every)
 
 
 def together(sets: Sequence[SetFacts]) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE
+from oneglance.models.tasks import Task
 from oneglance.models.training.study_answers import answers
 from oneglance.models.training.study_arms import Arm, images_of
 from oneglance.models.training.study_evidence import Ledger
@@ -197,10 +198,17 @@ def _facts_table(facts: Mapping[str, Any]) -> Table:
 
 def _sets_table(ledger: Ledger) -> Table:
     rows = tuple(
-        (s.name, ", ".join(sorted(s.tasks)), str(s.train), str(s.val) if s.val else NONE)
+        (
+            s.name,
+            ", ".join(sorted(s.tasks)),
+            str(s.train),
+            ", ".join(f"{s.boxes[task]} {task}" for task in Task if task in s.boxes) or NONE,
+            str(s.val) if s.val else NONE,
+        )
         for s in ledger.sets
     )
-    return Table("", ("set", "labels", "training images", "val images"), rows)
+    columns = ("set", "labels", "training images", "training boxes", "val images")
+    return Table("", columns, rows)
 
 
 def _arms_table(ledger: Ledger) -> Table:
@@ -258,6 +266,7 @@ def _set(one: Any) -> dict[str, Any]:
         "name": one.name,
         "labels": sorted(one.tasks),
         "training_images": one.train,
+        "training_boxes": dict(one.boxes),
         "val_images": one.val,
     }
 

@@ -41,6 +41,17 @@ class Log:
             raise KeyboardInterrupt
 
 
+def test_boxes_are_counted_by_task_in_what_is_trained_on(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    (facts,) = open_study([data], base=base, out=tmp_path, options=options()).sets
+    files = (data.parent / "labels" / "train").iterdir()
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    assert sum(facts.boxes.values()) == len(lines) > 0
+    # names: pedestrian, car, sign, light, in this order.
+    assert facts.boxes[Task.SIGN] == sum(line.startswith("2 ") for line in lines)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # two trainings, three exports: on a busy machine minutes
 def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(

@@ -76,6 +76,7 @@ def test_a_task_that_falls_behind_is_named():
     assert "further behind on 1 (sign)" in found.sentences[0]
     # 0.03 and the 0.004 that a network of its own brings, at each overlap.
     assert found.sentences[1].startswith("Where sign falls behind: −3.4")  # noqa: RUF001
+    assert found.sentences[1].endswith("It is 30% of the boxes in the one network's loss.")
     assert len(found.sentences) == 3
     assert set(found.facts["same_size_by_iou"]) == {"0.5", "0.75", "0.9"}
     assert [row[0] for row in found.tables[1].rows] == [task.value for task in Task]

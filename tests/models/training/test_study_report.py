@@ -35,6 +35,8 @@ def test_the_page_has_every_question_every_arm_and_the_circumstances(folder):
     assert "| input size | 416x256 |" in page
     assert "inside the minutes" in page
     assert "What these numbers do not show:" in page
+    assert "| road | car, light, pedestrian | 60 | 20 pedestrian, 160 car, 30 light | 10 |" in page
+    assert "| lights | light | 200 | – | – |" in page  # noqa: RUF001
     assert "Not complete" not in page
 
 
