@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.finetune import finetune
-from oneglance.models.training.recipe import Depth, Recipe, Unlabelled, Weigh
+from oneglance.models.training.recipe import (
+    Depth,
+    Recipe,
+    Unlabelled,
+    Weigh,
+    parse_depth,
+    parse_rows,
+    parse_unlabelled,
+    parse_weigh,
+)
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered_dataset import write_dataset
 
@@ -187,6 +197,22 @@ def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
 def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         Recipe(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("parse", "sentence"),
+    [
+        (parse_depth, "--train is one of last, head, neck, all, not 'most'"),
+        (parse_rows, "--head is one of new, related, not 'most'"),
+        (parse_unlabelled, "--unlabelled is one of skipped, absent, distilled, not 'most'"),
+        (parse_weigh, "--weigh is one of box, task, not 'most'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_those_there_are(
+    parse: Callable[[str], Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        parse("most")
 
 
 def test_a_run_begun_before_a_recipe_had_a_share_is_still_known(
