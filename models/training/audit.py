@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -168,16 +169,11 @@ def audit(
 
 def advised_depth(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
     """``Audit.depth`` at a fraction of the cost: ``sample`` training images a set are decoded."""
-    boxes: dict[Task, int] = {}
+    boxes: Counter[Task] = Counter()
     kinds = {True: 0, False: 0}
     for dataset in datasets:
         images = _images(dataset, "train")
-        boxes |= {task: boxes.get(task, 0) for task in dataset.labelled_tasks}
-        for image in images:
-            for box in scan_labels(dataset.label_file(image), dataset.names).boxes:
-                task = dataset.tasks[box.class_id]
-                if task is not None:
-                    boxes[task] += 1
+        boxes.update(dataset.count_boxes(images))
         pictures = _decoded(look_at_all(images[:: max(1, len(images) // sample)]))
         if pictures:
             kinds[same_kind(_look(pictures)).good] += len(images)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from oneglance.models.tasks import ModelClass, Task, normalised, parse_tasks, task_of
-from oneglance.models.training.labels import label_file
+from oneglance.models.training.labels import label_file, scan_labels
 from oneglance.models.training.mappings import PART_OF_A_TASK, meaning
 from oneglance.streams.errors import DataError, UsageError
 
@@ -95,6 +95,16 @@ class Dataset:
                 f"{self.file}: no image in {split} ({', '.join(map(str, self.folders[split]))})"
             )
         return sorted(found)
+
+    def count_boxes(self, images: Iterable[Path]) -> dict[Task, int]:
+        """How many boxes of each task it labels are on ``images``; broken lines are not counted."""
+        counts = dict.fromkeys((task for task in Task if task in self.labelled_tasks), 0)
+        for image in images:
+            for box in scan_labels(self.label_file(image), self.names).boxes:
+                task = self.tasks[box.class_id]
+                if task is not None:
+                    counts[task] += 1
+        return counts
 
     def label_file(self, image: Path) -> Path:
         """The label file of ``image``; it need not exist (an image without boxes)."""

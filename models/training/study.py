@@ -12,7 +12,6 @@ import json
 import logging
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.detector import Detector
-from oneglance.models.tasks import Task
 from oneglance.models.training import staging
 from oneglance.models.training.audit import set_names
 from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
@@ -29,7 +27,6 @@ from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
 from oneglance.models.training.export import export
 from oneglance.models.training.finetune import finetune
 from oneglance.models.training.heads import with_new_last_layer
-from oneglance.models.training.labels import scan_labels
 from oneglance.models.training.recipe import Recipe, training_facts
 from oneglance.models.training.scoring import scores_on
 from oneglance.models.training.study_arms import (
@@ -93,15 +90,7 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
     read_checkpoint(base)
     trained = _trained(datasets)
     sets = tuple(
-        SetFacts(
-            name=name,
-            file=dataset.file,
-            tasks=dataset.labelled_tasks,
-            train=len(dataset.images("train")) if "train" in dataset.folders else 0,
-            val=len(_val_images(dataset, trained)),
-            folders=tuple(folder.resolve() for folder in dataset.folders.get("train", ())),
-            boxes=_boxes(dataset) if "train" in dataset.folders else {},
-        )
+        _facts(name, dataset, trained)
         for name, dataset in zip(set_names(datasets), datasets, strict=True)
     )
     digest = hashlib.sha256(base.read_bytes()).hexdigest()
@@ -296,30 +285,26 @@ def _scores(study: Study, arm: Arm, model: Path) -> Iterator[Score]:
         yield from scores_on(detector, dataset, facts.name, without=known)
 
 
-def _trained(datasets: Sequence[Dataset]) -> frozenset[Path]:
-    """Every image that some arm may train on; none of them is scored on."""
-    return frozenset(
-        image.resolve()
-        for dataset in datasets
-        if "train" in dataset.folders
-        for image in dataset.images("train")
+def _facts(name: str, dataset: Dataset, trained: frozenset[Path]) -> SetFacts:
+    images = _images(dataset, "train")
+    return SetFacts(
+        name=name,
+        file=dataset.file,
+        tasks=dataset.labelled_tasks,
+        train=len(images),
+        val=sum(image.resolve() not in trained for image in _images(dataset, "val")),
+        folders=tuple(folder.resolve() for folder in dataset.folders.get("train", ())),
+        boxes=dataset.count_boxes(images),
     )
 
 
-def _boxes(dataset: Dataset) -> dict[Task, int]:
-    found: Counter[Task] = Counter()
-    for image in dataset.images("train"):
-        for box in scan_labels(dataset.label_file(image), dataset.names).boxes:
-            cls = dataset.classes[box.class_id]
-            if cls is not None:
-                found[cls.task] += 1
-    return dict(found)
+def _trained(datasets: Sequence[Dataset]) -> frozenset[Path]:
+    """Every image that some arm may train on; none of them is scored on."""
+    return frozenset(image.resolve() for dataset in datasets for image in _images(dataset, "train"))
 
 
-def _val_images(dataset: Dataset, trained: frozenset[Path]) -> list[Path]:
-    if "val" not in dataset.folders:
-        return []
-    return [image for image in dataset.images("val") if image.resolve() not in trained]
+def _images(dataset: Dataset, split: str) -> list[Path]:
+    return dataset.images(split) if split in dataset.folders else []
 
 
 def _report(study: Study) -> Path:

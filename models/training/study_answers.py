@@ -478,8 +478,6 @@ def _balanced(ledger: Ledger) -> Answer:
 
 
 def _weighed(ledger: Ledger) -> Answer:
-    if len(trained_tasks(ledger.sets)) == 1:
-        return Answer(9, (), (), None, {}, ("there is one task only",))
     variant = _Variant(
         9,
         WEIGHED,
@@ -492,8 +490,6 @@ def _weighed(ledger: Ledger) -> Answer:
 
 
 def _longer(ledger: Ledger) -> Answer:
-    if len(trained_tasks(ledger.sets)) == 1:
-        return Answer(10, (), (), None, {}, ("there is one task only",))
     times = together(ledger.sets)
     variant = _Variant(
         10,
@@ -526,6 +522,8 @@ def _otherwise(ledger: Ledger, variant: _Variant) -> Answer:
     """What the variant brings, and how near to a task's own network, where there are some."""
     stem, labels = variant.stem, variant.labels
     tasks = trained_tasks(ledger.sets)
+    if len(tasks) == 1:
+        return Answer(variant.question, (), (), None, {}, ("there is one task only",))
     against_one = [compare(ledger, t.value, (stem, ONE), of_task(t)) for t in tasks]
     against_own = [compare(ledger, t.value, (stem, own(t)), of_task(t)) for t in tasks]
     ahead, count = those(against_one, lambda gap: gap.low > 0)

@@ -351,11 +351,23 @@ def part_of_boxes(sets: Sequence[SetFacts], task: Task) -> float:
     return sum(s.boxes.get(task, 0) for s in sets) / max(1, every)
 
 
+def training_images(sets: Sequence[SetFacts]) -> dict[Task, int]:
+    """How many training images label each task; one that several sets label counts once."""
+    return {
+        task: sum(_images(group) for group in groups(sets) if task in trained_tasks(group))
+        for task in trained_tasks(sets)
+    }
+
+
 def together(sets: Sequence[SetFacts]) -> float:
     """How many times the images of the one network all own networks see: an image that labels
     three tasks is shown to three of them."""
-    parts = [(max(s.train for s in g), len(trained_tasks(g))) for g in groups(sets)]
-    return sum(train * tasks for train, tasks in parts) / sum(train for train, _ in parts)
+    return sum(training_images(sets).values()) / sum(map(_images, groups(sets)))
+
+
+def _images(group: Sequence[SetFacts]) -> int:
+    """Of sets that label the same images."""
+    return max(s.train for s in group)
 
 
 def balancing(sets: Sequence[SetFacts]) -> dict[str, int]:
@@ -363,15 +375,11 @@ def balancing(sets: Sequence[SetFacts]) -> dict[str, int]:
     others: those of the rarest task that it labels against the commonest of all; {} where no
     set needs it. Sets that label the same images are shown equally often.
     """
-    together = groups(sets)
-    counts = {
-        task: sum(max(s.train for s in g) for g in together if task in trained_tasks(g))
-        for task in trained_tasks(sets)
-    }
+    counts = training_images(sets)
     most = max(counts.values())
     repeats = {
         s.name: round(most / min(counts[task] for task in trained_tasks(group)))
-        for group in together
+        for group in groups(sets)
         for s in group
     }
     return repeats if set(repeats.values()) != {1} else {}
@@ -401,10 +409,7 @@ def images_of(arm: Arm, sets: Sequence[SetFacts]) -> int:
     subset = Subset(arm.share, arm.seed)
     chosen = groups([s for s in sets if s.name in arm.sets])
     often = dict(zip(arm.sets, arm.repeats or [1] * len(arm.sets), strict=True))
-    return sum(
-        subset.count(max(s.train for s in group)) * max(often[s.name] for s in group)
-        for group in chosen
-    )
+    return sum(subset.count(_images(group)) * max(often[s.name] for s in group) for group in chosen)
 
 
 def labelled_images(arm: Arm, sets: Sequence[SetFacts], task: Task) -> int:

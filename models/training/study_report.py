@@ -202,7 +202,7 @@ def _sets_table(ledger: Ledger) -> Table:
             s.name,
             ", ".join(sorted(s.tasks)),
             str(s.train),
-            ", ".join(f"{s.boxes[task]} {task}" for task in Task if task in s.boxes) or NONE,
+            ", ".join(f"{s.boxes[task]} {task}" for task in Task if s.boxes.get(task)) or NONE,
             str(s.val) if s.val else NONE,
         )
         for s in ledger.sets

@@ -241,16 +241,17 @@ def test_a_batch_without_a_box_is_not_divided_by_nothing() -> None:
 
 
 def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
-    equal = EqualTasks(Assigned(scores_of([1.0, 0, 0, 0], [0, 0, 0.25, 0])), list(Task))
-    scaled = equal()[2]  # together 1.25; at least 1 each: all by 1.25
-    equal.factors = torch.tensor([1.0, 1.0, 5.0, 5.0])
-    scaled[..., 2] = 5 * 0.2
+    # Pedestrians 3, signs 1: together 4, so 4/3 and 4; tasks without a box count as 1: 4.
+    equal = EqualTasks(Assigned(scores_of([1.0, 0, 1, 0], [2, 0, 0, 0])), list(Task))
+    scaled = equal()[2][:, :1]
     loss = bce(FOUR_TASKS, {"pedestrian", "sign"})
     loss.equal = equal
-    loss.answers = torch.full((1, 2, 4), 0.5), torch.tensor([False, False, False, True])
-    cost = loss(torch.zeros(1, 2, 4), scaled)
-    # ln 2 for any target at logit 0: of pedestrians once, of signs and of answers five times.
-    assert cost[0].tolist() == [pytest.approx([LN2, 0, 5 * LN2, 5 * LN2])] * 2
+    loss.answers = torch.full((1, 1, 4), 0.5), torch.tensor([False, False, False, True])
+    cost = loss(torch.tensor([[[LN3, 0, -LN3, LN3]]]), scaled)
+    found, missed = math.log(4 / 3), math.log(4)
+    # A pedestrian found, cars not labelled, a sign missed, lights half found by the answers.
+    expected = [4 / 3 * found, 0, 4 * missed, 4 * (found + missed) / 2]
+    assert cost[0, 0].tolist() == pytest.approx(expected)
 
 
 def weighing(network: RoadModel, weigh: Weigh, seen: dict[str, Any]) -> Any:
