@@ -127,13 +127,19 @@ def samples(ledger: Ledger, stem: str, pick: Pick) -> dict[int, Sample]:
 
 
 def estimate(by_seed: Mapping[int, Sample]) -> Estimate | None:
-    """The mean over seeds and its interval over images; None of none."""
-    middle = mean(list(by_seed.values()))
-    if middle is None:
+    """The mean over seeds and its interval over images and, where there are several, seeds.
+
+    Every seed is scored on the same images, so both are drawn independently of each other: the
+    pigeonhole bootstrap of crossed data (Owen, Annals of Applied Statistics, 2007).
+    """
+    if not by_seed:
         return None
-    low, high = np.nanpercentile(middle.draws, INTERVAL)
     values = tuple(sample.value for sample in by_seed.values())
-    return Estimate(middle.value, float(low), float(high), values)
+    draws = np.stack([sample.draws for sample in by_seed.values()])
+    seeds = np.random.default_rng(0).integers(0, len(draws), draws.shape)
+    drawn = np.take_along_axis(draws, seeds, axis=0).mean(axis=0)
+    low, high = np.nanpercentile(drawn, INTERVAL)
+    return Estimate(float(np.mean(values)), float(low), float(high), values)
 
 
 def difference(left: Mapping[int, Sample], right: Mapping[int, Sample]) -> Estimate | None:

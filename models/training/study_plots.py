@@ -15,7 +15,7 @@ from oneglance.models.training.study_tables import Bars, Curves, Lines, Plot
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKS = ("o", "s", "^", "D", "v", "P")
-WHISKERS = "whiskers: 95 % of draws of the val images"
+WHISKERS = "whiskers: 95 % of draws of the val images, and of seeds if several"
 
 
 def draw(plot: Plot, file: Path) -> bool:

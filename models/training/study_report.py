@@ -44,15 +44,16 @@ HOW = (
     ),
     (
         "A score is the mean over seeds of the mean over the sets that label the task. Brackets "
-        "hold 95 % of 1000 draws of the val images with replacement. Differences are drawn in "
-        "pairs, the same images for both. 'better' and 'worse': the brackets leave out 0."
+        "hold 95 % of 1000 draws with replacement of the val images and, where there are several, "
+        "of the seeds. Differences are drawn in pairs, the same images and seeds for both. "
+        "'better' and 'worse': the brackets leave out 0."
     ),
 )
 
 SILENT = (
     (
-        "how much another seed would change: brackets are over images (each seed's value is in "
-        "report.json)"
+        "how much another seed would change, where there is one; few seeds tell it roughly (each "
+        "seed's value is in report.json)"
     ),
     "networks trained to the end: steps are few, and from scratch gains most from more",
     "roads, cameras and weather other than those of the val images",

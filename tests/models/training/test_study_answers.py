@@ -54,6 +54,21 @@ def test_a_difference_is_surer_than_its_parts_because_both_are_drawn_on_the_same
     assert difference(left, {2: right[2]}) is None
 
 
+def test_an_interval_holds_what_another_seed_would_say():
+    images = np.random.default_rng(0).normal(0, 0.001, 1000)
+    seeds = {0: Sample(0.003, 0.003 + images), 1: Sample(0.036, 0.036 + images)}
+    both = estimate(seeds)
+    assert both.value == pytest.approx(0.0195)
+    # Half of the draws of two seeds are of one alone.
+    assert (both.low, both.high) == pytest.approx((0.0015, 0.0375), abs=0.0008)
+    alone = estimate({0: seeds[0]})
+    assert (alone.low, alone.high) == pytest.approx((0.001, 0.005), abs=0.0003)
+    # Eight that agree half and half are surer than two.
+    many = estimate({number: seeds[number % 2] for number in range(8)})
+    assert 0.005 < many.low < 0.012
+    assert 0.027 < many.high < 0.034
+
+
 def test_one_network_is_compared_with_each_tasks_own():
     found = answer(ledger(typical, options(1)), 1)
     rows = {row["what"]: row["difference"]["value"] for row in found.facts["same_size"]}
