@@ -54,7 +54,7 @@ def check(dataset: Dataset) -> list[Problem]:
     problems += _without_image(dataset, label_files)
     if "train" in dataset.folders:
         for task in sorted(task for task, count in boxes.items() if count == 0):
-            what = f"labels {task}, but no training image has one"
+            what = f"labels {task}, but no training image has one: it is taught as absent"
             problems.append(Problem(dataset.file, None, what, True))
     # A folder that serves both splits is read twice; its problems are told once.
     return list(dict.fromkeys(_of_the_file(dataset) + problems))

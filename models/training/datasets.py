@@ -218,7 +218,7 @@ def _labelled(
     if tasks - served:
         raise DataError(
             f"{where}: 'labels:' says {', '.join(sorted(tasks - served))}, but none of its "
-            "classes serves it"
+            "classes serves it: leave it out, or, if no image shows one, add it to 'names:'"
         )
     return tasks
 

@@ -140,7 +140,10 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             "train: x\nnames: [car]\nlabels: [car, sign]\n",
-            ":3: 'labels:' says sign, but none of its classes serves it",
+            (
+                ":3: 'labels:' says sign, but none of its classes serves it: leave it out, or, if "
+                "no image shows one, add it to 'names:'"
+            ),
         ),
         (
             "train: x\nnames: [car]\nlabels: {car: yes}\n",
