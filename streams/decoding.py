@@ -121,8 +121,8 @@ def upright(frame: VideoFrame) -> Image:
 def decoded(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
     """Every frame that decodes whole, in presentation order; ``tally`` is kept up to date.
 
-    A packet or frame that libav marks as damaged is counted and left out: half a picture is
-    not passed off as one.
+    A packet or frame that libav marks as damaged, or cannot decode for whatever reason, is
+    counted and left out: half a picture is not passed off as one, and costs no other.
 
     Raises:
         av.error.FFmpegError: the container cannot be read on; what the decoder still held was
@@ -152,7 +152,9 @@ def _whole(
         frames = decode()
     except av.error.EOFError:
         return
-    except av.error.InvalidDataError:
+    except av.error.FFmpegError:
+        # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks. Like
+        # its own player, go on whatever the decoder says; the next packet may be whole.
         tally.lose(pts)
         return
     for frame in frames:

@@ -41,6 +41,21 @@ def index_of(image: npt.NDArray[np.generic]) -> int:
     return round((float(image.mean()) - 30) / 8)
 
 
+def odd_sampling(jpeg: bytes) -> bytes:
+    """A JPEG with one byte wrong, for which libav says "not yet implemented" (PATCHWELCOME)."""
+    factors = jpeg.index(b"\xff\xc0") + 11  # of the first of its three components
+    return jpeg[:factors] + b"\x33" + jpeg[factors + 1 :]
+
+
+def large_jpeg_ls(jpeg: bytes) -> bytes:
+    """A JPEG with a few bytes wrong, for which libav says "function not implemented" (ENOSYS)."""
+    return jpeg[:2] + b"\xff\xf8\x00\x04\x04\x00" + jpeg[8:]
+
+
+UNKNOWN_TO_LIBAV = [odd_sampling, large_jpeg_ls]
+"""Ways to damage a JPEG such that its decoder does not call it invalid."""
+
+
 def make_video(
     path: Path,
     *,

@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from media import make_video
+from media import UNKNOWN_TO_LIBAV, make_video
 from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import Reason
 from oneglance.streams.states import State
@@ -169,6 +170,27 @@ def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
     assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
     assert [s.index for s in viewer.seen] == good
     assert (found.received, found.corrupt) == (80, 20)
+
+
+@pytest.mark.parametrize("spoil", UNKNOWN_TO_LIBAV, ids=lambda spoil: spoil.__name__)
+def test_a_picture_of_a_kind_that_libav_lacks_does_not_end_the_connection(
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    def damaged(connection: Connection) -> None:
+        for index in range(20):
+            if index % 5 == 3:
+                connection.part(spoil(jpeg(index)))
+            else:
+                connection.frame(index)
+            connection.wait(0.01)
+        connection.silence()
+
+    with scripted_camera(damaged) as camera, watching(camera.url, stall_s=5) as viewer:
+        viewer.wait_for_frames(16)
+        found = viewer.stream.condition()
+        assert camera.connections == 1
+    assert [s.index for s in viewer.seen] == [i for i in range(20) if i % 5 != 3]
+    assert (found.received, found.corrupt, found.reconnects) == (16, 4, 0)
 
 
 def test_a_frozen_picture_is_told_and_not_passed_off_as_new() -> None:

@@ -9,12 +9,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
 import pytest
 
-from media import cut, index_of, make_video
+from media import UNKNOWN_TO_LIBAV, cut, index_of, make_video
 from nobody import as_nobody, public_folder
 from oneglance.streams import (
     Frame,
@@ -84,14 +85,20 @@ def packets_before(path: Path, end: int) -> int:
         )
 
 
-def damage(path: Path, *, packet: int, after: float = 0.0) -> Path:
-    """Overwrite a video's packet of that number in decoding order, from that share of it on."""
+def overwritten(packet: bytes, *, after: float = 0.0) -> bytes:
+    """A packet of which nothing is left from that share of it on."""
+    kept = int(len(packet) * after)
+    return packet[:kept] + b"\xff" * (len(packet) - kept)
+
+
+def damage(path: Path, *, packet: int, spoil: Callable[[bytes], bytes] = overwritten) -> Path:
+    """Spoil a video's packet of that number in decoding order."""
     with av.open(str(path)) as container:
         packets = [bytes(found) for found in container.demux(video=0) if found.size]
-    kept = int(len(packets[packet]) * after)
-    broken = packets[packet][:kept] + b"\xff" * (len(packets[packet]) - kept)
+    broken = spoil(packets[packet])
     content = path.read_bytes()
     assert content.count(packets[packet]) == 1
+    assert len(broken) == len(packets[packet])
     path.write_bytes(content.replace(packets[packet], broken))
     return path
 
@@ -289,11 +296,25 @@ def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_told(
     assert by_number[20].index == 20
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mkv"])
+@pytest.mark.parametrize("spoil", UNKNOWN_TO_LIBAV, ids=lambda spoil: spoil.__name__)
+def test_a_picture_of_a_kind_that_libav_lacks_costs_itself_alone(
+    video: MakeVideo, name: str, spoil: Callable[[bytes], bytes]
+) -> None:
+    path = damage(plain(video, name, "mjpeg", {}), packet=12, spoil=spoil)
+    frames, story = play_until(SourceBroken, open_stream(path))
+    assert shown(frames) == [*range(12), *range(13, 25)]
+    assert [frame.index for frame in frames] == [*range(12), *range(13, 25)]
+    assert "1 frame is damaged and was left out at index 12, 0.48 s; the 24 others" in story
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_damage_inside_an_h265_picture_stays_inside_its_group(video: MakeVideo, name: str) -> None:
     # libav patches up such a picture without a word, so that it cannot be told from others.
     path = damage(
-        plain(video, name, "libx265", FRONT if name == "a.mp4" else {}), packet=12, after=0.2
+        plain(video, name, "libx265", FRONT if name == "a.mp4" else {}),
+        packet=12,
+        spoil=partial(overwritten, after=0.2),
     )
     frames = list(open_stream(path))
     numbers = shown(frames)
