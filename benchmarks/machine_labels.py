@@ -11,14 +11,13 @@ images: a study that is given it scores on it and trains as without it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import yaml
+from scoring_sets import Box, write_scoring_set
 
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import FOUR_TASKS, Task
@@ -62,33 +61,21 @@ def label(dataset: Dataset, detector: Detector, out: Path) -> None:
     tasks = [task for task in TAUGHT_TASKS if task not in dataset.labelled_tasks]
     if not tasks:
         raise DataError(f"{dataset.file} labels all that the pretrained network can answer for")
-    numbers = {cls.name: number for number, cls in enumerate(FOUR_TASKS)}
-    counts = dict.fromkeys(tasks, 0)
-    images, labels = out / "images" / "val", out / "labels" / "val"
-    images.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    for path in dataset.images("val"):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise DataError(f"cannot read image {path}")
-        height, width = picture.shape[:2]
-        found, lines = detector(picture), []
-        corners = found.xyxy / (width, height, width, height)
-        for (left, top, right, bottom), name in zip(corners, found.data["task"], strict=True):
-            if (task := Task(str(name))) in counts:
-                counts[task] += 1
-                box = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
-                lines.append(" ".join([str(numbers[task]), *(f"{side:.6f}" for side in box)]))
-        (images / path.name).symlink_to(os.path.relpath(path.resolve(), images.resolve()))
-        (labels / f"{path.stem}.txt").write_text("".join(f"{line}\n" for line in lines))
-    content = {
-        "path": ".",
-        "val": "images/val",
-        "labels": [task.value for task in tasks],
-        "names": {number: name for name, number in numbers.items()},
-    }
-    (out / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    counts = write_scoring_set(
+        out, tasks, ((path, _answers(detector, path, tasks)) for path in dataset.images("val"))
+    )
     print(", ".join(f"{count} of {task}" for task, count in counts.items()), "in", out)
+
+
+def _answers(detector: Detector, path: Path, tasks: Sequence[Task]) -> list[tuple[Task, Box]]:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DataError(f"cannot read image {path}")
+    height, width = picture.shape[:2]
+    found = detector(picture)
+    corners = found.xyxy / (width, height, width, height)
+    named = zip(map(Task, map(str, found.data["task"])), corners.tolist(), strict=True)
+    return [(task, tuple(box)) for task, box in named if task in tasks]
 
 
 def _pretrained(base: Path, size: tuple[int, int]) -> Detector:
