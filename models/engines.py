@@ -13,7 +13,7 @@ import numpy.typing as npt
 from oneglance.models.metadata import Metadata
 from oneglance.models.onnxruntime_engine import OnnxRuntimeEngine
 from oneglance.models.openvino_engine import OpenVinoEngine
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import ModelError, UsageError
 
 PRECISIONS = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
 """The engines, and the precisions that each computes in; the first of both are the defaults."""
@@ -59,15 +59,20 @@ def load_engine(
     """``file`` in the engine and the precision that were asked for, or an error: in no other.
 
     Raises:
-        ModelError: not an ONNX model, not ours, with external data, or an output layout
-            that its metadata does not describe.
+        ModelError: not an ONNX model, a damaged one, not ours, with external data, or an output
+            layout that its metadata does not describe.
         UsageError: no such engine or precision, one that is not installed or not for this
             processor, or ``threads`` is below 1.
     """
     check_choice(engine, precision)
-    if engine == OpenVinoEngine.name:
-        return OpenVinoEngine(file, precision=precision, threads=threads)
-    return OnnxRuntimeEngine(file, threads=threads)
+    try:
+        if engine == OpenVinoEngine.name:
+            return OpenVinoEngine(file, precision=precision, threads=threads)
+        return OnnxRuntimeEngine(file, threads=threads)
+    except UnicodeDecodeError:  # both read names and metadata only when they are asked for
+        raise ModelError(
+            f"{file} is damaged: a text in it is not UTF-8. Copy or export it again"
+        ) from None
 
 
 def check_choice(engine: str, precision: str) -> None:

@@ -92,5 +92,7 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
             training=dict(content["training"]),
             colours=LightColours.from_dict(content["colours"]) if "colours" in content else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise ModelError(f"{origin} has broken '{KEY}' metadata: it lacks {error}") from None
+    except (OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{origin} has broken '{KEY}' metadata: {error}") from None

@@ -97,7 +97,8 @@ def _session(source: str | bytes, threads: int, origin: str) -> Any:
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
     try:
-        session = ort.InferenceSession(source, options, providers=[PROVIDER])
+        # A fallback to the same provider brings nothing, and is told on standard output.
+        session = ort.InferenceSession(source, options, providers=[PROVIDER], enable_fallback=False)
     except Exception as error:
         # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
         if not type(error).__module__.startswith("onnxruntime"):

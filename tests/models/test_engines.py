@@ -120,6 +120,32 @@ def test_metadata_that_is_not_json_is_refused(load, make_model, tmp_path):
         load(tmp_path / "torn.onnx")
 
 
+def test_metadata_that_lacks_something_is_refused_by_its_name(load, make_model, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(make_model(ROWS, metadata=False))
+    model.metadata_props.add(key="oneglance", value='{"format": 1, "name": "a"}')
+    onnx.save(model, tmp_path / "poor.onnx")
+    with pytest.raises(ModelError, match="broken 'oneglance' metadata: it lacks 'classes'"):
+        load(tmp_path / "poor.onnx")
+
+
+def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(load, make_model, tmp_path, capfd):
+    content = make_model(ROWS).read_bytes()
+    file = tmp_path / "damaged.onnx"
+    told = []
+    for place in range(0, len(content), 3):
+        # No text in UTF-8 has this byte.
+        file.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+        try:
+            load(file)
+        except ModelError as error:
+            told.append(str(error))
+    assert len(told) > len(content) / 3 / 2
+    assert all("damaged.onnx" in story and "\n" not in story for story in told)
+    assert any("a text in it is not UTF-8" in story for story in told)
+    assert capfd.readouterr().out == ""
+
+
 def test_no_thread_at_all_is_refused(load, make_model):
     with pytest.raises(UsageError, match="at least 1"):
         load(make_model(ROWS), threads=0)
