@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -43,8 +42,8 @@ from oneglance.models.training.study_evidence import (
     Estimate,
     Ledger,
     Pick,
-    Sample,
     at_iou,
+    drawn_means,
     estimate,
     f1_of_set,
     f1_of_task,
@@ -335,7 +334,9 @@ def _curve(ledger: Ledger) -> Answer:
         if len(scores) < LEAST_POINTS:
             missing.append(f"{task}: no curve, it has {len(scores)} numbers of images, not 3")
             continue
-        law = outlook(list(scores), np.array([e.value for e in scores.values()]), _drawn(found))
+        drawn = np.stack([drawn_means(by_seed) for by_seed in found.values()], axis=1)
+        whole = drawn[np.isfinite(drawn).all(axis=1)]
+        law = outlook(list(scores), np.array([e.value for e in scores.values()]), whole)
         laws[task.value] = law
         gain = Estimate(law.gain, law.low, law.high, ())
         rows.append((task.value, f"{law.images:.0f}", _law(law), signed(gain), law.verdict))
@@ -370,18 +371,6 @@ def _law(law: Outlook) -> str:
     a, b, c = law.law
     floor = f" + {c:.2f}" if c >= 0.005 else ""
     return f"{a:.2f} · n^{MINUS}{b:.2f}{floor}"
-
-
-def _drawn(found: Mapping[float, Mapping[int, Sample]]) -> Any:
-    """D×N: for each draw of images one seed's score at each number of images, drawn as well."""
-    random = np.random.default_rng(0)
-    columns = []
-    for by_seed in found.values():
-        draws = np.stack([sample.draws for sample in by_seed.values()])
-        chosen = random.integers(0, len(draws), draws.shape[1])
-        columns.append(draws[chosen, np.arange(draws.shape[1])])
-    drawn = np.stack(columns, axis=1)
-    return drawn[np.isfinite(drawn).all(axis=1)]
 
 
 def _distilled(ledger: Ledger) -> Answer:

@@ -135,11 +135,16 @@ def estimate(by_seed: Mapping[int, Sample]) -> Estimate | None:
     if not by_seed:
         return None
     values = tuple(sample.value for sample in by_seed.values())
+    low, high = np.nanpercentile(drawn_means(by_seed), INTERVAL)
+    return Estimate(float(np.mean(values)), float(low), float(high), values)
+
+
+def drawn_means(by_seed: Mapping[int, Sample]) -> Floats:
+    """The mean over as many seeds as there are, drawn anew for each draw of images: D numbers."""
     draws = np.stack([sample.draws for sample in by_seed.values()])
     seeds = np.random.default_rng(0).integers(0, len(draws), draws.shape)
-    drawn = np.take_along_axis(draws, seeds, axis=0).mean(axis=0)
-    low, high = np.nanpercentile(drawn, INTERVAL)
-    return Estimate(float(np.mean(values)), float(low), float(high), values)
+    means: Floats = np.take_along_axis(draws, seeds, axis=0).mean(axis=0)
+    return means
 
 
 def difference(left: Mapping[int, Sample], right: Mapping[int, Sample]) -> Estimate | None:
