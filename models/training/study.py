@@ -135,7 +135,10 @@ def _run_arms(
         if isinstance(outcomes[arm.name], ArmResult):
             continue
         left = _left(study, outcomes, seconds_per_image, after=failed)
-        tell(f"[{number}/{len(study.arms)}] {arm.name}: {describe(arm, study.sets)}; {left}")
+        work = (
+            "is trained, to be scored" if _trained_before(study, arm) else describe(arm, study.sets)
+        )
+        tell(f"[{number}/{len(study.arms)}] {arm.name}: {work}; {left}")
         try:
             with _quiet():
                 keep(study.folder(arm), _run_arm(study, arm))
@@ -204,9 +207,21 @@ def _left(
         seconds_per_image = 60 * minutes / work
     if seconds_per_image is None:
         return "how long all takes shows after the first arm"
-    open_arms = [name for name in costs if not isinstance(outcomes[name], ArmResult)]
-    open_work = sum(costs[name] for name in open_arms if name not in after)
+    open_work = sum(
+        costs[arm.name]
+        for arm in study.arms
+        if not isinstance(outcomes[arm.name], ArmResult)
+        and arm.name not in after
+        and not _trained_before(study, arm)
+    )
+    if not open_work:
+        return "nothing is left to train"
     return f"about {duration(seconds_per_image * open_work)} left for all"
+
+
+def _trained_before(study: Study, arm: Arm) -> bool:
+    """Whether ``finetune`` would return at once, as when there are other sets to score on."""
+    return arm.epochs > 0 and (study.folder(arm) / "model.pt").is_file()
 
 
 def duration(seconds: float) -> str:

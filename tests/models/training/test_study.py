@@ -52,6 +52,13 @@ def test_boxes_are_counted_by_task_in_what_is_trained_on(
     assert facts.boxes[Task.SIGN] == sum(line.startswith("2 ") for line in lines)
 
 
+def assert_is_whole(outcome: object) -> None:
+    assert isinstance(outcome, ArmResult)
+    assert outcome.minutes is not None
+    assert {score.task for score in outcome.scores} <= set(Task)
+    assert all(score.draws.shape == (1000,) for score in outcome.scores)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # two trainings, three exports: on a busy machine minutes
 def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
@@ -83,11 +90,7 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     assert trained.stat().st_mtime_ns == stamp
     assert not re.search("Not complete|Holes:", report.read_text())
 
-    outcome = study.outcomes()["one.s0"]
-    assert isinstance(outcome, ArmResult)
-    assert outcome.minutes is not None
-    assert {score.task for score in outcome.scores} <= set(Task)
-    assert all(score.draws.shape == (1000,) for score in outcome.scores)
+    assert_is_whole(study.outcomes()["one.s0"])
     assert not (tmp_path / "arms" / "one.s0" / "weights").exists()
     facts = json.loads((tmp_path / "report.json").read_text())
     assert [arm["status"] for arm in facts["arms"]] == ["done"] * 3
@@ -95,6 +98,12 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     assert {row["what"] for row in rows} == {task.value for task in Task}
     assert run(study, tell=log) == report  # nothing left to do
     assert len(log.lines) == 2
+
+    (trained.parent / "result.json").unlink()  # as other sets to score on do
+    again = Log()
+    run(study, tell=again)
+    assert again.lines == ["[2/3] one.s0: is trained, to be scored; nothing is left to train"]
+    assert trained.stat().st_mtime_ns == stamp
 
     other = open_study([data], base=base, out=tmp_path, options=options(epochs=2))
     with pytest.raises(DataError, match=r"made another way \(different epochs\): give another"):
