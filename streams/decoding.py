@@ -39,9 +39,10 @@ class Tally:
     """What came through the decoder so far.
 
     ``packets`` read; frames ``delivered``; ``damaged`` frames left out and ``first_damaged``,
-    the index of the first of them; ``begin_s`` and ``end_s``: when the first delivered frame
-    begins and the last one ends; ``first_waits``: how long after it is decoded the first
-    frame is to be shown, in units of the stream's time base.
+    the index of the first of them; ``complaint``: what the decoder has said since the last whole
+    frame; ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends;
+    ``first_waits``: how long after it is decoded the first frame is to be shown, in units of the
+    stream's time base.
     """
 
     packets: int = 0
@@ -49,6 +50,7 @@ class Tally:
     damaged: int = 0
     first_damaged: int | None = None
     first_damaged_s: float = 0.0
+    complaint: str = ""
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
     first_waits: int | None = None
@@ -152,9 +154,10 @@ def _whole(
         frames = decode()
     except av.error.EOFError:
         return
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as error:
         # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks. Like
         # its own player, go on whatever the decoder says; the next packet may be whole.
+        tally.complaint = (error.strerror or type(error).__name__).lower()
         tally.lose(pts)
         return
     for frame in frames:
@@ -163,6 +166,7 @@ def _whole(
         if frame.is_corrupt:
             tally.note_damage()
         else:
+            tally.complaint = ""
             yield frame
 
 

@@ -150,7 +150,10 @@ class WatchedSource(AvSource):
         threading.Thread(target=self._container.close, name="oneglance-close", daemon=True).start()
 
     def _silence(self) -> str:
-        return (
-            f"{self.source} gave nothing for {self._patience_s:g} s, "
-            f"after {self.tally.delivered} frames"
+        tally = self.tally
+        story = (
+            f"{self.source} gave nothing for {self._patience_s:g} s, after {tally.delivered} frames"
         )
+        if tally.complaint:
+            story += f"; what came since cannot be decoded ({tally.complaint})"
+        return story

@@ -49,7 +49,8 @@ def check_whole(source: str, stream: VideoStream, tally: Tally, cut: Cut = Cut()
     if not tally.delivered:
         if cut.missing_bytes:
             raise SourceUnreadable(f"{source} is cut off before its first whole frame{_copy(cut)}")
-        what = "has no frames" if not tally.index else "has no frame that can be decoded"
+        why = f" ({tally.complaint})" if tally.complaint else ""
+        what = f"has no frame that can be decoded{why}" if tally.index else "has no frames"
         raise SourceUnreadable(f"{source} {what}")
     if short:
         what = (

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from media import UNKNOWN_TO_LIBAV, make_video
+from media import UNKNOWN_TO_LIBAV, make_video, odd_sampling
+from oneglance.streams import SourceStalled, open_stream
 from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import Reason
 from oneglance.streams.states import State
@@ -191,6 +192,22 @@ def test_a_picture_of_a_kind_that_libav_lacks_does_not_end_the_connection(
         assert camera.connections == 1
     assert [s.index for s in viewer.seen] == [i for i in range(20) if i % 5 != 3]
     assert (found.received, found.corrupt, found.reconnects) == (16, 4, 0)
+
+
+def test_a_camera_of_such_pictures_alone_is_told_with_what_the_decoder_says() -> None:
+    def odd(connection: Connection) -> None:
+        connection.frame(0)  # so that its size is known, and it counts as a camera at all
+        for index in range(1, 5):
+            connection.part(odd_sampling(jpeg(index)))
+        connection.silence()
+
+    with (
+        scripted_camera(odd) as camera,
+        open_stream(camera.url, timeout_s=1) as stream,
+        pytest.raises(SourceStalled) as caught,
+    ):
+        list(stream)
+    assert "after 1 frames; what came since cannot be decoded (not yet impl" in str(caught.value)
 
 
 def test_a_frozen_picture_is_told_and_not_passed_off_as_new() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 
-from media import UNKNOWN_TO_LIBAV, cut, index_of, make_video
+from media import UNKNOWN_TO_LIBAV, cut, index_of, make_video, odd_sampling
 from nobody import as_nobody, public_folder
 from oneglance.streams import (
     Frame,
@@ -306,6 +306,16 @@ def test_a_picture_of_a_kind_that_libav_lacks_costs_itself_alone(
     assert shown(frames) == [*range(12), *range(13, 25)]
     assert [frame.index for frame in frames] == [*range(12), *range(13, 25)]
     assert "1 frame is damaged and was left out at index 12, 0.48 s; the 24 others" in story
+
+
+def test_a_video_of_such_pictures_alone_is_told_with_what_the_decoder_says(
+    video: MakeVideo,
+) -> None:
+    path = plain(video, "a.avi", "mjpeg", {})
+    for packet in range(25):
+        damage(path, packet=packet, spoil=odd_sampling)
+    _, story = play_until(SourceUnreadable, open_stream(path))
+    assert story.startswith(f"{path} has no frame that can be decoded (not yet implemented")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
