@@ -15,6 +15,7 @@ from oneglance.streams.errors import (
     SourceNotFound,
     SourceStalled,
     SourceUnreadable,
+    cause,
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.stream import check_timeout
@@ -65,7 +66,7 @@ class Camera(WatchedSource):
                 f"camera {name} did not answer within {timeout_s:g} s", reason=Reason.TIMEOUT
             ) from None
         except (av.error.FFmpegError, OSError) as error:
-            raise SourceUnreadable(f"cannot use camera {name}: {_reason(error)}") from None
+            raise SourceUnreadable(f"cannot use camera {name}: {cause(error)}") from None
         super().__init__(container, name, timeout_s=timeout_s, stall_s=stall_s)
 
     def _frames(self) -> Iterator[Frame]:
@@ -73,7 +74,7 @@ class Camera(WatchedSource):
         try:
             yield from self._stamped(self._clock)
         except (av.error.FFmpegError, OSError) as error:
-            why = _reason(error)
+            why = cause(error)
         if not self._closed:
             raise SourceBroken(
                 f"camera {self.source} was lost after {self.tally.delivered} frames: {why}",
@@ -92,7 +93,3 @@ def _device_name(device: int | str) -> str:
 def _or_path(device: int | str) -> str:
     meant = isinstance(device, str) and Path(device).exists()
     return f"; for the path of that name write ./{device}" if meant else ""
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or type(error).__name__).lower()

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
+from oneglance.streams.errors import Reason, SourceUnreadable, UsageError, cause
 from oneglance.streams.frame import Frame, Image
 from oneglance.streams.freshness import SteadyTime
 
@@ -157,7 +157,7 @@ def _whole(
     except av.error.FFmpegError as error:
         # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks. Like
         # its own player, go on whatever the decoder says; the next packet may be whole.
-        tally.complaint = (error.strerror or type(error).__name__).lower()
+        tally.complaint = cause(error)
         tally.lose(pts)
         return
     for frame in frames:

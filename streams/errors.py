@@ -85,3 +85,8 @@ class DataError(OneglanceError):
 
 class SinkError(OneglanceError):
     """An output cannot be written."""
+
+
+def cause(error: Exception) -> str:
+    """What the system or libav calls an error, without the file or URL that its message quotes."""
+    return str(getattr(error, "strerror", None) or type(error).__name__).lower()

@@ -16,7 +16,13 @@ from typing import Self
 import cv2
 import numpy as np
 
-from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
+from oneglance.streams.errors import (
+    SourceBroken,
+    SourceNotFound,
+    SourceUnreadable,
+    UsageError,
+    cause,
+)
 from oneglance.streams.frame import Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -70,8 +76,7 @@ class ImageFiles:
         try:
             files = _in_folder(text) if Path(text).is_dir() else _matching(text)
         except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
-            raise SourceUnreadable(f"cannot look into {text}: {reason}") from None
+            raise SourceUnreadable(f"cannot look into {text}: {cause(error)}") from None
         return cls(sorted(files, key=_natural), source=text, frame_rate=frame_rate)
 
     @property

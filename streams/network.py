@@ -21,6 +21,7 @@ from oneglance.streams.errors import (
     SourceStalled,
     SourceUnreadable,
     StreamError,
+    cause,
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.freshness import SteadyTime
@@ -121,7 +122,7 @@ class NetworkStream(WatchedSource):
         if isinstance(error, av.error.ExitError | TimeoutError):
             return SourceStalled(self._silence(), reason=Reason.SILENT)
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
-        why = "the server hung up" if hung_up else _kind(error)
+        why = "the server hung up" if hung_up else cause(error)
         if not self.live:
             return broken(self.source, self._stream, self.tally, why)
         return SourceBroken(
@@ -224,9 +225,4 @@ def _unopened(error: Exception, url: str, source: str, timeout_s: float) -> Stre
             known = SourceNotFound, reason, _UNREACHED[reason]
     meant, reason, sentence = known
     hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
-    return meant(sentence.format(source=source, kind=_kind(error)) + hint, reason=reason)
-
-
-def _kind(error: Exception) -> str:
-    """libav's name for the error, without the URL that its message quotes."""
-    return str(getattr(error, "strerror", None) or type(error).__name__).lower()
+    return meant(sentence.format(source=source, kind=cause(error)) + hint, reason=reason)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.errors import SinkError, UsageError, cause
 from oneglance.streams.frame import Image
 from oneglance.streams.rendered import RenderedStream
 from oneglance.streams.rendered_truth import RenderedBox
@@ -70,8 +70,7 @@ def write_dataset(
             f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n", encoding="utf-8"
         )
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise SinkError(f"cannot write {root}: {reason}") from None
+        raise SinkError(f"cannot write {root}: {cause(error)}") from None
     return file
 
 

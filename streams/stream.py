@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
-from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
 from oneglance.streams.redaction import redact
 
 if TYPE_CHECKING:
@@ -172,8 +172,7 @@ def _open_path(text: str, hwaccel: str | None) -> Stream:
     try:
         there = path.exists()
     except OSError as error:  # a folder on the way that may not be entered, a name too long
-        reason = (error.strerror or type(error).__name__).lower()
-        raise SourceUnreadable(f"cannot open {text}: {reason}") from None
+        raise SourceUnreadable(f"cannot open {text}: {cause(error)}") from None
     is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
     if path.is_dir() or is_pattern:
         return ImageFiles.from_path(path)

@@ -11,7 +11,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import SourceNotFound, SourceUnreadable
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.wholeness import Cut, broken, check_whole, find_cut, lacks_index
@@ -49,7 +49,7 @@ class VideoFile(AvSource):
         try:
             yield from self._presented()
         except av.error.FFmpegError as error:
-            what = f"reading failed ({_reason(error)})"
+            what = f"reading failed ({cause(error)})"
             raise broken(self.source, self._stream, self.tally, what) from None
         if not self._closed:
             check_whole(self.source, self._stream, self.tally, _cut(self._file))
@@ -119,8 +119,4 @@ def _why_unreadable(file: Path, error: Exception) -> str:
         start = content.read(1024)
     if b"\0" not in start and start.decode("utf-8", "ignore").strip():
         return f"{file} holds text, not video"
-    return f"{file} is no video that can be played, or is damaged at its start ({_reason(error)})"
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+    return f"{file} is no video that can be played, or is damaged at its start ({cause(error)})"

@@ -14,8 +14,6 @@ from program import Outcome, Program, run_here
 
 collect_ignore = ["rtsp_server_main.py"]  # the system's Python runs it, with packages of its own
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
 
 @pytest.fixture
 def video(tmp_path: Path) -> Callable[..., Path]:
@@ -28,12 +26,18 @@ def video(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def clips() -> Path:
-    """The folder of real clips; skips where ``../shared`` is absent."""
-    folder = SHARED / "clips"
+def shared() -> Path:
+    """The folder of real material; skips where ``../shared`` is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips(shared: Path) -> Path:
+    """The folder of real clips."""
+    return shared / "clips"
 
 
 @pytest.fixture(scope="session")

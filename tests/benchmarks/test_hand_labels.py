@@ -113,11 +113,11 @@ def test_two_images_of_one_name_are_told(
     assert f"several folders have an image {image.name}" in capsys.readouterr().err
 
 
-def test_the_signs_labelled_by_hand_are_a_set(clips: Path, tmp_path: Path) -> None:
+def test_the_signs_labelled_by_hand_are_a_set(shared: Path, tmp_path: Path) -> None:
     table = ROOT / "benchmarks" / "data" / "unlabelled-signs.csv"
-    data = clips.parent / "data"
-    assert main([str(table), "--images", str(data), "--out", str(tmp_path / "out")]) == 0
-    made = read_dataset(tmp_path / "out" / "data.yaml")
+    data, out = shared / "data", tmp_path / "out"
+    assert main([str(table), "--images", str(data), "--out", str(out)]) == 0
+    made = read_dataset(out / "data.yaml")
     images = made.images("val")
     assert len(images) == 500
     assert made.count_boxes(images) == {Task.SIGN: 43}

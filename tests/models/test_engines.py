@@ -111,20 +111,22 @@ def test_an_output_that_is_not_the_layout_named_is_refused(load, make_model):
         load(make_model(ROWS, head=Head.ONE_TO_MANY))
 
 
-def test_metadata_that_is_not_json_is_refused(load, make_model, tmp_path):
+def annotate(model, text, file):
     onnx = pytest.importorskip("onnx")
-    model = onnx.load(make_model(ROWS, metadata=False))
-    model.metadata_props.add(key="oneglance", value="{")
-    onnx.save(model, tmp_path / "torn.onnx")
+    content = onnx.load(model)
+    content.metadata_props.add(key="oneglance", value=text)
+    onnx.save(content, file)
+
+
+def test_metadata_that_is_not_json_is_refused(load, make_model, tmp_path):
+    annotate(make_model(ROWS, metadata=False), "{", tmp_path / "torn.onnx")
     with pytest.raises(ModelError, match="broken 'oneglance' metadata"):
         load(tmp_path / "torn.onnx")
 
 
 def test_metadata_that_lacks_something_is_refused_by_its_name(load, make_model, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load(make_model(ROWS, metadata=False))
-    model.metadata_props.add(key="oneglance", value='{"format": 1, "name": "a"}')
-    onnx.save(model, tmp_path / "poor.onnx")
+    text = '{"format": 1, "name": "a"}'
+    annotate(make_model(ROWS, metadata=False), text, tmp_path / "poor.onnx")
     with pytest.raises(ModelError, match="broken 'oneglance' metadata: it lacks 'classes'"):
         load(tmp_path / "poor.onnx")
 

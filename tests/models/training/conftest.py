@@ -62,15 +62,6 @@ def make_set(tmp_path: Path) -> SetMaker:
     return make
 
 
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real material; skips where ``../shared`` is absent."""
-    folder = Path(__file__).resolve().parents[4] / "shared"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder}")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set of rendered frames, all four tasks labelled."""
