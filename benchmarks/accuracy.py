@@ -18,9 +18,9 @@ from oneglance.models.tasks import Task
 from oneglance.streams.errors import OneglanceError
 
 if TYPE_CHECKING:
-    from oneglance.models.training.datasets import Dataset
-    from oneglance.models.training.study_evidence import Estimate
-    from oneglance.models.training.study_results import Score
+    from oneglance.models.training.data.datasets import Dataset
+    from oneglance.models.training.study.results import Score
+    from oneglance.models.training.study.statistics import Estimate
 
 Scores = Mapping[str, "tuple[Score, ...]"]
 """By ``ONE``, and by a task for its own network."""
@@ -47,7 +47,7 @@ def measure_accuracy(asked: Options) -> Part:
     )
     part.facts["engine of all"] = f"{asked.engine} {asked.precision}"
     try:
-        from oneglance.models.training.datasets import read_dataset
+        from oneglance.models.training.data.datasets import read_dataset
     except ModuleNotFoundError as error:
         part.holes.append(f"{error.name} is not installed: pip install 'oneglance[eval]'")
         return part

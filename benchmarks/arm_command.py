@@ -12,7 +12,7 @@ from pathlib import Path
 
 import measuring
 
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
 
 
 def main() -> None:

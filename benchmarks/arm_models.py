@@ -28,7 +28,7 @@ from frames import endless
 from networks import Network, Settings, Tensor, input_size, load_library
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
 from oneglance.models.letterbox import Boxes, Canvas
 
 Ask = Callable[[Tensor], tuple[list[Boxes], dict[str, float]]]

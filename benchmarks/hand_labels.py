@@ -21,7 +21,7 @@ import cv2
 from scoring_sets import Box, write_scoring_set
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.datasets import IMAGE_SUFFIXES
+from oneglance.models.training.data.datasets import IMAGE_SUFFIXES
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 
 COLUMNS = ["task", "image", "left", "top", "right", "bottom"]

@@ -22,9 +22,9 @@ from scoring_sets import Box, write_scoring_set
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
-from oneglance.models.training.datasets import Dataset, read_dataset
+from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.export import export
-from oneglance.models.training.heads import with_new_last_layer
+from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.recipe import TAUGHT_TASKS
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.detector import DEFAULT_CONFIDENCE
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.onnxruntime import import_onnxruntime
+from oneglance.models.engines.openvino import DEVICE, HINTS, import_openvino, metadata_of
 from oneglance.models.metadata import Metadata, read_metadata
-from oneglance.models.onnxruntime_engine import import_onnxruntime
-from oneglance.models.openvino_engine import DEVICE, HINTS, import_openvino, metadata_of
 from oneglance.models.tasks import Task
 
 Tensor = npt.NDArray[np.float32]

@@ -15,7 +15,7 @@ import results
 from results import Part
 from studied import Studied, read_study
 
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError

@@ -17,7 +17,7 @@ from processes import Arm, measure
 from results import Part
 from throughput import OURS, OURS_IN_OPENVINO, arm_row, arms, rate_figure, rate_table
 
-from oneglance.models.openvino_engine import HINTS
+from oneglance.models.engines.openvino import HINTS
 
 IMPORTS = 3
 

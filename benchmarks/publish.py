@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models import Detector
-from oneglance.models.training.evaluate import Evaluation, evaluate_file
+from oneglance.models.training.evaluation.coco import Evaluation, evaluate_file
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "models" / "zoo"

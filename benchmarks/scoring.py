@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oneglance.models.detector import Detector
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task
-from oneglance.models.training.audit import set_names
-from oneglance.models.training.datasets import Dataset
-from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE
-from oneglance.models.training.scoring import scores_on
-from oneglance.models.training.study_evidence import Estimate, Sample, difference, estimate, mean
-from oneglance.models.training.study_results import Score
+from oneglance.models.training.audit.audit import set_names
+from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE
+from oneglance.models.training.evaluation.scores import scores_on
+from oneglance.models.training.study.results import Score
+from oneglance.models.training.study.statistics import Estimate, Sample, difference, estimate, mean
 
 SPLIT = "val"
 

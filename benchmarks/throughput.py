@@ -17,7 +17,7 @@ from options import Options
 from processes import Answer, Arm, Measured, measure
 from results import Figure, Part
 
-from oneglance.models.engines import PRECISIONS
+from oneglance.models.engines.engine import PRECISIONS
 from oneglance.streams.errors import UsageError
 
 OURS, TUTORIAL = "oneglance_run", "tutorial"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
-from oneglance.models.engines import (
+from oneglance.models.engines.engine import (
     DEFAULT_ENGINE,
     DEFAULT_PRECISION,
     Engine,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from oneglance.models.colours import LightColours
+from oneglance.models.light_colours import LightColours
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.streams.errors import ModelError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from oneglance.streams.states import State
+from oneglance.streams.live.states import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Health:
         return asdict(self)
 
 
-class DropWatch:
+class DropRateMonitor:
     """Notices when too large a share of a source's frames is dropped. Without a clock.
 
     Counts are kept by tenths of the window, so memory is bounded whatever the rate. Told once;
@@ -94,7 +94,7 @@ class DropWatch:
         return dropped / total if total >= self._FEWEST else None
 
 
-class Watchdog:
+class InferenceWatchdog:
     """Notices an inference that takes too long. Without a clock; for several threads."""
 
     def __init__(self, stuck_s: float) -> None:

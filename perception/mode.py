@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oneglance.streams.errors import UsageError
-from oneglance.streams.opening import Opening
-from oneglance.streams.states import Event
+from oneglance.streams.live.states import Event
+from oneglance.streams.options import ConnectOptions
 
 
 class Mode(StrEnum):
@@ -44,7 +44,7 @@ class Live:
         UsageError: a limit out of range.
     """
 
-    opening: Opening = field(default_factory=Opening)
+    opening: ConnectOptions = field(default_factory=ConnectOptions)
     stuck_s: float = 10.0
     drop_share: float = 0.2
     window_s: float = 10.0

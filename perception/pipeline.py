@@ -26,22 +26,22 @@ from typing import TYPE_CHECKING
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import Detector
-from oneglance.perception.health import Health, Watchdog
+from oneglance.perception.health import Health, InferenceWatchdog
 from oneglance.perception.mode import Alert, Live, Mode, limits_of
-from oneglance.perception.result import Result, Sink
-from oneglance.perception.sink_thread import SinkThread
-from oneglance.perception.supply import (
+from oneglance.perception.readers.frame_reader import (
     DECODED_AHEAD,
-    Arrived,
-    Recording,
+    CapturedFrame,
+    FrameReader,
+    RecordedReader,
     Source,
     SourceFailed,
-    Supply,
     joined,
-    supply_of,
+    open_reader,
 )
-from oneglance.perception.telemetry import RunSummary, Telemetry
-from oneglance.streams.buffer import Closed
+from oneglance.perception.result import Result, Sink
+from oneglance.perception.sinks.thread import SinkThread
+from oneglance.perception.summary import RunSummary, Telemetry
+from oneglance.streams.buffers import Closed
 from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ STOPPED_PATIENCE_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Inferred:
-    arrived: Arrived
+    arrived: CapturedFrame
     dropped: int
     detections: sv.Detections
     timings: dict[str, float]
@@ -115,9 +115,9 @@ class Pipeline:
         """
         self._live = limits_of(mode)
         self._clock = clock
-        supply = supply_of(source, mode, self._live, tracker=tracker, clock=clock)
-        self._supply: Supply = supply
-        self._fleet = None if isinstance(supply, Recording) else supply
+        supply = open_reader(source, mode, self._live, tracker=tracker, clock=clock)
+        self._supply: FrameReader = supply
+        self._fleet = None if isinstance(supply, RecordedReader) else supply
         live = self._fleet is not None
         self.mode = Mode.LIVE if live else Mode.RECORDED
         self.telemetry = Telemetry(
@@ -130,7 +130,7 @@ class Pipeline:
         )
         self._detector = detector
         self._tracker = tracker
-        self._watchdog = Watchdog(self._live.stuck_s)
+        self._watchdog = InferenceWatchdog(self._live.stuck_s)
         self._sinks = SinkThread(sinks)
         self._workers = 1 if live else max(1, available_cpus() // detector.threads)
         # In live mode a single slot: no frame is begun before the last result has been taken.
@@ -288,7 +288,7 @@ class Pipeline:
                 future.set_exception(error)
                 return
 
-    def _take(self) -> tuple[Arrived, int]:
+    def _take(self) -> tuple[CapturedFrame, int]:
         while True:
             try:
                 return self._supply.get(_WAIT_S)
@@ -296,7 +296,7 @@ class Pipeline:
                 if self._stopping.is_set():
                     raise Closed from None
 
-    def _infer(self, arrived: Arrived, dropped: int) -> _Inferred:
+    def _infer(self, arrived: CapturedFrame, dropped: int) -> _Inferred:
         begun_s, worker = self._clock(), threading.get_ident()
         queue_s = begun_s - arrived.at_s
         self._watchdog.begin(worker, begun_s)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.engines import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.mode import Live, Mode
@@ -25,12 +25,13 @@ from oneglance.perception.result import Result, Sink
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.sinks.files import open_output, sink_error
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
-from oneglance.perception.telemetry import RunSummary, render_summary
+from oneglance.perception.summary import RunSummary, render_summary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
-from oneglance.streams.opening import Opening
-from oneglance.streams.reconnecting import keep_open
-from oneglance.streams.stream import Stream, is_surely_live, kind_of, open_stream
+from oneglance.streams.live.reconnecting import open_with_reconnect
+from oneglance.streams.opening import is_surely_live, kind_of, open_stream
+from oneglance.streams.options import ConnectOptions
+from oneglance.streams.stream import Stream
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -52,7 +53,7 @@ class RunOptions:
     video: Path | None = None
     max_frames: int | None = None
     json_summary: Path | None = None
-    opening: Opening = field(default_factory=Opening)
+    opening: ConnectOptions = field(default_factory=ConnectOptions)
 
     @property
     def together(self) -> bool:
@@ -136,7 +137,7 @@ class Run:
         mode, opening = self.options.mode, self.options.opening
         may_come_back = kind_of(source).may_come_back
         if may_come_back and mode is Mode.LIVE:
-            return keep_open(source, opening)
+            return open_with_reconnect(source, opening)
         stream = open_stream(
             source,
             timeout_s=opening.timeout_s,
@@ -145,7 +146,7 @@ class Run:
             hwaccel=opening.hwaccel,
         )
         if may_come_back and stream.live and mode is not Mode.RECORDED:
-            return keep_open(source, opening, first=stream)
+            return open_with_reconnect(source, opening, first=stream)
         return stream
 
     def _load(self, stream: Stream | None, tasks: Sequence[Task] | None) -> Detector:

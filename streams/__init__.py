@@ -3,7 +3,6 @@
 Importing this imports neither OpenCV nor PyAV; opening a source imports what it needs.
 """
 
-from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import (
     DataError,
     ModelError,
@@ -18,19 +17,21 @@ from oneglance.streams.errors import (
     UsageError,
 )
 from oneglance.streams.frame import Frame
-from oneglance.streams.opening import Opening
+from oneglance.streams.live.backoff import Backoff
+from oneglance.streams.live.states import Event, State
+from oneglance.streams.opening import open_stream
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact
-from oneglance.streams.states import Event, State
-from oneglance.streams.stream import Stream, open_stream
+from oneglance.streams.stream import Stream
 
 __all__ = [
     "Backoff",
+    "ConnectOptions",
     "DataError",
     "Event",
     "Frame",
     "ModelError",
     "OneglanceError",
-    "Opening",
     "Reason",
     "SinkError",
     "SourceBroken",

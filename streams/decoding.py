@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError, cause
 from oneglance.streams.frame import Frame, Image
-from oneglance.streams.freshness import SteadyTime
+from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,7 +35,7 @@ _DEEPEST_REORDER = 16
 
 
 @dataclass(slots=True)
-class Tally:
+class DecodeStats:
     """What came through the decoder so far.
 
     ``packets`` read; frames ``delivered``; ``damaged`` frames left out and ``first_damaged``,
@@ -120,7 +120,9 @@ def upright(frame: VideoFrame) -> Image:
     return np.ascontiguousarray(picture, np.uint8)
 
 
-def decoded(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
+def decoded(
+    container: InputContainer, stream: VideoStream, tally: DecodeStats
+) -> Iterator[VideoFrame]:
     """Every frame that decodes whole, in presentation order; ``tally`` is kept up to date.
 
     A packet or frame that libav marks as damaged, or cannot decode for whatever reason, is
@@ -148,7 +150,7 @@ def decoded(container: InputContainer, stream: VideoStream, tally: Tally) -> Ite
 
 
 def _whole(
-    decode: Callable[[], list[VideoFrame]], pts: int | None, tally: Tally
+    decode: Callable[[], list[VideoFrame]], pts: int | None, tally: DecodeStats
 ) -> Iterator[VideoFrame]:
     try:
         frames = decode()
@@ -196,7 +198,7 @@ class AvSource:
         self.source = source
         self.frame_rate: Fraction | None = Fraction(rate) if rate else None
         self.frame_count: int | None = self._stream.frames or None
-        self.tally = Tally()
+        self.tally = DecodeStats()
         self._start_s = _start_s(container)
         self._lock = threading.Lock()
         self._iterating = False
@@ -263,7 +265,7 @@ class AvSource:
         whose time runs back.
         """
         tally = self.tally
-        steady = SteadyTime(self._period_s)
+        steady = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
         for frame in decoded(self._container, self._stream, tally):
             at_s, lasts_s = tally.end_s, period

@@ -1,56 +1,158 @@
-"""How a camera or a network source is to be opened, and how long to be patient with it."""
+"""The one door to all sources: from an address to an open ``Stream``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+import os
+import re
+import threading
 from enum import StrEnum
+from pathlib import Path
+from typing import cast
 
-from oneglance.streams.backoff import Backoff
-from oneglance.streams.condition import FROZEN_S
-from oneglance.streams.errors import UsageError
-from oneglance.streams.stream import check_timeout
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
+from oneglance.streams.redaction import redact
+from oneglance.streams.stream import Stream
 
+RENDERED = "rendered:"
 
-class Transport(StrEnum):
-    """How RTSP carries its pictures: TCP loses nothing and passes firewalls, UDP is prompt."""
-
-    TCP = "tcp"
-    UDP = "udp"
+SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
 
-def parse_transport(name: str) -> Transport:
-    """The transport of that name.
+def open_stream(
+    uri: str | os.PathLike[str] | int,
+    *,
+    timeout_s: float = 10.0,
+    stall_s: float | None = None,
+    transport: str = "tcp",
+    hwaccel: str | None = None,
+) -> Stream:
+    """Open whatever ``uri`` names.
+
+    - ``rendered:`` (with options, ``rendered:?seed=7&frames=600``): a drive oneglance draws;
+    - ``rtsp://``, ``rtsps://``, ``http://``, ``https://`` (files, MJPEG, HLS), ``udp://``
+      (MPEG-TS): a network stream;
+    - a number or ``/dev/video0``: a camera of this machine;
+    - a folder, a glob pattern or an image file: images in natural order;
+    - any other file: a video.
+
+    ``timeout_s``: longest wait for a camera or a network source to answer. ``stall_s``: the same
+    for each of its frames; None: ``timeout_s``. ``transport``: tcp or udp, for RTSP.
+    ``hwaccel``: decode videos and network streams with this accelerator (``cuda``, ``vaapi``,
+    …) or fail.
 
     Raises:
-        UsageError: there is none.
+        SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
+        UsageError: a scheme that is not supported, a bad option of ``rendered:``, a time-out of
+            zero or less, or without end, an accelerator that cannot be used.
     """
-    if name not in set(Transport):
-        raise UsageError(f"unknown transport '{name}' (transports: {', '.join(Transport)})")
-    return Transport(name)
+    check_timeout(timeout_s)
+    kind = kind_of(uri)
+    text = str(uri) if isinstance(uri, int) else os.fspath(uri)
+    if kind is Kind.CAMERA:
+        from oneglance.streams.live.camera import Camera
+
+        device = uri if isinstance(uri, int) else text
+        return Camera(device, timeout_s=timeout_s, stall_s=stall_s)
+    if kind is Kind.RENDERED:
+        from oneglance.streams.rendered.stream import RenderedStream
+
+        return RenderedStream.from_uri(RENDERED + text[len(RENDERED) :])
+    if kind is Kind.NETWORK:
+        from oneglance.streams.live.network import NetworkStream
+
+        return NetworkStream(
+            text, timeout_s=timeout_s, stall_s=stall_s, transport=transport, hwaccel=hwaccel
+        )
+    return _open_path(text, hwaccel)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """The options of ``open_stream`` and more, for sources that are opened again and again.
+class Kind(StrEnum):
+    """What an address names, told without opening it."""
 
-    ``timeout_s``: longest wait for an answer and a first frame. ``stall_s``: a source that
-    gives no frame for as long is lost, even without an error. ``transport``: of RTSP.
-    ``hwaccel``: the accelerator that decodes; None: the processor. ``frozen_s``: a picture that
-    is the same, bit for bit, for as long is a frozen one; None: none is. ``backoff``: how long
-    to wait before trying again.
+    RENDERED = "rendered"
+    NETWORK = "network"
+    CAMERA = "camera"
+    PATH = "path"
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether it may be away now and there again later."""
+        return self in {Kind.NETWORK, Kind.CAMERA}
+
+
+def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
+    """What ``uri`` names; see ``open_stream``.
 
     Raises:
-        UsageError: a time-out of zero or less, or without end; an unknown transport.
+        UsageError: it is empty, or its scheme is not supported.
     """
+    if isinstance(uri, int):
+        return Kind.CAMERA
+    text = os.fspath(uri)
+    if not text:
+        raise UsageError("an empty source: name a file, a folder, a camera or a URL")
+    if text.lower().startswith(RENDERED):
+        return Kind.RENDERED
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    if scheme is not None:
+        if scheme[1].lower() not in SCHEMES:
+            raise UsageError(
+                f"cannot play {redact(text)}: '{scheme[1].lower()}://' is not supported "
+                f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
+            )
+        return Kind.NETWORK
+    is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
+    return Kind.CAMERA if is_number or text.startswith("/dev/video") else Kind.PATH
 
-    timeout_s: float = 10.0
-    stall_s: float = 5.0
-    transport: str = Transport.TCP
-    hwaccel: str | None = None
-    frozen_s: float | None = FROZEN_S
-    backoff: Backoff = field(default_factory=Backoff)
 
-    def __post_init__(self) -> None:
-        check_timeout(self.timeout_s)
-        check_timeout(self.stall_s)
-        parse_transport(self.transport)
+def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
+    """Whether the address alone says that the source is live (HTTP only tells when asked)."""
+    kind = kind_of(uri)
+    is_http = kind is Kind.NETWORK and os.fspath(cast("str", uri)).lower().startswith("http")
+    return kind.may_come_back and not is_http
+
+
+def check_timeout(timeout_s: float) -> float:
+    """``timeout_s`` itself.
+
+    Raises:
+        UsageError: it is not above zero, or longer than a thread can wait.
+    """
+    if not 0 < timeout_s <= threading.TIMEOUT_MAX:
+        raise UsageError(f"a time-out must be above 0 s and finite, not {timeout_s}")
+    return timeout_s
+
+
+def _open_path(text: str, hwaccel: str | None) -> Stream:
+    from oneglance.streams.files.images import ImageFiles, is_image
+    from oneglance.streams.files.video import VideoFile
+
+    path = Path(text)
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder on the way that may not be entered, a name too long
+        raise SourceUnreadable(f"cannot open {text}: {cause(error)}") from None
+    is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
+    if path.is_dir() or is_pattern:
+        return ImageFiles.from_path(path)
+    if not there:
+        raise SourceNotFound(f"no file or folder {text}{_near(path)}")
+    if is_image(path):
+        return ImageFiles([path], source=text)
+    return VideoFile(path, hwaccel=hwaccel)
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [p.name for p in path.parent.iterdir()]
+    except OSError:  # no such folder, or not ours to look into
+        names = []
+    near = [str(path.parent / name) for name in difflib.get_close_matches(path.name, names, n=3)]
+    near += _almost_rendered(str(path))
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _almost_rendered(text: str) -> list[str]:
+    """``rendered:``, when ``text`` may be a slip of it, whatever options follow."""
+    return difflib.get_close_matches(text.lower().split("?")[0], [RENDERED], cutoff=0.8)

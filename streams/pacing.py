@@ -9,7 +9,7 @@ BEHIND_S = 1.0
 """Who is later than this has lost the beat: the count begins again from now."""
 
 
-class Pace:
+class RealTimePacer:
     """Lets frames through at the times they were recorded at; ``clock`` in seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -15,7 +15,7 @@ import supervision as sv
 from media import picture
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result, SourceHealth
-from oneglance.streams import Frame, Opening
+from oneglance.streams import ConnectOptions, Frame
 from scripted_camera import Connection, ScriptedCamera, scripted_camera
 from viewer import QUICK
 
@@ -70,7 +70,7 @@ class Camera:
 
 
 def quick(**limits: object) -> Live:
-    opening = Opening(timeout_s=3, stall_s=1, backoff=QUICK)
+    opening = ConnectOptions(timeout_s=3, stall_s=1, backoff=QUICK)
     return Live(opening=opening, **limits)  # type: ignore[arg-type]
 
 

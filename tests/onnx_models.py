@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from oneglance.models.colours import LightColours
+from oneglance.models.light_colours import LightColours
 from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from oneglance.perception.cli import main
+from oneglance.perception.cli.main import main
 
 Program = Callable[..., "Outcome"]
 
-COMMAND = [sys.executable, "-c", "from oneglance.perception.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from oneglance.perception.cli.main import main; main()"]
 """The console script's two lines; the script itself may lie elsewhere."""
 
 

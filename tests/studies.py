@@ -9,9 +9,9 @@ import numpy as np
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.recipe import Unlabelled
-from oneglance.models.training.study_arms import Arm, SetFacts, StudyOptions, plan
-from oneglance.models.training.study_evidence import Ledger
-from oneglance.models.training.study_results import ArmResult, Score
+from oneglance.models.training.study.arms import Arm, SetFacts, StudyOptions, plan
+from oneglance.models.training.study.results import ArmResult, Score
+from oneglance.models.training.study.statistics import Ledger
 
 ROAD = (Path("road"),)
 SETS = (

@@ -96,7 +96,7 @@ def state():
     )
 import numpy, cv2, onnxruntime  # they are free to do as they like
 before, cv2_threads = state(), cv2.getNumThreads()
-import oneglance.models, oneglance.perception, oneglance.perception.cli, oneglance.streams
+import oneglance.models, oneglance.perception, oneglance.perception.cli.main, oneglance.streams
 assert state() == before, (state(), before)
 assert cv2.getNumThreads() == cv2_threads
 """

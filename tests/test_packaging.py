@@ -67,7 +67,7 @@ def test_what_is_installed_is_this_version_with_these_extras() -> None:
 
 def test_the_command_is_installed_under_its_name() -> None:
     (command,) = metadata.entry_points(group="console_scripts", name="oneglance")
-    assert command.value == "oneglance.perception.cli:main"
+    assert command.value == "oneglance.perception.cli.main:main"
 
 
 def test_every_model_of_the_zoo_is_installed_with_its_card() -> None:

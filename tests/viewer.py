@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from media import index_of
 from oneglance.streams import Frame
-from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import Reason
-from oneglance.streams.opening import Opening
-from oneglance.streams.reconnecting import ReconnectingStream, keep_open
-from oneglance.streams.states import Event, State
+from oneglance.streams.live.backoff import Backoff
+from oneglance.streams.live.reconnecting import ReconnectingStream, open_with_reconnect
+from oneglance.streams.live.states import Event, State
+from oneglance.streams.options import ConnectOptions
 
 QUICK = Backoff(first_s=0.1, ceiling_s=0.4)
 """Waits that a test can afford."""
@@ -74,10 +74,10 @@ class Viewer:
 
 @contextmanager
 def watching(url: str, **options: object) -> Iterator[Viewer]:
-    """Watch ``url``, quick to try again; ``options`` are those of ``Opening``."""
+    """Watch ``url``, quick to try again; ``options`` are those of ``ConnectOptions``."""
     events: list[Event] = []
     how = {"timeout_s": 5.0, "stall_s": 1.0, "backoff": QUICK, **options}
-    stream = keep_open(url, Opening(**how), on_event=events.append)  # type: ignore[arg-type]
+    stream = open_with_reconnect(url, ConnectOptions(**how), on_event=events.append)  # type: ignore[arg-type]
     viewer = Viewer(stream, events)
     try:
         yield viewer

@@ -16,12 +16,12 @@ import onnxslim
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from oneglance.models.colours import LightColours
+from oneglance.models.engines.onnxruntime import import_onnxruntime
+from oneglance.models.light_colours import LightColours
 from oneglance.models.metadata import KEY, Head, Metadata
-from oneglance.models.onnxruntime_engine import import_onnxruntime
 from oneglance.models.tasks import ModelClass, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
-from oneglance.models.training.heads import last_layer, with_new_last_layer
+from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.streams.errors import ModelError
 
 OPSET = 17

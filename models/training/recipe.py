@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.subsets import Subset
+from oneglance.models.training.data.subsets import Subset
 from oneglance.streams.errors import UsageError
 
 STRIDE = 32

@@ -16,7 +16,7 @@ from oneglance.models.letterbox import Letterbox
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import annotate
 from oneglance.perception.sinks.files import open_output, sink_error
-from oneglance.perception.sinks.fragments import FragmentedFile
+from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Image
@@ -65,7 +65,7 @@ class VideoSink:
         """
         self._path = Path(path)
         self._format = _format(self._path)
-        self._file = FragmentedFile(open_output(self._path, keep=True))
+        self._file = FragmentedMp4(open_output(self._path, keep=True))
         self._timeline = Timeline(frame_rate)
         self._encoder: _Encoder | None = None
         self._closed = False
@@ -111,7 +111,7 @@ class _Encoder:
     """Pictures of any size into one stream of H.264."""
 
     def __init__(
-        self, file: FragmentedFile, container_format: str, first: Image, timeline: Timeline
+        self, file: FragmentedMp4, container_format: str, first: Image, timeline: Timeline
     ) -> None:
         import av
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import results
 
-from oneglance.perception import cli
+from oneglance.perception.cli import main as cli
 from oneglance.streams import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,9 @@ def test_without_a_clone_the_command_says_that_it_needs_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "oneglance" / "perception" / "cli.py"))
+    monkeypatch.setattr(
+        cli, "__file__", str(tmp_path / "oneglance" / "perception" / "cli" / "main.py")
+    )
     with pytest.raises(UsageError, match="clone the repository"):
         cli._benchmarks()
 

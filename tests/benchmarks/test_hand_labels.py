@@ -12,8 +12,8 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 from hand_labels import COLUMNS, main
 
 from oneglance.models import Task
-from oneglance.models.training.datasets import read_dataset
-from oneglance.streams.rendered_dataset import write_dataset
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.streams.rendered.dataset import write_dataset
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = [Task.PEDESTRIAN, Task.CAR, Task.SIGN, Task.LIGHT]

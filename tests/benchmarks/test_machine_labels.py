@@ -12,10 +12,10 @@ pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
 from machine_labels import CONFIDENCE, label, main
 
 from oneglance.models import Detector, Task
-from oneglance.models.training.datasets import read_dataset
-from oneglance.models.training.evaluate import EVALUATION_CONFIDENCE, evaluate
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, evaluate
 from oneglance.models.zoo import DEFAULT
-from oneglance.streams.rendered_dataset import write_dataset
+from oneglance.streams.rendered.dataset import write_dataset
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,11 @@ from options import Options, check, parser
 from scoring import middle, paired, scores_of
 
 from oneglance.models import Task
-from oneglance.models.training.datasets import read_dataset
-from oneglance.models.training.evaluate import evaluate_file
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.evaluation.coco import evaluate_file
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams import DataError, UsageError
-from oneglance.streams.rendered_dataset import write_dataset
+from oneglance.streams.rendered.dataset import write_dataset
 
 MODEL = resolve_model(DEFAULT)
 

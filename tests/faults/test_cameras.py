@@ -14,9 +14,9 @@ import pytest
 
 from media import UNKNOWN_TO_LIBAV, make_video, odd_sampling
 from oneglance.streams import SourceStalled, open_stream
-from oneglance.streams.backoff import Backoff
 from oneglance.streams.errors import Reason
-from oneglance.streams.states import State
+from oneglance.streams.live.backoff import Backoff
+from oneglance.streams.live.states import State
 from rtsp_server import PASSWORD, USER, rtsp_server
 from scripted_camera import TS_HEADER, Connection, jpeg, scripted_camera, steady
 from viewer import QUICK, watching

@@ -17,7 +17,7 @@ from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker
 from oneglance.streams import Frame, SourceBroken, UsageError
 from oneglance.streams.errors import Reason
-from oneglance.streams.states import State
+from oneglance.streams.live.states import State
 from scripted_camera import Connection, scripted_camera, steady
 from viewer import QUICK
 

@@ -18,8 +18,8 @@ from oneglance.models import Detector
 from oneglance.perception import Pipeline
 from oneglance.perception.mode import Alert, Live
 from oneglance.streams.errors import Reason
-from oneglance.streams.opening import Opening
-from oneglance.streams.states import Event, State
+from oneglance.streams.live.states import Event, State
+from oneglance.streams.options import ConnectOptions
 from scripted_camera import Connection, jpeg, scripted_camera, steady
 from viewer import QUICK, Seen, assert_fresh
 
@@ -83,7 +83,7 @@ def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector)
             connection.frame(index)
         connection.play(30, first=120)
 
-    opening = Opening(timeout_s=3, stall_s=4, backoff=QUICK)
+    opening = ConnectOptions(timeout_s=3, stall_s=4, backoff=QUICK)
     seen: list[Seen] = []
     with scripted_camera(bursting) as camera:
         slow = SlowDetector(detector, 0.02)

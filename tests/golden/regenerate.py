@@ -16,7 +16,7 @@ import numpy as np
 import supervision as sv
 
 from oneglance.models import Detector, list_zoo
-from oneglance.streams.rendered import RenderedStream
+from oneglance.streams.rendered.stream import RenderedStream
 
 FOLDER = Path(__file__).parent
 FRAMES = ((1, 30), (2, 150), (3, 400), (4, 90))

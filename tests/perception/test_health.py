@@ -9,19 +9,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from oneglance.perception.health import DropWatch, Health, SourceHealth, Watchdog
+from oneglance.perception.health import DropRateMonitor, Health, InferenceWatchdog, SourceHealth
 from oneglance.perception.mode import Live
-from oneglance.perception.telemetry import Telemetry, render_summary
+from oneglance.perception.summary import Telemetry, render_summary
 from oneglance.streams import State, UsageError
 
 
-def told(watch: DropWatch, steps: list[tuple[float, int]]) -> list[float]:
+def told(watch: DropRateMonitor, steps: list[tuple[float, int]]) -> list[float]:
     """When the alarm was raised; a step is a time and the drops before one delivered frame."""
     return [s for s, dropped in steps if watch.note(s, delivered=1, dropped=dropped)]
 
 
 def test_more_than_a_fifth_dropped_is_told_once() -> None:
-    watch = DropWatch(share=0.2, window_s=10)
+    watch = DropRateMonitor(share=0.2, window_s=10)
     # 1 dropped of 5, then 1 of 4: 20 % is allowed, 25 % is not.
     calm = [(index * 0.1, int(index % 4 == 3)) for index in range(40)]
     assert told(watch, calm) == []
@@ -33,7 +33,7 @@ def test_more_than_a_fifth_dropped_is_told_once() -> None:
 
 
 def test_it_is_told_again_after_all_was_well() -> None:
-    watch = DropWatch(share=0.2, window_s=1)
+    watch = DropRateMonitor(share=0.2, window_s=1)
     storm = [(index * 0.02, 1) for index in range(20)]
     calm = [(1 + index * 0.05, 0) for index in range(40)]
     again = [(10 + s, dropped) for s, dropped in storm]
@@ -41,21 +41,21 @@ def test_it_is_told_again_after_all_was_well() -> None:
 
 
 def test_a_share_of_a_few_frames_is_no_news() -> None:
-    watch = DropWatch(share=0.2, window_s=10)
+    watch = DropRateMonitor(share=0.2, window_s=10)
     assert told(watch, [(0.0, 8)]) == []
     assert watch.share(0.0) is None
     assert told(watch, [(0.1, 0)]) == [0.1]  # 8 of 10
 
 
 def test_what_is_past_is_forgotten() -> None:
-    watch = DropWatch(share=0.2, window_s=10)
+    watch = DropRateMonitor(share=0.2, window_s=10)
     told(watch, [(0.0, 100)])
     assert watch.share(0.5) == pytest.approx(100 / 101)
     assert watch.share(11.0) is None
 
 
 def test_an_inference_that_takes_too_long_is_told_once() -> None:
-    watchdog = Watchdog(10)
+    watchdog = InferenceWatchdog(10)
     watchdog.begin(1, 0.0)
     watchdog.begin(2, 4.0)
     assert (watchdog.longest_s(9.0), watchdog.newly_stuck(9.0)) == (9.0, False)

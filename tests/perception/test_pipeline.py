@@ -20,11 +20,13 @@ import supervision as sv
 from http_server import http_server
 from media import KINDS, index_of, picture
 from oneglance.models import Detector
-from oneglance.perception import Pipeline, Result, Tracker, pipeline, sink_thread, supply
+from oneglance.perception import Pipeline, Result, Tracker, pipeline
+from oneglance.perception.readers import frame_reader as supply
 from oneglance.perception.result import STAGES
-from oneglance.perception.sink_thread import WAITING
+from oneglance.perception.sinks import thread as sink_thread
+from oneglance.perception.sinks.thread import WAITING
 from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
-from oneglance.streams.buffer import Closed, WaitBuffer
+from oneglance.streams.buffers import BlockingBuffer, Closed
 from onnx_models import build_model, seeing_model
 
 MakeVideo = Callable[..., Path]
@@ -193,14 +195,14 @@ def test_several_workers_infer_at_once_and_keep_the_order(
 def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dawdling(WaitBuffer):
+    class Dawdling(BlockingBuffer):
         def get(self, timeout_s: float) -> tuple[object, int]:
             item, dropped = super().get(timeout_s)
             time.sleep(0.01 * (1 - item.frame.index % 2))
             return item, dropped
 
     monkeypatch.setattr(pipeline, "available_cpus", lambda: 4)
-    monkeypatch.setattr(supply, "WaitBuffer", Dawdling)
+    monkeypatch.setattr(supply, "BlockingBuffer", Dawdling)
     assert [r.frame.index for r in Pipeline(Source(16), detector)] == list(range(16))
 
 

@@ -10,7 +10,7 @@ import pytest
 import supervision as sv
 
 from oneglance.perception.tracking import LOST_TRACK_S, NO_TRACK, Tracker
-from oneglance.streams.rendered import RenderedStream
+from oneglance.streams.rendered.stream import RenderedStream
 
 FPS = 25.0
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oneglance.streams.pacing import BEHIND_S, Pace
+from oneglance.streams.pacing import BEHIND_S, RealTimePacer
 
 
 class Clock:
@@ -18,13 +18,13 @@ class Clock:
 
 
 def test_frames_are_due_at_the_distances_they_were_recorded_at() -> None:
-    pace = Pace(Clock())
+    pace = RealTimePacer(Clock())
     assert [pace.due_s(at_s) for at_s in (7.0, 7.04, 9.0)] == [100.0, 100.04, 102.0]
 
 
 def test_who_is_a_little_late_catches_up() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RealTimePacer(clock)
     pace.due_s(0.0)
     clock.now_s += 0.5
     assert pace.due_s(0.2) == 100.2
@@ -32,7 +32,7 @@ def test_who_is_a_little_late_catches_up() -> None:
 
 def test_who_is_far_behind_begins_anew() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RealTimePacer(clock)
     pace.due_s(0.0)
     clock.now_s += BEHIND_S + 5
     assert pace.due_s(0.2) == clock.now_s
@@ -40,7 +40,7 @@ def test_who_is_far_behind_begins_anew() -> None:
 
 
 def test_waiting_ends_when_stopped() -> None:
-    pace, stopping = Pace(time.monotonic), threading.Event()
+    pace, stopping = RealTimePacer(time.monotonic), threading.Event()
     pace.wait_for(0.0, stopping)
     stopping.set()
     began = time.monotonic()

@@ -19,10 +19,10 @@ from oneglance.streams import (
     UsageError,
     open_stream,
 )
-from oneglance.streams.images import ImageFiles
-from oneglance.streams.network import NetworkStream
-from oneglance.streams.rendered import RenderedStream
-from oneglance.streams.video import VideoFile
+from oneglance.streams.files.images import ImageFiles
+from oneglance.streams.files.video import VideoFile
+from oneglance.streams.live.network import NetworkStream
+from oneglance.streams.rendered.stream import RenderedStream
 
 recordings = pytest.mark.parametrize(
     "opener",

@@ -65,7 +65,7 @@ def make_set(tmp_path: Path) -> SetMaker:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set of rendered frames, all four tasks labelled."""
-    from oneglance.streams.rendered_dataset import write_dataset
+    from oneglance.streams.rendered.dataset import write_dataset
 
     folder = tmp_path_factory.mktemp("rendered")
     return write_dataset(folder / "set", frames=12, seed=5, size=(160, 96))
@@ -76,7 +76,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of ours before any training."""
     torch = pytest.importorskip("torch", reason="needs the 'train' extra")
     from oneglance.models.tasks import FOUR_TASKS
-    from oneglance.models.training.heads import from_scratch
+    from oneglance.models.training.fit.heads import from_scratch
 
     torch.manual_seed(0)
     file = tmp_path_factory.mktemp("base") / "base.pt"

@@ -22,7 +22,7 @@ from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
 from oneglance.models.training import export as exporting
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.export import Parity, export
-from oneglance.models.training.heads import from_scratch, last_layer
+from oneglance.models.training.fit.heads import from_scratch, last_layer
 from oneglance.models.training.recipe import training_facts
 from oneglance.streams.errors import ModelError
 
@@ -252,7 +252,7 @@ def test_colours_are_told_of_plain_lights_and_kept_in_the_file(
 
 
 def test_the_real_backbone_keeps_its_answers(shared: Path, tmp_path: Path) -> None:
-    from oneglance.models.training.heads import with_new_last_layer
+    from oneglance.models.training.fit.heads import with_new_last_layer
 
     base = read_checkpoint(shared / "weights" / "yolo26n-coco.pt")
     file = tmp_path / "model.pt"

@@ -1,0 +1,1 @@
+"""What data sets hold and how to train with them."""

@@ -1,0 +1,363 @@
+"""What data sets hold, what is wrong with them, and how to train with them.
+
+``audit`` decodes every image once (a small scale, all processors) and reads every label line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from oneglance.models.tasks import Task
+from oneglance.models.training.audit.advice import (
+    Advice,
+    Answer,
+    Look,
+    amounts_similar,
+    kinds_similar,
+    layers_to_train,
+    same_kind,
+)
+from oneglance.models.training.audit.image_stats import Picture, look_at_all, same_looks
+from oneglance.models.training.data.checks import check
+from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.labels import LabelledBox, Problem, scan_labels
+from oneglance.streams.errors import DataError
+
+SMALL_PX = 16
+"""A box is small when the square root of its area at the training input is below this."""
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """One task in one split: boxes, images that have one, share of small boxes, its classes."""
+
+    boxes: int
+    images: int
+    small_share: float
+    classes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """One split of a set. ``tasks`` holds the labelled tasks; the others are unknown there.
+
+    ``sizes``: (width, height) of images → how many, the commonest first. ``background``:
+    images without a box. ``unlabelled``: images without a label file. ``ignored``: boxes of the
+    set's names that mean none of our classes; ``left_out``: of those whose task it does not
+    claim to label.
+    """
+
+    images: int
+    background: int
+    unlabelled: int
+    sizes: Mapping[tuple[int, int], int]
+    tasks: Mapping[Task, TaskFacts]
+    ignored: Mapping[str, int]
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two images that look the same, ``train`` trained on and ``val`` scored on."""
+
+    train: Path
+    val: Path
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAudit:
+    """One data set: what it holds, what is wrong, and whether it looks like the pretraining's.
+
+    ``alike``: training images that look like another one of this set, which add little.
+    """
+
+    file: Path
+    name: str
+    labelled: frozenset[Task]
+    splits: Mapping[str, SplitFacts]
+    problems: tuple[Problem, ...]
+    alike: int
+    look: Look | None
+    kind: Answer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Every set, images in both splits, and the answers to the lecture's three questions."""
+
+    size: tuple[int, int]
+    sets: tuple[SetAudit, ...]
+    twins: tuple[Twins, ...]
+    amounts: Answer
+    depth: Advice
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that ``--strict`` takes for an error."""
+        found = [problem for one in self.sets for problem in one.problems]
+        for twins in self.twins:
+            what = (
+                f"looks the same as {twins.train}, which is trained on ({twins.bits} bits differ)"
+            )
+            found.append(Problem(twins.val, None, what, usable=True))
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: sizes as ``WxH``, paths and tasks as text."""
+        return {
+            "size": f"{self.size[0]}x{self.size[1]}",
+            "small_px": SMALL_PX,
+            "sets": [_set_as_dict(one) for one in self.sets],
+            "twins": [
+                {"train": str(t.train), "val": str(t.val), "bits": t.bits} for t in self.twins
+            ],
+            "amounts": asdict(self.amounts),
+            "layers_to_train": asdict(self.depth),
+        }
+
+
+def audit(
+    datasets: Sequence[Dataset],
+    *,
+    size: tuple[int, int] = (640, 384),
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Audit:
+    """Look through ``datasets``. ``size``: (width, height) of the training input.
+
+    ``progress(done, total)`` is called after every image.
+    """
+    names = set_names(datasets)
+    listed = [{split: _images(dataset, split) for split in SPLITS} for dataset in datasets]
+    total = sum(len(images) for splits in listed for images in splits.values())
+    done = 0
+
+    def seen() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    sets: list[SetAudit] = []
+    pictures: dict[str, list[Picture]] = {split: [] for split in SPLITS}
+    for dataset, name, images in zip(datasets, names, listed, strict=True):
+        looked = {split: list(look_at_all(images[split], seen)) for split in SPLITS}
+        sets.append(_audit_one(dataset, name, images=images, looked=looked, size=size))
+        for split in SPLITS:
+            pictures[split] += _decoded(looked[split])
+    twins = tuple(
+        Twins(train.file, val.file, bits)
+        for val, train, bits in same_looks(pictures["val"], pictures["train"])
+    )
+    boxes = [_training_boxes(one) for one in sets]
+    summed = {t: sum(b.get(t, 0) for b in boxes) for t in Task if any(t in b for b in boxes)}
+    amounts = amounts_similar(boxes, names)
+    return Audit(
+        size=size,
+        sets=tuple(sets),
+        twins=twins,
+        amounts=replace(amounts, reasons=amounts.reasons + kinds_similar(_training_classes(sets))),
+        depth=layers_to_train(summed, same_kind=_mostly_same_kind(sets)),
+    )
+
+
+def advised_depth(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
+    """``Audit.depth`` at a fraction of the cost: ``sample`` training images a set are decoded."""
+    boxes: Counter[Task] = Counter()
+    kinds = {True: 0, False: 0}
+    for dataset in datasets:
+        images = _images(dataset, "train")
+        boxes.update(dataset.count_boxes(images))
+        pictures = _decoded(look_at_all(images[:: max(1, len(images) // sample)]))
+        if pictures:
+            kinds[same_kind(_look(pictures)).good] += len(images)
+    return layers_to_train(boxes, same_kind=kinds[True] >= kinds[False])
+
+
+def set_names(datasets: Sequence[Dataset]) -> list[str]:
+    """A short name for each set: its folder's, unless two share one."""
+    short = [
+        d.file.resolve().parent.name if d.file.stem in {"data", "dataset"} else d.file.stem
+        for d in datasets
+    ]
+    whole = len(set(short)) == len(short)
+    return short if whole else [str(d.file) for d in datasets]
+
+
+def _images(dataset: Dataset, split: str) -> list[Path]:
+    """The images of a split, none where it is missing; images trained on are no val images."""
+    try:
+        images = dataset.images(split)
+        return (
+            sorted(set(images) - set(dataset.images("train")))
+            if split == "val" and "train" in dataset.folders
+            else images
+        )
+    except DataError:  # ``check`` reports it
+        return []
+
+
+def _decoded(looked: Iterable[Picture | str]) -> list[Picture]:
+    return [picture for picture in looked if isinstance(picture, Picture)]
+
+
+def _audit_one(
+    dataset: Dataset,
+    name: str,
+    *,
+    images: Mapping[str, list[Path]],
+    looked: Mapping[str, list[Picture | str]],
+    size: tuple[int, int],
+) -> SetAudit:
+    problems = check(dataset)
+    named = {problem.file for problem in problems if problem.line is None}
+    splits: dict[str, SplitFacts] = {}
+    for split in SPLITS:
+        pairs = list(zip(images[split], looked[split], strict=True))
+        for file, picture in pairs:
+            if isinstance(picture, str) and file not in named:
+                problems.append(Problem(file, None, picture, usable=False))
+        if pairs:
+            splits[split] = _facts(dataset, pairs, size)
+    trained = _decoded(looked["train"])
+    everything = trained + _decoded(looked["val"])
+    look = _look(everything) if everything else None
+    return SetAudit(
+        file=dataset.file,
+        name=name,
+        labelled=dataset.labelled_tasks,
+        splits=splits,
+        problems=tuple(problems),
+        alike=len(same_looks(trained, trained)),
+        look=look,
+        kind=None if look is None else same_kind(look),
+    )
+
+
+def _facts(
+    dataset: Dataset, pairs: Sequence[tuple[Path, Picture | str]], size: tuple[int, int]
+) -> SplitFacts:
+    ignored: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    sizes: dict[tuple[int, int], int] = {}
+    found: dict[Task, list[tuple[Path, str, float]]] = {t: [] for t in dataset.labelled_tasks}
+    background = unlabelled = 0
+    for file, picture in pairs:
+        labels = dataset.label_file(file)
+        unlabelled += not labels.exists()
+        boxes = scan_labels(labels, dataset.names).boxes
+        background += not boxes
+        shape = picture.size if isinstance(picture, Picture) else size
+        if isinstance(picture, Picture):
+            sizes[shape] = sizes.get(shape, 0) + 1
+        for box in boxes:
+            cls = dataset.classes[box.class_id]
+            if cls is None:
+                word = dataset.names[box.class_id]
+                unused = left_out if box.class_id in dataset.left_out else ignored
+                unused[word] = unused.get(word, 0) + 1
+            else:
+                found[cls.task].append((file, cls.name, side_px(box, shape, size)))
+    return SplitFacts(
+        images=len(pairs),
+        background=background,
+        unlabelled=unlabelled,
+        sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
+        tasks={task: _task_facts(found[task]) for task in Task if task in found},
+        ignored=ignored,
+        left_out=left_out,
+    )
+
+
+def side_px(box: LabelledBox, shape: tuple[int, int], size: tuple[int, int]) -> float:
+    """The square root of ``box``'s area in pixels once its image is letterboxed into ``size``.
+
+    ``shape`` and ``size`` are (width, height) in pixels.
+
+    >>> side_px(LabelledBox(0, 0.5, 0.5, 0.1, 0.4), (1280, 720), (640, 384))
+    96.0
+    """
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    return math.sqrt(box.width * shape[0] * box.height * shape[1]) * scale
+
+
+def _task_facts(found: Sequence[tuple[Path, str, float]]) -> TaskFacts:
+    classes: dict[str, int] = {}
+    for _, name, _ in found:
+        classes[name] = classes.get(name, 0) + 1
+    small = sum(side < SMALL_PX for _, _, side in found)
+    return TaskFacts(
+        boxes=len(found),
+        images=len({file for file, _, _ in found}),
+        small_share=small / len(found) if found else 0.0,
+        classes=classes,
+    )
+
+
+def _look(pictures: Sequence[Picture]) -> Look:
+    count = len(pictures)
+    sizes = {p.size for p in pictures}
+    red, green, blue = (sum(p.mean[i] for p in pictures) / count for i in range(3))
+    return Look(
+        mean=(red, green, blue),
+        contrast=sum(p.contrast for p in pictures) / count,
+        colour_share=sum(not p.grey for p in pictures) / count,
+        square=len(sizes) == 1 and all(width == height for width, height in sizes),
+    )
+
+
+def _mostly_same_kind(sets: Sequence[SetAudit]) -> bool:
+    """Whether at least half of the images are in sets that look like the pretraining's."""
+    count = {True: 0, False: 0}
+    for one in sets:
+        if one.kind is not None:
+            count[one.kind.good] += sum(facts.images for facts in one.splits.values())
+    return count[True] >= count[False]
+
+
+def _training_classes(sets: Sequence[SetAudit]) -> dict[Task, dict[str, int]]:
+    found: dict[Task, dict[str, int]] = {}
+    for one in sets:
+        for task, facts in one.splits["train"].tasks.items() if "train" in one.splits else ():
+            counts = found.setdefault(task, {})
+            for name, number in facts.classes.items():
+                counts[name] = counts.get(name, 0) + number
+    return found
+
+
+def _training_boxes(one: SetAudit) -> dict[Task, int]:
+    train = one.splits.get("train")
+    return {} if train is None else {task: facts.boxes for task, facts in train.tasks.items()}
+
+
+def _set_as_dict(one: SetAudit) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "file": str(one.file),
+        "labels": sorted(task.value for task in one.labelled),
+        "splits": {
+            split: {
+                "images": facts.images,
+                "background": facts.background,
+                "without_label_file": facts.unlabelled,
+                "sizes": {f"{w}x{h}": count for (w, h), count in facts.sizes.items()},
+                "tasks": {task.value: asdict(found) for task, found in facts.tasks.items()},
+                "ignored": dict(facts.ignored),
+                "left_out": dict(facts.left_out),
+            }
+            for split, facts in one.splits.items()
+        },
+        "alike": one.alike,
+        "look": None if one.look is None else asdict(one.look),
+        "kind": None if one.kind is None else asdict(one.kind),
+        "problems": [
+            {"file": str(p.file), "line": p.line, "what": p.what, "usable": p.usable}
+            for p in one.problems
+        ],
+    }

@@ -1,0 +1,125 @@
+"""What is wrong in a data set, all of it, without decoding a single image.
+
+``stage`` refuses what cannot be used; ``oneglance audit`` lists everything and decodes the
+images besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.images import open_image
+from oneglance.models.training.data.labels import Problem, scan_labels
+from oneglance.streams.errors import DataError
+
+LEAST_SIDE = 10
+"""ultralytics leaves smaller images out."""
+
+
+def check(dataset: Dataset) -> list[Problem]:
+    """Every problem of ``dataset``: its file, its folders, its images and their label files.
+
+    An image without a label file is background in ultralytics' convention, so it is a usable
+    problem: a forgotten label file looks the same. An empty label file says "looked, nothing
+    there" and is none. A labelled task without a box in the training images is a usable problem.
+    """
+    problems: list[Problem] = []
+    boxes = dict.fromkeys(dataset.labelled_tasks, 0)
+    label_files: set[Path] = set()
+    for split in ("train", "val"):
+        try:
+            images = dataset.images(split)
+        except DataError as error:
+            # A set need not have both; what its file names must be there.
+            if split in dataset.folders:
+                what = str(error).removeprefix(f"{dataset.file}: ")
+                problems.append(Problem(dataset.file, dataset.line(split), what, False))
+            continue
+        for image in images:
+            labels = dataset.label_file(image)
+            label_files.add(labels)
+            problems += check_image(dataset, image)
+            if not labels.exists():
+                what = f"no label file {labels}: taken for an image without objects"
+                problems.append(Problem(image, None, what, True))
+            scanned = scan_labels(labels, dataset.names)
+            problems += scanned.problems
+            if split == "train":
+                for box in scanned.boxes:
+                    task = dataset.tasks[box.class_id]
+                    if task is not None:
+                        boxes[task] += 1
+    problems += _without_image(dataset, label_files)
+    if "train" in dataset.folders:
+        for task in sorted(task for task, count in boxes.items() if count == 0):
+            what = f"labels {task}, but no training image has one: it is taught as absent"
+            problems.append(Problem(dataset.file, None, what, True))
+    # A folder that serves both splits is read twice; its problems are told once.
+    return list(dict.fromkeys(_of_the_file(dataset) + problems))
+
+
+def check_image(dataset: Dataset, image: Path) -> list[Problem]:
+    """What is wrong with ``image`` as far as can be told quickly: missing, no image, cut short.
+
+    Pixels are decoded only of a JPEG whose end mark is missing.
+    """
+    try:
+        with open_image(image) as opened:
+            width, height = opened.size
+            if opened.format != "JPEG":
+                opened.verify()
+            elif not ends_as_jpeg(image):
+                opened.load()
+    except FileNotFoundError:
+        return [Problem(image, None, f"missing, but named by {dataset.file}", False)]
+    except (OSError, SyntaxError, ValueError) as error:
+        return [Problem(image, None, f"not an image that can be read ({_reason(error)})", False)]
+    if min(width, height) < LEAST_SIDE:
+        what = f"{width}x{height} pixels: too small to train on ({LEAST_SIDE} at least)"
+        return [Problem(image, None, what, False)]
+    return []
+
+
+def ends_as_jpeg(image: Path) -> bool:
+    """Whether the file ends with a JPEG's end mark; some good ones have bytes after it."""
+    with image.open("rb") as file:
+        file.seek(-2, 2)
+        return file.read() == b"\xff\xd9"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _without_image(dataset: Dataset, expected: Iterable[Path]) -> list[Problem]:
+    """Label files in the folders of ``expected`` that belong to no image."""
+    known = set(expected)
+    orphans = sorted(
+        file
+        for folder in {file.parent for file in known}
+        if folder.is_dir()
+        for file in folder.glob("*.txt")
+        if file not in known and file.name != "classes.txt"
+    )
+    listed = any(
+        entry.suffix == ".txt" for entries in dataset.folders.values() for entry in entries
+    )
+    if listed:  # a list may leave images out on purpose
+        return []
+    return [
+        Problem(file, None, "no image belongs to this label file: unused", True) for file in orphans
+    ]
+
+
+def _of_the_file(dataset: Dataset) -> list[Problem]:
+    problems = []
+    if dataset.count is not None and dataset.count != len(dataset.names):
+        what = f"'nc: {dataset.count}' but {len(dataset.names)} names: the names are believed"
+        problems.append(Problem(dataset.file, dataset.line("nc"), what, True))
+    train, val = (set(dataset.folders.get(split, ())) for split in ("train", "val"))
+    if train & val:
+        what = "'val:' is a folder that is trained on: it tells nothing about new images"
+        problems.append(Problem(dataset.file, dataset.line("val"), what, True))
+    return problems

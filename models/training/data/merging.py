@@ -1,0 +1,222 @@
+"""Several data sets laid out as one for ultralytics, and what is known of every image.
+
+No road data set labels everything, so a label file alone does not say what is absent. Beside
+the images lies ``known.json``: for each image the names of the model's classes that are
+*known* there. Only these may contribute to the loss of the class channels; see ``_known``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.data.checks import check, check_image, ends_as_jpeg
+from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.labels import LabelledBox, Problem, refuse, scan_labels
+from oneglance.models.training.data.subsets import WHOLE, Subset
+from oneglance.streams.errors import DataError
+
+KNOWN = "known.json"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Staged:
+    """One image on its way: its boxes by our classes, gathered from every set that holds it."""
+
+    image: Path
+    stem: str
+    repeats: int
+    boxes: list[tuple[ModelClass, LabelledBox]]
+    tasks: dict[Task, frozenset[ModelClass]]
+
+
+def stage(
+    datasets: Sequence[Dataset],
+    classes: Sequence[ModelClass],
+    folder: Path,
+    *,
+    repeats: Sequence[int] | None = None,
+    strict: bool = False,
+    subset: Subset = WHOLE,
+) -> Path:
+    """Lay ``datasets`` out as one ultralytics data set in ``folder``; returns its data.yaml.
+
+    Images are linked, labels rewritten to the ids of ``classes``. A copy, because ultralytics
+    writes cache files beside the labels and reads one numbering only, and because the sources
+    may not be writable. An earlier staging in ``folder`` is replaced.
+
+    A box goes to its own class; without one, to the plain class of its task.
+    ``folder/known.json`` says what is known of each image (``known_classes`` reads it).
+    The same image in two sets (signs labelled in one, people in the other) is staged once, with
+    what both know.
+
+    ``repeats``: how often each set's training images are staged, under different names, so that
+    a small set is seen more often; once by default. ``subset``: the training images staged.
+
+    Raises:
+        DataError: a label line cannot be understood (all are named), two sets label one task of
+            one image, a task of ``classes`` is labelled in no training image; with ``strict``,
+            anything that ``check`` finds. What is mended instead is logged as a warning.
+    """
+    counts = _counts(datasets, repeats)
+    if strict:
+        refuse([problem for dataset in datasets for problem in check(dataset)])
+    problems: dict[Problem, None] = {}
+    splits = {
+        "train": _gather(datasets, counts, "train", subset=subset, problems=problems),
+        "val": _gather(datasets, [1] * len(datasets), "val", subset=WHOLE, problems=problems),
+    }
+    refuse([problem for problem in problems if not problem.usable])
+    for problem in problems:
+        _logger.warning("%s", problem)
+    if not splits["train"]:
+        raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
+    seen = {task for staged in splits["train"] for task in staged.tasks}
+    for task in dict.fromkeys(cls.task for cls in classes):
+        if task not in seen:
+            raise DataError(f"no training image for {task}: none of {_files(datasets)} labels it")
+    held_out = _held_out(splits["train"], splits["val"])
+    shutil.rmtree(folder, ignore_errors=True)
+    known: dict[str, list[str]] = {}
+    for split, images in (("train", splits["train"]), ("val", held_out)):
+        known |= _write(images, classes, folder, split)
+    (folder / KNOWN).write_text(json.dumps(known), encoding="utf-8")
+    content = {
+        "path": str(folder.resolve()),
+        "train": "images/train",
+        "val": f"images/{'val' if held_out else 'train'}",
+        "names": {i: cls.name for i, cls in enumerate(classes)},
+    }
+    file = folder / "data.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def known_classes(folder: Path) -> dict[str, frozenset[str]]:
+    """For each staged image, by its stem, the names of the classes that its source tells.
+
+    A class of a task that the source does not label is unknown there, not absent.
+
+    Raises:
+        DataError: ``folder`` holds no staged data set.
+    """
+    try:
+        content = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no staged data set: it has no {KNOWN}") from None
+    return {stem: frozenset(names) for stem, names in content.items()}
+
+
+def _counts(datasets: Sequence[Dataset], repeats: Sequence[int] | None) -> list[int]:
+    counts = [1] * len(datasets) if repeats is None else list(repeats)
+    if len(counts) != len(datasets) or any(count < 1 for count in counts):
+        raise DataError(
+            f"{len(datasets)} data sets need {len(datasets)} repeat counts of 1 or more, "
+            f"got {', '.join(map(str, counts)) or 'none'}"
+        )
+    return counts
+
+
+def _files(datasets: Sequence[Dataset]) -> str:
+    return ", ".join(str(dataset.file) for dataset in datasets)
+
+
+def _gather(
+    datasets: Sequence[Dataset],
+    counts: Sequence[int],
+    split: str,
+    *,
+    subset: Subset,
+    problems: dict[Problem, None],
+) -> list[_Staged]:
+    """Every image of ``split`` once, in the order of the sets, with what all of them say of it.
+
+    What is wrong with images and labels is added to ``problems``.
+    """
+    gathered: dict[Path, _Staged] = {}
+    for number, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
+        if split not in dataset.folders:
+            continue
+        served: dict[Task, frozenset[ModelClass]] = {
+            task: frozenset(c for c in dataset.classes.values() if c is not None and c.task is task)
+            for task in dataset.labelled_tasks
+        }
+        for index, image in enumerate(subset.of(dataset.images(split))):
+            labels = scan_labels(dataset.label_file(image), dataset.names)
+            problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
+            stem = f"{split}{number}_{index:05d}_{image.stem}"
+            staged = gathered.setdefault(image.resolve(), _Staged(image, stem, 0, [], {}))
+            twice = staged.tasks.keys() & served.keys()
+            if twice:
+                raise DataError(
+                    f"{dataset.file} and another set both label {', '.join(sorted(twice))} in "
+                    f"{image}: leave it out of one's 'labels:'"
+                )
+            staged.repeats = max(staged.repeats, count)
+            staged.tasks |= served
+            for box in labels.boxes:
+                cls = dataset.classes[box.class_id]
+                if cls is not None:
+                    staged.boxes.append((cls, box))
+    return list(gathered.values())
+
+
+def _held_out(train: Sequence[_Staged], val: Sequence[_Staged]) -> list[_Staged]:
+    """The validation images that are not trained on; some sets name one folder for both."""
+    trained = {staged.image.resolve() for staged in train}
+    return [staged for staged in val if staged.image.resolve() not in trained]
+
+
+def _write(
+    images: Sequence[_Staged], classes: Sequence[ModelClass], folder: Path, split: str
+) -> dict[str, list[str]]:
+    """Link and label one split; returns its part of ``known.json``."""
+    pictures, texts = folder / "images" / split, folder / "labels" / split
+    pictures.mkdir(parents=True)
+    texts.mkdir(parents=True)
+    places = {cls: number for number, cls in enumerate(classes)}
+    known: dict[str, list[str]] = {}
+    for staged in images:
+        lines = "".join(_lines(staged, places))
+        names = [cls.name for cls in classes if _known(cls, staged)]
+        for repeat in range(staged.repeats):
+            stem = staged.stem if repeat == 0 else f"{staged.stem}_again{repeat}"
+            _place(staged.image, pictures / f"{stem}{staged.image.suffix}")
+            (texts / f"{stem}.txt").write_text(lines, encoding="utf-8")
+            known[stem] = names
+    return known
+
+
+def _place(image: Path, target: Path) -> None:
+    """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place."""
+    if image.suffix.lower() in {".jpg", ".jpeg"} and not ends_as_jpeg(image):
+        shutil.copyfile(image, target)
+    else:
+        target.symlink_to(image.resolve())
+
+
+def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
+    for cls, box in staged.boxes:
+        place = places.get(cls, places.get(ModelClass(cls.task.value, cls.task)))
+        if place is not None:
+            yield f"{place} {box.x:.6f} {box.y:.6f} {box.width:.6f} {box.height:.6f}\n"
+
+
+def _known(cls: ModelClass, staged: _Staged) -> bool:
+    """Whether this image's source tells ``cls``.
+
+    A plain class (``light``) is told wherever its task is labelled, by boxes of any kind. A kind
+    (``light_red``) is told by sources that have it; where a plain box may be of any kind, the
+    loss leaves the kinds out on that box alone (see ``losses``).
+    """
+    source = staged.tasks.get(cls.task)
+    return source is not None and (cls.plain or cls in source)

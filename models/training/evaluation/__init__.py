@@ -1,0 +1,1 @@
+"""Accuracy, and how sure it is."""

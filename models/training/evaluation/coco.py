@@ -1,0 +1,254 @@
+"""Accuracy of a model file, through the same Detector that users run.
+
+COCO's mAP by ``faster-coco-eval`` (a test holds it equal to pycocotools), for each task: a
+prediction counts for its class's task, a label for the task its name serves. Where both tell
+kinds of a task (a light's colour), how often the kind is right is told beside it. No torch here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import supervision as sv
+from faster_coco_eval import COCO, COCOeval_faster
+
+from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.data.labels import refuse, scan_labels
+from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
+from oneglance.streams.errors import DataError
+
+EVALUATION_CONFIDENCE = 0.001
+"""mAP walks the whole precision-recall curve, so nearly every box counts; COCO's habit."""
+
+CATEGORY = {task: number for number, task in enumerate(Task, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAccuracy:
+    """COCO's mAP of one task, in 0..1, and how many labelled boxes it stands on."""
+
+    map50: float
+    map50_95: float
+    boxes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What ``evaluate`` found: its images, accuracy and right kinds for each task."""
+
+    images: int
+    tasks: dict[Task, TaskAccuracy]
+    kinds: dict[Task, SubclassAccuracy] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}, "kinds":
+        {task: {"right", "untold", "found", "share"}}}``."""
+        return {
+            "images": self.images,
+            "tasks": {t.value: asdict(a) for t, a in self.tasks.items()},
+            "kinds": {t.value: asdict(k) | {"share": k.share} for t, k in self.kinds.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """An image and its boxes, ``xywh`` in pixels from the top left."""
+
+    path: Path
+    image: npt.NDArray[np.uint8]
+    boxes: list[tuple[ModelClass, tuple[float, float, float, float]]]
+
+
+def evaluate_file(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: str = "val",
+    engine: str = DEFAULT_ENGINE,
+    precision: str = DEFAULT_PRECISION,
+) -> Evaluation:
+    """``evaluate`` for a model by name or path and a data set file.
+
+    Raises:
+        DataError, ModelError, UsageError: as ``evaluate``, ``read_dataset`` and
+            ``Detector.load`` do.
+    """
+    dataset = read_dataset(data)
+    detector = Detector.load(
+        model, confidence=EVALUATION_CONFIDENCE, engine=engine, precision=precision
+    )
+    return evaluate(detector, dataset, split=split)
+
+
+def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Evaluation:
+    """Run ``detector`` over ``split`` and score it by COCO's rules.
+
+    ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
+    curve. Tasks that the set does not label, or labels no box of, or that the model does not
+    do, are left out. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
+
+    Raises:
+        DataError: the split is missing, an image cannot be read, labels are broken (all are
+            named), or the model and the set have no task in common.
+    """
+    found = detect(detector, dataset, split=split)
+    scored = {task: score(found.ground_truth, found.predictions, task) for task in found.tasks}
+    accuracy = {task: a for task, a in scored.items() if a is not None}
+    return Evaluation(len(found.ground_truth["images"]), accuracy, found.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """Labels and detections of a split in COCO's own structures, and the tasks to score.
+
+    Image ids count from 1 in the order of ``Dataset.images``.
+    """
+
+    ground_truth: dict[str, Any]
+    predictions: list[dict[str, Any]]
+    tasks: tuple[Task, ...]
+    kinds: dict[Task, SubclassAccuracy]
+
+
+def detect(
+    detector: Detector, dataset: Dataset, *, split: str = "val", without: Container[Path] = ()
+) -> Detected:
+    """Run ``detector`` over ``split``, see ``evaluate``; not over the images ``without``."""
+    served = {cls.task for cls in detector.classes}
+    tasks = tuple(task for task in Task if task in dataset.labelled_tasks & served)
+    if not tasks:
+        raise DataError(
+            f"{dataset.file} labels {', '.join(sorted(dataset.labelled_tasks))}, model "
+            f"{detector.name} does {', '.join(sorted(served))}: nothing to score"
+        )
+    told = _tasks_with_kinds(dataset.classes.values()) & _tasks_with_kinds(detector.classes)
+    kinds = {task: SubclassAccuracy(0, 0, 0) for task in tasks if task in told}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    chosen = [path for path in dataset.images(split) if path not in without]
+    for number, truth in enumerate(truths(dataset, chosen), 1):
+        height, width = truth.image.shape[:2]
+        images.append(
+            {"id": number, "width": width, "height": height, "file_name": truth.path.name}
+        )
+        for cls, xywh in truth.boxes:
+            annotations.append(_annotation(len(annotations) + 1, number, cls.task, xywh))
+        found = detector(truth.image)
+        predictions += _predictions(found, number)
+        for task in kinds:
+            kinds[task] += _kinds_right(truth, found, task)
+    categories = [{"id": CATEGORY[task], "name": task.value} for task in tasks]
+    ground_truth = {"images": images, "annotations": annotations, "categories": categories}
+    return Detected(ground_truth, predictions, tasks, kinds)
+
+
+def score(
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: Task
+) -> TaskAccuracy | None:
+    """COCO's mAP of one task; None when no box of it is labelled.
+
+    ``ground_truth`` and ``predictions`` are COCO's own structures, ``CATEGORY`` their ids.
+    """
+    boxes = sum(a["category_id"] == CATEGORY[task] for a in ground_truth["annotations"])
+    if not boxes:
+        return None
+    if not any(p["category_id"] == CATEGORY[task] for p in predictions):
+        return TaskAccuracy(0.0, 0.0, boxes)
+    truth = COCO(ground_truth)
+    judge = COCOeval_faster(truth, truth.loadRes(predictions), "bbox", print_function=_silent)
+    judge.params.catIds = [CATEGORY[task]]
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    return TaskAccuracy(float(judge.stats[1]), float(judge.stats[0]), boxes)
+
+
+def _silent(*_: object) -> None:
+    """The reference tool prints its table; ours is printed by the command line."""
+
+
+def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
+    """Each of ``images`` with its boxes of ours.
+
+    Raises:
+        DataError: labels are broken (all are named), or an image cannot be read.
+    """
+    labelled = [(path, scan_labels(dataset.label_file(path), dataset.names)) for path in images]
+    refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
+    for path, labels in labelled:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise DataError(f"cannot read image {path}")
+        height, width = image.shape[:2]
+        boxes = []
+        for box in labels.boxes:
+            cls = dataset.classes[box.class_id]
+            if cls is not None:
+                left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
+                boxes.append((cls, (left, top, box.width * width, box.height * height)))
+        yield Truth(path, np.asarray(image, np.uint8), boxes)
+
+
+def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:
+    return {cls.task for cls in classes if cls is not None and not cls.plain}
+
+
+def _kinds_right(truth: Truth, found: sv.Detections, task: Task) -> SubclassAccuracy:
+    assert found.confidence is not None
+    labelled = [(cls.name, xywh) for cls, xywh in truth.boxes if cls.task is task]
+    xyxy = np.array([xywh for _, xywh in labelled], np.float64).reshape(-1, 4)
+    xyxy[:, 2:] += xyxy[:, :2]
+    mine = np.asarray(found.data["task"]) == task.value
+    sure = np.flatnonzero(mine & (found.confidence >= DEFAULT_CONFIDENCE))
+    order = sure[np.argsort(-found.confidence[sure], kind="stable")]
+    return compare_subclasses(
+        xyxy,
+        [name for name, _ in labelled],
+        found.xyxy[order].astype(np.float64),
+        [str(name) for name in np.asarray(found.data["class_name"])[order]],
+        plain=task.value,
+    )
+
+
+def _annotation(
+    identity: int, image: int, task: Task, xywh: tuple[float, float, float, float]
+) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "image_id": image,
+        "category_id": CATEGORY[task],
+        "bbox": list(xywh),
+        "area": xywh[2] * xywh[3],
+        "iscrowd": 0,
+    }
+
+
+def _predictions(found: sv.Detections, number: int) -> list[dict[str, Any]]:
+    assert found.confidence is not None
+    xywh = found.xyxy.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    return [
+        {
+            "image_id": number,
+            "category_id": CATEGORY[Task(task)],
+            "bbox": box,
+            "score": confidence,
+        }
+        for task, box, confidence in zip(
+            np.asarray(found.data["task"]).tolist(),
+            xywh.tolist(),
+            found.confidence.tolist(),
+            strict=True,
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Training: the network, its loss and its steps."""

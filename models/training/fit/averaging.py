@@ -1,0 +1,99 @@
+"""Averages of weights: of a training with what it started from, and of several trainings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ultralytics.nn.tasks import DetectionModel
+
+from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
+from oneglance.models.training.fit.heads import class_branches
+from oneglance.models.training.recipe import training_facts
+from oneglance.streams.errors import DataError, UsageError
+
+
+@torch.no_grad()
+def draw_back(model: DetectionModel, start: DetectionModel, *, share: float) -> None:
+    """Make every weight of ``model`` the average of its own and, to ``share``, ``start``'s.
+
+    BatchNorm statistics too; the rows of the last layer stay as trained, for those of ``start``
+    mean something else (COCO's car is no lorry, its stop sign one kind of sign). Fine-tuning from
+    good weights stays close enough to them for the average to work, and it works on pictures of
+    both kinds, the new and those of the pretraining: Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022.
+    """
+    rows = {
+        id(weight)
+        for branches in class_branches(model)
+        for branch in branches
+        for weight in branch[-1].parameters()
+    }
+    before = _weights(start)
+    for name, weight in _weights(model).items():
+        if id(weight) not in rows:
+            weight.lerp_(before[name].to(weight), share)
+
+
+def average(runs: Sequence[Path], *, out: Path) -> Path:
+    """Average the ``model.pt`` of several training runs' folders; returns ``out/model.pt``.
+
+    They must have started from the same weights, which keeps them close enough to each other
+    (another seed, another rate or other data in between), and be for the same classes. The
+    average costs at run time what one costs, and mostly scores higher than they do on average:
+    Wortsman et al., "Model soups", ICML 2022. ``out/recipe.json`` says what it was made of.
+
+    Raises:
+        UsageError: fewer than two runs, or ``out`` is one of them.
+        ModelError: a run has no ``model.pt``, or one that is not a YOLO checkpoint.
+        DataError: they did not start from the same weights or are not for the same classes; or
+            nothing says what they started from.
+    """
+    if len(runs) < 2:
+        raise UsageError("an average takes two training runs or more")
+    if any(out.resolve() == run.resolve() for run in runs):
+        raise UsageError(f"{out} is one of the runs: averaging there would destroy it")
+    models = [read_checkpoint(run / "model.pt") for run in runs]
+    facts = [training_facts(run / "model.pt") for run in runs]
+    for key, what in (("base_sha256", "start from the same weights"), ("classes", "find the same")):
+        first = _told(facts[0], key, runs[0])
+        for told, run in zip(facts[1:], runs[1:], strict=True):
+            if _told(told, key, run) != first:
+                raise DataError(f"{runs[0]} and {run} did not {what}: they cannot be averaged")
+    _mean(models)
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = out / "recipe.json"
+    recipe.write_text(json.dumps({"average_of": facts}, indent=2) + "\n", encoding="utf-8")
+    file = out / "model.pt"
+    write_checkpoint(models[0], file)
+    return file
+
+
+@torch.no_grad()
+def _mean(models: Sequence[DetectionModel]) -> None:
+    """Make the first of ``models`` the mean of all, BatchNorm statistics too."""
+    for number, model in enumerate(models[1:], 2):
+        other = _weights(model)
+        for name, weight in _weights(models[0]).items():
+            weight.lerp_(other[name], 1 / number)
+
+
+def _weights(model: DetectionModel) -> dict[str, torch.Tensor]:
+    """Parameters and BatchNorm statistics, but not what counts steps."""
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def _told(facts: dict[str, Any], key: str, run: Path) -> Any:
+    """What the run's recipe says of ``key``; an average says it of its parts, all alike."""
+    while "average_of" in facts:
+        facts = facts["average_of"][0]
+    try:
+        return facts["run"][key]
+    except KeyError:
+        raise DataError(
+            f"{run} has no recipe.json that tells its {key}: give folders of 'oneglance train'"
+        ) from None

@@ -1,0 +1,207 @@
+"""Fine-tune a pretrained network on our classes, with ultralytics doing the stepping.
+
+The last layer is replaced (see ``heads``), everything else transferred. Two things are ours
+(see ``trainer``). Images are trained at the rectangle they run at (640×384, not a padded
+640×640: 40 % less work for the same pixels). And checkpoints are not chosen by their score on
+the validation images: the last epoch's averaged weights are the result, so the figures
+measured on these images afterwards stay honest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import ultralytics
+from ultralytics.nn.tasks import DetectionModel
+
+from oneglance.models.tasks import FOUR_TASKS, ModelClass
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.data.merging import known_classes, stage
+from oneglance.models.training.fit.averaging import draw_back
+from oneglance.models.training.fit.heads import with_new_last_layer
+from oneglance.models.training.fit.trainer import RoadTrainer
+from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
+from oneglance.streams.errors import DataError, UsageError
+
+
+def finetune(
+    data: Sequence[Path],
+    *,
+    base: Path | None,
+    recipe: Recipe,
+    out: Path,
+    classes: Sequence[ModelClass] = FOUR_TASKS,
+    strict: bool = False,
+) -> Path:
+    """Fine-tune ``base`` on the data set files ``data``; returns ``out/model.pt``.
+
+    ``base`` None: from scratch, for comparison. Checkpoints every epoch into ``out/weights``.
+    Called again with the same arguments it resumes where an interrupted run stopped, or
+    returns at once when the run is complete; with another ``keep`` it averages anew.
+    ``out/recipe.json`` says how the weights were made.
+    ``strict``: any problem of a label file is an error, those that could be mended too.
+
+    Raises:
+        DataError: a data set cannot be used, or ``out`` holds a run made another way.
+        ModelError: ``base`` is not a YOLO detection checkpoint.
+        UsageError: there is no ``base`` to distil from or to keep something of.
+    """
+    datasets = [read_dataset(file) for file in data]
+    if base is not None:
+        read_checkpoint(base)
+    elif recipe.unlabelled is Unlabelled.DISTILLED:
+        raise UsageError("only a pretrained network has answers to distil: give its --base")
+    if recipe.keep and base is None:
+        raise UsageError("without a pretrained --base there is nothing to --keep")
+    description = _describe(datasets, base, recipe, classes)
+    model_file, recipe_file = out / "model.pt", out / "recipe.json"
+    earlier: dict[str, Any] = {}
+    if recipe_file.is_file():
+        earlier = json.loads(recipe_file.read_text(encoding="utf-8"))
+        if _same_run(earlier, description, out) and model_file.is_file():
+            return model_file
+    out.mkdir(parents=True, exist_ok=True)
+    staged = stage(
+        datasets,
+        classes,
+        out / "data",
+        repeats=recipe.repeats,
+        subset=recipe.subset,
+        strict=strict,
+    )
+    facts = {key: value for key, value in earlier.items() if key != "run"}
+    model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
+    _write(recipe_file, {"run": description, **facts})
+    started = time.monotonic()
+    last = out / "weights" / "last.pt"
+    resumed = last if last.is_file() else None
+    first_epoch = 0 if resumed is None else _epochs_done(resumed)
+    if first_epoch < recipe.epochs:
+        trainer = RoadTrainer(
+            classes=classes,
+            recipe=recipe,
+            known=known_classes(staged.parent),
+            overrides=_overrides(recipe, staged, out) | _weights(base, resumed),
+            base=base,
+        )
+        trainer.train()  # type: ignore[no-untyped-call]
+        facts = {
+            "minutes_of_last_session": round((time.monotonic() - started) / 60, 2),
+            "epochs_of_last_session": recipe.epochs - first_epoch,
+            "device": str(trainer.device),
+            "precision": _precision(trainer),
+            "train_images": len(trainer.train_loader.dataset),
+        }
+    start = None
+    if recipe.keep and base is not None:
+        start = with_new_last_layer(read_checkpoint(base), classes)
+    _save(last, model_file, recipe, start)
+    facts |= {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "torch": torch.__version__,
+        "ultralytics": ultralytics.__version__,
+    }
+    if base is not None and (of_base := training_facts(base)):
+        facts["base_training"] = of_base
+    _write(recipe_file, {"run": description, **facts})
+    return model_file
+
+
+def _describe(
+    datasets: Sequence[Dataset],
+    base: Path | None,
+    recipe: Recipe,
+    classes: Sequence[ModelClass],
+) -> dict[str, Any]:
+    return {
+        "data": [str(dataset.file) for dataset in datasets],
+        "base": None if base is None else base.name,
+        "base_sha256": None if base is None else hashlib.sha256(base.read_bytes()).hexdigest(),
+        "classes": [{"name": cls.name, "task": cls.task.value} for cls in classes],
+        "recipe": recipe.as_dict(),
+    }
+
+
+def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
+    """Whether its result is wanted as it is; ``keep`` may differ, it is applied at the end."""
+    old = found.get("run", {})
+    keep = None
+    if isinstance(old.get("recipe"), dict):  # a run of before a field had what is now its default
+        recipe = Recipe().as_dict() | old["recipe"]
+        keep = recipe["keep"]
+        old = old | {"recipe": recipe | {"keep": wanted["recipe"]["keep"]}}
+    differing = sorted(key for key in wanted if wanted[key] != old.get(key))
+    if differing:
+        raise DataError(
+            f"{out} holds a run made another way (different {', '.join(differing)}): "
+            "give another --out, or the same arguments to resume it"
+        )
+    return bool(keep == wanted["recipe"]["keep"])
+
+
+def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
+    return {
+        "data": str(staged),
+        "save_dir": str(out),
+        "imgsz": max(recipe.size),
+        "epochs": recipe.epochs,
+        "batch": recipe.batch,
+        "nbs": recipe.batch,
+        "seed": recipe.seed,
+        "optimizer": "AdamW",
+        "lr0": recipe.learning_rate,
+        "lrf": 0.01,
+        "cos_lr": True,
+        "weight_decay": recipe.weight_decay,
+        "warmup_epochs": recipe.warmup_epochs,
+        "warmup_bias_lr": 0.0,
+        "mosaic": recipe.mosaic,
+        "close_mosaic": round(recipe.calm_share * recipe.epochs),
+        "scale": recipe.scale,
+        "amp": torch.cuda.is_available(),
+        "cache": "ram",
+        "plots": False,
+        "val": False,
+        "patience": 0,
+    }
+
+
+def _weights(base: Path | None, resumed: Path | None) -> dict[str, Any]:
+    if resumed is not None:
+        return {"model": str(resumed), "resume": str(resumed)}
+    return {"model": "yolo26n.yaml" if base is None else str(base), "resume": False}
+
+
+def _precision(trainer: RoadTrainer) -> str:
+    if trainer.bf16:
+        return "bfloat16 mixed"
+    return "float16 mixed" if trainer.amp else "float32"
+
+
+def _epochs_done(last: Path) -> int:
+    return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
+
+
+def _save(last: Path, file: Path, recipe: Recipe, start: DetectionModel | None) -> None:
+    """The averaged weights of checkpoint ``last`` as a file that needs nothing of ours.
+
+    ``start``: the network they started from, of which the recipe keeps something.
+    """
+    model = torch.load(last, map_location="cpu", weights_only=False)["ema"]
+    if start is not None:
+        draw_back(model.float(), start, share=recipe.keep)  # checkpoints are in half precision
+    model = model.as_plain()
+    model.args = {"imgsz": list(recipe.size), "task": "detect"}
+    torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}, file)
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""One network or four: many trainings compared on the same images."""

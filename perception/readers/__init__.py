@@ -1,0 +1,1 @@
+"""Frames for the loop, from one recording or from many live sources."""

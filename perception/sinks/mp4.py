@@ -1,0 +1,86 @@
+"""The file under a video: whatever happens to the disk, it ends with a whole fragment."""
+
+from __future__ import annotations
+
+import io
+import os
+
+from oneglance.perception.sinks.files import write_whole
+
+_HEADER = 8
+_LONG_HEADER = 16
+
+
+class FragmentedMp4:
+    """What libav writes an MP4 or MOV to; it stops quietly at the first error.
+
+    libav goes on writing after a failed write: the index of a file whose data is missing, or a
+    new header over the old one. So after an error nothing more reaches the disk: ``error``
+    holds what happened, and ``cut`` removes what is half written.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        """``file``: open for reading and writing."""
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``, or nothing once there was an error."""
+        if self.error is None:
+            try:
+                write_whole(self._file, data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, as files do."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._file.tell()
+
+    def empty(self) -> None:
+        """Drop what the file held before; an error counts as one of writing."""
+        try:
+            self._file.truncate(0)
+        except OSError as error:
+            self.error = error
+
+    def close(self) -> None:
+        """Close the file; an error counts as one of writing."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.error = self.error or error
+
+    def cut(self) -> None:
+        """Cut off what follows the last whole fragment."""
+        self._file.truncate(end_of_fragments(self._file))
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, while it is open."""
+        return os.fstat(self._file.fileno()).st_size
+
+
+def end_of_fragments(file: io.FileIO) -> int:
+    """Where the last whole ``mdat`` box of an MP4 file ends; 0 when there is none.
+
+    A fragment is an index (``moov`` or ``moof``) and then its data (``mdat``).
+    """
+    size = file.seek(0, os.SEEK_END)
+    place = end = 0
+    while place + _HEADER <= size:
+        file.seek(place)
+        header = file.read(_LONG_HEADER)
+        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if length < _HEADER:
+            break
+        place += length
+        if kind == b"mdat" and place <= size:
+            end = place
+    return end

@@ -1,0 +1,1 @@
+"""Recordings on disk: video files and images."""

@@ -1,0 +1,203 @@
+"""Whether a recording is all there: what its container promises against what came.
+
+libav plays a file that was cut off and then reports a plain end, so the promise is checked
+here. The evidence is of two kinds: containers say how long their parts are in bytes, and some
+say how many frames or seconds there should be. Frame counts and durations alone are often
+wrong in good files (edit lists, sound that outlasts the picture), missing bytes never are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from oneglance.streams.errors import SourceBroken, SourceUnreadable
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+    from oneglance.streams.decoding import DecodeStats
+
+_BOXES = frozenset(
+    b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
+)
+_EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
+_PICTURES = frozenset((b"mdat", _CLUSTER))
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """What a file lacks by the lengths written in it: ``missing_bytes`` (0: nothing known to be
+    missing) and whether the end falls ``in_pictures``, not in the index or tags after them."""
+
+    missing_bytes: int = 0
+    in_pictures: bool = False
+
+
+def check_integrity(
+    source: str, stream: VideoStream, tally: DecodeStats, cut: Truncation = Truncation()
+) -> None:
+    """Judge a recording that ended.
+
+    Raises:
+        SourceUnreadable: there was not one whole frame.
+        SourceBroken: the file was cut off, or frames were damaged.
+    """
+    short = _falls_short(stream, tally, cut)
+    if not tally.delivered:
+        if cut.missing_bytes:
+            raise SourceUnreadable(f"{source} is cut off before its first whole frame{_copy(cut)}")
+        why = f" ({tally.complaint})" if tally.complaint else ""
+        what = f"has no frame that can be decoded{why}" if tally.index else "has no frames"
+        raise SourceUnreadable(f"{source} {what}")
+    if short:
+        what = (
+            f"the file is cut off{_copy(cut)}"
+            if cut.missing_bytes
+            else "the file ends too early, or is damaged before"
+        )
+        raise broken(source, stream, tally, what)
+    if tally.damaged:
+        one = tally.damaged == 1
+        lost = (
+            "1 frame is damaged and was" if one else f"{tally.damaged} frames are damaged and were"
+        )
+        raise SourceBroken(
+            f"{source}: {lost} left out{'' if one else ', the first'} at index "
+            f"{tally.first_damaged}, {tally.first_damaged_s:.2f} s; the {tally.delivered} others "
+            "were delivered"
+        )
+
+
+def broken(source: str, stream: VideoStream, tally: DecodeStats, what: str) -> SourceBroken:
+    """The error that says where a recording broke, for the caller to raise."""
+    of = f" of {stream.frames}" if stream.frames else ""
+    return SourceBroken(
+        f"{source} broke after {tally.delivered}{of} frames, at {float(tally.end_s):.2f} s: "
+        f"{what}; the frames before are good"
+    )
+
+
+def find_truncation(file: Path) -> Truncation:
+    """Compare a file with the lengths written in it.
+
+    Knows ISO media (mp4, mov), Matroska (mkv, webm) and RIFF (avi).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as content:
+        size = os.fstat(content.fileno()).st_size
+        for parts in (_boxes, _elements, _riffs):
+            over = [(end - size, name) for name, end in parts(content, size) if end > size]
+            if over:
+                return Truncation(max(over)[0], any(name in _PICTURES for _, name in over))
+    return Truncation()
+
+
+def lacks_index(file: Path) -> bool:
+    """Whether this is ISO media with pictures but without a whole ``moov``, which finds them.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as content:
+        size = os.fstat(content.fileno()).st_size
+        boxes = dict(_boxes(content, size))
+    return not boxes.keys().isdisjoint((b"ftyp", b"mdat")) and boxes.get(b"moov", size + 1) > size
+
+
+def _falls_short(stream: VideoStream, tally: DecodeStats, cut: Truncation) -> bool:
+    """Whether frames are missing: a cut may as well have taken only what follows them."""
+    if stream.frames and tally.packets - tally.damaged >= stream.frames:
+        return False
+    if cut.in_pictures or (cut.missing_bytes and stream.frames):
+        return True
+    declared_s = _declared_s(stream)
+    if declared_s is None:
+        return cut.missing_bytes > 0
+    played_s = float(tally.end_s - tally.begin_s)
+    period_s = float(1 / (stream.average_rate or 25))
+    if cut.missing_bytes:
+        return played_s < declared_s - 0.5 * period_s
+    # Without missing bytes only both together count; either alone is wrong in good files.
+    return bool(stream.frames) and played_s < declared_s - 1.5 * period_s
+
+
+def _copy(cut: Truncation) -> str:
+    return f" ({cut.missing_bytes} bytes are missing: copy it again)"
+
+
+def _declared_s(stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if tag is None:  # Matroska keeps it there
+        return None
+    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+
+
+_Part = tuple[bytes, int]
+"""A part of a file: its name, and the offset at which it should end."""
+
+
+def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """Top-level boxes of ISO media."""
+    at = 0
+    while at + 8 <= size:
+        content.seek(at)
+        header = content.read(16)
+        length, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if name not in _BOXES:
+            return
+        at = size if length == 0 else at + length  # 0: to the end of the file
+        yield name, at
+        if length and length < 8:
+            return
+
+
+def _elements(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """The segment of a Matroska file and the elements in it, as far as their lengths are known."""
+    content.seek(0)
+    if content.read(4) != _EBML:
+        return
+    at = 0
+    while at + 2 <= size:
+        content.seek(at)
+        head = content.read(12)
+        id_width = _width(head[0])
+        width = _width(head[id_width]) if id_width < len(head) else 0
+        if not 0 < id_width <= 4 or not 0 < width <= 8:
+            return
+        name, start = head[:id_width], id_width + width
+        length = int.from_bytes(head[id_width:start], "big") & ((1 << 7 * width) - 1)
+        if length == (1 << 7 * width) - 1:  # unknown: written as a stream
+            if name != _SEGMENT:
+                return
+            length = 0
+        yield name, at + start + length
+        at += start if name == _SEGMENT else start + length
+
+
+def _width(lead: int) -> int:
+    """Bytes of the number that begins with this byte; 9 when it cannot begin one."""
+    return 9 - lead.bit_length()
+
+
+def _riffs(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """RIFF chunks of an AVI; a long one has several."""
+    at = 0
+    while at + 12 <= size:
+        content.seek(at)
+        header = content.read(12)
+        length = int.from_bytes(header[4:8], "little")
+        if header[:4] != b"RIFF" or header[8:11] != b"AVI" or length == 0:
+            return
+        at += 8 + length + length % 2
+        yield header[8:12], at

@@ -1,0 +1,128 @@
+"""Video files, decoded by PyAV at their true presentation times."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from oneglance.streams.decoding import AvSource
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
+from oneglance.streams.files.integrity import (
+    Truncation,
+    broken,
+    check_integrity,
+    find_truncation,
+    lacks_index,
+)
+from oneglance.streams.frame import Frame
+from oneglance.streams.hardware import hardware, incompatible
+
+# A playlist is a list of other people's addresses: one in a file may name files beside it only.
+_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
+
+
+class VideoFile(AvSource):
+    """A recorded video: mp4, mkv, avi, mov; whatever libav decodes.
+
+    ``timestamp_s`` is the presentation time from the start of the file's sound or video,
+    whichever begins first; variable frame rates stay as filmed and rotation metadata is
+    honoured. ``index`` counts damaged frames too. A file that ends too early or holds damaged
+    frames yields every whole one and then raises.
+
+    Not honoured: mirroring, pixels that are not square. Only the first video track is played.
+    Not noticed, because libav does not tell: damage within an H.265 picture whose header is
+    whole, and frames of a Matroska or AVI file that were lost with their own chunk's header.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, hwaccel: str | None = None) -> None:
+        """Open a file and find its video stream; ``hwaccel`` decodes it, see ``hardware``.
+
+        Raises:
+            SourceNotFound: there is no such file.
+            SourceUnreadable: a folder, no permission, empty, no video or not one libav (or the
+                accelerator) knows.
+            UsageError: an accelerator that cannot be used here.
+        """
+        self._file = Path(path)
+        super().__init__(_open(self._file, hardware(hwaccel)), os.fspath(path))
+
+    def _frames(self) -> Iterator[Frame]:
+        try:
+            yield from self._presented()
+        except av.error.FFmpegError as error:
+            what = f"reading failed ({cause(error)})"
+            raise broken(self.source, self._stream, self.tally, what) from None
+        if not self._closed:
+            check_integrity(self.source, self._stream, self.tally, _cut(self._file))
+
+
+def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceNotFound(f"no file {file}") from None
+    except OSError as error:
+        raise _no_access(file, error) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise SourceUnreadable(f"{file} is a folder, not a video")
+    if not stat.S_ISREG(found.st_mode):
+        raise SourceUnreadable(f"{file} is a pipe or a device: only files can be played")
+    if found.st_size == 0:
+        raise SourceUnreadable(f"{file} is empty (0 bytes)")
+    try:
+        # The absolute path: libav would take "concat:a.mp4" for a protocol of its own.
+        container = av.open(
+            str(file.absolute()),
+            mode="r",
+            options=_OPTIONS,
+            metadata_errors="replace",
+            hwaccel=accelerator,
+        )
+    except RuntimeError:
+        if accelerator is None:
+            raise
+        raise incompatible(str(file)) from None
+    except PermissionError as error:
+        raise _no_access(file, error) from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise SourceUnreadable(_why_unreadable(file, error)) from None
+    if container.format.name == "tty":  # text files, drawn letter by letter
+        container.close()
+        raise SourceUnreadable(f"{file} holds text, not video")
+    return container
+
+
+def _no_access(file: Path, error: OSError) -> SourceUnreadable:
+    return SourceUnreadable(f"cannot open {file}: {(error.strerror or 'no access').lower()}")
+
+
+def _cut(file: Path) -> Truncation:
+    try:
+        return find_truncation(file)
+    except OSError:  # gone or changed hands meanwhile: nothing can be said of its length
+        return Truncation()
+
+
+def _why_unreadable(file: Path, error: Exception) -> str:
+    if lacks_index(file):
+        return (
+            f"{file} lacks its index (the moov box): the recording was never finished, or the copy "
+            "was cut off. Copy it again, or repair it with a tool such as untrunc"
+        )
+    cut = find_truncation(file)
+    if cut.missing_bytes:
+        return (
+            f"{file} is cut off in its header: {cut.missing_bytes} bytes are missing, copy it again"
+        )
+    if isinstance(error, EOFError):
+        return f"{file} has no frames"
+    with file.open("rb") as content:
+        start = content.read(1024)
+    if b"\0" not in start and start.decode("utf-8", "ignore").strip():
+        return f"{file} holds text, not video"
+    return f"{file} is no video that can be played, or is damaged at its start ({cause(error)})"

@@ -1,0 +1,95 @@
+"""Cameras of this machine, through libav's own capture devices."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+
+from oneglance.streams.errors import (
+    Reason,
+    SourceBroken,
+    SourceNotFound,
+    SourceStalled,
+    SourceUnreadable,
+    cause,
+)
+from oneglance.streams.frame import Frame
+from oneglance.streams.live.threaded import ThreadedSource, opened_within
+from oneglance.streams.opening import check_timeout
+
+_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+
+
+class Camera(ThreadedSource):
+    """A camera by number or device path; live, stamped with the monotonic clock at arrival."""
+
+    live = True
+
+    def __init__(
+        self,
+        device: int | str,
+        *,
+        timeout_s: float = 10.0,
+        stall_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the camera within ``timeout_s``; iterating then waits ``stall_s`` for each frame.
+
+        ``stall_s`` None: as long as for opening.
+
+        Raises:
+            SourceNotFound: there is no such camera; the message lists those there are.
+            SourceUnreadable: it is in use, not permitted, or gives no video.
+            SourceStalled: the driver did not answer.
+            UsageError: a time-out of zero or less, or without end.
+        """
+        self._clock = clock
+        check_timeout(timeout_s)
+        if stall_s is not None:
+            check_timeout(stall_s)
+        name = _device_name(device)
+        kind = _FORMATS.get(sys.platform, "v4l2")
+        try:
+            if sys.platform == "linux" and not Path(name).exists():
+                there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
+                raise SourceNotFound(
+                    f"no camera {name} (cameras here: {there}){_or_path(device)}",
+                    reason=Reason.NOT_FOUND,
+                )
+            container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
+        except TimeoutError:
+            raise SourceStalled(
+                f"camera {name} did not answer within {timeout_s:g} s", reason=Reason.TIMEOUT
+            ) from None
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceUnreadable(f"cannot use camera {name}: {cause(error)}") from None
+        super().__init__(container, name, timeout_s=timeout_s, stall_s=stall_s)
+
+    def _frames(self) -> Iterator[Frame]:
+        why = "it gave no more frames"
+        try:
+            yield from self._stamped(self._clock)
+        except (av.error.FFmpegError, OSError) as error:
+            why = cause(error)
+        if not self._closed:
+            raise SourceBroken(
+                f"camera {self.source} was lost after {self.tally.delivered} frames: {why}",
+                reason=Reason.LOST,
+            )
+
+
+def _device_name(device: int | str) -> str:
+    if isinstance(device, str) and not device.isdecimal():
+        return device
+    if sys.platform == "linux":
+        return f"/dev/video{device}"
+    return f"video={device}" if sys.platform == "win32" else str(device)
+
+
+def _or_path(device: int | str) -> str:
+    meant = isinstance(device, str) and Path(device).exists()
+    return f"; for the path of that name write ./{device}" if meant else ""

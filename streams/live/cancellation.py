@@ -1,0 +1,95 @@
+"""Calls into libav that end when nobody waits for them any more.
+
+While libav waits for a network it asks some ten times a second whether to go on. PyAV answers
+by the clock: not after the time-out. It knows no other no, so the clock that it looks at is one
+of ours: it shows the time, except to a thread that was told to stop. To that one every look is
+later than any time-out, so libav comes back, closes its socket and says it was interrupted.
+The thread is what tells connections apart, so none is mistaken for another to the same address.
+
+When the process ends all are told to stop, and waited for: libav that asks a Python which is no
+more crashes the process on its last step.
+
+Out of reach is what does not ask: a name server that is slow, a camera's driver. With a PyAV
+that looks at another clock, calls end at their time-outs as they do without us; tests tell.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from av.container import core
+
+_LEAP_S = 1e12
+"""Longer than any time-out (``threading.TIMEOUT_MAX`` is some 1e10)."""
+
+_PATIENCE_AT_EXIT_S = 0.4
+"""Longest wait at the end of the process; libav asks some ten times a second."""
+
+_inside: dict[object, tuple[threading.Event, ...]] = {}
+"""What each ``cancelled_by`` block that a thread is in heeds."""
+
+
+class _Here(threading.local):
+    """Of this thread: what it heeds, and how often libav looked since it was told to stop."""
+
+    halts: tuple[threading.Event, ...] = ()
+    looks = 0
+
+
+_here = _Here()
+
+
+@contextmanager
+def cancelled_by(*halts: threading.Event) -> Iterator[None]:
+    """In this block, libav's calls by this thread end soon after any of ``halts`` is set.
+
+    They must have been given a time-out, however long. They raise ``av.error.ExitError``, or
+    whatever libav makes of it half-way through a handshake.
+    """
+    if getattr(core, "time", None) is time:
+        vars(core)["time"] = _Clock()
+    before, block = _here.halts, object()
+    _here.halts = _inside[block] = (*before, *halts)
+    try:
+        yield
+    finally:
+        del _inside[block]
+        _here.halts = before
+
+
+def current_cancellations() -> tuple[threading.Event, ...]:
+    """What this thread heeds: a thread that works for it shall heed it too."""
+    return _here.halts
+
+
+def is_cancelled() -> bool:
+    """Whether anything that this thread heeds is set."""
+    return any(halt.is_set() for halt in _here.halts)
+
+
+@atexit.register
+def _stop_all() -> None:
+    deadline_s = time.monotonic() + _PATIENCE_AT_EXIT_S
+    while (blocks := list(_inside.values())) and time.monotonic() < deadline_s:
+        for halt in {halt for halts in blocks for halt in halts}:
+            halt.set()
+        time.sleep(0.005)
+
+
+class _Clock:
+    """The module ``time`` as PyAV shall see it."""
+
+    def monotonic(self) -> float:
+        now_s = time.monotonic()
+        if not is_cancelled():
+            return now_s
+        # Further at each look: PyAV also notes by this clock when a wait begins.
+        _here.looks += 1
+        return now_s + _here.looks * _LEAP_S
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)

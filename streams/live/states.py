@@ -1,0 +1,96 @@
+"""The life of a live source, as data: which state may follow which, and why it did.
+
+    connecting ──▶ live ⇄ stalled ──▶ reconnecting ──▶ live … ──▶ closed
+
+A source that was down at the start goes from connecting to reconnecting without having been
+live. Another failed attempt is a move too (reconnecting to reconnecting), because its reason
+may be a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from oneglance.streams.errors import Reason
+
+
+class State(StrEnum):
+    """Where a source stands."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    RECONNECTING = "reconnecting"
+    CLOSED = "closed"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.CONNECTING: frozenset({State.LIVE, State.RECONNECTING, State.CLOSED}),
+    State.LIVE: frozenset({State.STALLED, State.RECONNECTING, State.CLOSED}),
+    State.STALLED: frozenset({State.LIVE, State.RECONNECTING, State.CLOSED}),
+    State.RECONNECTING: frozenset({State.LIVE, State.RECONNECTING, State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+"""For each state, those that may follow it."""
+
+_GOOD_NEWS = frozenset({Reason.PLAYING, Reason.CLOSED, Reason.ENDED})
+
+
+class IllegalTransition(RuntimeError):
+    """A bug of ours: a source cannot go from this state to that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A source moved from one state to another.
+
+    ``at_s``: on the source's clock (the host's monotonic one). ``detail``: a sentence for
+    people, without any credential; "" where the reason says all.
+    """
+
+    source: str
+    before: State
+    after: State
+    reason: Reason
+    at_s: float
+    detail: str = ""
+
+    @property
+    def level(self) -> int:
+        """How loud to log it: ``logging.INFO`` or ``logging.WARNING``."""
+        return logging.INFO if self.reason in _GOOD_NEWS else logging.WARNING
+
+    def __str__(self) -> str:
+        move = f"{self.before} → {self.after}"
+        if self.source in self.detail:
+            return f"{move}: {self.detail}"
+        return f"{self.source}: {move}: {self.detail or self.reason}"
+
+
+class StateMachine:
+    """One source's way through its states. Not for several threads at once.
+
+    >>> life = Life("camera", at_s=0.0)
+    >>> print(life.move(State.LIVE, Reason.PLAYING, at_s=1.5))
+    camera: connecting → live: frames come
+    """
+
+    def __init__(self, source: str, *, at_s: float) -> None:
+        self._source = source
+        self.state = State.CONNECTING
+        self.since_s = at_s
+
+    def move(self, after: State, reason: Reason, *, at_s: float, detail: str = "") -> Event:
+        """Go to the state ``after``.
+
+        Raises:
+            IllegalMove: no such move; nothing has changed.
+        """
+        if after not in MOVES[self.state]:
+            raise IllegalTransition(f"{self._source}: {self.state} → {after} ({reason})")
+        event = Event(self._source, self.state, after, reason, at_s, detail)
+        self.state, self.since_s = after, at_s
+        return event

@@ -1,0 +1,159 @@
+"""Sources that may fall silent: read by a thread of their own, so that waiting has an end.
+
+A camera driver or a name server can block inside libav where none of its time-outs reaches. The
+caller therefore never enters libav: a thread does, and the caller waits for it as long as it was
+told to. A thread that nobody waits for any more is told so (``interruption``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from oneglance.streams.buffers import BlockingBuffer, Closed
+from oneglance.streams.decoding import AvSource
+from oneglance.streams.errors import Reason, SourceStalled
+from oneglance.streams.frame import Frame
+from oneglance.streams.live.cancellation import cancelled_by, current_cancellations
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Answer(Generic[T]):
+    """What ``work`` returns or raises, worked out by a thread and waited for as long as one likes.
+
+    ``discard``: what to do with it when nobody waits any more. Work inside libav is interrupted
+    then, also when it is another thread's answer that this one's work waits for.
+    """
+
+    def __init__(self, work: Callable[[], T], *, discard: Callable[[T], object]) -> None:
+        self._answer: BlockingBuffer[T] = BlockingBuffer(1)
+        self._work, self._discard = work, discard
+        self._halt = threading.Event()
+        self._heeded = (*current_cancellations(), self._halt)
+        threading.Thread(target=self._run, name="oneglance-open", daemon=True).start()
+
+    def within(self, timeout_s: float) -> T:
+        """The answer, if it comes in time.
+
+        Raises:
+            TimeoutError: it did not. When it comes after all, it is discarded.
+            Closed: ``abandon`` was called meanwhile.
+        """
+        try:
+            found, _ = self._answer.get(timeout_s)
+        finally:
+            self.abandon()
+        return found
+
+    def abandon(self) -> None:
+        """Wait no more, from any thread."""
+        self._answer.close()
+        self._halt.set()
+
+    def _run(self) -> None:
+        try:
+            with cancelled_by(*self._heeded):
+                found = self._work()
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            self._answer.finish(error)
+        else:
+            if not self._answer.put(found):
+                self._discard(found)
+
+
+def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> InputContainer:
+    """What ``open_`` returns or raises, if it does so in time.
+
+    Raises:
+        TimeoutError: it did not. It is interrupted; should it come round, what it opened is closed.
+    """
+    return Answer(open_, discard=lambda container: container.close()).within(timeout_s)
+
+
+class ThreadedSource(AvSource):
+    """A source whose frames are read by a thread and waited for as long as one was told to.
+
+    ``timeout_s``: for the first frame, which may have to wait for a key frame. ``stall_s``: for
+    every other; None: as long as for the first.
+
+    ``close()`` ends iteration at once, whatever libav is doing, and interrupts libav; the reading
+    thread closes the container. Damaged frames are left out, counted in ``tally.damaged`` and
+    logged.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        source: str,
+        *,
+        timeout_s: float,
+        stall_s: float | None = None,
+    ) -> None:
+        super().__init__(container, source)
+        self._stall_s = stall_s or timeout_s
+        self._patience_s = max(timeout_s, self._stall_s)
+        self._arrived: BlockingBuffer[Frame] = BlockingBuffer(1)
+        self._halt = threading.Event()
+
+    def __iter__(self) -> Generator[Frame]:
+        """Frames as they come; see ``Stream``.
+
+        Raises:
+            SourceStalled: none came within the time-out.
+            SourceBroken: the source was lost.
+            UsageError: it has been iterated before.
+        """
+        reader = threading.Thread(target=self._read, name="oneglance-stream", daemon=True)
+        reader.start()
+        try:
+            while True:
+                frame, _ = self._arrived.get(self._patience_s)
+                self._patience_s = self._stall_s
+                yield frame
+        except Closed:
+            return
+        except TimeoutError:
+            raise SourceStalled(self._silence(), reason=Reason.SILENT) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End iteration now; free the source as soon as libav lets go of it."""
+        super().close()
+        self._arrived.close()
+        self._halt.set()
+
+    def _read(self) -> None:
+        try:
+            with cancelled_by(self._halt), closing(super().__iter__()) as frames:
+                for frame in frames:
+                    if not self._arrived.put(frame):
+                        break
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            self._arrived.finish(error)
+        else:
+            self._arrived.finish()
+        if self.tally.damaged:
+            logger.warning("%s: left out %d damaged frame(s)", self.source, self.tally.damaged)
+
+    def _release(self) -> None:
+        # Taking leave of a server may take long; nobody waits for it.
+        threading.Thread(target=self._container.close, name="oneglance-close", daemon=True).start()
+
+    def _silence(self) -> str:
+        tally = self.tally
+        story = (
+            f"{self.source} gave nothing for {self._patience_s:g} s, after {tally.delivered} frames"
+        )
+        if tally.complaint:
+            story += f"; what came since cannot be decoded ({tally.complaint})"
+        return story

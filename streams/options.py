@@ -1,0 +1,56 @@
+"""How a camera or a network source is to be opened, and how long to be patient with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from oneglance.streams.errors import UsageError
+from oneglance.streams.live.backoff import Backoff
+from oneglance.streams.live.status import FROZEN_S
+from oneglance.streams.opening import check_timeout
+
+
+class Transport(StrEnum):
+    """How RTSP carries its pictures: TCP loses nothing and passes firewalls, UDP is prompt."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+def parse_transport(name: str) -> Transport:
+    """The transport of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in set(Transport):
+        raise UsageError(f"unknown transport '{name}' (transports: {', '.join(Transport)})")
+    return Transport(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectOptions:
+    """The options of ``open_stream`` and more, for sources that are opened again and again.
+
+    ``timeout_s``: longest wait for an answer and a first frame. ``stall_s``: a source that
+    gives no frame for as long is lost, even without an error. ``transport``: of RTSP.
+    ``hwaccel``: the accelerator that decodes; None: the processor. ``frozen_s``: a picture that
+    is the same, bit for bit, for as long is a frozen one; None: none is. ``backoff``: how long
+    to wait before trying again.
+
+    Raises:
+        UsageError: a time-out of zero or less, or without end; an unknown transport.
+    """
+
+    timeout_s: float = 10.0
+    stall_s: float = 5.0
+    transport: str = Transport.TCP
+    hwaccel: str | None = None
+    frozen_s: float | None = FROZEN_S
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        check_timeout(self.timeout_s)
+        check_timeout(self.stall_s)
+        parse_transport(self.transport)

@@ -1,0 +1,1 @@
+"""The drive that oneglance draws itself, and the truth about it."""

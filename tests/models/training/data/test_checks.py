@@ -1,0 +1,108 @@
+import cv2
+import numpy as np
+import pytest
+
+from oneglance.models.training.data.checks import check
+from oneglance.models.training.data.datasets import read_dataset
+
+CAR = "1 0.5 0.5 0.2 0.2"
+ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
+
+
+def told(file):
+    """What ``check`` says of ``file``, paths below its folder; ! is usable, x is not."""
+    return [
+        ("! " if p.usable else "x ") + str(p).replace(f"{file.parent}/", "")
+        for p in check(read_dataset(file))
+    ]
+
+
+def test_a_good_set_has_no_problem(make_set):
+    assert told(make_set(train={"a": ALL, "empty": ""}, val={"b": CAR})) == []
+
+
+def test_images_without_labels_and_labels_without_images_are_told(make_set):
+    file = make_set(train={"a": ALL, "b": None})
+    (file.parent / "labels" / "train" / "gone.txt").write_text(CAR)
+    assert told(file) == [
+        (
+            "! images/train/b.jpg: no label file labels/train/b.txt: taken for an image without "
+            "objects"
+        ),
+        "! labels/train/gone.txt: no image belongs to this label file: unused",
+    ]
+
+
+def test_a_task_without_a_training_box_is_told(make_set):
+    assert told(make_set(train={"a": CAR}, val={"b": ALL}, names=["person", "car"])) == [
+        "x labels/val/b.txt:3: class 2 is not one of 0, 1",
+        "x labels/val/b.txt:4: class 3 is not one of 0, 1",
+        "! data.yaml: labels pedestrian, but no training image has one: it is taught as absent",
+    ]
+
+
+def test_a_wrong_count_of_classes_is_told_with_its_line(make_set):
+    file = make_set(train={"a": ALL})
+    file.write_text("nc: 5\n" + file.read_text())
+    assert told(file) == ["! data.yaml:1: 'nc: 5' but 4 names: the names are believed"]
+
+
+def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set):
+    file = make_set(train={"a": f"{ALL}\n9 0.5 0.5 0.1 0.1"})
+    file.write_text(file.read_text() + "val: images/train\n")
+    line = file.read_text().splitlines().index("val: images/train") + 1
+    assert told(file) == [
+        (
+            f"! data.yaml:{line}: 'val:' is a folder that is trained on: it tells nothing about "
+            "new images"
+        ),
+        "x labels/train/a.txt:5: class 9 is not one of 0..3",
+    ]
+
+
+def test_a_missing_folder_is_told_with_its_line(make_set):
+    file = make_set(train={"a": ALL}, val={"b": ALL})
+    (file.parent / "images" / "val" / "b.jpg").unlink()
+    line = [text.split(":")[0] for text in file.read_text().splitlines()].index("val") + 1
+    problem = f"x data.yaml:{line}: no image in val (images/val)"
+    assert [text.replace(f"({file.parent}/", "(") for text in told(file)] == [problem]
+
+
+def test_a_missing_train_folder_is_told_beside_the_rest(make_set):
+    file = make_set(train={"a": ALL}, val={"b": CAR})
+    file.write_text(file.read_text().replace("images/train", "images/trian"))
+    (first, *_) = told(file)
+    assert first.startswith("x data.yaml:")
+    assert first.endswith("train folder images/trian does not exist")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
+        (b"hello", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
+    ],
+)
+def test_a_file_that_is_no_image_is_told(make_set, content, what):
+    file = make_set(train={"a": ALL, "b": CAR})
+    (file.parent / "images" / "train" / "b.jpg").write_bytes(content)
+    assert told(file) == [f"x images/train/b.jpg: {what}"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_an_image_cut_short_is_told(make_set, suffix):
+    file = make_set(train={"a": ALL})
+    image = file.parent / "images" / "train" / f"b{suffix}"
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    content = cv2.imencode(suffix, picture)[1].tobytes()
+    image.write_bytes(content[: len(content) // 2])
+    (file.parent / "labels" / "train" / "b.txt").write_text("")
+    (problem,) = told(file)
+    assert problem.startswith(f"x images/train/b{suffix}: not an image that can be read (")
+    image.write_bytes(content)
+    assert told(file) == []
+
+
+def test_an_image_too_small_to_train_on_is_told(make_set):
+    file = make_set(train={"a": ALL}, size=(9, 30))
+    assert told(file) == ["x images/train/a.jpg: 9x30 pixels: too small to train on (10 at least)"]

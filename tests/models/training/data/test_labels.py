@@ -1,0 +1,118 @@
+import pytest
+
+from oneglance.models.training.data.labels import (
+    LabelledBox,
+    Problem,
+    label_file,
+    refuse,
+    scan_labels,
+)
+from oneglance.streams.errors import DataError
+
+NAMES = {0: "person", 1: "car"}
+
+
+def scan(tmp_path, text):
+    file = tmp_path / "a.txt"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return scan_labels(file, NAMES)
+
+
+def test_good_lines_are_boxes_and_blank_ones_are_nothing(tmp_path):
+    found = scan(tmp_path, "0 0.5 0.5 0.2 0.4\r\n\n1.0 0.25 0.25 0.5 0.5\n")
+    assert found.boxes == (
+        LabelledBox(0, 0.5, 0.5, 0.2, 0.4),
+        LabelledBox(1, 0.25, 0.25, 0.5, 0.5),
+    )
+    assert found.problems == ()
+
+
+def test_a_missing_file_is_an_image_without_boxes(tmp_path):
+    found = scan_labels(tmp_path / "none.txt", NAMES)
+    assert (found.boxes, found.problems) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("0 0.5 0.5 0.2", "expected 'class x y w h', got '0 0.5 0.5 0.2'"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "expected 'class x y w h', got '0 0.5 0.5 0.2 0.2 0.9'"),
+        ("car 0.5 0.5 0.2 0.2", "expected 'class x y w h', got 'car 0.5 0.5 0.2 0.2'"),
+        ("0 nan 0.5 0.2 0.2", "a number is not finite: '0 nan 0.5 0.2 0.2'"),
+        ("0 0.5 0.5 inf 0.2", "a number is not finite: '0 0.5 0.5 inf 0.2'"),
+        ("2 0.5 0.5 0.2 0.2", "class 2 is not one of 0, 1"),
+        ("-1 0.5 0.5 0.2 0.2", "class -1 is not one of 0, 1"),
+        ("0.5 0.5 0.5 0.2 0.2", "class 0.5 is not one of 0, 1"),
+        ("0 320 240 20 20", "pixels, not 0..1: '0 320 240 20 20'"),
+        ("0 0 0 1 0 1 1", "a polygon of 3 points: write its box, 'class x y w h'"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_told_and_not_used(tmp_path, line, what):
+    found = scan(tmp_path, f"0 0.5 0.5 0.2 0.4\n{line}\n")
+    assert len(found.boxes) == 1
+    assert found.problems == (Problem(tmp_path / "a.txt", 2, what, usable=False),)
+    assert str(found.problems[0]) == f"{tmp_path / 'a.txt'}:2: {what}"
+
+
+def test_a_box_that_leaves_the_image_is_cut_to_it_and_told(tmp_path):
+    found = scan(tmp_path, "0 0.95 0.5 0.2 0.4")  # 0.85 … 1.05
+    (box,) = found.boxes
+    assert (box.x, box.y, box.width, box.height) == pytest.approx((0.925, 0.5, 0.15, 0.4))
+    (problem,) = found.problems
+    assert problem.usable
+    assert problem.what == "the box leaves the image (0..1): cut to it"
+
+
+def test_rounding_at_the_edge_is_no_problem(tmp_path):
+    found = scan(tmp_path, "0 0.9 0.5 0.2005 0.4")
+    assert found.problems == ()
+    assert found.boxes == (LabelledBox(0, 0.9, 0.5, 0.2005, 0.4),)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("0 0.5 0.5 0 0.2", "the box has no area: left out"),
+        ("0 0.5 0.5 0.2 -0.2", "the box has no area: left out"),
+        ("0 1.5 0.5 0.2 0.2", "the box is outside the image (0..1): left out"),
+    ],
+)
+def test_a_box_without_area_in_the_image_is_left_out_and_told(tmp_path, line, what):
+    found = scan(tmp_path, line)
+    assert found.boxes == ()
+    assert found.problems == (Problem(tmp_path / "a.txt", 1, what, usable=True),)
+
+
+def test_a_line_written_twice_counts_once_and_is_told(tmp_path):
+    found = scan(tmp_path, "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4\n0 0.50 0.5 0.2 0.4\n")
+    assert [box.class_id for box in found.boxes] == [0, 1]
+    (problem,) = found.problems
+    assert (problem.line, problem.what) == (3, "the same box as in line 1: left out")
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    (problem,) = scan(tmp_path, b"\xff\xd8\xff\xe0").problems
+    assert (problem.line, problem.what, problem.usable) == (None, "cannot be read: not text", False)
+
+
+def test_every_bad_line_is_in_the_message_until_there_are_too_many(tmp_path):
+    found = scan(tmp_path, "\n".join(f"{7 + i} 0.5 0.5 0.2 0.2" for i in range(23)))
+    with pytest.raises(DataError) as caught:
+        refuse(found.problems[:20])
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "20 things are wrong:"
+    assert lines[20] == f"{tmp_path / 'a.txt'}:20: class 26 is not one of 0, 1"
+    with pytest.raises(DataError, match=r"23 things.*\n(.*\n){20}… and 3 more: 'oneglance audit'"):
+        refuse(found.problems)
+
+
+def test_nothing_wrong_is_nothing_to_refuse():
+    refuse([])
+
+
+def test_labels_lie_beside_the_last_folder_called_images(tmp_path):
+    image = tmp_path / "images" / "city" / "images" / "train" / "a.png"
+    at = tmp_path / "images" / "city"
+    assert label_file(image) == at / "labels" / "train" / "a.txt"
+    assert label_file(image, "kinds") == at / "kinds" / "train" / "a.txt"
+    assert label_file(tmp_path / "a.b.jpg") == tmp_path / "a.b.txt"

@@ -1,0 +1,222 @@
+import json
+import logging
+
+import cv2
+import pytest
+import yaml
+
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.data.merging import known_classes, stage
+from oneglance.streams.errors import DataError
+
+PERSON, CAR, SIGN, LIGHT = (f"{number} 0.5 0.5 0.2 0.2" for number in range(4))
+COLOURS = ["green", "red", "yellow"]
+WITH_COLOURS = FOUR_TASKS + LIGHT_COLOURS
+
+
+def staged(folder, files, classes=FOUR_TASKS, **how):
+    stage([read_dataset(file) for file in files], classes, folder, **how)
+    return folder
+
+
+def by_name(found):
+    """Facts by the images' own names, which end what they are staged as."""
+    return {stem.rsplit("_", 1)[1]: value for stem, value in found.items()}
+
+
+def labels_of(folder, split="train"):
+    files = (folder / "labels" / split).iterdir()
+    return by_name({file.stem: file.read_text() for file in files})
+
+
+def test_each_image_says_which_classes_its_source_labels(make_set, tmp_path):
+    people = make_set("people", train={"p": PERSON}, names=["person", "car"])
+    lights = make_set("lights", train={"l": "1 0.5 0.5 0.2 0.2"}, names=COLOURS)
+    whole = make_set("whole", train={"w": SIGN}, val={"v": ""})
+    folder = staged(tmp_path / "out", [people, lights, whole])
+    assert by_name(known_classes(folder)) == {
+        "p": {"pedestrian", "car"},
+        "l": {"light"},
+        "w": {"pedestrian", "car", "sign", "light"},
+        "v": {"pedestrian", "car", "sign", "light"},
+    }
+
+
+def test_boxes_get_the_numbers_of_the_models_classes(make_set, tmp_path):
+    text = "0 0.5 0.5 0.2 0.2\n1 0.25 0.5 0.1 0.2\n2 0.5 0.25 0.2 0.1\n"
+    lights = make_set(train={"l": text}, names=COLOURS)
+    labels = "3 0.500000 0.500000 0.200000 0.200000\n"
+    plain = labels_of(staged(tmp_path / "plain", [lights], (FOUR_TASKS[3],)))["l"]
+    assert [line[0] for line in plain.splitlines()] == ["0", "0", "0"]
+    both = [FOUR_TASKS[3], *LIGHT_COLOURS]  # light, red, yellow, green
+    told = labels_of(staged(tmp_path / "told", [lights], both))["l"]
+    assert told.splitlines()[0] == labels.strip()
+    assert [line[0] for line in told.splitlines()] == ["3", "1", "2"]
+
+
+def test_names_of_no_task_are_left_out_of_the_labels(make_set, tmp_path):
+    mixed = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2"}, names=["dog", "car"])
+    assert labels_of(staged(tmp_path / "out", [mixed], FOUR_TASKS[1:2]))["a"].count("\n") == 1
+
+
+def test_colours_are_known_where_they_are_labelled_and_the_plain_light_everywhere(
+    make_set, tmp_path
+):
+    coloured = make_set("lights", train={"c": "0 0.5 0.5 0.2 0.2"}, names=COLOURS)
+    plain = make_set("plain", train={"p": LIGHT})
+    known = by_name(known_classes(staged(tmp_path / "out", [coloured, plain], WITH_COLOURS)))
+    assert known["c"] == {"light", "light_red", "light_yellow", "light_green"}
+    assert known["p"] == {"pedestrian", "car", "sign", "light"}
+
+
+def test_a_light_without_colour_has_no_box_in_a_model_of_colours_alone(make_set, tmp_path):
+    plain = make_set("plain", train={"p": f"{LIGHT}\n{CAR}"})
+    folder = staged(tmp_path / "out", [plain], (FOUR_TASKS[1], *LIGHT_COLOURS))
+    assert labels_of(folder)["p"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
+    assert by_name(known_classes(folder))["p"] == {"car"}
+
+
+def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set, tmp_path):
+    file = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car"])
+    signs = make_set("signs", train={"s": f"{SIGN}\n{LIGHT}"})
+    folder = staged(tmp_path / "out", [file, signs])
+    assert labels_of(folder)["a"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
+    assert by_name(known_classes(folder))["a"] == {"pedestrian", "car"}
+
+
+def test_one_image_in_two_sets_is_staged_once_with_what_both_know(make_set, tmp_path):
+    road = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car", "light"])
+    kinds = road.parent / "labels_sign" / "train"
+    kinds.mkdir(parents=True)
+    (kinds / "a.txt").write_text("14 0.5 0.5 0.2 0.2")  # 14: stop, of the kind "other"
+    signs = road.parent / "signs.yaml"
+    content = {"train": "images/train", "names": list(range(43)), "classes": "gtsdb"}
+    signs.write_text(yaml.safe_dump({**content, "annotations": "labels_sign"}))
+    classes = FOUR_TASKS[:2] + FOUR_TASKS[3:] + SIGN_KINDS
+    folder = staged(tmp_path / "out", [road, signs], classes)
+    assert len(list((folder / "images" / "train").iterdir())) == 1
+    assert [line.split()[0] for line in labels_of(folder)["a"].splitlines()] == ["0", "6"]
+    assert by_name(known_classes(folder))["a"] == {cls.name for cls in classes}
+
+
+def test_two_sets_that_label_one_task_of_one_image_are_refused(make_set, tmp_path):
+    file = make_set(train={"a": PERSON})
+    with pytest.raises(DataError, match=r"both label car, light, pedestrian, sign in .*a\.jpg"):
+        staged(tmp_path / "out", [file, file])
+
+
+def test_repeats_show_the_training_images_of_a_set_more_often(make_set, tmp_path):
+    small = make_set("small", train={"s": SIGN}, val={"v": SIGN})
+    large = make_set("large", train={"l": CAR, "m": CAR})
+    folder = staged(tmp_path / "out", [small, large], repeats=[3, 1])
+    images = sorted((folder / "images" / "train").iterdir())
+    assert len(images) == len(set(images)) == 3 + 2
+    assert len({image.resolve() for image in images}) == 3
+    assert len(list((folder / "images" / "val").iterdir())) == 1
+    assert {image.stem for image in images} < known_classes(folder).keys()
+    for image in images:
+        assert (folder / "labels" / "train" / f"{image.stem}.txt").is_file()
+
+
+@pytest.mark.parametrize("repeats", [[1], [0, 1], [1, 1, 1]])
+def test_repeats_must_be_one_positive_count_a_set(make_set, tmp_path, repeats):
+    files = [make_set("a", train={"a": SIGN}), make_set("b", train={"b": SIGN})]
+    with pytest.raises(DataError, match="2 data sets need 2 repeat counts"):
+        staged(tmp_path / "out", files, repeats=repeats)
+
+
+def test_images_that_are_trained_on_are_not_held_out(make_set, tmp_path):
+    coad = make_set("coad", train={"a": PERSON}, val=None)
+    coad.write_text(coad.read_text() + "val: images/train\n")
+    other = make_set("other", train={"b": SIGN}, val={"v": SIGN})
+    folder = staged(tmp_path / "out", [coad, other])
+    assert [image.stem[-1] for image in (folder / "images" / "val").iterdir()] == ["v"]
+
+
+def test_images_of_one_name_in_two_folders_do_not_meet(make_set, tmp_path):
+    one, two = make_set("one", train={"a": PERSON}), make_set("two", train={"a": CAR})
+    folder = staged(tmp_path / "out", [one, two])
+    texts = [file.read_text()[0] for file in sorted((folder / "labels" / "train").iterdir())]
+    assert texts == ["0", "1"]
+
+
+def test_staging_again_leaves_nothing_of_the_last_time(make_set, tmp_path):
+    staged(tmp_path / "out", [make_set("one", train={"a": PERSON, "b": PERSON})])
+    folder = staged(tmp_path / "out", [make_set("two", train={"c": PERSON})])
+    assert list(labels_of(folder)) == ["c"]
+    assert list(by_name(known_classes(folder))) == ["c"]
+
+
+def test_the_sources_are_linked_and_stay_as_they_are(make_set, tmp_path):
+    file = make_set(train={"a": PERSON})
+    before = {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()}
+    folder = staged(tmp_path / "out", [file])
+    (image,) = (folder / "images" / "train").iterdir()
+    assert image.resolve() == file.parent / "images" / "train" / "a.jpg"
+    assert {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()} == before
+
+
+def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set, tmp_path):
+    file = make_set(train={"a": PERSON})
+    picture = file.parent / "images" / "train" / "a.jpg"
+    picture.write_bytes(picture.read_bytes() + b"padding")  # whole, but its end mark is not last
+    (image,) = (staged(tmp_path / "out", [file]) / "images" / "train").iterdir()
+    assert not image.is_symlink()
+    assert cv2.imread(str(image)) is not None
+
+
+def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(make_set, tmp_path):
+    one = make_set("one", train={"a": "9 0.5 0.5 0.2 0.2", "b": PERSON})
+    two = make_set("two", train={"c": f"{CAR}\n0 nan 0.5 0.2 0.2"}, val={"d": "hello"})
+    with pytest.raises(DataError) as caught:
+        staged(tmp_path / "out", [one, two])
+    lines = str(caught.value).splitlines()
+    places = [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in lines[1:]]
+    assert places == [
+        "one/labels/train/a.txt:1",
+        "two/labels/train/c.txt:2",
+        "two/labels/val/d.txt:1",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_mended_is_logged_and_strict_makes_it_an_error(make_set, tmp_path, caplog):
+    file = make_set(train={"a": f"{PERSON}\n0 1.0 0.5 0.2 0.2"})
+    with caplog.at_level(logging.WARNING):
+        folder = staged(tmp_path / "out", [file])
+    told = f"{file.parent}/labels/train/a.txt:2: the box leaves the image (0..1): cut to it"
+    assert caplog.messages == [told]
+    assert labels_of(folder)["a"].splitlines()[1] == "0 0.950000 0.500000 0.100000 0.200000"
+    with pytest.raises(DataError, match="cut to it"):
+        staged(tmp_path / "strict", [file], strict=True)
+
+
+def test_a_task_that_no_set_labels_cannot_be_trained(make_set, tmp_path):
+    people = make_set(train={"p": PERSON}, names=["person", "car"])
+    with pytest.raises(DataError, match=r"no training image for sign: none of .*data\.yaml labels"):
+        staged(tmp_path / "out", [people])
+
+
+def test_sets_without_training_images_cannot_be_trained(make_set, tmp_path):
+    with pytest.raises(DataError, match="no training images"):
+        staged(tmp_path / "out", [make_set(val={"v": PERSON})])
+
+
+def test_a_missing_image_of_a_list_is_told(make_set, tmp_path):
+    file = make_set(train={"a": PERSON})
+    (file.parent / "list.txt").write_text("images/train/a.jpg\nimages/train/gone.jpg\n")
+    file.write_text(file.read_text().replace("train: images/train", "train: list.txt"))
+    with pytest.raises(DataError, match=r"gone\.jpg: missing, but named by .*data\.yaml"):
+        staged(tmp_path / "out", [file])
+
+
+def test_a_folder_that_is_not_staged_knows_nothing(tmp_path):
+    with pytest.raises(DataError, match=r"holds no staged data set: it has no known\.json"):
+        known_classes(tmp_path)
+
+
+def test_what_is_known_is_plain_json(make_set, tmp_path):
+    folder = staged(tmp_path / "out", [make_set(train={"a": PERSON})])
+    (names,) = json.loads((folder / "known.json").read_text()).values()
+    assert names == ["pedestrian", "car", "sign", "light"]

@@ -1,0 +1,164 @@
+"""Trained weights drawn back towards the pretrained ones."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+
+from oneglance.models.tasks import FOUR_TASKS, ModelClass
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.fit import finetune as finetuning
+from oneglance.models.training.fit.averaging import average, draw_back
+from oneglance.models.training.fit.finetune import finetune
+from oneglance.models.training.fit.heads import with_new_last_layer
+from oneglance.models.training.recipe import Recipe, training_facts
+from oneglance.streams.errors import DataError, ModelError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+
+ROWS = ("cv3.0.2.", "cv3.1.2.", "cv3.2.2.")
+"""Parts of the names of the last layer's rows."""
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) -> None:
+    start = with_new_last_layer(read_checkpoint(coco_base), FOUR_TASKS)
+    model = copy.deepcopy(start)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(1.0)
+    draw_back(model, start, share=0.25)
+    before, after = start.state_dict(), model.state_dict()
+    assert any("running_var" in name for name in before)
+    for name, tensor in before.items():
+        if tensor.is_floating_point():
+            moved = 1.0 if any(part in name for part in ROWS) else 0.75
+            torch.testing.assert_close(after[name], tensor + moved)
+
+
+def test_what_is_kept_may_be_chosen_after_the_training(
+    data: Path, coco_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(keep: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, keep=keep)
+        file = finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
+        facts = json.loads((tmp_path / "recipe.json").read_text())
+        return read_checkpoint(file).state_dict(), facts
+
+    trained, facts = train(0.0)
+    checkpoint = (tmp_path / "weights" / "last.pt").stat().st_mtime_ns
+    with monkeypatch.context() as patch:  # stopped half-way: the old weights are not the new ones
+        patch.setattr(finetuning, "_save", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(0.5)
+    kept, later = train(0.5)
+    assert (tmp_path / "weights" / "last.pt").stat().st_mtime_ns == checkpoint  # not trained again
+    name = "model.0.conv.weight"
+    start = read_checkpoint(coco_base).state_dict()
+    assert not torch.equal(trained[name], start[name])
+    torch.testing.assert_close(kept[name], (trained[name] + start[name]) / 2)
+    assert later["run"]["recipe"]["keep"] == 0.5
+    assert later["minutes_of_last_session"] == facts["minutes_of_last_session"]
+    again, _ = train(0.0)
+    assert all(torch.equal(again[name], trained[name]) for name in trained)
+
+
+def test_nothing_can_be_kept_of_nothing(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="without a pretrained --base there is nothing to --keep"):
+        finetune([data], base=None, recipe=Recipe(keep=0.3), out=tmp_path)
+    with pytest.raises(UsageError, match="from 0 to below 1, not 1"):
+        Recipe(keep=1)
+
+
+def _run(
+    folder: Path, base: Path, *, add: float, classes: tuple[ModelClass, ...] = FOUR_TASKS
+) -> Path:
+    """A training's folder whose weights are those of ``base`` and ``add``."""
+    model = with_new_last_layer(read_checkpoint(base), classes)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(add)
+    folder.mkdir()
+    torch.save({"model": model.as_plain(), "train_args": {}}, folder / "model.pt")
+    run = {
+        "data": [str(folder / "roads" / "data.yaml")],
+        "base_sha256": "abc",
+        "classes": [{"name": cls.name, "task": cls.task.value} for cls in classes],
+    }
+    (folder / "recipe.json").write_text(json.dumps({"run": run}))
+    return folder
+
+
+def test_trainings_are_averaged_with_their_statistics_and_rows(
+    coco_base: Path, tmp_path: Path
+) -> None:
+    runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 3.0, 6.0)]
+    soup = average(runs, out=tmp_path / "soup")
+    found = read_checkpoint(soup).state_dict()
+    starts = [read_checkpoint(run / "model.pt").state_dict() for run in runs]
+    assert any("running_var" in name for name in found)
+    for name, tensor in found.items():
+        parts = [start[name] for start in starts]
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, sum(parts) / 3, atol=1e-5, rtol=1e-5)
+        else:
+            assert torch.equal(tensor, parts[0])
+    facts = training_facts(soup)
+    assert [part["run"]["data"] for part in facts["average_of"]] == [["roads"]] * 3
+    assert str(tmp_path) not in json.dumps(facts)
+    # An average is a training like others: 3 weighs with 9 as one with one.
+    again = average(
+        [tmp_path / "soup", _run(tmp_path / "9", coco_base, add=9.0)], out=tmp_path / "b"
+    )
+    name = "model.0.conv.weight"
+    torch.testing.assert_close(read_checkpoint(again).state_dict()[name], starts[0][name] + 6)
+
+
+def test_only_trainings_of_one_kind_are_averaged(coco_base: Path, tmp_path: Path) -> None:
+    run = _run(tmp_path / "run", coco_base, add=0.0)
+    fewer = _run(tmp_path / "fewer", coco_base, add=0.0, classes=FOUR_TASKS[:2])
+    other = _run(tmp_path / "other", coco_base, add=0.0)
+    untold = _run(tmp_path / "untold", coco_base, add=0.0)
+    facts = json.loads((other / "recipe.json").read_text())
+    facts["run"]["base_sha256"] = "def"
+    (other / "recipe.json").write_text(json.dumps(facts))
+    (untold / "recipe.json").unlink()
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="two training runs or more"):
+        average([run], out=out)
+    with pytest.raises(UsageError, match="is one of the runs"):
+        average([run, other], out=tmp_path / "out" / ".." / "run")
+    with pytest.raises(ModelError, match=r"no pretrained weights .*nowhere.model\.pt"):
+        average([run, tmp_path / "nowhere"], out=out)
+    with pytest.raises(DataError, match="fewer did not find the same: they cannot be averaged"):
+        average([run, fewer], out=out)
+    with pytest.raises(DataError, match="other did not start from the same weights"):
+        average([run, other], out=out)
+    with pytest.raises(DataError, match=r"untold has no recipe.json that tells its base_sha256"):
+        average([run, untold], out=out)
+    assert not out.exists()
+
+
+def test_the_program_averages_and_says_of_what(
+    coco_base: Path, tmp_path: Path, oneglance: Callable[..., Any]
+) -> None:
+    runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 2.0)]
+    outcome = oneglance("average", runs[0], "--out", tmp_path / "soup")
+    assert (outcome.code, outcome.complaint) == (2, "an average takes two training runs or more")
+    outcome = oneglance("average", *runs, "--out", tmp_path / "soup")
+    assert outcome.code == 0, outcome.err
+    assert "(of what: " in " ".join(outcome.out.split())
+    assert (tmp_path / "soup" / "model.pt").is_file()

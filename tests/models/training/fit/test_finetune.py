@@ -1,0 +1,241 @@
+"""Real trainings, of a few small pictures for a few steps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+
+from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.fit.finetune import finetune
+from oneglance.models.training.recipe import (
+    Depth,
+    Recipe,
+    Unlabelled,
+    Weigh,
+    parse_depth,
+    parse_rows,
+    parse_unlabelled,
+    parse_weigh,
+)
+from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.rendered.dataset import write_dataset
+
+pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+
+SMALL = {"size": (160, 96), "batch": 4, "warmup_epochs": 0.0}
+
+
+def changed(base: Path, trained: Path) -> set[str]:
+    """Names of what training changed, BatchNorm statistics included."""
+    before, after = read_checkpoint(base).state_dict(), read_checkpoint(trained).state_dict()
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_training_the_last_layer_changes_its_rows_and_nothing_else(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, learning_rate=0.01, train=Depth.LAST, **SMALL)
+    names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
+    assert names == {
+        f"model.23.{branch}.{level}.2.{kind}"
+        for branch in ("cv3", "one2one_cv3")
+        for level in range(3)
+        for kind in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize(("depth", "first"), [(Depth.HEAD, 23), (Depth.NECK, 13), (Depth.ALL, 0)])
+def test_layers_before_the_depth_keep_weights_and_statistics(
+    data: Path, base: Path, tmp_path: Path, depth: Depth, first: int
+) -> None:
+    recipe = Recipe(epochs=1, learning_rate=0.01, train=depth, **SMALL)
+    names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
+    layers = {int(name.split(".")[1]) for name in names}
+    assert min(layers) == first
+    assert any("running_mean" in name for name in names)
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oneglance.models.training.fit.trainer import RoadTrainer
+
+    recipe = Recipe(epochs=3, mosaic=0.0, calm_share=0.0, scale=0.0, **SMALL)
+    whole = finetune([data], base=base, recipe=recipe, out=tmp_path / "whole")
+    saved = RoadTrainer.save_model
+
+    def interrupt(self: Any) -> None:
+        saved(self)
+        if self.epoch == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RoadTrainer, "save_model", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
+    assert not (tmp_path / "parted" / "model.pt").exists()
+    parted = finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
+    told = json.loads((tmp_path / "parted" / "recipe.json").read_text())
+    assert told["epochs_of_last_session"] == 2
+    # The order of images and their colours are drawn anew, so the two differ, but far less than
+    # training moved either of them.
+    start, one, two = (read_checkpoint(f).state_dict() for f in (base, whole, parted))
+    keys = [name for name in start if name.endswith(".weight")]
+    moved = sum((one[k] - start[k]).abs().sum().item() for k in keys)
+    apart = sum((one[k] - two[k]).abs().sum().item() for k in keys)
+    assert 0 < apart < 0.5 * moved
+
+
+def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
+    stamp = first.stat().st_mtime_ns
+    assert finetune([data], base=base, recipe=recipe, out=tmp_path / "out") == first
+    assert first.stat().st_mtime_ns == stamp
+
+
+def test_what_a_trained_base_was_made_of_is_told_too(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path / "first")
+    second = finetune([data], base=first, recipe=recipe, out=tmp_path / "second")
+    facts = json.loads((second.parent / "recipe.json").read_text())
+    assert facts["base_training"]["run"]["base"] == base.name
+    assert facts["base_training"]["run"]["data"] == [data.parent.name]
+
+
+def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path: Path) -> None:
+    finetune([data], base=base, recipe=Recipe(epochs=1, train=Depth.LAST, **SMALL), out=tmp_path)
+    other = Recipe(epochs=2, train=Depth.LAST, **SMALL)
+    with pytest.raises(DataError, match=r"another way \(different recipe\): give another --out"):
+        finetune([data], base=base, recipe=other, out=tmp_path)
+
+
+def test_strict_training_refuses_what_could_be_mended(base: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "set", frames=8, seed=5, size=(160, 96))
+    label = next((tmp_path / "set" / "labels" / "train").glob("*.txt"))
+    label.write_text("1 0.95 0.5 0.2 0.2\n")  # reaches 1.05
+    with pytest.raises(DataError, match=rf"{label.name}:1"):
+        finetune(
+            [data], base=base, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out", strict=True
+        )
+    assert not (tmp_path / "out" / "data").exists()
+
+
+def test_the_class_branches_can_learn_faster_than_the_rest(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    start = read_checkpoint(base).state_dict()
+    recipe = Recipe(epochs=1, class_rate=10, **SMALL)
+    trained = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
+    after = read_checkpoint(trained).state_dict()
+    rows, rest = "model.23.cv3.0.2.weight", "model.23.cv2.0.2.weight"
+    moved = {name: (after[name] - start[name]).abs().mean() for name in (rows, rest)}
+    # Alike at one rate: AdamW moves all weights about as far.
+    assert moved[rows] > 4 * moved[rest]
+
+
+def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(
+    coco_base: Path, data: Path, tmp_path: Path
+) -> None:
+    lights = data.with_name("lights.yaml")
+    lights.write_text(data.read_text() + "labels: [light]\n")
+    whole = write_dataset(tmp_path / "whole", frames=8, seed=6, size=(160, 96))
+
+    def class_loss(unlabelled: Unlabelled) -> float:
+        out = tmp_path / unlabelled
+        recipe = Recipe(epochs=1, mosaic=0.0, unlabelled=unlabelled, **SMALL)
+        finetune([lights, whole], base=coco_base, recipe=recipe, out=out)
+        with (out / "results.csv").open(encoding="utf-8") as lines:
+            return float(next(csv.DictReader(lines))["train/cls_loss"])
+
+    # The same steps on the same images: only the answers are more to learn.
+    assert class_loss(Unlabelled.DISTILLED) > class_loss(Unlabelled.SKIPPED)
+
+
+def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
+    def trained(weigh: Weigh) -> Any:
+        recipe = Recipe(epochs=1, weigh=weigh, **SMALL)
+        weights = finetune([data], base=base, recipe=recipe, out=tmp_path / weigh)
+        return read_checkpoint(weights).state_dict()
+
+    by_box, by_task = trained(Weigh.BOX), trained(Weigh.TASK)
+    assert by_box.keys() == by_task.keys()
+    assert not torch.equal(by_box["model.0.conv.weight"], by_task["model.0.conv.weight"])
+
+
+def test_only_a_pretrained_network_can_teach(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, unlabelled=Unlabelled.DISTILLED, **SMALL)
+    with pytest.raises(UsageError, match=r"no answers|--base"):
+        finetune([data], base=None, recipe=recipe, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
+    trained = finetune([data], base=None, recipe=Recipe(epochs=1, **SMALL), out=tmp_path / "out")
+    assert list(read_checkpoint(trained).names.values()) == ["pedestrian", "car", "sign", "light"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"size": (640, 380)}, "640x380: both sides must be multiples of 32"),
+        ({"epochs": 0}, "at least 1"),
+        ({"learning_rate": 0.0}, "above 0"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("parse", "sentence"),
+    [
+        (parse_depth, "--train is one of last, head, neck, all, not 'most'"),
+        (parse_rows, "--head is one of new, related, not 'most'"),
+        (parse_unlabelled, "--unlabelled is one of skipped, absent, distilled, not 'most'"),
+        (parse_weigh, "--weigh is one of box, task, not 'most'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_those_there_are(
+    parse: Callable[[str], Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        parse("most")
+
+
+def test_a_run_begun_before_a_recipe_had_a_share_is_still_known(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    first = finetune([data], base=base, recipe=recipe, out=tmp_path)
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    del told["run"]["recipe"]["share"]
+    (tmp_path / "recipe.json").write_text(json.dumps(told))
+    assert finetune([data], base=base, recipe=recipe, out=tmp_path) == first
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    with pytest.raises(DataError, match=r"different recipe"):
+        finetune([data], base=base, recipe=part, out=tmp_path)
+
+
+def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: Path) -> None:
+    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    finetune([data], base=base, recipe=part, out=tmp_path)
+    images = list((tmp_path / "data" / "images" / "train").iterdir())
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    assert told["train_images"] == len(images) == round(0.5 * len(list_images(data)))
+
+
+def list_images(data: Path) -> list[Path]:
+    return list((data.parent / "images" / "train").iterdir())

@@ -1,0 +1,203 @@
+"""The plan of the study: which arms, with how many images, at what cost."""
+
+from pathlib import Path
+
+import pytest
+
+from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import Depth, Unlabelled, Weigh
+from oneglance.models.training.study.arms import (
+    SetFacts,
+    StudyOptions,
+    balancing,
+    cost,
+    fair_size,
+    groups,
+    images_of,
+    labelled_images,
+    partly_labelled,
+    plan,
+    together,
+)
+from oneglance.streams.errors import UsageError
+
+ROAD = (Path("road"),)
+SETS = (
+    SetFacts("others", Path("o"), frozenset({Task.PEDESTRIAN, Task.CAR, Task.LIGHT}), 60, 10, ROAD),
+    SetFacts("signs", Path("s"), frozenset({Task.SIGN}), 60, 10, ROAD),
+    SetFacts("highway", Path("h"), frozenset({Task.PEDESTRIAN, Task.CAR}), 100, 20, (Path("h"),)),
+    SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 200, 0, (Path("l"),)),
+)
+
+
+def options(**how):
+    return StudyOptions(**{"epochs": 4, "seeds": (0,), "size": (640, 384), **how})
+
+
+def named(arms):
+    return {arm.name: arm for arm in arms}
+
+
+def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone():
+    arms = named(plan(SETS, options(questions=(1,))))
+    words = ("pedestrian", "car", "sign", "light")
+    names = {"one", *words, *(f"{word}-fair" for word in words)}
+    assert arms.keys() == {f"{name}.s0" for name in names}
+    assert arms["one.s0"].sets == ("others", "signs", "highway", "lights")
+    # A set that labels no sign teaches a network of signs nothing.
+    assert arms["sign.s0"].sets == ("signs",)
+    assert [cls.name for cls in arms["sign.s0"].classes] == ["sign"]
+    assert arms["light.s0"].sets == ("others", "lights")
+    assert {arm.size for name, arm in arms.items() if "fair" not in name} == {(640, 384)}
+    assert arms["car-fair.s0"].size == (320, 192)
+    assert {arm.epochs for arm in arms.values()} == {4}
+
+
+def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent():
+    arms = plan(SETS, options(questions=(3,)))
+    assert {(arm.depth, arm.share, arm.epochs) for arm in arms} == {
+        (depth, share, epochs)
+        for depth in (Depth.LAST, Depth.HEAD, Depth.ALL)
+        for share, epochs in ((0.05, 80), (0.25, 16), (1.0, 4))
+    }
+    assert len(arms) == 9
+
+
+def test_an_arm_that_answers_several_questions_is_trained_once():
+    arms = plan(SETS, options(questions=(1, 2, 3, 4, 5)))
+    assert len({arm.name for arm in arms}) == len(arms)
+    # 9 of question 1; untrained, scratch; 8 more depths and shares; absent; 10 and 50 percent.
+    assert len(arms) == 9 + 2 + 8 + 1 + 2
+    assert named(arms)["one.s0"].questions == (1, 2, 3, 4, 5)
+    assert named(arms)["one-25pc.s0"].questions == (3, 5)
+
+
+def test_another_seed_adds_the_same_arms_but_the_untrained_one_after_all_of_the_first():
+    one, two = (plan(SETS, options(seeds=seeds)) for seeds in ((0,), (0, 7)))
+    assert two[: len(one)] == one
+    assert len(two) == 2 * len(one) - 1
+    assert {arm.seed for arm in two[len(one) :]} == {7}
+
+
+def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
+    arms = named(plan(SETS, options(questions=(2, 4))))
+    assert [name for name, arm in arms.items() if not arm.pretrained] == ["one-scratch.s0"]
+    assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.ABSENT] == [
+        "one-absent.s0"
+    ]
+    assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
+
+
+def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent():
+    whole = [SetFacts("all", Path("a"), frozenset(Task), 10, 5)]
+    assert partly_labelled(whole) == ()
+    assert [arm.name for arm in plan(whole, options(questions=(4,)))] == ["one.s0"]
+    assert partly_labelled(SETS) == tuple(Task)
+    # Two sets that label the same images leave nothing of them unlabelled.
+    assert partly_labelled(SETS[:2]) == ()
+
+
+def test_what_is_forgotten_is_seen_on_sets_left_out():
+    arms = named(plan(SETS, options(questions=(7,))))
+    # Trained on lights alone: the lights of 'others' are scored. 'highway' alone: people, cars.
+    assert arms.keys() == {
+        "untrained",
+        "one.s0",
+        "only-others.s0",
+        "only-highway.s0",
+        "only-lights.s0",
+    }
+    assert arms["only-others.s0"].sets == ("others", "signs")
+    assert arms["only-highway.s0"].tasks == (Task.PEDESTRIAN, Task.CAR)
+
+
+def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
+    # Signs are on 60 images, lights on 260: the road's images are shown 4 times.
+    assert balancing(SETS) == {"others": 4, "signs": 4, "highway": 2, "lights": 1}
+    arms = named(plan(SETS, options(questions=(8,), epochs=16)))
+    once, often = arms["one.s0"], arms["one-balanced.s0"]
+    assert arms.keys() == {"one.s0", "one-balanced.s0"}
+    assert often.recipe(options()).repeats == (4, 4, 2, 1)
+    assert images_of(often, SETS) == 4 * 60 + 2 * 100 + 200
+    assert labelled_images(often, SETS, Task.SIGN) == 4 * 60
+    # 16 epochs of 360 images, 9 of 640.
+    assert (once.epochs, often.epochs) == (16, 9)
+    even = [SetFacts("all", Path("a"), frozenset(Task), 10, 5)]
+    assert balancing(even) == {}
+    assert [arm.name for arm in plan(even, options(questions=(8,)))] == ["one.s0"]
+
+
+def test_what_weighs_the_same_is_the_only_difference():
+    arms = named(plan(SETS, options(questions=(9,))))
+    assert arms.keys() == {"one.s0", "one-weighed.s0"}
+    by_task, by_box = (arms[name].as_dict() for name in ("one-weighed.s0", "one.s0"))
+    assert {key for key in by_task if by_task[key] != by_box[key]} == {"name", "weigh"}
+    assert arms["one-weighed.s0"].recipe(options()).weigh is Weigh.TASK
+    lights = [SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 10, 5)]
+    assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
+
+
+def test_the_one_network_can_be_trained_as_long_as_all_the_others_together():
+    # 60 images for four tasks, 100 for two and 200 for one: 640 of 360.
+    assert together(SETS) == pytest.approx(640 / 360)
+    arms = named(plan(SETS, options(questions=(1, 10), epochs=9)))
+    assert arms["one-longer.s0"].epochs == 16
+    own_networks = sum(cost(arms[f"{task}.s0"], SETS, options()) for task in Task)
+    assert cost(arms["one-longer.s0"], SETS, options()) == pytest.approx(own_networks)
+    assert "one-longer.s0" not in named(plan(SETS[1:2], options(questions=(10,))))
+
+
+def test_images_of_two_sets_are_counted_once():
+    arms = named(plan(SETS, options(questions=(1, 5))))
+    assert [len(group) for group in groups(SETS)] == [2, 1, 1]
+    assert images_of(arms["one.s0"], SETS) == 60 + 100 + 200
+    assert labelled_images(arms["one.s0"], SETS, Task.LIGHT) == 60 + 200
+    assert images_of(arms["one-25pc.s0"], SETS) == 15 + 25 + 50
+    assert images_of(arms["sign.s0"], SETS) == 60
+
+
+def test_cost_counts_images_epochs_pixels_and_frozen_layers():
+    arms = named(plan(SETS, options(questions=(1, 3, 6))))
+    how = options()
+    assert cost(arms["one.s0"], SETS, how) == 360 * 4
+    assert cost(arms["car-fair.s0"], SETS, how) == pytest.approx(160 * 4 / 4)
+    assert cost(arms["one-head.s0"], SETS, how) == 360 * 4 / 2
+    assert cost(arms["one-distilled.s0"], SETS, how) == pytest.approx(360 * 4 * 1.3)
+    # A quarter of the images four times as often.
+    assert cost(arms["one-25pc.s0"], SETS, how) == 360 * 4
+
+
+def test_a_share_of_the_whole_study_makes_every_arm_smaller():
+    arms = named(plan(SETS, options(questions=(3,), share=0.1)))
+    assert arms["one.s0"].share == 0.1
+    assert arms["one-5pc.s0"].share == 0.005
+    assert arms["one-5pc.s0"].epochs == 80
+
+
+@pytest.mark.parametrize("size", [(640, 384), (416, 256), (960, 576), (1280, 736)])
+def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
+    width, height = fair_size(size, 4)
+    assert width % 32 == height % 32 == 0
+    assert 0.9 < 4 * width * height / (size[0] * size[1]) < 1.1
+    assert width / height == pytest.approx(size[0] / size[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"questions": (1, 11)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not 11"),
+        ({"questions": ()}, "not none"),
+        ({"seeds": ()}, "needs seeds"),
+        ({"seeds": (1, 1)}, "each once"),
+        ({"size": (640, 380)}, "multiples of 32"),
+        ({"share": 0}, "above 0 and at most 1"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        options(**wrong)
+
+
+def test_a_study_without_images_to_score_on_is_refused():
+    with pytest.raises(UsageError, match="val images that are not among them"):
+        plan([SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 200, 0)], options())

@@ -1,0 +1,272 @@
+"""Real encodes played back: pictures, times, turns, colours, ends.
+
+``video("a.mp4", frames=25)`` is one second at 25 frames a second; frame i shows number i.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from media import index_of, make_video, turn
+from oneglance.streams import Frame, UsageError
+from oneglance.streams.files.video import VideoFile
+
+MakeVideo = Callable[..., Path]
+
+CODINGS = [
+    ("h264.mp4", "libx264"),
+    ("h264.mkv", "libx264"),
+    ("h264.mov", "libx264"),
+    ("h264.avi", "libx264"),
+    ("h265.mp4", "libx265"),
+    ("h265.mkv", "libx265"),
+    ("mpeg4.avi", "mpeg4"),
+    ("mpeg4.mp4", "mpeg4"),
+    ("mjpeg.avi", "mjpeg"),
+    ("mjpeg.mov", "mjpeg"),
+]
+
+
+def play(file: Path) -> list[Frame]:
+    with VideoFile(file) as stream:
+        return list(stream)
+
+
+@pytest.mark.parametrize(("name", "codec"), CODINGS, ids=[name for name, _ in CODINGS])
+def test_every_frame_comes_once_and_in_order(video: MakeVideo, name: str, codec: str) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    frames = play(video(name, codec=codec, pix_fmt=pix_fmt, frames=25))
+    assert [index_of(frame.image) for frame in frames] == list(range(25))
+    assert [frame.index for frame in frames] == list(range(25))
+    assert {frame.size for frame in frames} == {(64, 48)}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_frames_carry_the_times_at_which_they_were_filmed(video: MakeVideo, name: str) -> None:
+    times_s = [Fraction(ms, 1000) for ms in (0, 40, 200, 240, 1000)]
+    frames = play(video(name, frames=5, times_s=times_s))
+    assert [frame.timestamp_s for frame in frames] == [0.0, 0.04, 0.2, 0.24, 1.0]
+    assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov"])
+def test_a_rate_of_29_97_stays_exactly_30000_over_1001(video: MakeVideo, name: str) -> None:
+    with VideoFile(video(name, rate=Fraction(30000, 1001))) as stream:
+        assert stream.frame_rate == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize(("name", "codec"), CODINGS, ids=[name for name, _ in CODINGS])
+@pytest.mark.parametrize("waiting", ["0", "2"])
+def test_the_first_frame_is_shown_at_the_start_whatever_frames_wait_for_later_ones(
+    video: MakeVideo, name: str, codec: str, waiting: str
+) -> None:
+    # AVI has decoding times alone: libav shows the first frame of H.264 in it a frame late.
+    options = {
+        "libx264": {"bf": waiting, "b_strategy": "0"},
+        "libx265": {"x265-params": f"log-level=none:bframes={waiting}:b-adapt=0"},
+        "mpeg4": {"bf": waiting},
+        "mjpeg": {},
+    }
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    frames = play(video(name, codec=codec, pix_fmt=pix_fmt, frames=10, options=options[codec]))
+    assert [index_of(frame.image) for frame in frames] == list(range(10))
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+
+
+def test_ntsc_times_in_mp4_are_exact_to_the_last_bit(video: MakeVideo) -> None:
+    frames = play(video("a.mp4", rate=Fraction(30000, 1001), frames=10))
+    assert [frame.timestamp_s for frame in frames] == [
+        float(Fraction(1001 * i, 30000)) for i in range(10)
+    ]
+
+
+def test_times_count_from_the_start_of_the_file_when_its_clock_does_not(video: MakeVideo) -> None:
+    # MPEG-TS clocks of libav begin at 1.4 s.
+    frames = play(video("a.ts", frames=3))
+    assert [frame.timestamp_s for frame in frames] == [0.0, 0.04, 0.08]
+
+
+def test_a_picture_that_begins_after_the_sound_keeps_its_distance(tmp_path: Path) -> None:
+    # Sound from 0 s on; the first picture at 400 ms.
+    times_s = [Fraction(ms, 1000) for ms in (400, 440, 480)]
+    file = make_video(tmp_path / "late.mkv", frames=3, times_s=times_s, audio_s=1.0)
+    assert [frame.timestamp_s for frame in play(file)] == [0.4, 0.44, 0.48]
+
+
+def test_mp4_declares_its_frames_and_matroska_does_not(video: MakeVideo) -> None:
+    with VideoFile(video("a.mp4", frames=7)) as mp4, VideoFile(video("a.mkv", frames=7)) as mkv:
+        assert (mp4.frame_count, mkv.frame_count) == (7, None)
+        assert not mp4.live
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size", "bright_corner"),
+    [
+        (0, (64, 48), (0, 0)),
+        (90, (48, 64), (0, -1)),
+        (180, (64, 48), (-1, -1)),
+        (270, (48, 64), (-1, 0)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mov", "libx264"), ("a.mp4", "libx265"), ("a.mp4", "mpeg4")]
+)
+def test_a_video_filmed_sideways_comes_upright(
+    tmp_path: Path,
+    degrees: int,
+    size: tuple[int, int],
+    bright_corner: tuple[int, int],
+    name: str,
+    codec: str,
+) -> None:
+    # A white patch in the first row and column; turned clockwise by 90° it is at the right end
+    # of the first row, by 180° at the end of the last row, by 270° at the start of the last row.
+    shown = np.zeros((48, 64, 3), np.uint8)
+    shown[:16, :16] = 255
+    # Five, as libx265 gives times out of thin air when there are fewer frames than it holds back.
+    file = turn(make_video(tmp_path / name, pictures=[shown] * 5, codec=codec), degrees)
+    frame = play(file)[0]
+    assert frame.size == size
+    corners = {(y, x): int(frame.image[y, x, 0]) for y in (0, -1) for x in (0, -1)}
+    assert max(corners, key=lambda at: corners[at]) == bright_corner
+    assert corners[bright_corner] > 200
+    assert sorted(corners.values())[2] < 60
+
+
+@pytest.mark.parametrize("matrix", ["ITU709", "ITU601"])
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_colours_come_back_as_they_were_filmed(tmp_path: Path, matrix: str, full: bool) -> None:
+    # Taking one matrix for the other would shift pure green by 18 levels or more in red or blue,
+    # taking one range for the other grey 200 by 14.
+    colours = [(0, 0, 255), (0, 255, 0), (255, 0, 0), (200, 200, 200)]
+    file = tmp_path / "a.mp4"
+    wide = 2 if full else 1
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.colorspace = {"ITU709": 1, "ITU601": 6}[matrix]
+        stream.codec_context.color_range = wide
+        for index, colour in enumerate(colours):
+            plain = av.VideoFrame.from_ndarray(np.full((48, 64, 3), colour, np.uint8), "bgr24")
+            coded = plain.reformat(
+                format="yuv420p", src_color_range=2, dst_colorspace=matrix, dst_color_range=wide
+            )
+            coded.pts, coded.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(coded))
+        container.mux(stream.encode(None))
+    found = [frame.image[24, 32].astype(int) for frame in play(file)]
+    np.testing.assert_allclose(found, colours, atol=5)
+
+
+def test_an_odd_width_gives_contiguous_pictures(video: MakeVideo) -> None:
+    # 70 pixels of 3 bytes fill no whole number of libav's 64-byte lines.
+    frame = play(video("a.mp4", size=(70, 50), frames=2))[0]
+    assert frame.size == (70, 50)
+    assert frame.image.flags.c_contiguous
+
+
+def test_frames_stay_as_they_are_while_later_ones_are_decoded(video: MakeVideo) -> None:
+    with VideoFile(video("a.mp4", frames=10)) as stream:
+        frames = iter(stream)
+        first = next(frames)
+        before = first.image.copy()
+        list(frames)
+    assert np.array_equal(first.image, before)
+
+
+def test_a_file_whose_beginning_was_trimmed_by_an_edit_list_ends_cleanly(
+    tmp_path: Path, video: MakeVideo
+) -> None:
+    # Ten of 25 packets lie before time 0: they are decoded, and not shown.
+    whole, trimmed = video("whole.mp4", options={"bf": "0"}), tmp_path / "trimmed.mp4"
+    with av.open(str(whole)) as source, av.open(str(trimmed), "w") as out:
+        out_stream = out.add_stream_from_template(source.streams.video[0])
+        shift = round(Fraction(10, 25) / source.streams.video[0].time_base)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = out_stream
+                out.mux(packet)
+    frames = play(trimmed)
+    assert [index_of(frame.image) for frame in frames] == list(range(10, 25))
+
+
+@pytest.mark.parametrize("audio_s", [0.2, 5.0])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_shorter_or_longer_than_the_picture_is_no_fault(
+    video: MakeVideo, name: str, audio_s: float
+) -> None:
+    assert len(play(video(name, audio_s=audio_s))) == 25
+
+
+def test_leaving_the_loop_early_is_no_fault(video: MakeVideo) -> None:
+    with VideoFile(video("a.mp4")) as stream:
+        assert next(iter(stream)).index == 0
+
+
+def test_a_closed_video_ends_at_its_next_frame(video: MakeVideo) -> None:
+    with VideoFile(video("a.mp4")) as stream:
+        frames = iter(stream)
+        next(frames)
+        stream.close()
+        assert list(frames) == []
+
+
+def test_closing_twice_and_without_playing_is_allowed(video: MakeVideo) -> None:
+    stream = VideoFile(video("a.mp4"))
+    stream.close()
+    stream.close()
+    assert list(stream) == []
+
+
+def test_playing_twice_is_refused_and_not_taken_for_an_empty_video(video: MakeVideo) -> None:
+    with VideoFile(video("a.mp4")) as stream:
+        assert len(list(stream)) == 25
+        with pytest.raises(UsageError, match="played already"):
+            list(stream)
+
+
+def test_another_thread_may_close_while_frames_are_read(video: MakeVideo) -> None:
+    # 3000 frames take far longer than the 50 ms before closing.
+    stream = VideoFile(
+        video("long.mp4", frames=100, size=(1280, 720), options={"preset": "ultrafast"})
+    )
+    counts: list[int] = []
+    reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
+    reader.start()
+    time.sleep(0.05)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 0.5
+    reader.join(2.0)
+    assert not reader.is_alive()
+    assert counts[0] < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "size"),
+    [
+        ("udacity_highway_720p.mp4", 38, (1280, 720)),
+        ("udacity_lanes_540p.mp4", 221, (960, 540)),
+        ("cars_static_432p.mp4", 377, (768, 432)),
+        ("dashcam_stop_404p.mp4", 111, (700, 404)),
+        ("dashcam_city_540p.mp4", 297, (960, 540)),
+    ],
+)
+def test_real_clips_play_to_their_end_without_complaint(
+    clips: Path, name: str, frames: int, size: tuple[int, int]
+) -> None:
+    played = [(frame.timestamp_s, frame.size) for frame in VideoFile(clips / name)]
+    times_s = [at_s for at_s, _ in played]
+    assert len(played) == frames
+    assert {found for _, found in played} == {size}
+    assert times_s == sorted(set(times_s))
+    assert times_s[0] < 0.1

@@ -1,0 +1,266 @@
+"""Streams from real servers on this machine: an RTSP server, an HTTP server, and silent sockets."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+
+from media import index_of, make_video
+from oneglance.streams import (
+    SourceBroken,
+    SourceNotFound,
+    SourceStalled,
+    SourceUnreadable,
+    StreamError,
+    UsageError,
+    redact,
+)
+from oneglance.streams.live.network import NetworkStream
+from playing import play_until
+from rtsp_server import PASSWORD, USER, RtspServer, rtsp_server
+
+ESCAPED = PASSWORD.replace("@", "%40").replace("/", "%2F")
+
+SLACK_S = 1.0
+"""How much later than its time-out an answer may come on a busy machine."""
+
+
+@contextmanager
+def silent_host() -> Iterator[str]:
+    """Accepts connections and says nothing, ever; gives ``127.0.0.1:PORT``."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def closed_port() -> Iterator[str]:
+    """A port that nobody listens on and nobody else is given meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def fails(url: str, kind: type[StreamError], *, timeout_s: float = 5.0) -> str:
+    """What is said when opening ``url`` fails as it should."""
+    with pytest.raises(kind) as caught:
+        NetworkStream(url, timeout_s=timeout_s)
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is None  # libav's error quotes the URL
+    assert caught.value.__suppress_context__
+    return str(caught.value)
+
+
+def test_a_camera_over_rtsp_is_live_and_its_frames_come_in_order(rtsp: RtspServer) -> None:
+    before = time.monotonic()
+    with NetworkStream(rtsp.url("live"), timeout_s=5) as stream:
+        assert stream.live
+        assert stream.frame_count is None
+        frames = list(islice(stream, 30))
+    after = time.monotonic()
+    assert [frame.index for frame in frames] == list(range(30))
+    assert {frame.size for frame in frames} == {(64, 48)}
+    times_s = [frame.timestamp_s for frame in frames]
+    assert before < times_s[0]
+    assert times_s[-1] < after
+    assert all(earlier < later for earlier, later in pairwise(times_s))
+    # 30 frames at 25 a second take 1.16 s; a third of a second of them comes at once.
+    assert times_s[-1] - before > 0.6
+
+
+def test_a_clip_over_rtsp_comes_whole_and_its_end_is_told(rtsp: RtspServer) -> None:
+    with NetworkStream(rtsp.url("clip"), timeout_s=5) as stream:
+        frames, story = play_until(SourceBroken, stream)
+    assert [index_of(frame.image) for frame in frames] == list(range(25))
+    assert {frame.source for frame in frames} == {rtsp.url("clip")}
+    assert story == f"{rtsp.url('clip')} was ended by the server after 25 frames"
+
+
+def test_the_right_password_opens_a_locked_camera_and_is_nowhere_to_be_seen(
+    rtsp: RtspServer,
+) -> None:
+    with NetworkStream(rtsp.url("locked", f"{USER}:{ESCAPED}"), timeout_s=5) as stream:
+        frame = next(iter(stream))
+    assert stream.source == frame.source == f"rtsp://***@{rtsp.host}/locked"
+
+
+@pytest.mark.parametrize("credentials", ["", f"{USER}:SECRET%21", f"SECRET%21:{ESCAPED}"])
+def test_a_wrong_password_is_told_without_the_password(rtsp: RtspServer, credentials: str) -> None:
+    story = fails(rtsp.url("locked", credentials), SourceUnreadable)
+    assert "refused us: its user name or password is wrong or missing" in story
+    assert not any(secret in story for secret in (USER, "SECRET", ESCAPED, PASSWORD))
+
+
+def test_a_password_with_signs_of_a_url_in_it_is_told_how_to_be_written(rtsp: RtspServer) -> None:
+    # libav takes "p" for the password and "ss" for the host.
+    story = fails(rtsp.url("locked", f"{USER}:{PASSWORD}"), SourceNotFound)
+    assert "a password's at sign / : ? # are written %40 %2F %3A %3F %23" in story
+    assert redact(story) == story  # the command line redacts once more
+    assert not any(secret in story for secret in (USER, "p@ss", "w0rd"))
+
+
+def test_a_path_that_an_rtsp_server_does_not_know_is_told(rtsp: RtspServer) -> None:
+    story = fails(rtsp.url("garage"), SourceNotFound)
+    assert f"rtsp://{rtsp.host}/garage is not there" in story
+
+
+def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Path) -> None:
+    with (
+        rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
+        NetworkStream(server.url("live"), timeout_s=1) as stream,
+    ):
+        frames = iter(stream)
+        next(frames)
+        server.process.send_signal(signal.SIGSTOP)
+        frozen = time.monotonic()
+        with pytest.raises(SourceStalled, match=r"gave nothing for 1 s, after \d+ frames"):
+            list(frames)
+        assert time.monotonic() - frozen < 2 + SLACK_S  # what was on its way, then the time-out
+
+
+def test_an_rtsp_server_that_dies_is_lost_and_not_an_end(tmp_path: Path) -> None:
+    with (
+        rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
+        NetworkStream(server.url("live"), timeout_s=5) as stream,
+    ):
+        frames = iter(stream)
+        next(frames)
+        server.process.kill()
+        with pytest.raises(SourceBroken, match=r"after \d+ frames"):
+            list(frames)
+
+
+def test_a_camera_that_is_never_read_is_let_go_within_a_second(rtsp: RtspServer) -> None:
+    stream = NetworkStream(rtsp.url("live"), timeout_s=5)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 1
+    assert list(stream) == []
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_says_nothing_is_stalled_within_the_time_out(scheme: str) -> None:
+    with silent_host() as host:
+        began = time.monotonic()
+        story = fails(f"{scheme}://{host}/x", SourceStalled, timeout_s=0.5)
+        assert 0.5 <= time.monotonic() - began < 0.5 + SLACK_S
+    assert story == f"{scheme}://{host}/x did not answer within 0.5 s"
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https"])
+def test_a_port_without_a_server_is_told(scheme: str) -> None:
+    with closed_port() as host:
+        story = fails(f"{scheme}://{host}/x", SourceNotFound)
+    assert story == f"{scheme}://{host}/x: nobody listens there (connection refused)"
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_without_a_name_is_told(scheme: str) -> None:
+    story = fails(f"{scheme}://no.such.host.invalid/x", SourceNotFound, timeout_s=20)
+    assert story.startswith(f"{scheme}://no.such.host.invalid/x cannot be reached")
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
+def test_a_time_out_of_nothing_is_refused(timeout_s: float) -> None:
+    with pytest.raises(UsageError, match="time-out must be above 0 s"):
+        NetworkStream("rtsp://127.0.0.1:1/x", timeout_s=timeout_s)
+
+
+def test_a_file_behind_http_is_a_recording_with_its_own_times(tmp_path: Path, web: str) -> None:
+    make_video(tmp_path / "a.mp4", frames=10)
+    with NetworkStream(f"{web}/file/a.mp4", timeout_s=5) as stream:
+        assert (stream.live, stream.frame_count, stream.frame_rate) == (False, 10, 25)
+        frames = list(stream)
+    assert [index_of(frame.image) for frame in frames] == list(range(10))
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+
+
+def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> None:
+    began = time.monotonic()
+    with NetworkStream(f"{web}/mjpeg/20", timeout_s=5) as stream:
+        assert stream.live
+        frames, story = play_until(SourceBroken, stream)
+    assert [index_of(frame.image) for frame in frames] == list(range(20))
+    assert began < frames[0].timestamp_s
+    assert frames[-1].timestamp_s < time.monotonic()
+    assert story == f"{web}/mjpeg/20 was lost after 20 frames: the server hung up"
+
+
+def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: str) -> None:
+    with NetworkStream(f"{web}/mjpeg/20/silent", timeout_s=1) as stream:
+        frames, story = play_until(SourceStalled, stream)
+        told_s = time.monotonic()
+    assert len(frames) == 20
+    assert told_s - frames[-1].timestamp_s < 1 + SLACK_S
+    assert story.endswith("gave nothing for 1 s, after 20 frames")
+
+
+def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> None:
+    stream = NetworkStream(f"{web}/mjpeg/20/silent", timeout_s=60)
+    counts: list[int] = []
+    reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
+    reader.start()
+    while stream.tally.delivered < 20:
+        time.sleep(0.01)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 1
+    reader.join(1)
+    assert not reader.is_alive()
+    assert counts == [20]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "sentence"),
+    [
+        (401, SourceUnreadable, "refused us: its user name or password is wrong or missing"),
+        (403, SourceUnreadable, "refused us: its user name or password is wrong or missing"),
+        (404, SourceNotFound, "is not there: the host answers, the path is unknown"),
+        (400, SourceUnreadable, "cannot be had"),
+        (410, SourceUnreadable, "cannot be had"),
+        (500, SourceUnreadable, "cannot be had"),
+        (503, SourceUnreadable, "cannot be had"),
+    ],
+)
+def test_what_an_http_server_refuses_is_told_by_its_code(
+    web: str, code: int, kind: type[StreamError], sentence: str
+) -> None:
+    url = web.replace("http://", "http://admin:SECRET@") + f"/status/{code}"
+    story = fails(url, kind)
+    assert sentence in story
+    assert "SECRET" not in story
+    assert "admin" not in story
+
+
+def test_a_page_that_is_no_video_is_told(tmp_path: Path, web: str) -> None:
+    (tmp_path / "index.html").write_text("<html>Please log in.</html>")
+    story = fails(f"{web}/file/index.html", SourceUnreadable)
+    assert story.endswith("answers, but not with video that can be played")
+
+
+def test_a_server_that_hangs_up_half_way_gives_every_whole_frame_and_is_told(
+    tmp_path: Path, web: str
+) -> None:
+    make_video(tmp_path / "a.mp4", options={"bf": "0"}, container_options={"movflags": "faststart"})
+    with NetworkStream(f"{web}/cut/a.mp4", timeout_s=5) as stream:
+        frames, story = play_until(SourceBroken, stream)
+    count = len(frames)
+    assert [index_of(frame.image) for frame in frames] == list(range(count))
+    assert 8 <= count < 20
+    assert f"broke after {count} of 25 frames, at {count / 25:.2f} s" in story
+    assert "the server hung up" in story
+
+
+def test_a_playlist_from_a_stranger_does_not_open_files_of_ours(tmp_path: Path, web: str) -> None:
+    ours = make_video(tmp_path / "ours.ts")
+    (tmp_path / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{ours}\n#EXT-X-ENDLIST\n"
+    )
+    fails(f"{web}/file/list.m3u8", SourceUnreadable)

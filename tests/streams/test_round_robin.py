@@ -1,0 +1,190 @@
+"""Newest frames of many sources, each in its turn: the rules without threads, then with them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oneglance.streams.buffers import Closed
+from oneglance.streams.round_robin import RoundRobinLatestBuffer, _Rounds
+
+NOW, SOON = 0.0, 5.0
+
+
+def rounds(*keys: str) -> _Rounds[str, tuple[str, int]]:
+    made: _Rounds[str, tuple[str, int]] = _Rounds()
+    for key in keys:
+        made.open(key)
+    return made
+
+
+def test_each_source_has_its_turn_however_fast_another_is() -> None:
+    turns, served = rounds("fast", "slow"), []
+    for index in range(6):
+        for _ in range(10):
+            turns.put("fast", ("fast", index))
+        turns.put("slow", ("slow", index))
+        served += [turns.take()[0][0], turns.take()[0][0]]
+    assert Counter(served) == {"fast": 6, "slow": 6}
+
+
+def test_who_has_waited_longest_is_next() -> None:
+    turns = rounds("a", "b", "c")
+    for key in "abc":
+        turns.put(key, (key, 0))
+    assert turns.take()[0][0] == "a"
+    turns.put("a", ("a", 1))
+    assert [turns.take()[0] for _ in range(3)] == [("b", 0), ("c", 0), ("a", 1)]
+
+
+def test_a_source_that_rests_keeps_its_turn() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("b", ("b", index))
+        turns.take()
+    turns.put("b", ("b", 9))
+    turns.put("a", ("a", 0))
+    assert turns.take()[0] == ("a", 0)
+
+
+def test_drops_are_counted_for_each_source_alone() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("a", ("a", index))
+    turns.put("b", ("b", 0))
+    assert turns.take() == (("a", 2), 2)
+    assert turns.take() == (("b", 0), 0)
+    turns.put("a", ("a", 3))
+    assert turns.take() == (("a", 3), 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=120))
+def test_what_is_put_is_given_dropped_or_lost_and_never_given_twice(
+    moves: list[tuple[str, bool]],
+) -> None:
+    turns, put, given, dropped = rounds(*"abc"), Counter[str](), [], Counter[str]()
+    for key, is_put in moves:
+        if is_put:
+            turns.put(key, (key, put[key]))
+            put[key] += 1
+        elif turns.ready:
+            item, before = turns.take()
+            given.append(item)
+            dropped[item[0]] += before
+    assert len(given) == len(set(given))
+    for key in "abc":
+        indices = [index for source, index in given if source == key]
+        assert indices == sorted(indices)
+        assert len(indices) + dropped[key] + turns.remove(key) == put[key]
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=200))
+def test_no_source_with_a_frame_waits_for_more_than_one_turn_of_each_other(puts: list[str]) -> None:
+    turns, waits = rounds(*"abcd"), Counter[str]()
+    for key in puts:
+        turns.put(key, (key, 0))
+        if waits[key] == 0:
+            waits[key] = 1
+        if len([k for k in waits if waits[k]]) > 1:
+            (served, _), _ = turns.take()
+            waits[served] = 0
+            for other in "abcd":
+                waits[other] += waits[other] > 0
+            assert max(waits.values()) <= 1 + 4
+
+
+def test_a_finished_source_still_gives_its_newest_and_the_end_comes_when_all_have_finished() -> (
+    None
+):
+    turns = rounds("a", "b")
+    turns.put("a", ("a", 0))
+    turns.finish("a")
+    assert not turns.put("a", ("a", 1))
+    turns.finish("b")
+    assert turns.take()[0] == ("a", 0)
+    with pytest.raises(Closed):
+        turns.take()
+
+
+def test_a_removed_source_gives_nothing_and_tells_what_was_lost() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("a", ("a", index))
+    assert turns.remove("a") == 3
+    assert turns.remove("a") == 0
+    assert not turns.put("a", ("a", 9))
+    assert not turns.ready
+
+
+def test_a_failure_comes_after_the_items_at_hand() -> None:
+    turns = rounds("a", "b")
+    turns.put("a", ("a", 0))
+    turns.fail(ZeroDivisionError())
+    assert not turns.put("b", ("b", 0))
+    assert turns.take()[0] == ("a", 0)
+    with pytest.raises(ZeroDivisionError):
+        turns.take()
+
+
+def test_a_source_cannot_begin_twice() -> None:
+    with pytest.raises(ValueError, match="a is open already"):
+        rounds("a", "a")
+
+
+def test_nothing_is_given_after_closing() -> None:
+    buffer: RoundRobinLatestBuffer[str, int] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    buffer.put("a", 1)
+    buffer.close()
+    assert not buffer.put("a", 2)
+    with pytest.raises(Closed):
+        buffer.get(NOW)
+
+
+def test_a_get_without_an_item_times_out() -> None:
+    buffer: RoundRobinLatestBuffer[str, int] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    with pytest.raises(TimeoutError):
+        buffer.get(0.01)
+
+
+def test_a_source_that_begins_later_wakes_a_taker_that_waits() -> None:
+    buffer: RoundRobinLatestBuffer[str, str] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    got: list[tuple[str, int]] = []
+    taker = threading.Thread(target=lambda: got.append(buffer.get(SOON)))
+    taker.start()
+    buffer.open("b")
+    buffer.put("b", "here")
+    taker.join(SOON)
+    assert got == [("here", 0)]
+
+
+def test_four_threads_and_a_taker_lose_nothing_uncounted() -> None:
+    buffer: RoundRobinLatestBuffer[int, int] = RoundRobinLatestBuffer()
+    for source in range(4):
+        buffer.open(source)
+
+    def produce(source: int) -> None:
+        for index in range(500):
+            assert buffer.put(source, index)
+        buffer.finish(source)
+
+    threads = [threading.Thread(target=produce, args=(source,)) for source in range(4)]
+    for thread in threads:
+        thread.start()
+    counted: list[int] = []
+
+    def take_all() -> None:
+        while True:
+            counted.append(1 + buffer.get(SOON)[1])
+
+    with pytest.raises(Closed):
+        take_all()
+    for thread in threads:
+        thread.join()
+    assert sum(counted) == 2000
