@@ -1,8 +1,8 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python benchmarks/everything.py                     # all, about 13 minutes on two processors
-    python benchmarks/everything.py throughput live     # these
-    python benchmarks/everything.py --quick             # a smoke test: numbers mean nothing
+    python -m benchmarks.everything                     # all, about 13 minutes on two processors
+    python -m benchmarks.everything throughput live     # these
+    python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
 About how long a part takes on two idle processors:
 """
@@ -10,18 +10,17 @@ About how long a part takes on two idle processors:
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import facts
-import options
-import report
-from options import Options
-from processes import ArmFailed
-from results import PARTS, Part
-
+from benchmarks import facts, options
+from benchmarks.options import Options
+from benchmarks.processes import ArmFailed
+from benchmarks.report import pages
+from benchmarks.report.results import PARTS, Part
 from oneglance.streams.errors import OneglanceError, UsageError
 
 ABOUT_S = {
@@ -54,7 +53,7 @@ QUICK = facts.ROOT / "out" / "benchmark-quick"
 
 def measure_of(part: str) -> Callable[[Options], Part]:
     """The function that measures a part; its module is imported only when it runs."""
-    module = __import__(part)
+    module = importlib.import_module(f"benchmarks.parts.{part}")
     measure: Callable[[Options], Part] = getattr(module, f"measure_{part}")
     return measure
 
@@ -108,7 +107,7 @@ def _run(found: argparse.Namespace) -> int:
             hole = Part(part=part, title=part, timer="nothing", holes=[str(error)])
             options.keep(hole, base.out)
         print(f"== {part}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    print(f"report: {report.write_report(base.out)}")
+    print(f"report: {pages.write_report(base.out)}")
     return 1 if failed else 0
 
 

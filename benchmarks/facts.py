@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import measuring
-
+from benchmarks.arms import measuring
 from oneglance.models.cpus import available_cpus
 from oneglance.models.metadata import read_metadata
 from oneglance.models.tasks import Task
@@ -47,7 +46,7 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
     """
     cpus, busy = available_cpus(), busy_cpus()
     facts: dict[str, Any] = {
-        "command": shlex.join(["python", *(_printable(word) for word in sys.argv)]),
+        "command": command(),
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": device(),
@@ -65,6 +64,17 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
     if clip is not None:
         facts["clip"] = _clip_facts(clip)
     return facts
+
+
+def command() -> str:
+    """The command line that measures, as it would be typed in the clone."""
+    program, *words = sys.argv
+    file = Path(program)
+    if file.suffix == ".py" and file.is_absolute() and file.is_relative_to(ROOT):
+        start = ["-m", ".".join(file.relative_to(ROOT).with_suffix("").parts)]
+    else:
+        start = [_printable(program)]
+    return shlex.join(["python", *start, *(_printable(word) for word in words)])
 
 
 def busy_cpus(seconds: float = LISTEN_S) -> float | None:

@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import facts
-import report
-import results
-from results import Part
-from studied import Studied, read_study
-
+from benchmarks import facts
+from benchmarks.report import pages, results
+from benchmarks.report.results import Part
+from benchmarks.studied import Studied, read_study
 from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
@@ -176,6 +174,6 @@ def keep(part: Part, folder: Path) -> str:
     Raises:
         SinkError: the folder cannot be written.
     """
-    file, page = results.write(part, folder), report.page(part)
+    file, page = results.write(part, folder), pages.page(part)
     file.with_suffix(".md").write_text(page, encoding="utf-8")
     return page

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from measuring import MARK, STARTED
+from benchmarks.arms.measuring import MARK, STARTED
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
 
 Answer = Mapping[str, Any]
 
@@ -26,14 +26,14 @@ class ArmFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One measurement. ``script`` lies in this folder; ``cpus`` restricts it to so many.
+    """One measurement. ``module`` is run with ``python -m``; ``cpus`` restricts it to so many.
 
     ``python`` is the interpreter, and so the environment, that runs it.
     """
 
     name: str
     label: str
-    script: str
+    module: str
     arguments: tuple[str, ...] = ()
     python: Path = Path(sys.executable)
     cpus: int | None = None
@@ -79,8 +79,12 @@ def run_arm(arm: Arm) -> Answer:
     """
     if not arm.python.exists():
         raise ArmFailed(f"no Python at {arm.python} (benchmarks/README.md says how to make one)")
-    command = [str(arm.python), str(HERE / arm.script), *arm.arguments]
-    environment = {**os.environ, STARTED: repr(time.monotonic()), "PYTHONWARNINGS": "ignore"}
+    command = [str(arm.python), "-P", "-m", arm.module, *arm.arguments]
+    environment = {
+        **found_here(),
+        STARTED: repr(time.monotonic()),
+        "PYTHONWARNINGS": "ignore",
+    }
     with _processors(arm.cpus):
         process = subprocess.Popen(
             command,
@@ -103,6 +107,12 @@ def run_arm(arm: Arm) -> Answer:
         raise ArmFailed(_last_words(errors) or f"exit code {process.returncode}, no answer")
     found: Answer = json.loads(answers[-1].removeprefix(MARK))
     return found
+
+
+def found_here() -> dict[str, str]:
+    """This environment, in which a new interpreter finds ``benchmarks`` from any folder."""
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([others] if others else [])])}
 
 
 def _last_words(errors: str) -> str:

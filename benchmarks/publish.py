@@ -1,6 +1,6 @@
 """Put an exported model into the zoo: file, checksum, and the measured part of its card.
 
-    python benchmarks/publish.py runs/road4.onnx --summary "…"
+    python -m benchmarks.publish runs/road4.onnx --summary "…"
 
 The card ``models/zoo/NAME.md`` is written by hand but for what stands between its two
 ``measured`` marks, which this script measures through the same Detector that users run.

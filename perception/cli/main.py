@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -419,8 +420,9 @@ def benchmark(context: typer.Context) -> None:
     """Measure this machine: one network against four, the loop, peers (needs a clone)."""
     import subprocess
 
-    script = _benchmarks() / "everything.py"
-    done = subprocess.run([sys.executable, str(script), *context.args], check=False)  # noqa: S603
+    found_there = {**os.environ, "PYTHONPATH": str(_benchmarks().parent)}
+    command = [sys.executable, "-P", "-m", "benchmarks.everything", *context.args]
+    done = subprocess.run(command, env=found_there, check=False)  # noqa: S603
     raise typer.Exit(done.returncode)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results import Part, Table
 
+from benchmarks.report.results import Part, Table
 from media import make_video
 from oneglance.streams import open_stream
 

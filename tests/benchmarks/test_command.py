@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import results
 
+from benchmarks.report import results
 from oneglance.perception.cli import main as cli
 from oneglance.streams import UsageError
 

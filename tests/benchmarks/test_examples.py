@@ -5,13 +5,14 @@ from __future__ import annotations
 import doctest
 from types import ModuleType
 
-import intervals
-import measuring
 import pytest
+
+from benchmarks.arms import measuring
+from benchmarks.report import intervals
 
 pytest.importorskip("onnx", reason="curves cuts ONNX graphs")
 
-import curves
+from benchmarks.parts import curves
 
 
 @pytest.mark.parametrize("module", [curves, intervals, measuring], ids=lambda m: m.__name__)

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import facts
 import pytest
 
+from benchmarks import facts
 from oneglance.models.zoo import DEFAULT, resolve_model
 
 

@@ -8,27 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import Arm, ArmFailed, measure, run_arm
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from benchmarks.processes import Arm, ArmFailed, measure, run_arm
 
 ArmMaker = Callable[..., Arm]
 
 
 @pytest.fixture
-def arm(tmp_path: Path) -> ArmMaker:
-    """``arm("print(1)")``: an arm that runs this code, which may import ``measuring``."""
+def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArmMaker:
+    """``arm("print(1)")``: an arm that runs this code, which knows ``measuring``."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def make(code: str, *, name: str = "a", **how: object) -> Arm:
-        script = tmp_path / f"{name}.py"
-        script.write_text(f"import sys\nsys.path.insert(0, {str(BENCHMARKS)!r})\n{code}\n")
-        return Arm(name, f"arm {name}", str(script), **how)  # type: ignore[arg-type]
+        known = "import sys\nfrom benchmarks.arms import measuring"
+        (tmp_path / f"arm_{name}.py").write_text(f"{known}\n{code}\n")
+        return Arm(name, f"arm {name}", f"arm_{name}", **how)  # type: ignore[arg-type]
 
     return make
 
 
 def test_an_arm_answers_through_whatever_else_is_printed(arm: ArmMaker) -> None:
-    answer = run_arm(arm("import measuring; print('hello'); measuring.answer(fps=3); print('bye')"))
+    answer = run_arm(arm("print('hello'); measuring.answer(fps=3); print('bye')"))
     assert answer["fps"] == 3
     assert answer["peak_mb"] > 1
     assert answer["cpu_s"] > 0
@@ -36,14 +36,14 @@ def test_an_arm_answers_through_whatever_else_is_printed(arm: ArmMaker) -> None:
 
 def test_an_arm_knows_how_long_ago_it_was_asked_for(arm: ArmMaker) -> None:
     began = time.monotonic()
-    answer = run_arm(arm("import measuring; measuring.answer(first=measuring.since_started_s())"))
+    answer = run_arm(arm("measuring.answer(first=measuring.since_started_s())"))
     assert 0 < answer["first"] <= time.monotonic() - began
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux restricts processors")
 def test_an_arm_may_use_as_many_processors_as_it_was_given_and_we_keep_ours(arm: ArmMaker) -> None:
     before = os.sched_getaffinity(0)
-    code = "import os, measuring; measuring.answer(cpus=len(os.sched_getaffinity(0)))"
+    code = "import os; measuring.answer(cpus=len(os.sched_getaffinity(0)))"
     assert run_arm(arm(code, cpus=1))["cpus"] == 1
     assert os.sched_getaffinity(0) == before
 
@@ -71,7 +71,7 @@ def test_arms_take_turns_and_a_failed_one_is_a_hole_not_the_end(
     arm: ArmMaker, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    note = f"open({str(log)!r}, 'a').write(sys.argv[0][-4]); import measuring; measuring.answer()"
+    note = f"open({str(log)!r}, 'a').write(sys.argv[0][-4]); measuring.answer()"
     broken = arm("sys.exit('it broke')", name="b")
     found = measure([arm(note, name="a"), broken, arm(note, name="c")], rounds=2)
     assert log.read_text() == "acac"

@@ -2,8 +2,8 @@ import copy
 import json
 
 import pytest
-from golden.regenerate import CONFIDENCE, answers, differences, golden_file
 
+from golden.regenerate import CONFIDENCE, answers, differences, golden_file
 from oneglance.models import list_zoo
 
 HINT = "if the change is meant: python tests/golden/regenerate.py"

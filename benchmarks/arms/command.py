@@ -1,0 +1,61 @@
+"""Arm: ``oneglance run`` as a user starts it, timed from outside by the lines it writes."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.arms import measuring
+from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+
+
+def main() -> None:
+    arguments = measuring.parser(__doc__)
+    arguments.add_argument("--command", type=Path, required=True, help="the oneglance command")
+    arguments.add_argument("--engine", default=DEFAULT_ENGINE)
+    arguments.add_argument("--precision", default=DEFAULT_PRECISION)
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        summary_file = Path(folder) / "summary.json"
+        command = [
+            *(options.command, "run", options.clip, "--model", options.model, "--jsonl", "-"),
+            *("--engine", options.engine, "--precision", options.precision),
+            *("--max-frames", options.frames + options.warmup + 1),
+            *("--json-summary", summary_file),
+        ]
+        stamps_s, lines = [], []
+        started_s = time.perf_counter()
+        with subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            for line in process.stdout:
+                stamps_s.append(time.perf_counter())
+                lines.append(line)
+            errors = process.stderr.read().decode(errors="replace").strip()
+        if process.returncode:
+            sys.exit(f"oneglance run failed: {' '.join(errors.splitlines()[-3:])}")
+        summary = json.loads(summary_file.read_text())
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    measuring.answer(
+        intervals_ms=measuring.intervals_ms(stamps_s, warmup=options.warmup),
+        first_s=stamps_s[0] - started_s,
+        peak_mb=summary["peak_memory_mb"],
+        cpu_s=children.ru_utime + children.ru_stime,
+        boxes=sum(len(json.loads(line)["detections"]) for line in lines),
+        engine=summary["engine"],
+        precision=summary["precision"],
+        own_fps=summary["fps"],
+        stages_ms={stage: found["p50"] for stage, found in summary["latency_ms"].items()},
+        end_to_end_ms=summary["end_to_end_ms"],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""One network against four: equal work in every arrangement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx", reason="cuts ONNX graphs")
+
+from benchmarks.options import Options, check, parser
+from benchmarks.parts import one_vs_four
+from benchmarks.parts.derived_models import cut_all
+from benchmarks.processes import Answer, run_arm
+from oneglance.models import Task
+from oneglance.streams import ModelError
+
+
+@pytest.fixture(scope="module")
+def asked(drive: Path) -> Options:
+    arguments = parser(None, rounds=1, frames=2)
+    return check(arguments.parse_args(["--clip", str(drive), "--warmup", "1"]))
+
+
+@pytest.fixture(scope="module")
+def one(asked: Options) -> Answer:
+    return run_arm(one_vs_four.arm(asked, [asked.model], "sequence", "tuned"))
+
+
+@pytest.fixture(scope="module")
+def four(asked: Options, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return list(cut_all(asked.model, tmp_path_factory.mktemp("four")).values())
+
+
+@pytest.mark.parametrize("how", one_vs_four.HOWS)
+def test_four_networks_find_what_one_finds_however_they_run(
+    asked: Options, one: Answer, four: list[Path], how: str
+) -> None:
+    found = run_arm(one_vs_four.arm(asked, four, how, "tuned"))
+    assert found["boxes"] == one["boxes"] > 0
+    assert len(found["ms"]["frame"]) == 2
+    stages = sum(found["ms"][stage][0] for stage in one_vs_four.STAGES)
+    assert stages == pytest.approx(found["ms"]["frame"][0], rel=0.05)
+    assert found["first_s"] > 0
+    assert found["pss_mb"] > one["pss_mb"] > 0
+
+
+def test_a_missing_or_wrong_single_task_model_is_named(asked: Options, tmp_path: Path) -> None:
+    given = replace(asked, four={Task.SIGN: tmp_path / "sign-n.onnx"})
+    with pytest.raises(ModelError, match=r"no single-task model .*sign-n\.onnx"):
+        one_vs_four.trained(given, Task.SIGN)
+    (tmp_path / "sign-n.onnx").write_bytes(asked.model.read_bytes())
+    with pytest.raises(ModelError, match="is no model of sign alone"):
+        one_vs_four.trained(given, Task.SIGN)
