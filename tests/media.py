@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -123,3 +124,9 @@ def cut(path: Path, *, keep: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     return path
+
+
+def photograph(seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """A colourful picture of its own for each seed, ``size`` being ``(width, height)``."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)

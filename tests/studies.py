@@ -68,7 +68,7 @@ def result(arm: Arm, rule: Rule, *, own_noise: float = 0.002) -> ArmResult:
 
 def shows(arm: Arm, value: float) -> float:
     """F1 where mAP50-95 is ``value``: what is taught as absent is found, and seldom shown."""
-    return value / 3 if arm.unlabelled is Unlabelled.ABSENT else value + 0.1
+    return value / 3 if arm.unlabelled is Unlabelled.NEGATIVE else value + 0.1
 
 
 def ledger(rule: Rule, options: StudyOptions, *, own_noise: float = 0.002) -> Ledger:
@@ -85,9 +85,9 @@ def typical(arm: Arm, set_name: str, task: Task) -> float:
     if not arm.epochs:
         return value - (0.30 if task is Task.SIGN else 0.05)
     value += 0.004 * (len(arm.tasks) == 1) - 0.12 * (arm.size[0] < 416)
-    value -= 0.25 * (not arm.pretrained) + 0.05 * (arm.unlabelled is Unlabelled.ABSENT)
-    value += 0.03 * (arm.unlabelled is Unlabelled.DISTILLED and task is not Task.SIGN)
-    value -= {"last": 0.08, "head": 0.03, "neck": 0.01, "all": 0.0}[arm.depth]
+    value -= 0.25 * (not arm.pretrained) + 0.05 * (arm.unlabelled is Unlabelled.NEGATIVE)
+    value += 0.03 * (arm.unlabelled is Unlabelled.DISTILL and task is not Task.SIGN)
+    value -= {"last": 0.08, "head": 0.03, "neck": 0.01, "all": 0.0}[arm.trainable]
     value -= 0.3 * ((100 * arm.share) ** -0.4 - 100**-0.4)
     value -= 0.06 * (arm.name.startswith("only") and set_name not in arm.sets)
     return value + 0.002 * arm.seed

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.subsets import Subset
@@ -16,14 +16,15 @@ STRIDE = 32
 """Both sides of a network's input are multiples of it."""
 
 
-class Rows(StrEnum):
-    """Where the rows of the last layer start: NEW at random, RELATED from pretrained rows."""
+class HeadInit(StrEnum):
+    """Where the last layer's weights of each class start: RANDOM, or PRETRAINED: those of a
+    related class of the pretrained network."""
 
-    NEW = "new"
-    RELATED = "related"
+    RANDOM = "random"
+    PRETRAINED = "pretrained"
 
 
-class Depth(StrEnum):
+class TrainableLayers(StrEnum):
     """Which layers train; all before them are frozen, BatchNorm statistics included.
 
     LAST: the last layer of the class branches alone. HEAD: the detection head. NECK: head and
@@ -39,16 +40,16 @@ class Depth(StrEnum):
 class Unlabelled(StrEnum):
     """What an image teaches of a task that its source does not label.
 
-    SKIPPED: nothing. ABSENT: that there is none of it; for comparison only. DISTILLED: what the
-    pretrained network says of it, where its classes mean the same (see ``teacher``).
+    IGNORE: nothing. NEGATIVE: that there is none of it; for comparison only. DISTILL: what the
+    pretrained network predicts, where its classes mean the same (see ``distillation``).
     """
 
-    SKIPPED = "skipped"
-    ABSENT = "absent"
-    DISTILLED = "distilled"
+    IGNORE = "ignore"
+    NEGATIVE = "negative"
+    DISTILL = "distill"
 
 
-class Weigh(StrEnum):
+class LossWeight(StrEnum):
     """What counts equally in the loss of a batch.
 
     BOX: every box, as in ultralytics, so that tasks with few boxes count little. TASK: every task
@@ -71,12 +72,12 @@ class Recipe:
     ``size``: (width, height) of the input in pixels, multiples of 32. ``learning_rate``: peak
     rate of AdamW, cosine to a hundredth of it; the class branches of the head learn
     ``class_rate`` times as fast. ``mosaic``: share of training images that are four in one; none
-    in the last ``calm_share`` of the epochs. ``train``: which layers learn. ``rows``: where the
-    last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
-    ``weigh``: what counts equally in the loss. ``repeats``: how often an epoch shows the images
-    of each data set; once by default. ``share``: of each set's training images, drawn by
-    ``seed``; see ``subsets``. ``keep``: how much of the pretrained weights the result keeps, 0 to
-    below 1; see ``averaging``.
+    in the last ``calm_share`` of the epochs. ``trainable``: which layers learn. ``head_init``:
+    where the last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
+    ``loss_weight``: what counts equally in the loss. ``oversample``: how often an epoch shows the
+    images of each data set; once by default. ``share``: of each set's training images, drawn by
+    ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in the
+    result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see ``averaging``).
     """
 
     epochs: int = 20
@@ -90,13 +91,13 @@ class Recipe:
     calm_share: float = 0.3
     scale: float = 0.4
     seed: int = 0
-    repeats: tuple[int, ...] | None = None
-    train: Depth = Depth.ALL
-    rows: Rows = Rows.RELATED
-    unlabelled: Unlabelled = Unlabelled.SKIPPED
-    weigh: Weigh = Weigh.BOX
+    oversample: tuple[int, ...] | None = None
+    trainable: TrainableLayers = TrainableLayers.ALL
+    head_init: HeadInit = HeadInit.PRETRAINED
+    unlabelled: Unlabelled = Unlabelled.IGNORE
+    loss_weight: LossWeight = LossWeight.BOX
     share: float = 1.0
-    keep: float = 0.0
+    alpha: float = 1.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -105,8 +106,8 @@ class Recipe:
             raise UsageError(f"the learning rate must be above 0, not {self.learning_rate}")
         if not self.class_rate > 0:
             raise UsageError(f"the class rate must be above 0, not {self.class_rate}")
-        if not 0 <= self.keep < 1:
-            raise UsageError(f"what is kept must be from 0 to below 1, not {self.keep}")
+        if not 0 < self.alpha <= 1:
+            raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
         if any(side < STRIDE or side % STRIDE for side in self.size):
             width, height = self.size
             raise UsageError(f"size {width}x{height}: both sides must be multiples of {STRIDE}")
@@ -119,8 +120,8 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""
-        repeats = None if self.repeats is None else list(self.repeats)
-        return asdict(self) | {"size": list(self.size), "repeats": repeats}
+        oversample = None if self.oversample is None else list(self.oversample)
+        return asdict(self) | {"size": list(self.size), "oversample": oversample}
 
 
 def training_facts(weights: Path) -> dict[str, Any]:
@@ -139,49 +140,3 @@ def training_facts(weights: Path) -> dict[str, Any]:
 
 def _set_name(file: Path) -> str:
     return file.parent.name if file.stem == "data" else file.stem
-
-
-def parse_depth(word: str) -> Depth:
-    """The depth of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    return _parse(word, Depth, "--train")
-
-
-def parse_rows(word: str) -> Rows:
-    """The start of the rows of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    return _parse(word, Rows, "--head")
-
-
-def parse_unlabelled(word: str) -> Unlabelled:
-    """What unlabelled tasks teach, of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    return _parse(word, Unlabelled, "--unlabelled")
-
-
-def parse_weigh(word: str) -> Weigh:
-    """What counts equally, of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    return _parse(word, Weigh, "--weigh")
-
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-def _parse(word: str, choices: type[_Choice], option: str) -> _Choice:
-    try:
-        return choices(word)
-    except ValueError:
-        raise UsageError(f"{option} is one of {', '.join(choices)}, not '{word}'") from None

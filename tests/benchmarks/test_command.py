@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import results
-from oneglance.perception.cli import main as cli
+from oneglance.perception.cli import study as cli
 from oneglance.streams import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def test_without_a_clone_the_command_says_that_it_needs_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        cli, "__file__", str(tmp_path / "oneglance" / "perception" / "cli" / "main.py")
+        cli, "__file__", str(tmp_path / "oneglance" / "perception" / "cli" / "study.py")
     )
     with pytest.raises(UsageError, match="clone the repository"):
         cli._benchmarks()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Depth
+from oneglance.models.training.recipe import TrainableLayers
 
 SIMILAR_RATIO = 4.0
 """Amounts are similar while the richest task has at most this many times the poorest's boxes."""
@@ -20,11 +20,11 @@ SIMILAR_RATIO = 4.0
 MOST_REPEATS = 4
 """Showing an image more often than this in an epoch teaches it by heart."""
 
-BELOW: Mapping[Depth, float] = {
-    Depth.LAST: 100,
-    Depth.HEAD: 500,
-    Depth.NECK: 2000,
-    Depth.ALL: float("inf"),
+BELOW: Mapping[TrainableLayers, float] = {
+    TrainableLayers.LAST: 100,
+    TrainableLayers.HEAD: 500,
+    TrainableLayers.NECK: 2000,
+    TrainableLayers.ALL: float("inf"),
 }
 """The training boxes of the poorest task below which a depth is advised.
 
@@ -32,11 +32,11 @@ Rules of thumb to start from (``oneglance study`` measures): the last layer has 
 numbers a class, the head of YOLO26n 0.3 million, with the neck 1.2 million, all 2.6 million.
 """
 
-TRAINS: Mapping[Depth, str] = {
-    Depth.LAST: "each class's last row alone",
-    Depth.HEAD: "the detection head (ultralytics: freeze=23)",
-    Depth.NECK: "neck and head and keeps the backbone (ultralytics: freeze=11)",
-    Depth.ALL: "all layers",
+TRAINS: Mapping[TrainableLayers, str] = {
+    TrainableLayers.LAST: "each class's last row alone",
+    TrainableLayers.HEAD: "the detection head (ultralytics: freeze=23)",
+    TrainableLayers.NECK: "neck and head and keeps the backbone (ultralytics: freeze=11)",
+    TrainableLayers.ALL: "all layers",
 }
 
 PRETRAINED_KNOWS: Mapping[Task, str] = {
@@ -82,7 +82,7 @@ class Answer:
 class Advice:
     """How much of the network to train, and why in plain sentences."""
 
-    train: Depth
+    train: TrainableLayers
     reasons: tuple[str, ...]
 
 
@@ -172,9 +172,9 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     pretraining hardly knew (the head must grow new ones). ``boxes``: training boxes of a task.
     """
     if not boxes:
-        return Advice(Depth.LAST, ("no task has a training box",))
+        return Advice(TrainableLayers.LAST, ("no task has a training box",))
     poorest = min((task for task in Task if task in boxes), key=boxes.__getitem__)
-    depths = list(Depth)
+    depths = list(TrainableLayers)
     step = next(i for i, depth in enumerate(depths) if boxes[poorest] < BELOW[depth])
     reasons = [
         f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(depths, step)}"
@@ -190,7 +190,7 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     return Advice(depths[step], tuple(reasons))
 
 
-def _rule(depths: Sequence[Depth], step: int) -> str:
+def _rule(depths: Sequence[TrainableLayers], step: int) -> str:
     if step == len(depths) - 1:
         return f"'{depths[step]}' from {BELOW[depths[step - 1]]:.0f} on"
     return f"'{depths[step]}' below {BELOW[depths[step]]:.0f}"

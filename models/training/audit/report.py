@@ -166,7 +166,8 @@ def _print_answers(found: Audit, console: Console) -> None:
                 f"  {one.name}: {one.kind.verdict}: {escape('; '.join(one.kind.reasons))}"
             )
     console.print(
-        f"[bold]Which layers to train?[/] {found.depth.train} (--train {found.depth.train})"
+        f"[bold]Which layers to train?[/] {found.depth.train} "
+        f"(--trainable-layers {found.depth.train})"
     )
     for reason in found.depth.reasons:
         console.print(f"  {escape(reason)}")

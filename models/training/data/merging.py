@@ -44,7 +44,7 @@ def stage(
     classes: Sequence[ModelClass],
     folder: Path,
     *,
-    repeats: Sequence[int] | None = None,
+    oversample: Sequence[int] | None = None,
     strict: bool = False,
     subset: Subset = WHOLE,
 ) -> Path:
@@ -59,7 +59,7 @@ def stage(
     The same image in two sets (signs labelled in one, people in the other) is staged once, with
     what both know.
 
-    ``repeats``: how often each set's training images are staged, under different names, so that
+    ``oversample``: how often each set's training images are staged, under different names, so that
     a small set is seen more often; once by default. ``subset``: the training images staged.
 
     Raises:
@@ -67,7 +67,7 @@ def stage(
             one image, a task of ``classes`` is labelled in no training image; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
     """
-    counts = _counts(datasets, repeats)
+    counts = _counts(datasets, oversample)
     if strict:
         refuse([problem for dataset in datasets for problem in check(dataset)])
     problems: dict[Problem, None] = {}
@@ -116,8 +116,8 @@ def known_classes(folder: Path) -> dict[str, frozenset[str]]:
     return {stem: frozenset(names) for stem, names in content.items()}
 
 
-def _counts(datasets: Sequence[Dataset], repeats: Sequence[int] | None) -> list[int]:
-    counts = [1] * len(datasets) if repeats is None else list(repeats)
+def _counts(datasets: Sequence[Dataset], oversample: Sequence[int] | None) -> list[int]:
+    counts = [1] * len(datasets) if oversample is None else list(oversample)
     if len(counts) != len(datasets) or any(count < 1 for count in counts):
         raise DataError(
             f"{len(datasets)} data sets need {len(datasets)} repeat counts of 1 or more, "

@@ -17,8 +17,8 @@ from oneglance.streams.errors import DataError, UsageError
 
 
 @torch.no_grad()
-def draw_back(model: DetectionModel, start: DetectionModel, *, share: float) -> None:
-    """Make every weight of ``model`` the average of its own and, to ``share``, ``start``'s.
+def average_with_start(model: DetectionModel, start: DetectionModel, *, alpha: float) -> None:
+    """Make every weight of ``model`` ``alpha`` times its own and the rest ``start``'s (WiSE-FT).
 
     BatchNorm statistics too; the rows of the last layer stay as trained, for those of ``start``
     mean something else (COCO's car is no lorry, its stop sign one kind of sign). Fine-tuning from
@@ -35,7 +35,7 @@ def draw_back(model: DetectionModel, start: DetectionModel, *, share: float) -> 
     before = _weights(start)
     for name, weight in _weights(model).items():
         if id(weight) not in rows:
-            weight.lerp_(before[name].to(weight), share)
+            weight.lerp_(before[name].to(weight), 1 - alpha)
 
 
 def average(runs: Sequence[Path], *, out: Path) -> Path:

@@ -25,7 +25,7 @@ from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.merging import known_classes, stage
-from oneglance.models.training.fit.averaging import draw_back
+from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.fit.trainer import RoadTrainer
 from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
@@ -52,15 +52,17 @@ def finetune(
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to keep something of.
+        UsageError: there is no ``base`` to distil from or to average with.
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
         read_checkpoint(base)
-    elif recipe.unlabelled is Unlabelled.DISTILLED:
+    elif recipe.unlabelled is Unlabelled.DISTILL:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
-    if recipe.keep and base is None:
-        raise UsageError("without a pretrained --base there is nothing to --keep")
+    if recipe.alpha < 1 and base is None:
+        raise UsageError(
+            "without a pretrained --base there is nothing to average with: leave --alpha at 1"
+        )
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     earlier: dict[str, Any] = {}
@@ -73,7 +75,7 @@ def finetune(
         datasets,
         classes,
         out / "data",
-        repeats=recipe.repeats,
+        oversample=recipe.oversample,
         subset=recipe.subset,
         strict=strict,
     )
@@ -101,7 +103,7 @@ def finetune(
             "train_images": len(trainer.train_loader.dataset),
         }
     start = None
-    if recipe.keep and base is not None:
+    if recipe.alpha < 1 and base is not None:
         start = with_new_last_layer(read_checkpoint(base), classes)
     _save(last, model_file, recipe, start)
     facts |= {
@@ -131,20 +133,19 @@ def _describe(
 
 
 def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
-    """Whether its result is wanted as it is; ``keep`` may differ, it is applied at the end."""
+    """Whether its result is wanted as it is; ``alpha`` may differ, it is applied at the end."""
     old = found.get("run", {})
-    keep = None
-    if isinstance(old.get("recipe"), dict):  # a run of before a field had what is now its default
-        recipe = Recipe().as_dict() | old["recipe"]
-        keep = recipe["keep"]
-        old = old | {"recipe": recipe | {"keep": wanted["recipe"]["keep"]}}
+    alpha = None
+    if isinstance(recipe := old.get("recipe"), dict):
+        alpha = recipe.get("alpha")
+        old = old | {"recipe": recipe | {"alpha": wanted["recipe"]["alpha"]}}
     differing = sorted(key for key in wanted if wanted[key] != old.get(key))
     if differing:
         raise DataError(
             f"{out} holds a run made another way (different {', '.join(differing)}): "
             "give another --out, or the same arguments to resume it"
         )
-    return bool(keep == wanted["recipe"]["keep"])
+    return bool(alpha == wanted["recipe"]["alpha"])
 
 
 def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
@@ -193,11 +194,13 @@ def _epochs_done(last: Path) -> int:
 def _save(last: Path, file: Path, recipe: Recipe, start: DetectionModel | None) -> None:
     """The averaged weights of checkpoint ``last`` as a file that needs nothing of ours.
 
-    ``start``: the network they started from, of which the recipe keeps something.
+    ``start``: the network they started from, with which the recipe averages them.
     """
     model = torch.load(last, map_location="cpu", weights_only=False)["ema"]
     if start is not None:
-        draw_back(model.float(), start, share=recipe.keep)  # checkpoints are in half precision
+        average_with_start(
+            model.float(), start, alpha=recipe.alpha
+        )  # checkpoints are in half precision
     model = model.as_plain()
     model.args = {"imgsz": list(recipe.size), "task": "detect"}
     torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}, file)

@@ -16,7 +16,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.fit.losses import partial_criterion, plain_class_of
-from oneglance.models.training.recipe import Depth, Rows, Weigh
+from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
 
 RELATED: dict[Task, str] = {
     Task.PEDESTRIAN: "person",
@@ -35,14 +35,14 @@ rows."""
 class RoadModel(DetectionModel):
     """ultralytics' network, trained with the loss that leaves out what images do not label.
 
-    ``tasks``: of each class. ``weigh``: what counts equally in the loss.
+    ``tasks``: of each class. ``loss_weight``: what counts equally in the loss.
     """
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.plain_of = plain_class_of(classes)
         self.tasks = [cls.task for cls in classes]
-        self.weigh = Weigh.BOX
+        self.loss_weight = LossWeight.BOX
 
     def init_criterion(self) -> Any:
         """See ``losses``."""
@@ -50,7 +50,7 @@ class RoadModel(DetectionModel):
 
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
-        for ours in ("plain_of", "tasks", "weigh"):
+        for ours in ("plain_of", "tasks", "loss_weight"):
             vars(self).pop(ours, None)
         plain: DetectionModel = self
         plain.__class__ = DetectionModel
@@ -58,16 +58,20 @@ class RoadModel(DetectionModel):
 
 
 def with_new_last_layer(
-    base: DetectionModel, classes: Sequence[ModelClass], *, rows: Rows = Rows.RELATED
+    base: DetectionModel,
+    classes: Sequence[ModelClass],
+    *,
+    head_init: HeadInit = HeadInit.PRETRAINED,
 ) -> RoadModel:
     """A network with ``base``'s weights and a last layer for ``classes``.
 
-    With ``Rows.RELATED``, rows of ``base`` go to the classes of the same name, else to those of
-    the same task, else to those they mean by ``RELATED``; a class that finds none starts at
-    random. Several classes may start from one row. With ``Rows.NEW`` all start at random.
+    With ``HeadInit.PRETRAINED``, the weights of ``base``'s classes go to the classes of the same
+    name, else to those of the same task, else to those they mean by ``RELATED``; a class that
+    finds none starts at random. Several classes may start from one. With ``HeadInit.RANDOM``
+    all start at random.
     """
     model = RoadModel(base.yaml, nc=len(classes), verbose=False, classes=classes)
-    known = set(base.names.values()) if rows is Rows.RELATED else set()
+    known = set(base.names.values()) if head_init is HeadInit.PRETRAINED else set()
     # ultralytics transfers a row to the class of the same name: lend it the base's names.
     model.names = {
         i: next((n for n in _relatives(cls) if n in known), f"new {i}")
@@ -75,7 +79,9 @@ def with_new_last_layer(
     }
     with torch.no_grad():
         model.load(base, verbose=False)  # type: ignore[no-untyped-call]
-    if rows is Rows.NEW:  # with as many classes as before, they would have been transferred
+    if (
+        head_init is HeadInit.RANDOM
+    ):  # with as many classes as before, they would have been transferred
         _renew_rows(model)
     model.names = {i: cls.name for i, cls in enumerate(classes)}
     return model
@@ -116,17 +122,17 @@ def class_branches(model: DetectionModel) -> list[Any]:
     return [branches for name in CLASS_BRANCHES if (branches := getattr(head, name, None))]
 
 
-def frozen_layers(model: DetectionModel, depth: Depth) -> list[str]:
+def frozen_layers(model: DetectionModel, depth: TrainableLayers) -> list[str]:
     """What ultralytics' ``freeze`` takes to train ``depth`` only: names below ``model.``."""
     description: Any = model.yaml
     backbone = len(description["backbone"])
     last = backbone + len(description["head"]) - 1
-    if depth is Depth.ALL:
+    if depth is TrainableLayers.ALL:
         return []
-    if depth is Depth.NECK:
+    if depth is TrainableLayers.NECK:
         return [str(i) for i in range(backbone)]
     frozen = [str(i) for i in range(last)]
-    if depth is Depth.LAST:
+    if depth is TrainableLayers.LAST:
         # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
         for name, child in last_layer(model).named_children():
             if name in CLASS_BRANCHES:

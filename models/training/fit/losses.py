@@ -11,7 +11,7 @@ is told. Where an image says "a light" without its colour, the colours are unkno
 light and absent everywhere else.
 
 ultralytics divides a batch's loss by all its boxes, so that a task weighs as its boxes do: a
-sign among twenty cars hardly counts. ``Weigh.TASK`` divides each task's loss by its own boxes.
+sign among twenty cars hardly counts. ``LossWeight.TASK`` divides each task's loss by its own boxes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.tal import TaskAlignedAssigner
 
 from oneglance.models.tasks import ModelClass, Task
-from oneglance.models.training.recipe import Weigh
+from oneglance.models.training.recipe import LossWeight
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class PartialDetectionLoss(v8DetectionLoss):
     def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
         super().__init__(model, tal_topk, tal_topk2)
         equal = None
-        if model.weigh is Weigh.TASK:
+        if model.loss_weight is LossWeight.TASK:
             equal = EqualTasks(self.assigner, model.tasks)
             self.assigner = cast("TaskAlignedAssigner", equal)  # called in the same way
         self.partial = PartialBCE(model.plain_of, equal)

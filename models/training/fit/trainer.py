@@ -33,7 +33,7 @@ from oneglance.models.training.fit.heads import (
 )
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
-from oneglance.models.training.recipe import STRIDE, Recipe, Rows, Unlabelled
+from oneglance.models.training.recipe import STRIDE, HeadInit, Recipe, Unlabelled
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
@@ -110,13 +110,13 @@ class RoadTrainer(DetectionTrainer):
         self.classes = classes
         self.recipe = recipe
         names = frozenset(cls.name for cls in classes)
-        absent = recipe.unlabelled is Unlabelled.ABSENT
+        absent = recipe.unlabelled is Unlabelled.NEGATIVE
         self.known = dict.fromkeys(known, names) if absent else known
         super().__init__(overrides=overrides)
         torch.set_num_threads(available_cpus())  # ultralytics leaves one idle
         self.bf16 = self.device.type == "cpu" and cpu_has_bf16()
         self.teacher: Distiller | None = None
-        if recipe.unlabelled is Unlabelled.DISTILLED:
+        if recipe.unlabelled is Unlabelled.DISTILL:
             assert base is not None  # finetune saw to it
             self.teacher = Distiller(base, classes, self.device)
 
@@ -126,10 +126,10 @@ class RoadTrainer(DetectionTrainer):
         if weights is None:
             model = from_scratch(self.classes)
         else:
-            rows = Rows.RELATED if self.resume else self.recipe.rows
-            model = with_new_last_layer(weights, self.classes, rows=rows)
-            self.args.freeze = frozen_layers(model, self.recipe.train)
-        model.weigh = self.recipe.weigh
+            head_init = HeadInit.PRETRAINED if self.resume else self.recipe.head_init
+            model = with_new_last_layer(weights, self.classes, head_init=head_init)
+            self.args.freeze = frozen_layers(model, self.recipe.trainable)
+        model.loss_weight = self.recipe.loss_weight
         return model
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ import numpy as np
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.bootstrap import THRESHOLDS
-from oneglance.models.training.recipe import TAUGHT_TASKS, Depth
+from oneglance.models.training.recipe import TAUGHT_TASKS, TrainableLayers
 from oneglance.models.training.study.arms import (
     ABSENT,
     BALANCED,
@@ -195,7 +195,7 @@ def _layers(ledger: Ledger) -> Answer:
     counts = {share: _images(ledger, share) for share in DEPTH_SHARES}
     columns = ("layers", *(f"{s:.0%}: {counts[s]:.0f} images" for s in DEPTH_SHARES))
 
-    def grid(pick: Pick) -> dict[Depth, list[Estimate | None]]:
+    def grid(pick: Pick) -> dict[TrainableLayers, list[Estimate | None]]:
         return {
             depth: [estimate(samples(ledger, part(depth, s), pick)) for s in DEPTH_SHARES]
             for depth in DEPTHS
@@ -242,7 +242,7 @@ def _layers(ledger: Ledger) -> Answer:
 
 def _images(ledger: Ledger, share: float, task: Task | None = None) -> float:
     """Training images of a share, that label ``task``: the mean over seeds, equal in practice."""
-    names = {f"{part(Depth.ALL, share)}.s{seed}" for seed in ledger.options.seeds}
+    names = {f"{part(TrainableLayers.ALL, share)}.s{seed}" for seed in ledger.options.seeds}
     counts = [
         images_of(arm, ledger.sets) if task is None else labelled_images(arm, ledger.sets, task)
         for arm in ledger.arms
@@ -327,7 +327,7 @@ def _curve(ledger: Ledger) -> Answer:
         found = {
             _images(ledger, share, task): by_seed
             for share in CURVE_SHARES
-            if (by_seed := samples(ledger, part(Depth.ALL, share), of_task(task)))
+            if (by_seed := samples(ledger, part(TrainableLayers.ALL, share), of_task(task)))
         }
         scores = {n: e for n, by_seed in found.items() if (e := estimate(by_seed)) is not None}
         measured[task.value] = list(scores.items())
@@ -463,7 +463,7 @@ def _balanced(ledger: Ledger) -> Answer:
         title="How often rare tasks are shown",
     )
     found = _otherwise(ledger, variant)
-    return replace(found, facts={"repeats": repeats} | found.facts)
+    return replace(found, facts={"oversample": repeats} | found.facts)
 
 
 def _weighed(ledger: Ledger) -> Answer:

@@ -12,7 +12,14 @@ from typing import Any
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 from oneglance.models.training.data.subsets import Subset
-from oneglance.models.training.recipe import STRIDE, Depth, Recipe, Rows, Unlabelled, Weigh
+from oneglance.models.training.recipe import (
+    STRIDE,
+    HeadInit,
+    LossWeight,
+    Recipe,
+    TrainableLayers,
+    Unlabelled,
+)
 from oneglance.streams.errors import UsageError
 
 QUESTIONS: dict[int, str] = {
@@ -28,7 +35,7 @@ QUESTIONS: dict[int, str] = {
     10: "What does the one network reach when trained as long as one for each task together?",
 }
 
-DEPTHS = (Depth.LAST, Depth.HEAD, Depth.ALL)
+DEPTHS = (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
 DEPTH_SHARES = (0.05, 0.25, 1.0)
 CURVE_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -36,7 +43,12 @@ WARMUP_SHARE, CALM_SHARE = 0.25, 0.5
 """Of an arm's epochs: warming up, and without mosaics. Shares, so that arms with little data
 and many epochs take as many steps of each as arms with all of it."""
 
-DEPTH_COST = {Depth.LAST: 0.45, Depth.HEAD: 0.5, Depth.NECK: 0.7, Depth.ALL: 1.0}
+DEPTH_COST = {
+    TrainableLayers.LAST: 0.45,
+    TrainableLayers.HEAD: 0.5,
+    TrainableLayers.NECK: 0.7,
+    TrainableLayers.ALL: 1.0,
+}
 """Roughly, a step's time over that of training all layers: frozen layers need no backward pass."""
 
 
@@ -98,7 +110,7 @@ class Arm:
 
     ``epochs`` 0: the pretrained network as it is, its related rows in the last layer.
     ``sets``: names of the sets trained on: those that label one of ``tasks``, for an image that
-    labels none of them teaches nothing. ``repeats``: how often an epoch shows each of them, once
+    labels none of them teaches nothing. ``oversample``: how often an epoch shows each of them, once
     by default. ``questions``: which it helps to answer.
     """
 
@@ -108,12 +120,12 @@ class Arm:
     seed: int
     epochs: int
     size: tuple[int, int]
-    repeats: tuple[int, ...] | None = None
+    oversample: tuple[int, ...] | None = None
     share: float = 1.0
-    depth: Depth = Depth.ALL
-    rows: Rows = Rows.RELATED
-    unlabelled: Unlabelled = Unlabelled.SKIPPED
-    weigh: Weigh = Weigh.BOX
+    trainable: TrainableLayers = TrainableLayers.ALL
+    head_init: HeadInit = HeadInit.PRETRAINED
+    unlabelled: Unlabelled = Unlabelled.IGNORE
+    loss_weight: LossWeight = LossWeight.BOX
     pretrained: bool = True
     questions: tuple[int, ...] = field(default=(), compare=False)
 
@@ -132,11 +144,11 @@ class Arm:
             warmup_epochs=WARMUP_SHARE * self.epochs,
             calm_share=CALM_SHARE,
             seed=self.seed,
-            train=self.depth,
-            rows=self.rows,
+            trainable=self.trainable,
+            head_init=self.head_init,
             unlabelled=self.unlabelled,
-            weigh=self.weigh,
-            repeats=self.repeats,
+            loss_weight=self.loss_weight,
+            oversample=self.oversample,
             share=self.share,
         )
 
@@ -149,12 +161,12 @@ class Arm:
             "seed": self.seed,
             "epochs": self.epochs,
             "size": list(self.size),
-            "repeats": None if self.repeats is None else list(self.repeats),
+            "oversample": None if self.oversample is None else list(self.oversample),
             "share": self.share,
-            "depth": self.depth.value,
-            "rows": self.rows.value,
+            "trainable": self.trainable.value,
+            "head_init": self.head_init.value,
             "unlabelled": self.unlabelled.value,
-            "weigh": self.weigh.value,
+            "loss_weight": self.loss_weight.value,
             "pretrained": self.pretrained,
         }
 
@@ -179,9 +191,9 @@ def fair(task: Task) -> str:
     return f"{task}-fair"
 
 
-def part(depth: Depth, share: float) -> str:
+def part(depth: TrainableLayers, share: float) -> str:
     """The stem of the arm that trains ``depth`` with ``share`` of the data."""
-    depth_part = "" if depth is Depth.ALL else f"-{depth}"
+    depth_part = "" if depth is TrainableLayers.ALL else f"-{depth}"
     share_part = "" if share == 1 else f"-{round(100 * share)}pc"
     return f"{ONE}{depth_part}{share_part}"
 
@@ -258,25 +270,25 @@ def _pretrained_or_not(planner: _Planner) -> Iterator[Arm]:
 
 def _layers(planner: _Planner) -> Iterator[Arm]:
     for depth, share in product(DEPTHS, DEPTH_SHARES):
-        yield replace(planner.one(part(depth, share), share), depth=depth)
+        yield replace(planner.one(part(depth, share), share), trainable=depth)
 
 
 def _masked_or_absent(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
     if partly_labelled(planner.sets):
-        yield replace(planner.one(ABSENT), unlabelled=Unlabelled.ABSENT)
+        yield replace(planner.one(ABSENT), unlabelled=Unlabelled.NEGATIVE)
 
 
 def _curve(planner: _Planner) -> Iterator[Arm]:
     for share in CURVE_SHARES:
-        yield planner.one(part(Depth.ALL, share), share)
+        yield planner.one(part(TrainableLayers.ALL, share), share)
 
 
 def _distilled(planner: _Planner) -> Iterator[Arm]:
     yield planner.untrained()
     yield planner.one()
     if partly_labelled(planner.sets):
-        yield replace(planner.one(DISTILLED), unlabelled=Unlabelled.DISTILLED)
+        yield replace(planner.one(DISTILLED), unlabelled=Unlabelled.DISTILL)
 
 
 def _forgetting(planner: _Planner) -> Iterator[Arm]:
@@ -292,7 +304,7 @@ def _balanced(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
     if repeats := balancing(planner.sets):
         often = replace(
-            planner.one(BALANCED), repeats=tuple(repeats[name] for name in planner.one().sets)
+            planner.one(BALANCED), oversample=tuple(repeats[name] for name in planner.one().sets)
         )
         steps = images_of(planner.one(), planner.sets) / images_of(often, planner.sets)
         yield replace(often, epochs=max(1, round(steps * often.epochs)))
@@ -301,7 +313,7 @@ def _balanced(planner: _Planner) -> Iterator[Arm]:
 def _weighed(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
     if len(planner.tasks) > 1:
-        yield replace(planner.one(WEIGHED), weigh=Weigh.TASK)
+        yield replace(planner.one(WEIGHED), loss_weight=LossWeight.TASK)
 
 
 def _longer(planner: _Planner) -> Iterator[Arm]:
@@ -408,7 +420,7 @@ def images_of(arm: Arm, sets: Sequence[SetFacts]) -> int:
     """How many images an epoch of ``arm`` shows."""
     subset = Subset(arm.share, arm.seed)
     chosen = groups([s for s in sets if s.name in arm.sets])
-    often = dict(zip(arm.sets, arm.repeats or [1] * len(arm.sets), strict=True))
+    often = dict(zip(arm.sets, arm.oversample or [1] * len(arm.sets), strict=True))
     return sum(subset.count(_images(group)) * max(often[s.name] for s in group) for group in chosen)
 
 
@@ -420,7 +432,7 @@ def labelled_images(arm: Arm, sets: Sequence[SetFacts], task: Task) -> int:
 def cost(arm: Arm, sets: Sequence[SetFacts], options: StudyOptions) -> float:
     """An arm's work in images of the study's size through all layers, there and back."""
     pixels = arm.size[0] * arm.size[1] / (options.size[0] * options.size[1])
-    step = DEPTH_COST[arm.depth]
-    if arm.unlabelled is Unlabelled.DISTILLED:
+    step = DEPTH_COST[arm.trainable]
+    if arm.unlabelled is Unlabelled.DISTILL:
         step += TEACHER_COST
     return images_of(arm, sets) * arm.epochs * pixels * step

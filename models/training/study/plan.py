@@ -36,7 +36,7 @@ def show_plan(study: Study, console: Console, *, seconds_per_image: float | None
             size = f"{arm.size[0]}x{arm.size[1]}"
             images = str(images_of(arm, study.sets))
             about = duration(seconds[arm.name])
-            work = (images, str(arm.epochs), size, arm.depth.value, about)
+            work = (images, str(arm.epochs), size, arm.trainable.value, about)
         questions = ",".join(map(str, arm.questions))
         table.add_row(arm.name, questions, *work, "done" if done else "")
     console.print(table)

@@ -225,7 +225,7 @@ def _arms_table(ledger: Ledger) -> Table:
                 str(images_of(arm, ledger.sets)) if arm.epochs else NONE,
                 str(arm.epochs),
                 f"{arm.size[0]}x{arm.size[1]}",
-                arm.depth.value if arm.epochs else NONE,
+                arm.trainable.value if arm.epochs else NONE,
                 NONE if minutes is None else f"{minutes:.1f}",
                 _status(outcome),
             )

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Weigh
 from oneglance.streams.errors import DataError
 
 Floats = npt.NDArray[np.float64]
@@ -82,9 +81,6 @@ class Failure:
     reason: str
 
 
-_SINCE = {"weigh": Weigh.BOX.value}
-"""What arms were of which could not be told yet when they were made."""
-
 Outcome = ArmResult | Failure | None
 """None: not run yet."""
 
@@ -98,7 +94,7 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
     """
     file = folder / "arm.json"
     if file.is_file():
-        found = _SINCE | _read(file)
+        found = _read(file)
         differing = sorted(key for key in asked if asked[key] != found.get(key))
         if differing == ["scored_on"]:
             (folder / "result.json").unlink(missing_ok=True)

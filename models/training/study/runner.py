@@ -159,7 +159,7 @@ def describe(arm: Arm, sets: Sequence[SetFacts]) -> str:
         return "scored as it is"
     count = images_of(arm, sets)
     epochs = "1 epoch" if arm.epochs == 1 else f"{arm.epochs} epochs"
-    return f"{count} images, {epochs}, {arm.size[0]}x{arm.size[1]}, trains {arm.depth}"
+    return f"{count} images, {epochs}, {arm.size[0]}x{arm.size[1]}, trains {arm.trainable}"
 
 
 def estimate_seconds(study: Study, seconds_per_image: float) -> dict[str, float]:
@@ -276,7 +276,7 @@ def _train(study: Study, arm: Arm) -> Path:
             out=folder,
             classes=arm.classes,
         )
-    model = with_new_last_layer(read_checkpoint(study.base), arm.classes, rows=arm.rows)
+    model = with_new_last_layer(read_checkpoint(study.base), arm.classes, head_init=arm.head_init)
     weights = folder / "model.pt"
     write_checkpoint(model.as_plain(), weights)
     return weights

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 import pytest
 import yaml
+
+from media import photograph
 
 if TYPE_CHECKING:
     from ultralytics.nn.tasks import DetectionModel
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 SetMaker = Callable[..., Path]
 
 FOUR_NAMES = {0: "pedestrian", 1: "car", 2: "sign", 3: "light"}
-
-
-def photograph(seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """A colourful picture of its own for each seed, ``size`` being ``(width, height)``."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
 
 
 @pytest.fixture

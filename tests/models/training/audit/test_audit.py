@@ -127,7 +127,7 @@ def test_the_program_prints_what_it_found_and_writes_it_as_json(make_set, onegla
     assert "people train pedestrian 1 1 0% 0.50" in words
     assert "people train sign, light not labelled" in words
     assert "q.jpg: no label file" in words
-    assert "Which layers to train? last (--train last)" in words
+    assert "Which layers to train? last (--trainable-layers last)" in words
     facts = json.loads(report.read_text())
     assert facts["size"] == "320x192"
     (one,) = facts["sets"]

@@ -2,14 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
+from media import photograph
 from oneglance.models.training.audit.image_stats import (
     SAME_LOOK_BITS,
     look_at,
     look_at_all,
     same_looks,
 )
-
-from .conftest import photograph
 
 SIZE = (320, 240)
 

@@ -1,9 +1,8 @@
 import cv2
 import pytest
 
+from media import photograph
 from oneglance.models.training.data.images import open_image
-
-from .conftest import photograph
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])

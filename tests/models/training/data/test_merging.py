@@ -109,7 +109,7 @@ def test_two_sets_that_label_one_task_of_one_image_are_refused(make_set, tmp_pat
 def test_repeats_show_the_training_images_of_a_set_more_often(make_set, tmp_path):
     small = make_set("small", train={"s": SIGN}, val={"v": SIGN})
     large = make_set("large", train={"l": CAR, "m": CAR})
-    folder = staged(tmp_path / "out", [small, large], repeats=[3, 1])
+    folder = staged(tmp_path / "out", [small, large], oversample=[3, 1])
     images = sorted((folder / "images" / "train").iterdir())
     assert len(images) == len(set(images)) == 3 + 2
     assert len({image.resolve() for image in images}) == 3
@@ -119,11 +119,11 @@ def test_repeats_show_the_training_images_of_a_set_more_often(make_set, tmp_path
         assert (folder / "labels" / "train" / f"{image.stem}.txt").is_file()
 
 
-@pytest.mark.parametrize("repeats", [[1], [0, 1], [1, 1, 1]])
-def test_repeats_must_be_one_positive_count_a_set(make_set, tmp_path, repeats):
+@pytest.mark.parametrize("oversample", [[1], [0, 1], [1, 1, 1]])
+def test_repeats_must_be_one_positive_count_a_set(make_set, tmp_path, oversample):
     files = [make_set("a", train={"a": SIGN}), make_set("b", train={"b": SIGN})]
     with pytest.raises(DataError, match="2 data sets need 2 repeat counts"):
-        staged(tmp_path / "out", files, repeats=repeats)
+        staged(tmp_path / "out", files, oversample=oversample)
 
 
 def test_images_that_are_trained_on_are_not_held_out(make_set, tmp_path):

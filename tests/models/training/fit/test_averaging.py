@@ -1,4 +1,4 @@
-"""Trained weights drawn back towards the pretrained ones."""
+"""Trained weights averaged with the pretrained ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit import finetune as finetuning
-from oneglance.models.training.fit.averaging import average, draw_back
+from oneglance.models.training.fit.averaging import average, average_with_start
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.recipe import Recipe, training_facts
@@ -39,7 +39,7 @@ def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) 
         for tensor in model.state_dict().values():
             if tensor.is_floating_point():
                 tensor.add_(1.0)
-    draw_back(model, start, share=0.25)
+    average_with_start(model, start, alpha=0.75)
     before, after = start.state_dict(), model.state_dict()
     assert any("running_var" in name for name in before)
     for name, tensor in before.items():
@@ -48,16 +48,16 @@ def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) 
             torch.testing.assert_close(after[name], tensor + moved)
 
 
-def test_what_is_kept_may_be_chosen_after_the_training(
+def test_alpha_may_be_chosen_after_the_training(
     data: Path, coco_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(keep: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-        recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, keep=keep)
+    def train(alpha: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, alpha=alpha)
         file = finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
         facts = json.loads((tmp_path / "recipe.json").read_text())
         return read_checkpoint(file).state_dict(), facts
 
-    trained, facts = train(0.0)
+    trained, facts = train(1.0)
     checkpoint = (tmp_path / "weights" / "last.pt").stat().st_mtime_ns
     with monkeypatch.context() as patch:  # stopped half-way: the old weights are not the new ones
         patch.setattr(finetuning, "_save", _interrupt)
@@ -69,17 +69,19 @@ def test_what_is_kept_may_be_chosen_after_the_training(
     start = read_checkpoint(coco_base).state_dict()
     assert not torch.equal(trained[name], start[name])
     torch.testing.assert_close(kept[name], (trained[name] + start[name]) / 2)
-    assert later["run"]["recipe"]["keep"] == 0.5
+    assert later["run"]["recipe"]["alpha"] == 0.5
     assert later["minutes_of_last_session"] == facts["minutes_of_last_session"]
-    again, _ = train(0.0)
+    again, _ = train(1.0)
     assert all(torch.equal(again[name], trained[name]) for name in trained)
 
 
-def test_nothing_can_be_kept_of_nothing(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="without a pretrained --base there is nothing to --keep"):
-        finetune([data], base=None, recipe=Recipe(keep=0.3), out=tmp_path)
-    with pytest.raises(UsageError, match="from 0 to below 1, not 1"):
-        Recipe(keep=1)
+def test_without_pretrained_weights_there_is_nothing_to_average_with(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"without a pretrained --base .* leave --alpha at 1"):
+        finetune([data], base=None, recipe=Recipe(alpha=0.7), out=tmp_path)
+    with pytest.raises(UsageError, match="above 0 and at most 1, not 0"):
+        Recipe(alpha=0)
 
 
 def _run(

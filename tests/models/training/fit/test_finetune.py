@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,10 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.recipe import (
-    Depth,
+    LossWeight,
     Recipe,
+    TrainableLayers,
     Unlabelled,
-    Weigh,
-    parse_depth,
-    parse_rows,
-    parse_unlabelled,
-    parse_weigh,
 )
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered.dataset import write_dataset
@@ -43,7 +38,7 @@ def changed(base: Path, trained: Path) -> set[str]:
 def test_training_the_last_layer_changes_its_rows_and_nothing_else(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe(epochs=1, learning_rate=0.01, train=Depth.LAST, **SMALL)
+    recipe = Recipe(epochs=1, learning_rate=0.01, trainable=TrainableLayers.LAST, **SMALL)
     names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
     assert names == {
         f"model.23.{branch}.{level}.2.{kind}"
@@ -53,11 +48,14 @@ def test_training_the_last_layer_changes_its_rows_and_nothing_else(
     }
 
 
-@pytest.mark.parametrize(("depth", "first"), [(Depth.HEAD, 23), (Depth.NECK, 13), (Depth.ALL, 0)])
+@pytest.mark.parametrize(
+    ("depth", "first"),
+    [(TrainableLayers.HEAD, 23), (TrainableLayers.NECK, 13), (TrainableLayers.ALL, 0)],
+)
 def test_layers_before_the_depth_keep_weights_and_statistics(
-    data: Path, base: Path, tmp_path: Path, depth: Depth, first: int
+    data: Path, base: Path, tmp_path: Path, depth: TrainableLayers, first: int
 ) -> None:
-    recipe = Recipe(epochs=1, learning_rate=0.01, train=depth, **SMALL)
+    recipe = Recipe(epochs=1, learning_rate=0.01, trainable=depth, **SMALL)
     names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
     layers = {int(name.split(".")[1]) for name in names}
     assert min(layers) == first
@@ -96,7 +94,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 
 
 def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    recipe = Recipe(epochs=1, trainable=TrainableLayers.LAST, **SMALL)
     first = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
     stamp = first.stat().st_mtime_ns
     assert finetune([data], base=base, recipe=recipe, out=tmp_path / "out") == first
@@ -106,7 +104,7 @@ def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path:
 def test_what_a_trained_base_was_made_of_is_told_too(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
+    recipe = Recipe(epochs=1, trainable=TrainableLayers.LAST, **SMALL)
     first = finetune([data], base=base, recipe=recipe, out=tmp_path / "first")
     second = finetune([data], base=first, recipe=recipe, out=tmp_path / "second")
     facts = json.loads((second.parent / "recipe.json").read_text())
@@ -115,8 +113,13 @@ def test_what_a_trained_base_was_made_of_is_told_too(
 
 
 def test_another_recipe_does_not_continue_a_run(data: Path, base: Path, tmp_path: Path) -> None:
-    finetune([data], base=base, recipe=Recipe(epochs=1, train=Depth.LAST, **SMALL), out=tmp_path)
-    other = Recipe(epochs=2, train=Depth.LAST, **SMALL)
+    finetune(
+        [data],
+        base=base,
+        recipe=Recipe(epochs=1, trainable=TrainableLayers.LAST, **SMALL),
+        out=tmp_path,
+    )
+    other = Recipe(epochs=2, trainable=TrainableLayers.LAST, **SMALL)
     with pytest.raises(DataError, match=r"another way \(different recipe\): give another --out"):
         finetune([data], base=base, recipe=other, out=tmp_path)
 
@@ -160,22 +163,22 @@ def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(
             return float(next(csv.DictReader(lines))["train/cls_loss"])
 
     # The same steps on the same images: only the answers are more to learn.
-    assert class_loss(Unlabelled.DISTILLED) > class_loss(Unlabelled.SKIPPED)
+    assert class_loss(Unlabelled.DISTILL) > class_loss(Unlabelled.IGNORE)
 
 
 def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
-    def trained(weigh: Weigh) -> Any:
-        recipe = Recipe(epochs=1, weigh=weigh, **SMALL)
-        weights = finetune([data], base=base, recipe=recipe, out=tmp_path / weigh)
+    def trained(weight: LossWeight) -> Any:
+        recipe = Recipe(epochs=1, loss_weight=weight, **SMALL)
+        weights = finetune([data], base=base, recipe=recipe, out=tmp_path / weight)
         return read_checkpoint(weights).state_dict()
 
-    by_box, by_task = trained(Weigh.BOX), trained(Weigh.TASK)
+    by_box, by_task = trained(LossWeight.BOX), trained(LossWeight.TASK)
     assert by_box.keys() == by_task.keys()
     assert not torch.equal(by_box["model.0.conv.weight"], by_task["model.0.conv.weight"])
 
 
 def test_only_a_pretrained_network_can_teach(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=1, unlabelled=Unlabelled.DISTILLED, **SMALL)
+    recipe = Recipe(epochs=1, unlabelled=Unlabelled.DISTILL, **SMALL)
     with pytest.raises(UsageError, match=r"no answers|--base"):
         finetune([data], base=None, recipe=recipe, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -199,38 +202,8 @@ def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: s
         Recipe(**wrong)
 
 
-@pytest.mark.parametrize(
-    ("parse", "sentence"),
-    [
-        (parse_depth, "--train is one of last, head, neck, all, not 'most'"),
-        (parse_rows, "--head is one of new, related, not 'most'"),
-        (parse_unlabelled, "--unlabelled is one of skipped, absent, distilled, not 'most'"),
-        (parse_weigh, "--weigh is one of box, task, not 'most'"),
-    ],
-)
-def test_a_word_that_is_no_choice_is_refused_with_those_there_are(
-    parse: Callable[[str], Any], sentence: str
-) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        parse("most")
-
-
-def test_a_run_begun_before_a_recipe_had_a_share_is_still_known(
-    data: Path, base: Path, tmp_path: Path
-) -> None:
-    recipe = Recipe(epochs=1, train=Depth.LAST, **SMALL)
-    first = finetune([data], base=base, recipe=recipe, out=tmp_path)
-    told = json.loads((tmp_path / "recipe.json").read_text())
-    del told["run"]["recipe"]["share"]
-    (tmp_path / "recipe.json").write_text(json.dumps(told))
-    assert finetune([data], base=base, recipe=recipe, out=tmp_path) == first
-    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
-    with pytest.raises(DataError, match=r"different recipe"):
-        finetune([data], base=base, recipe=part, out=tmp_path)
-
-
 def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: Path) -> None:
-    part = Recipe(epochs=1, train=Depth.LAST, share=0.5, **SMALL)
+    part = Recipe(epochs=1, trainable=TrainableLayers.LAST, share=0.5, **SMALL)
     finetune([data], base=base, recipe=part, out=tmp_path)
     images = list((tmp_path / "data" / "images" / "train").iterdir())
     told = json.loads((tmp_path / "recipe.json").read_text())

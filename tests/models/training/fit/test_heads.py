@@ -19,7 +19,7 @@ from oneglance.models.training.fit.heads import (
     last_layer,
     with_new_last_layer,
 )
-from oneglance.models.training.recipe import Depth, Rows
+from oneglance.models.training.recipe import HeadInit, TrainableLayers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # ultralytics and torch warn of themselves
@@ -95,7 +95,7 @@ def test_a_network_of_ours_gives_its_rows_to_classes_of_the_same_name(
 
 def test_new_rows_start_at_random_and_the_rest_is_transferred(four: DetectionModel) -> None:
     before = four.state_dict()
-    after = with_new_last_layer(four, FOUR_TASKS, rows=Rows.NEW).state_dict()
+    after = with_new_last_layer(four, FOUR_TASKS, head_init=HeadInit.RANDOM).state_dict()
     weights = [name for name in ROWS if name.endswith("weight")]
     assert not any(torch.equal(before[name], after[name]) for name in weights)
     assert all(torch.equal(before[name], after[name]) for name in before if name not in ROWS)
@@ -123,9 +123,12 @@ def test_related_rows_answer_as_the_pretrained_network_does(
     torch.testing.assert_close(found[:, :4], expected[:, :4])
 
 
-@pytest.mark.parametrize(("depth", "trained"), [(Depth.ALL, 24), (Depth.NECK, 13), (Depth.HEAD, 1)])
+@pytest.mark.parametrize(
+    ("depth", "trained"),
+    [(TrainableLayers.ALL, 24), (TrainableLayers.NECK, 13), (TrainableLayers.HEAD, 1)],
+)
 def test_freezing_counts_layers_from_the_camera(
-    base: DetectionModel, depth: Depth, trained: int
+    base: DetectionModel, depth: TrainableLayers, trained: int
 ) -> None:
     # YOLO26: layers 0 to 10 are the backbone, 11 to 22 the neck, 23 the head.
     frozen = frozen_layers(base, depth)

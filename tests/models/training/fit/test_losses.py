@@ -22,7 +22,7 @@ from oneglance.models.training.fit.losses import (
     PartialBCE,
     plain_class_of,
 )
-from oneglance.models.training.recipe import Weigh
+from oneglance.models.training.recipe import LossWeight
 
 LN2, LN3 = math.log(2), math.log(3)
 LIGHTS = (
@@ -254,20 +254,20 @@ def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
     assert cost[0, 0].tolist() == pytest.approx(expected)
 
 
-def weighing(network: RoadModel, weigh: Weigh, seen: dict[str, Any]) -> Any:
-    """The loss and its parts where ``weigh`` is."""
-    network.weigh = weigh
+def weighing(network: RoadModel, weight: LossWeight, seen: dict[str, Any]) -> Any:
+    """The loss and its parts where ``loss_weight`` is."""
+    network.loss_weight = weight
     try:
         criterion = network.init_criterion()
     finally:
-        network.weigh = Weigh.BOX
+        network.loss_weight = LossWeight.BOX
     return criterion(network(seen["img"]), seen)
 
 
 def test_one_task_alone_weighs_as_its_boxes_do_bit_for_bit(network: RoadModel) -> None:
     seen = batch({"car"}, {"car"}, classes=[1.0, 1.0])
     (by_task, _), (by_box, _) = (
-        weighing(network, weigh, seen) for weigh in (Weigh.TASK, Weigh.BOX)
+        weighing(network, weight, seen) for weight in (LossWeight.TASK, LossWeight.BOX)
     )
     assert torch.equal(by_task, by_box)
 
@@ -280,8 +280,8 @@ def test_the_loss_is_the_mean_of_each_tasks_own(network: RoadModel) -> None:
         mine = seen["cls"][:, 0] == number
         boxes = {key: seen[key][mine] for key in ("batch_idx", "cls", "bboxes")}
         known = {"known": Known.of(FOUR_TASKS, [{task}] * 24)}
-        return weighing(network, Weigh.BOX, seen | boxes | known)[0]
+        return weighing(network, LossWeight.BOX, seen | boxes | known)[0]
 
     mean = (own("car", 1.0) + own("sign", 2.0)) / 2
-    assert torch.allclose(weighing(network, Weigh.TASK, seen)[0], mean, rtol=1e-5)
-    assert not torch.allclose(weighing(network, Weigh.BOX, seen)[0], mean, rtol=1e-3)
+    assert torch.allclose(weighing(network, LossWeight.TASK, seen)[0], mean, rtol=1e-5)
+    assert not torch.allclose(weighing(network, LossWeight.BOX, seen)[0], mean, rtol=1e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Weigh
+from oneglance.models.training.recipe import LossWeight
 from oneglance.models.training.study.answers import answers
 from oneglance.models.training.study.arms import StudyOptions
 from oneglance.models.training.study.results import Failure
@@ -156,7 +156,7 @@ def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_co
 def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
     def traded(arm, set_name, task):
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
-        return typical(arm, set_name, task) + moved * (arm.weigh is Weigh.TASK)
+        return typical(arm, set_name, task) + moved * (arm.loss_weight is LossWeight.TASK)
 
     found = answer(ledger(traded, options(1, 9)), 9)
     assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in found.sentences[0]
@@ -190,7 +190,7 @@ def test_no_difference_is_not_called_one():
 def test_the_best_depth_is_found_for_each_amount_of_data():
     def head_first(arm, set_name, task):
         few = arm.share < 0.2
-        return 0.5 + {"last": 0.0, "head": 0.05 if few else 0.0, "all": 0.02}[arm.depth]
+        return 0.5 + {"last": 0.0, "head": 0.05 if few else 0.0, "all": 0.02}[arm.trainable]
 
     found = answer(ledger(head_first, options(3)), 3)
     assert [s.split("training ")[1].split(" ")[0] for s in found.sentences] == [

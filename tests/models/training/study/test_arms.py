@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import Depth, Unlabelled, Weigh
+from oneglance.models.training.recipe import LossWeight, TrainableLayers, Unlabelled
 from oneglance.models.training.study.arms import (
     SetFacts,
     StudyOptions,
@@ -55,9 +55,9 @@ def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone():
 
 def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent():
     arms = plan(SETS, options(questions=(3,)))
-    assert {(arm.depth, arm.share, arm.epochs) for arm in arms} == {
+    assert {(arm.trainable, arm.share, arm.epochs) for arm in arms} == {
         (depth, share, epochs)
-        for depth in (Depth.LAST, Depth.HEAD, Depth.ALL)
+        for depth in (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
         for share, epochs in ((0.05, 80), (0.25, 16), (1.0, 4))
     }
     assert len(arms) == 9
@@ -82,7 +82,7 @@ def test_another_seed_adds_the_same_arms_but_the_untrained_one_after_all_of_the_
 def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
     arms = named(plan(SETS, options(questions=(2, 4))))
     assert [name for name, arm in arms.items() if not arm.pretrained] == ["one-scratch.s0"]
-    assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.ABSENT] == [
+    assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.NEGATIVE] == [
         "one-absent.s0"
     ]
     assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
@@ -117,7 +117,7 @@ def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
     arms = named(plan(SETS, options(questions=(8,), epochs=16)))
     once, often = arms["one.s0"], arms["one-balanced.s0"]
     assert arms.keys() == {"one.s0", "one-balanced.s0"}
-    assert often.recipe(options()).repeats == (4, 4, 2, 1)
+    assert often.recipe(options()).oversample == (4, 4, 2, 1)
     assert images_of(often, SETS) == 4 * 60 + 2 * 100 + 200
     assert labelled_images(often, SETS, Task.SIGN) == 4 * 60
     # 16 epochs of 360 images, 9 of 640.
@@ -131,8 +131,8 @@ def test_what_weighs_the_same_is_the_only_difference():
     arms = named(plan(SETS, options(questions=(9,))))
     assert arms.keys() == {"one.s0", "one-weighed.s0"}
     by_task, by_box = (arms[name].as_dict() for name in ("one-weighed.s0", "one.s0"))
-    assert {key for key in by_task if by_task[key] != by_box[key]} == {"name", "weigh"}
-    assert arms["one-weighed.s0"].recipe(options()).weigh is Weigh.TASK
+    assert {key for key in by_task if by_task[key] != by_box[key]} == {"name", "loss_weight"}
+    assert arms["one-weighed.s0"].recipe(options()).loss_weight is LossWeight.TASK
     lights = [SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 10, 5)]
     assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
 

@@ -94,14 +94,6 @@ def test_an_arm_made_another_way_is_not_gone_on_with(tmp_path):
         begin(tmp_path / "arm", {"epochs": 4, "size": [64, 32]})
 
 
-def test_an_arm_from_before_tasks_could_weigh_the_same_is_gone_on_with(tmp_path):
-    begin(tmp_path, {"epochs": 3})
-    begin(tmp_path, {"epochs": 3, "weigh": "box"})
-    (tmp_path / "arm.json").write_text('{"epochs": 3}')
-    with pytest.raises(DataError, match=r"different weigh\)"):
-        begin(tmp_path, {"epochs": 3, "weigh": "task"})
-
-
 def test_an_arm_to_be_scored_on_other_sets_loses_its_result_alone(tmp_path):
     arm = tmp_path / "arm"
     begin(arm, {"epochs": 3, "scored_on": ["a"]})

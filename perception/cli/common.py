@@ -1,0 +1,76 @@
+"""What several commands share: options, parsing, logging, and what a missing extra says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from oneglance.streams.errors import SinkError, UsageError
+
+EXIT_BUG = 1
+EXIT_UNUSABLE = 2
+EXIT_INTERRUPTED = 130
+
+Engine = Annotated[str, typer.Option(help="onnxruntime, or openvino (an extra).")]
+Precision = Annotated[
+    str, typer.Option(help="What it computes in: fp32, or bf16 (openvino, where the CPU has it).")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
+Size = Annotated[str, typer.Option(metavar="WxH", help="Input size.")]
+
+
+def configure(debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A polite kill ends a run as Ctrl-C does: files closed, figures printed."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def write_json(file: Path, content: dict[str, object]) -> None:
+    try:
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {file}: {error.strerror}") from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
+    return int(width), int(height)
+
+
+def parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise UsageError(f"{option} is a list of numbers, like 0,1, not '{text}'")
+    return tuple(int(word) for word in text.split(","))
+
+
+def need_training() -> None:
+    for name in ("torch", "ultralytics", "onnx", "onnxslim"):
+        if importlib.util.find_spec(name) is None:
+            raise missing("train", name)
+
+
+def missing(extra: str, package: str | None) -> UsageError:
+    return UsageError(
+        f"{package} is not installed: pip install 'oneglance[{extra}]' "
+        "(from a clone: pip install '.[" + extra + "]')"
+    )

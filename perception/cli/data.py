@@ -1,0 +1,93 @@
+"""Commands on data sets: draw one, look through one, score a model on one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oneglance.perception.cli.common import (
+    Debug,
+    Engine,
+    Precision,
+    configure,
+    missing,
+    parse_size,
+    write_json,
+)
+from oneglance.streams.errors import DataError
+
+
+def render(
+    out: Annotated[Path, typer.Option(help="Folder to write the data set to.")],
+    frames: Annotated[int, typer.Option(min=2, help="How many images.")] = 240,
+    seed: Annotated[int, typer.Option(help="Another seed, other drives.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Write frames of the rendered drive as a labelled data set."""
+    from oneglance.streams.rendered.dataset import write_dataset
+
+    configure(debug)
+    write_dataset(out, frames=frames, seed=seed)
+    Console().print(f"{frames} labelled images in {out} (data.yaml, images/, labels/)")
+
+
+def audit(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Training input.")] = "640x384",
+    strict: Annotated[bool, typer.Option("--strict", help="Any problem is an error.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every problem.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the facts too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Look through data sets: what they hold, what is wrong, how to train with them."""
+    configure(debug)
+    try:
+        from oneglance.models.training.audit.report import audit_files, show
+    except ModuleNotFoundError as error:
+        raise missing("eval", error.name) from None
+
+    found = audit_files(data, parse_size(size))
+    show(found, Console(), every=every)
+    if json_file is not None:
+        write_json(json_file, found.as_dict())
+    if strict and found.problems:
+        where = ", ".join(map(str, data))
+        raise DataError(f"problems in {where}: {len(found.problems)} (--strict makes them errors)")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
+    data: Annotated[Path, typer.Argument(help="Data set file (data.yaml).")],
+    split: Annotated[str, typer.Option(help="train or val.")] = "val",
+    engine: Engine = "onnxruntime",
+    precision: Precision = "fp32",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """COCO mAP for each task, from the ONNX file through the same Detector users run."""
+    configure(debug)
+    try:
+        from oneglance.models.training.evaluation.coco import evaluate_file
+    except ModuleNotFoundError as error:
+        raise missing("eval", error.name) from None
+
+    evaluation = evaluate_file(model, data, split=split, engine=engine, precision=precision)
+    table = Table("task", "mAP50", "mAP50-95", "boxes", box=None)
+    for task, accuracy in evaluation.tasks.items():
+        table.add_row(
+            task.value, f"{accuracy.map50:.3f}", f"{accuracy.map50_95:.3f}", str(accuracy.boxes)
+        )
+    Console().print(table)
+    for task, kind in evaluation.kinds.items():
+        Console().print(
+            f"{task}: {kind.share:.1%} of {kind.found} found are told right "
+            f"({kind.untold} are told no kind)"
+        )
+    Console().print(f"{evaluation.images} images of {data} ({split}), {engine} {precision}")
+    if json_file is not None:
+        asked = {"model": model, "engine": engine, "precision": precision, "data": str(data)}
+        write_json(json_file, {**asked, **evaluation.as_dict()})

@@ -1,0 +1,104 @@
+"""``oneglance run`` and the models it can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oneglance.perception.cli.common import (
+    EXIT_INTERRUPTED,
+    Debug,
+    Engine,
+    Precision,
+    configure,
+)
+from oneglance.perception.mode import Mode
+from oneglance.streams.options import ConnectOptions, Transport
+
+
+def run(
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Video file, folder or glob of images, camera number, rtsp, http or udp URL; "
+            "'rendered:' (the default) is a drive drawn by oneglance itself."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
+    mode: Annotated[
+        Mode, typer.Option(help="recorded: every frame; live: newest wins.")
+    ] = Mode.AUTO,
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
+    ] = None,
+    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
+    threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
+    engine: Engine = "onnxruntime",
+    precision: Precision = "fp32",
+    track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
+    jsonl: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Write an annotated video.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
+    json_summary: Annotated[Path | None, typer.Option(help="Write the closing figures.")] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
+    ] = 10.0,
+    stall: Annotated[
+        float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
+    ] = 5.0,
+    transport: Annotated[Transport, typer.Option(help="Of RTSP.")] = Transport.TCP,
+    hwaccel: Annotated[
+        str | None, typer.Option(help="Decode with this accelerator (cuda, vaapi, …) or fail.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
+    from oneglance.perception.cli.runner import DEFAULT_SOURCE, Run, RunOptions
+    from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT
+
+    configure(debug)
+    # With JSON Lines on standard output, what is for people goes to standard error.
+    console = Console(stderr=jsonl == STANDARD_OUTPUT)
+    options = RunOptions(
+        sources=tuple(source or [DEFAULT_SOURCE]),
+        model=model,
+        mode=mode,
+        tasks=tasks,
+        confidence=conf,
+        threads=threads,
+        engine=engine,
+        precision=precision,
+        track=track,
+        jsonl=jsonl,
+        video=video,
+        max_frames=max_frames,
+        json_summary=json_summary,
+        opening=ConnectOptions(
+            timeout_s=timeout, stall_s=stall, transport=transport, hwaccel=hwaccel
+        ),
+    )
+    job = Run(options, console)
+    try:
+        job.execute()
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted: outputs are closed and valid")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        job.report()
+
+
+def models() -> None:
+    """List the models that come with oneglance."""
+    from oneglance.models.zoo import list_zoo
+
+    table = Table("model", "input", "classes", "size", "what it is", box=None)
+    for entry in list_zoo():
+        megabytes = entry.path.stat().st_size / 1e6
+        table.add_row(entry.name, entry.input, entry.classes, f"{megabytes:.1f} MB", entry.summary)
+    Console().print(table)

@@ -1,0 +1,193 @@
+"""Commands that make a model: train, average, export."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from oneglance.models.metadata import Head
+from oneglance.models.training.recipe import (
+    HeadInit,
+    LossWeight,
+    Recipe,
+    TrainableLayers,
+    Unlabelled,
+)
+from oneglance.perception.cli.common import Debug, configure, need_training, parse_size
+from oneglance.streams.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Layers(StrEnum):
+    """``TrainableLayers``, or what the data's amount advises."""
+
+    AUTO = "auto"
+    LAST = "last"
+    HEAD = "head"
+    NECK = "neck"
+    ALL = "all"
+
+
+def train(
+    data: Annotated[list[Path], typer.Argument(help="Data set files (data.yaml).")],
+    base: Annotated[str, typer.Option(help="Pretrained YOLO weights (.pt), or none.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, recipe and model.pt.")],
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 4e-4,
+    classes: Annotated[
+        str, typer.Option(help="What to find: tasks, and kinds such as light_red.")
+    ] = "pedestrian,car,sign,light",
+    trainable_layers: Annotated[
+        _Layers, typer.Option(help="Which layers train; auto: by the data's amount.")
+    ] = _Layers.ALL,
+    head_init: Annotated[
+        HeadInit, typer.Option(help="Where the last layer's weights of each class start.")
+    ] = HeadInit.PRETRAINED,
+    class_rate: Annotated[
+        float, typer.Option(help="The class branches learn so many times as fast.")
+    ] = 1.0,
+    unlabelled: Annotated[
+        Unlabelled,
+        typer.Option(
+            help="What an image teaches of tasks it does not label: nothing, that there is none, "
+            "or what the pretrained network predicts."
+        ),
+    ] = Unlabelled.IGNORE,
+    loss_weight: Annotated[
+        LossWeight, typer.Option(help="What counts equally in the loss: every box, or every task.")
+    ] = LossWeight.BOX,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            help="Share of the fine-tuned weights in the result, above 0 to 1; the rest is the "
+            "pretrained ones' (WiSE-FT). May be changed afterwards."
+        ),
+    ] = 1.0,
+    oversample: Annotated[
+        str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse labels that could be mended, too.")
+    ] = False,
+    seed: Annotated[int, typer.Option()] = 0,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune a pretrained network; run again to resume."""
+    configure(debug)
+    need_training()
+    from oneglance.models.tasks import parse_classes
+    from oneglance.models.training.fit.finetune import finetune
+
+    recipe = Recipe(
+        epochs=epochs,
+        size=parse_size(size),
+        learning_rate=learning_rate,
+        trainable=_advised(data)
+        if trainable_layers is _Layers.AUTO
+        else TrainableLayers(trainable_layers.value),
+        head_init=head_init,
+        class_rate=class_rate,
+        unlabelled=unlabelled,
+        loss_weight=loss_weight,
+        oversample=_parse_oversample(oversample),
+        seed=seed,
+        alpha=alpha,
+    )
+    weights = finetune(
+        data,
+        base=None if base == "none" else Path(base),
+        recipe=recipe,
+        out=out,
+        classes=parse_classes(classes.split(",")),
+        strict=strict,
+    )
+    Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+
+
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of trainings from the same base.")],
+    out: Annotated[Path, typer.Option(help="Folder for recipe and model.pt.")],
+    debug: Debug = False,
+) -> None:
+    """Average the weights of several trainings: mostly better than they are on average."""
+    configure(debug)
+    need_training()
+    from oneglance.models.training.fit.averaging import average as average_runs
+
+    weights = average_runs(runs, out=out)
+    Console().print(f"averaged: {weights} (of what: {out / 'recipe.json'})")
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="model.pt of a training run.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; the file's by default.")
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
+    head: Annotated[
+        Head, typer.Option(help="one_to_many: NMS at run time; one_to_one: none.")
+    ] = Head.ONE_TO_MANY,
+    classes: Annotated[
+        str | None, typer.Option(help="Only these of the classes it was trained for.")
+    ] = None,
+    colours: Annotated[
+        list[Path] | None,
+        typer.Option(help="A data set with colours of lights: tell them by their pixels."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a self-describing ONNX file and prove it equal to torch."""
+    configure(debug)
+    need_training()
+    from oneglance.models.tasks import parse_classes
+    from oneglance.models.training.data.datasets import read_dataset
+    from oneglance.models.training.export import (
+        MAX_BOX_DIFFERENCE_PX,
+        MAX_SCORE_DIFFERENCE,
+    )
+    from oneglance.models.training.export import export as export_model
+    from oneglance.models.training.fit.light_colours import fit_colours
+    from oneglance.models.training.recipe import training_facts
+
+    parity = export_model(
+        weights,
+        out,
+        name=name or out.stem,
+        size=parse_size(size),
+        head=head,
+        training=training_facts(weights),
+        only=None if classes is None else parse_classes(classes.split(",")),
+        colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
+    )
+    Console().print(
+        f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
+        f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
+    )
+
+
+def _advised(data: Sequence[Path]) -> TrainableLayers:
+    from oneglance.models.training.audit.audit import advised_depth
+    from oneglance.models.training.data.datasets import read_dataset
+
+    advice = advised_depth([read_dataset(file) for file in data])
+    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
+    return advice.train
+
+
+def _parse_oversample(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise UsageError(
+            f"--oversample is one number from 1 for each data set, like 2,1, not '{text}'"
+        )
+    return tuple(int(word) for word in text.split(","))
