@@ -3,12 +3,14 @@
 from oneglance.perception.health import Health, SourceHealth
 from oneglance.perception.mode import Alert, Live, Mode
 from oneglance.perception.pipeline import Pipeline
-from oneglance.perception.result import Result, Sink
+from oneglance.perception.protocols import DetectorLike, Sink, TrackerLike
+from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.tracking import Tracker
 
 __all__ = [
     "Alert",
+    "DetectorLike",
     "Health",
     "JsonLinesSink",
     "Live",
@@ -18,5 +20,6 @@ __all__ = [
     "Sink",
     "SourceHealth",
     "Tracker",
+    "TrackerLike",
     "VideoSink",
 ]

@@ -25,9 +25,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.detector import Detector
 from oneglance.perception.health import Health, InferenceWatchdog
 from oneglance.perception.mode import Alert, Live, Mode, limits_of
+from oneglance.perception.protocols import (
+    DetectorLike,
+    Sink,
+    TrackerLike,
+    described,
+    timed_detect,
+    workers_for,
+)
 from oneglance.perception.readers.frame_reader import (
     DECODED_AHEAD,
     CapturedFrame,
@@ -38,7 +45,7 @@ from oneglance.perception.readers.frame_reader import (
     joined,
     open_reader,
 )
-from oneglance.perception.result import Result, Sink
+from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThread
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.streams.buffers import Closed
@@ -46,8 +53,6 @@ from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
     import supervision as sv
-
-    from oneglance.perception.tracking import Tracker
 
 __all__ = ["DECODED_AHEAD", "Mode", "Pipeline"]
 
@@ -98,11 +103,11 @@ class Pipeline:
     def __init__(
         self,
         source: Source | Sequence[Source],
-        detector: Detector,
+        detector: DetectorLike,
         *,
         mode: str | Live = Mode.AUTO,
         sinks: Sequence[Sink] = (),
-        tracker: Tracker | None = None,
+        tracker: TrackerLike | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the source. In auto mode a single camera or network source must answer now; in
@@ -123,16 +128,15 @@ class Pipeline:
         self.telemetry = Telemetry(
             source=self._supply.name,
             mode=self.mode.value,
-            model=detector.name,
-            engine=detector.engine,
-            precision=detector.precision,
             clock=clock,
+            **described(detector),
         )
-        self._detector = detector
-        self._tracker = tracker
+        self._name = detector.name
+        self._detect = timed_detect(detector)
+        self._tracker = None if tracker is None else tracker.fresh()
         self._watchdog = InferenceWatchdog(self._live.stuck_s)
         self._sinks = SinkThread(sinks)
-        self._workers = 1 if live else max(1, available_cpus() // detector.threads)
+        self._workers = 1 if live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
         self._slots = threading.Semaphore(1 if live else 2 * self._workers)
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
@@ -301,10 +305,15 @@ class Pipeline:
         queue_s = begun_s - arrived.at_s
         self._watchdog.begin(worker, begun_s)
         try:
-            detections, timings = self._detector.detect(arrived.frame.image)
+            started = time.perf_counter()
+            image = arrived.frame.image
+            convert_s = time.perf_counter() - started
+            detections, stages = self._detect(image)
         finally:
             self._watchdog.end(worker)
-        timings = {"decode": arrived.decode_s, "queue": queue_s, **timings}
+        timings = {"queue": queue_s, "convert": convert_s, **stages}
+        if arrived.decode_s is not None:
+            timings = {"decode": arrived.decode_s, **timings}
         return _Inferred(arrived, dropped, detections, timings)
 
     # -- caller's thread -------------------------------------------------------------------
@@ -339,7 +348,7 @@ class Pipeline:
         if self._watchdog.newly_stuck(now_s):
             running_s = self._watchdog.longest_s(now_s) or 0.0
             story = f"an inference has been running for {running_s:.1f} s"
-            self._alert(Alert(self._detector.name, story, now_s))
+            self._alert(Alert(self._name, story, now_s))
 
     def _alert(self, alert: Alert) -> None:
         logger.warning("%s", alert)

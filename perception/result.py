@@ -1,17 +1,17 @@
-"""What comes out of the pipeline, one for each frame, and what takes it from there."""
+"""What comes out of the pipeline, one for each frame."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from oneglance.streams.frame import Frame
 
 if TYPE_CHECKING:
     import supervision as sv
 
-STAGES = ("decode", "queue", "preprocess", "inference", "postprocess", "track")
+STAGES = ("decode", "queue", "convert", "preprocess", "inference", "postprocess", "track")
 """The stages a result's ``timings`` name, in a frame's order."""
 
 
@@ -22,8 +22,12 @@ class Result:
     ``detections``: ``supervision.Detections``; ``xyxy`` float32 in pixels of ``frame.image``,
     ``confidence`` in 0..1, ``class_id``, ``tracker_id`` (None without a tracker; -1 for a box
     no track holds yet), ``data["class_name"]`` and ``data["task"]``.
-    ``timings``: seconds for each stage in ``STAGES`` (``track`` only with a tracker).
-    ``age_s``: live sources only, seconds from capture to this result; None for recordings.
+    ``timings``: seconds for each stage in ``STAGES``; ``decode`` only where the source says how
+    long it took, ``track`` only with a tracker. Waiting for a camera is no stage. ``convert``:
+    the decoder's planes into BGR.
+    ``age_s``: live sources only, seconds from capture to this result, never less than the stages
+    after capture (those after ``decode``; of a camera or a network stream ``decode`` as well);
+    None for recordings.
     ``dropped``: frames of this source dropped since the last result.
     """
 
@@ -32,14 +36,3 @@ class Result:
     timings: Mapping[str, float]
     age_s: float | None
     dropped: int
-
-
-class Sink(Protocol):
-    """Takes every result, in order, from one thread.
-
-    Raises ``SinkError`` from either method when the output cannot be written; what was
-    written before stays valid. ``close()`` may be called twice.
-    """
-
-    def write(self, result: Result) -> None: ...
-    def close(self) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,28 +11,31 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import av
-import cv2
-import numpy as np
 from av.video.stream import VideoStream
 
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError, cause
-from oneglance.streams.frame import Frame, Image
+from oneglance.streams.frame import Frame
+from oneglance.streams.planes import DecodedImage, can_convert
 from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-_TURNS = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_CLOCKWISE,
-}
-
 _FALLBACK_RATE = Fraction(25)
 
 _DEEPEST_REORDER = 16
 """Frames that may be shown between a packet's decoding and its own frame (H.264 and H.265)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame as it came out of the decoder: its packet ``arrived_s``, and decoding it took
+    ``decode_s``, without the wait for the packet."""
+
+    frame: VideoFrame
+    arrived_s: float
+    decode_s: float
 
 
 @dataclass(slots=True)
@@ -106,24 +110,15 @@ def pick_video(container: InputContainer, source: str) -> VideoStream:
     return stream
 
 
-def upright(frame: VideoFrame) -> Image:
-    """The picture as contiguous BGR, turned as its display matrix asks (phones film sideways).
-
-    libav converts by the colour matrix and range that the video declares (BT.601, limited,
-    where it declares none).
-    """
-    # One thread: libav's default of all processors costs up to half as much again in waiting.
-    picture = frame.to_ndarray(format="bgr24", threads=1)
-    turn = _TURNS.get(round(frame.rotation) % 360)
-    if turn is not None:
-        return np.asarray(cv2.rotate(picture, turn), np.uint8)
-    return np.ascontiguousarray(picture, np.uint8)
-
-
 def decoded(
-    container: InputContainer, stream: VideoStream, tally: DecodeStats
-) -> Iterator[VideoFrame]:
+    container: InputContainer,
+    stream: VideoStream,
+    tally: DecodeStats,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Decoded]:
     """Every frame that decodes whole, in presentation order; ``tally`` is kept up to date.
+
+    ``clock``: seconds; what ``Decoded.arrived_s`` is told by.
 
     A packet or frame that libav marks as damaged, or cannot decode for whatever reason, is
     counted and left out: half a picture is not passed off as one, and costs no other.
@@ -141,17 +136,21 @@ def decoded(
             if packet.is_corrupt:
                 tally.lose(packet.pts)
             else:
-                yield from _whole(packet.decode, packet.pts, tally)
+                yield from _whole(packet.decode, packet.pts, tally, clock)
     except av.error.FFmpegError:
-        yield from _whole(lambda: stream.decode(None), None, tally)
+        yield from _whole(lambda: stream.decode(None), None, tally, clock)
         tally.reach(None)
         raise
     tally.reach(None)
 
 
 def _whole(
-    decode: Callable[[], list[VideoFrame]], pts: int | None, tally: DecodeStats
-) -> Iterator[VideoFrame]:
+    decode: Callable[[], list[VideoFrame]],
+    pts: int | None,
+    tally: DecodeStats,
+    clock: Callable[[], float],
+) -> Iterator[Decoded]:
+    arrived_s, started = clock(), time.perf_counter()
     try:
         frames = decode()
     except av.error.EOFError:
@@ -162,6 +161,7 @@ def _whole(
         tally.complaint = cause(error)
         tally.lose(pts)
         return
+    decode_s = time.perf_counter() - started
     for frame in frames:
         if frame.pts is not None:
             tally.reach(frame.pts)
@@ -169,7 +169,7 @@ def _whole(
             tally.note_damage()
         else:
             tally.complaint = ""
-            yield frame
+            yield Decoded(frame, arrived_s, decode_s / len(frames))
 
 
 class AvSource:
@@ -267,20 +267,20 @@ class AvSource:
         tally = self.tally
         steady = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
-        for frame in decoded(self._container, self._stream, tally):
+        for got in decoded(self._container, self._stream, tally):
+            frame = got.frame
             at_s, lasts_s = tally.end_s, period
             if frame.time_base is not None:
                 if frame.pts is not None:
                     at_s = frame.pts * frame.time_base - self._start_s - self._late_s()
                 if frame.duration:
                     lasts_s = frame.duration * frame.time_base
-            image = upright(frame)
             index = tally.index
             if not tally.delivered:
                 tally.begin_s = at_s
             tally.delivered += 1
             tally.end_s = at_s + lasts_s
-            yield Frame(image, index, steady.steady(float(at_s)), self.source)
+            yield self._frame(got, index, steady.steady(float(at_s)))
 
     def _late_s(self) -> Fraction:
         """How late libav has every frame of an AVI, which holds decoding times alone: its
@@ -291,14 +291,27 @@ class AvSource:
         return self.tally.first_waits * Fraction(self._stream.time_base or 0)
 
     def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
-        """Frames at the time ``clock`` shows when they arrive."""
+        """Frames at the time ``clock`` shows when they arrive, before they are decoded."""
         tally = self.tally
-        for frame in decoded(self._container, self._stream, tally):
-            at_s = clock()
-            image = upright(frame)
+        for got in decoded(self._container, self._stream, tally, clock):
             index = tally.index
             tally.delivered += 1
-            yield Frame(image, index, at_s, self.source)
+            yield self._frame(got, index, got.arrived_s)
+
+    def _frame(self, got: Decoded, index: int, at_s: float) -> Frame:
+        """``got``, not converted yet.
+
+        Raises:
+            SourceUnreadable: libav cannot convert its pixels.
+        """
+        frame = got.frame
+        if not can_convert(frame.format.name):
+            raise SourceUnreadable(
+                f"{self.source} holds pixels that cannot be converted here ({frame.format.name}): "
+                "convert it to H.264",
+                reason=Reason.CODEC,
+            )
+        return Frame(DecodedImage(frame), index, at_s, self.source, decode_s=got.decode_s)
 
 
 def _start_s(container: InputContainer) -> Fraction:

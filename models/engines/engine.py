@@ -28,18 +28,22 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """A key of ``PRECISIONS``."""
+        ...
 
     @property
     def precision(self) -> str:
         """What it computes in; inputs and outputs are float32 all the same."""
+        ...
 
     @property
     def threads(self) -> int:
         """Processors one inference may use."""
+        ...
 
     @property
     def metadata(self) -> Metadata:
         """What the file says of itself."""
+        ...
 
     def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
         """The output for a 1×3×H×W input, and the seconds it took.
@@ -47,6 +51,7 @@ class Engine(Protocol):
         May be called from several threads at once. The output is the caller's to keep; the input
         is free again when this returns.
         """
+        ...
 
 
 def load_engine(

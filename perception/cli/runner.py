@@ -21,7 +21,8 @@ from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.mode import Live, Mode
 from oneglance.perception.pipeline import Pipeline
-from oneglance.perception.result import Result, Sink
+from oneglance.perception.protocols import Sink
+from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.sinks.files import open_output, sink_error
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone

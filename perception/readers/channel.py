@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 
 from oneglance.perception.health import DropRateMonitor, SourceHealth
 from oneglance.perception.mode import Alert, Live
+from oneglance.perception.protocols import TrackerLike
 from oneglance.perception.readers.frame_reader import CapturedFrame
-from oneglance.perception.tracking import Tracker
 from oneglance.streams.decoding import AvSource
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.reconnecting import ReconnectingStream
@@ -36,7 +35,7 @@ class Channel:
         stream: Stream,
         *,
         live: Live,
-        tracker: Tracker | None,
+        tracker: TrackerLike | None,
         clock: Callable[[], float],
     ) -> None:
         self.stream = stream
@@ -65,9 +64,7 @@ class Channel:
         frames = iter(self.stream)
         pace = None if self.stream.live else _Beat(self.stream, self._clock)
         while not self.halt.is_set():
-            started = time.perf_counter()
             frame = next(frames, None)
-            decode_s = time.perf_counter() - started
             if frame is None:
                 break
             if pace is not None:
@@ -75,9 +72,9 @@ class Channel:
             at_s = self._clock()
             if self._watch is not None:
                 seen_s = frame.timestamp_s if self.stream.live else at_s
-                if not self._watch.came(frame.image, index=frame.index, at_s=seen_s):
+                if not self._watch.came(frame, index=frame.index, at_s=seen_s):
                     continue
-            if not hand_in(CapturedFrame(frame, decode_s, at_s, self)):
+            if not hand_in(CapturedFrame(frame, frame.decode_s, at_s, self)):
                 self.lose(1)
                 break
 

@@ -17,9 +17,9 @@ from oneglance.streams.opening import open_stream
 from oneglance.streams.stream import Stream
 
 if TYPE_CHECKING:
+    from oneglance.perception.protocols import TrackerLike
     from oneglance.perception.readers.channel import Channel
     from oneglance.perception.readers.multi_source import MultiSourceReader
-    from oneglance.perception.tracking import Tracker
 
 Source = str | os.PathLike[str] | int | Stream
 """Anything ``open_stream`` takes, or an open ``Stream``."""
@@ -37,10 +37,11 @@ _WAIT_S = 0.25
 @dataclass(frozen=True, slots=True)
 class CapturedFrame:
     """A frame that came from ``member`` of a fleet (None: from a recording) at ``at_s``, on the
-    loop's clock; getting it took ``decode_s``."""
+    loop's clock; decoding it took ``decode_s``
+    (None: its source does not say)."""
 
     frame: Frame
-    decode_s: float
+    decode_s: float | None
     at_s: float
     member: Channel | None = None
 
@@ -123,9 +124,12 @@ class RecordedReader:
             while not self._stopping.is_set():
                 started = time.perf_counter()
                 frame = next(frames, None)
-                decode_s = time.perf_counter() - started
                 if frame is None:
                     break
+                # A recording is never waited for: what it does not say itself can be measured.
+                decode_s = frame.decode_s
+                if decode_s is None and not self._stream.live:
+                    decode_s = time.perf_counter() - started
                 if not self._buffer.put(CapturedFrame(frame, decode_s, self._clock())):
                     break
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
@@ -151,7 +155,7 @@ def open_reader(
     mode: str | Live,
     limits: Live,
     *,
-    tracker: Tracker | None,
+    tracker: TrackerLike | None,
     clock: Callable[[], float],
 ) -> RecordedReader | MultiSourceReader:
     """One recording, or the live sources, as ``mode`` and the sources themselves ask.

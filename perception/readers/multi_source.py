@@ -14,6 +14,7 @@ from itertools import count
 
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.mode import Live
+from oneglance.perception.protocols import TrackerLike
 from oneglance.perception.readers.channel import Channel
 from oneglance.perception.readers.frame_reader import (
     STUCK_PATIENCE_S,
@@ -22,7 +23,6 @@ from oneglance.perception.readers.frame_reader import (
     SourceFailed,
     joined,
 )
-from oneglance.perception.tracking import Tracker
 from oneglance.streams.buffers import Closed
 from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.live.reconnecting import open_with_reconnect, safe_name
@@ -36,7 +36,9 @@ logger = logging.getLogger(__name__)
 class MultiSourceReader:
     """The live sources of a run; a ``FrameReader`` of the newest frame of each in turn."""
 
-    def __init__(self, live: Live, *, tracker: Tracker | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, live: Live, *, tracker: TrackerLike | None, clock: Callable[[], float]
+    ) -> None:
         self._live = live
         self._tracker = tracker
         self._clock = clock
@@ -63,7 +65,7 @@ class MultiSourceReader:
     def _add(self, stream: Stream) -> str:
         with self._lock:
             tracker = self._tracker
-            if tracker is not None and self._members:
+            if tracker is not None:
                 tracker = tracker.fresh()  # what one camera sees, another does not
             member = Channel(stream, live=self._live, tracker=tracker, clock=self._clock)
             if self._closed:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from oneglance.perception.result import Result, Sink
+from oneglance.perception.protocols import Sink
+from oneglance.perception.result import Result
 from oneglance.streams.errors import SinkError
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -95,12 +96,15 @@ class ImageFiles:
         for index, file in enumerate(self._files):
             if self._closed.is_set():
                 return
+            started = time.perf_counter()
             image = read_image(file)
+            decode_s = time.perf_counter() - started
             if image is None:
                 logger.warning("cannot read image %s: skipped", file)
                 self.unreadable.append(file)
             else:
-                yield Frame(image, index, float(index / self._rate), str(file))
+                at_s = float(index / self._rate)
+                yield Frame(image, index, at_s, str(file), decode_s=decode_s)
         if self.unreadable:
             raise self._lost()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import av
 
@@ -119,7 +119,7 @@ class NetworkStream(ThreadedSource):
         )
         for frame in self._presented():
             pace.wait_for(steady.steady(frame.timestamp_s), self._halt)
-            yield replace(frame, timestamp_s=self._clock())
+            yield frame.changed(timestamp_s=self._clock())
 
     def _lost(self, error: av.error.FFmpegError | OSError) -> StreamError:
         if isinstance(error, av.error.ExitError | TimeoutError):

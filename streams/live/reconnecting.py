@@ -198,8 +198,8 @@ class ReconnectingStream:
                     at_s = self._clock()
                 at_s = max(at_s, math.nextafter(watch.last_s, math.inf))
                 index = base + frame.index
-                if watch.came(frame.image, index=index, at_s=at_s):
-                    yield Frame(frame.image, index, at_s, self.source)
+                if watch.came(frame, index=index, at_s=at_s):
+                    yield frame.changed(index=index, timestamp_s=at_s, source=self.source)
         finally:
             if isinstance(stream, AvSource):  # frames damaged after the last whole one count too
                 watch.produced(base + received + stream.tally.damaged)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from oneglance.streams.errors import Reason, StreamError
-from oneglance.streams.frame import Image
+from oneglance.streams.frame import Frame
+from oneglance.streams.live.freshness import FreezeDetector, RateMeter
 from oneglance.streams.live.states import Event, State, StateMachine
-from oneglance.streams.timestamps import FreezeDetector, RateMeter
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +96,15 @@ class SourceMonitor:
             self._first_s = math.inf
             self._freeze.forget()
 
-    def came(self, image: Image, *, index: int, at_s: float) -> bool:
-        """A frame came; whether it is to be passed on (a new picture, not a frozen one)."""
+    def came(self, frame: Frame, *, index: int, at_s: float) -> bool:
+        """A frame came; whether it is to be passed on (a new image, not a frozen one)."""
         event = None
         with self._lock:
             self._received += 1
             self._produced = index + 1
             self._first_s, self._last_s = min(self._first_s, at_s), at_s
             self._rate.tick(at_s)
-            is_frozen = self._freeze.see(image, at_s)
+            is_frozen = self._freeze.see(frame, at_s)
             self._frozen += is_frozen
             state = self._life.state
             if is_frozen and state is State.LIVE:

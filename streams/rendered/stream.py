@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
@@ -132,8 +133,10 @@ class RenderedStream:
         """The frames, from the first."""
         index = 0
         while not self._closed.is_set() and index != self._frame_count:
+            started = time.perf_counter()
             image, _ = self.render(index)
-            yield Frame(image, index, self._time_s(index), self._source)
+            decode_s = time.perf_counter() - started
+            yield Frame(image, index, self._time_s(index), self._source, decode_s=decode_s)
             index += 1
 
     def close(self) -> None:

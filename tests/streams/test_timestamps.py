@@ -1,17 +1,15 @@
-"""Times that run forward, pictures that change, rates that are measured."""
+"""Times that run forward, whatever a source says."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media import picture
-from oneglance.streams.timestamps import FreezeDetector, MonotonicTimestamps, RateMeter
+from oneglance.streams.timestamps import MonotonicTimestamps
 
 P = 0.1  # the period
 
@@ -67,72 +65,3 @@ def test_times_always_run_forward(times_s: list[float], longest_gap_s: float) ->
     shown = [steady.steady(at_s) for at_s in times_s]
     assert all(math.isfinite(at_s) for at_s in shown)
     assert all(before < after for before, after in pairwise(shown))
-
-
-def test_a_picture_that_stays_the_same_for_long_is_frozen_until_it_changes() -> None:
-    watch, same, other = FreezeDetector(2.0), picture(3), picture(4)
-    seen = [(0, other), (1, same), (2, same), (3, same), (3.5, same), (4, other), (7, same)]
-    frozen = [watch.see(image, at_s) for at_s, image in seen]
-    assert frozen == [False, False, False, True, True, False, False]
-
-
-def test_noise_of_one_grey_level_is_no_freeze() -> None:
-    watch, image = FreezeDetector(1.0), picture(3)
-    noisy = image.copy()
-    noisy[0, 0, 0] ^= 1
-    assert not any(watch.see(i, s) for s, i in enumerate([image, noisy] * 5))
-
-
-def test_a_small_thing_that_moves_between_the_rows_looked_at_first_is_no_freeze() -> None:
-    watch, frozen = FreezeDetector(2.0), []
-    for at_s in range(10):
-        image = np.zeros((480, 640, 3), np.uint8)
-        image[5, at_s] = 1
-        frozen.append(watch.see(image, at_s))
-    assert not any(frozen)
-
-
-def test_drawing_on_a_frame_that_was_seen_does_not_hide_a_freeze() -> None:
-    watch = FreezeDetector(1.0)
-    for at_s, frozen in ((0, False), (1, True), (2, True)):
-        image = picture(3)
-        assert watch.see(image, at_s) is frozen
-        image[:] = 0  # as users draw on what they were given
-
-
-def test_a_new_connection_is_not_frozen_by_the_picture_of_the_last() -> None:
-    watch = FreezeDetector(1.0)
-    watch.see(picture(3), 0.0)
-    assert watch.see(picture(3), 5.0)
-    watch.forget()
-    assert not watch.see(picture(3), 6.0)
-
-
-def test_a_size_that_changes_is_a_new_picture() -> None:
-    watch = FreezeDetector(1.0)
-    black = [np.zeros((48, width, 3), np.uint8) for width in (64, 32)]
-    assert not any(watch.see(black[s % 2], s) for s in range(6))
-
-
-def test_without_a_limit_nothing_is_frozen() -> None:
-    watch = FreezeDetector(None)
-    assert not any(watch.see(picture(1), s) for s in range(0, 1000, 100))
-
-
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    meter = RateMeter(5.0)
-    for index in range(50):
-        meter.tick(index / 25)
-    assert meter.rate(2.0) == pytest.approx(25)
-    for index in range(50):
-        meter.tick(10 + index / 5)
-    assert meter.rate(20.0) == pytest.approx(5)
-
-
-def test_the_rate_is_unknown_before_two_frames_and_nothing_after_a_silent_while() -> None:
-    meter = RateMeter(5.0)
-    assert meter.rate(0.0) is None
-    meter.tick(1.0)
-    assert meter.rate(1.0) is None
-    meter.tick(1.1)
-    assert meter.rate(6.2) == 0.0

@@ -1,0 +1,123 @@
+"""What plugs into the loop: a detector, a tracker, sinks; each is whatever behaves like one.
+
+The classes that come with oneglance (``models.Detector``, ``perception.Tracker``) keep the plain
+names, because users meet them first; what any other must have is named ``…Like``, as numpy's
+``ArrayLike`` is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from oneglance.streams.errors import UsageError
+from oneglance.streams.frame import Image
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+    from oneglance.perception.result import Result
+
+Detect = Callable[[Image], "tuple[sv.Detections, dict[str, float]]"]
+"""What ``timed_detect`` gives: detections of an image, and the seconds of each stage."""
+
+_COLUMNS = ("class_name", "task")
+
+
+@runtime_checkable
+class DetectorLike(Protocol):
+    """Anything callable, image to detections, with a name.
+
+    The image is H×W×3 uint8 BGR, and is not to be changed. The detections are
+    ``supervision.Detections`` in pixels of the image, with ``confidence`` in 0..1, ``class_id``,
+    ``data["class_name"]`` and ``data["task"]`` (a ``Task``'s value for each box).
+
+    What it may have besides:
+
+    - ``detect(image)``: the same and a dict of the seconds of its stages; without it, the whole
+      call is ``inference``;
+    - ``threads``: CPUs that one call uses. It may then be called from several threads at once, as
+      many as the CPUs leave room for; without it, one call follows the other;
+    - ``engine``, ``precision``: words for the summary.
+    """
+
+    @property
+    def name(self) -> str: ...
+    def __call__(self, image: Image, /) -> sv.Detections: ...
+
+
+@runtime_checkable
+class TrackerLike(Protocol):
+    """Gives detections of one source their ``tracker_id``, frame after frame."""
+
+    def update(self, detections: sv.Detections, /, *, timestamp_s: float) -> sv.Detections:
+        """The detections of the frame at ``timestamp_s``, with ``tracker_id`` (-1: none yet)."""
+        ...
+
+    def fresh(self) -> Self:
+        """Another like this one that has seen nothing; every source of every run gets one."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes every result, in order, from one thread.
+
+    Raises ``SinkError`` from either method when the output cannot be written; what was
+    written before stays valid. ``close()`` may be called twice.
+    """
+
+    def write(self, result: Result) -> None: ...
+    def close(self) -> None: ...
+
+
+def timed_detect(detector: DetectorLike) -> Detect:
+    """How to call any detector so that it says how long its stages take.
+
+    What the function raises: ``UsageError`` for detections that lack what ``DetectorLike`` asks
+    for, and whatever the detector raises.
+    """
+    own: Detect | None = getattr(detector, "detect", None)
+    if own is not None:
+        return own
+
+    def detect(image: Image) -> tuple[sv.Detections, dict[str, float]]:
+        started = time.perf_counter()
+        found = complete(detector(image), detector.name)
+        return found, {"inference": time.perf_counter() - started}
+
+    return detect
+
+
+def complete(detections: sv.Detections, detector: str) -> sv.Detections:
+    """``detections`` with every column the loop and its sinks use; ``detector`` made them.
+
+    Raises:
+        UsageError: there are boxes, and a column is missing.
+    """
+    if len(detections) == 0:
+        for column in _COLUMNS:
+            detections.data.setdefault(column, np.empty(0, "<U10"))
+        return detections
+    missing = [f"data[{name!r}]" for name in _COLUMNS if name not in detections.data]
+    missing += [name for name in ("confidence", "class_id") if getattr(detections, name) is None]
+    if missing:
+        raise UsageError(
+            f"detector {detector} gives boxes without {', '.join(missing)}: every box needs a "
+            "confidence, a class_id, a class name and the task it belongs to"
+        )
+    return detections
+
+
+def workers_for(detector: DetectorLike, cpus: int) -> int:
+    """How many calls of a detector run side by side on so many CPUs."""
+    threads: int | None = getattr(detector, "threads", None)
+    return 1 if threads is None else max(1, cpus // threads)
+
+
+def described(detector: DetectorLike) -> dict[str, str]:
+    """A detector's name, engine and precision, for the summary."""
+    words = {word: str(getattr(detector, word, "")) for word in ("engine", "precision")}
+    return {"model": detector.name, **words}
