@@ -35,7 +35,7 @@ class Alert:
 class Live:
     """Live mode and its limits, for ``Pipeline``'s ``mode``.
 
-    ``opening``: how sources given by address are opened. ``stuck_s``: an inference that takes
+    ``connect``: how sources given by address are opened. ``stuck_s``: an inference that takes
     longer is reported. ``drop_share`` (0..1): more than that share of a source's frames dropped
     over ``window_s`` is an alert. ``on_event``: told of every change of a source's state and
     every alert, on the thread that notices; must not block.
@@ -44,7 +44,7 @@ class Live:
         UsageError: a limit out of range.
     """
 
-    opening: ConnectOptions = field(default_factory=ConnectOptions)
+    connect: ConnectOptions = field(default_factory=ConnectOptions)
     stuck_s: float = 10.0
     drop_share: float = 0.2
     window_s: float = 10.0

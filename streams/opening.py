@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact
 from oneglance.streams.stream import Stream
 
@@ -19,14 +19,7 @@ RENDERED = "rendered:"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
 
-def open_stream(
-    uri: str | os.PathLike[str] | int,
-    *,
-    timeout_s: float = 10.0,
-    stall_s: float | None = None,
-    transport: str = "tcp",
-    hwaccel: str | None = None,
-) -> Stream:
+def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | None = None) -> Stream:
     """Open whatever ``uri`` names.
 
     - ``rendered:`` (with options, ``rendered:?seed=7&frames=600``): a drive oneglance draws;
@@ -36,24 +29,22 @@ def open_stream(
     - a folder, a glob pattern or an image file: images in natural order;
     - any other file: a video.
 
-    ``timeout_s``: longest wait for a camera or a network source to answer. ``stall_s``: the same
-    for each of its frames; None: ``timeout_s``. ``transport``: tcp or udp, for RTSP.
-    ``hwaccel``: decode videos and network streams with this accelerator (``cuda``, ``vaapi``,
-    …) or fail.
+    ``options``: time-outs and transport of cameras and network sources, and the accelerator that
+    decodes videos and network streams.
 
     Raises:
         SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
-        UsageError: a scheme that is not supported, a bad option of ``rendered:``, a time-out of
-            zero or less, or without end, an accelerator that cannot be used.
+        UsageError: a scheme that is not supported, a bad option of ``rendered:``, an accelerator
+            that cannot be used.
     """
-    check_timeout(timeout_s)
+    options = options or ConnectOptions()
     kind = kind_of(uri)
     text = str(uri) if isinstance(uri, int) else os.fspath(uri)
     if kind is Kind.CAMERA:
         from oneglance.streams.live.camera import Camera
 
         device = uri if isinstance(uri, int) else text
-        return Camera(device, timeout_s=timeout_s, stall_s=stall_s)
+        return Camera(device, options)
     if kind is Kind.RENDERED:
         from oneglance.streams.rendered.stream import RenderedStream
 
@@ -61,10 +52,8 @@ def open_stream(
     if kind is Kind.NETWORK:
         from oneglance.streams.live.network import NetworkStream
 
-        return NetworkStream(
-            text, timeout_s=timeout_s, stall_s=stall_s, transport=transport, hwaccel=hwaccel
-        )
-    return _open_path(text, hwaccel)
+        return NetworkStream(text, options)
+    return _open_path(text, options.hwaccel)
 
 
 class Kind(StrEnum):
@@ -111,17 +100,6 @@ def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
     kind = kind_of(uri)
     is_http = kind is Kind.NETWORK and os.fspath(cast("str", uri)).lower().startswith("http")
     return kind.may_come_back and not is_http
-
-
-def check_timeout(timeout_s: float) -> float:
-    """``timeout_s`` itself.
-
-    Raises:
-        UsageError: it is not above zero, or longer than a thread can wait.
-    """
-    if not 0 < timeout_s <= threading.TIMEOUT_MAX:
-        raise UsageError(f"a time-out must be above 0 s and finite, not {timeout_s}")
-    return timeout_s
 
 
 def _open_path(text: str, hwaccel: str | None) -> Stream:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oneglance.streams.errors import UsageError
 from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.status import FROZEN_S
-from oneglance.streams.opening import check_timeout
 
 
 class Transport(StrEnum):
@@ -31,13 +31,14 @@ def parse_transport(name: str) -> Transport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectOptions:
-    """The options of ``open_stream`` and more, for sources that are opened again and again.
+    """How to open a source, and how patient to be with it; passed whole to whoever opens it.
 
-    ``timeout_s``: longest wait for an answer and a first frame. ``stall_s``: a source that
-    gives no frame for as long is lost, even without an error. ``transport``: of RTSP.
-    ``hwaccel``: the accelerator that decodes; None: the processor. ``frozen_s``: a picture that
-    is the same, bit for bit, for as long is a frozen one; None: none is. ``backoff``: how long
-    to wait before trying again.
+    ``timeout_s``: longest wait for a camera or host to answer, and for a first frame.
+    ``stall_s``: a source that gives no frame for as long is lost, even without an error.
+    ``transport``: of RTSP. ``hwaccel``: the accelerator that decodes (``cuda``, ``vaapi``, …) or
+    an error; None: the CPU. For sources that are opened again and again: ``frozen_s``: an image
+    that is the same, bit for bit, for as long is a frozen one; None: none is. ``backoff``: how
+    long to wait before trying again.
 
     Raises:
         UsageError: a time-out of zero or less, or without end; an unknown transport.
@@ -54,3 +55,14 @@ class ConnectOptions:
         check_timeout(self.timeout_s)
         check_timeout(self.stall_s)
         parse_transport(self.transport)
+
+
+def check_timeout(timeout_s: float) -> float:
+    """``timeout_s`` itself.
+
+    Raises:
+        UsageError: it is not above zero, or longer than a thread can wait.
+    """
+    if not 0 < timeout_s <= threading.TIMEOUT_MAX:
+        raise UsageError(f"a time-out must be above 0 s and finite, not {timeout_s}")
+    return timeout_s

@@ -71,7 +71,7 @@ class Camera:
 
 def quick(**limits: object) -> Live:
     opening = ConnectOptions(timeout_s=3, stall_s=1, backoff=QUICK)
-    return Live(opening=opening, **limits)  # type: ignore[arg-type]
+    return Live(connect=opening, **limits)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def run(
         video=video,
         max_frames=max_frames,
         json_summary=json_summary,
-        opening=ConnectOptions(
+        connect=ConnectOptions(
             timeout_s=timeout, stall_s=stall, transport=transport, hwaccel=hwaccel
         ),
     )

@@ -54,7 +54,7 @@ class RunOptions:
     video: Path | None = None
     max_frames: int | None = None
     json_summary: Path | None = None
-    opening: ConnectOptions = field(default_factory=ConnectOptions)
+    connect: ConnectOptions = field(default_factory=ConnectOptions)
 
     @property
     def together(self) -> bool:
@@ -135,17 +135,11 @@ class Run:
         and comes back when it is lost. None: several at once, which the pipeline opens."""
         if source is None:
             return nullcontext()
-        mode, opening = self.options.mode, self.options.opening
+        mode, opening = self.options.mode, self.options.connect
         may_come_back = kind_of(source).may_come_back
         if may_come_back and mode is Mode.LIVE:
             return open_with_reconnect(source, opening)
-        stream = open_stream(
-            source,
-            timeout_s=opening.timeout_s,
-            stall_s=opening.stall_s,
-            transport=opening.transport,
-            hwaccel=opening.hwaccel,
-        )
+        stream = open_stream(source, opening)
         if may_come_back and stream.live and mode is not Mode.RECORDED:
             return open_with_reconnect(source, opening, first=stream)
         return stream
@@ -175,7 +169,7 @@ class Run:
         pipeline = Pipeline(
             list(options.sources) if stream is None else stream,
             detector,
-            mode=options.mode if stream is not None else Live(opening=options.opening),
+            mode=options.mode if stream is not None else Live(connect=options.connect),
             sinks=sinks,
             tracker=Tracker(frame_rate=rate) if options.track else None,
         )

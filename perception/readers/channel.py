@@ -48,14 +48,14 @@ class Channel:
         self._taken = self._delivered = 0
         self._dropped: Counter[str] = Counter()
         self._clock = clock
-        self._stall_s = live.opening.stall_s
+        self._stall_s = live.connect.stall_s
         self._drops = DropRateMonitor(share=live.drop_share, window_s=live.window_s)
         self._watch: SourceMonitor | None = None
         if not isinstance(stream, ReconnectingStream):  # which watches itself
             self._watch = SourceMonitor(
                 self.name,
                 clock=clock,
-                frozen_s=live.opening.frozen_s if stream.live else None,
+                frozen_s=live.connect.frozen_s if stream.live else None,
                 on_event=live.on_event,
             )
 

@@ -153,9 +153,9 @@ class MultiSourceReader:
         """A stream of ``source`` that comes back, if it is of a kind that does."""
         if isinstance(source, Stream):
             return source
-        opening = self._live.opening
+        opening = self._live.connect
         if not kind_of(source).may_come_back:
-            return first or open_stream(source, hwaccel=opening.hwaccel)
+            return first or open_stream(source, opening)
         return open_with_reconnect(
             source,
             opening,

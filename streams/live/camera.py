@@ -19,7 +19,7 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
-from oneglance.streams.opening import check_timeout
+from oneglance.streams.options import ConnectOptions
 
 _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
@@ -32,25 +32,21 @@ class Camera(ThreadedSource):
     def __init__(
         self,
         device: int | str,
+        options: ConnectOptions | None = None,
         *,
-        timeout_s: float = 10.0,
-        stall_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the camera within ``timeout_s``; iterating then waits ``stall_s`` for each frame.
-
-        ``stall_s`` None: as long as for opening.
+        """Open the camera within the options' ``timeout_s``; iterating then waits ``stall_s`` for
+        each frame.
 
         Raises:
             SourceNotFound: there is no such camera; the message lists those there are.
             SourceUnreadable: it is in use, not permitted, or gives no video.
             SourceStalled: the driver did not answer.
-            UsageError: a time-out of zero or less, or without end.
         """
         self._clock = clock
-        check_timeout(timeout_s)
-        if stall_s is not None:
-            check_timeout(stall_s)
+        options = options or ConnectOptions()
+        timeout_s = options.timeout_s
         name = _device_name(device)
         kind = _FORMATS.get(sys.platform, "v4l2")
         try:
@@ -67,7 +63,7 @@ class Camera(ThreadedSource):
             ) from None
         except (av.error.FFmpegError, OSError) as error:
             raise SourceUnreadable(f"cannot use camera {name}: {cause(error)}") from None
-        super().__init__(container, name, timeout_s=timeout_s, stall_s=stall_s)
+        super().__init__(container, name, options)
 
     def _frames(self) -> Iterator[Frame]:
         why = "it gave no more frames"

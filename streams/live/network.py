@@ -27,8 +27,7 @@ from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.live.connectivity import why_unreachable
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
-from oneglance.streams.opening import check_timeout
-from oneglance.streams.options import Transport, parse_transport
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.redaction import redact
 from oneglance.streams.timestamps import MonotonicTimestamps
@@ -60,40 +59,32 @@ class NetworkStream(ThreadedSource):
     def __init__(
         self,
         url: str,
+        options: ConnectOptions | None = None,
         *,
-        timeout_s: float = 10.0,
-        stall_s: float | None = None,
-        transport: str = Transport.TCP,
-        hwaccel: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connect, within ``timeout_s``; iterating then waits as long at most for the first
-        frame and ``stall_s`` (None: as long) for each other.
-
-        ``transport``: of RTSP. ``hwaccel``: the accelerator that decodes, see ``hardware``.
+        """Connect, within the options' ``timeout_s``; iterating then waits as long at most for
+        the first frame and ``stall_s`` for each other.
 
         Raises:
             SourceNotFound: no such host or path, or nobody listens there.
             SourceStalled: no answer within ``timeout_s``.
             SourceUnreadable: refused (wrong password), or no video libav can play.
-            UsageError: a time-out of zero or less, or without end; an unknown transport or
-                accelerator.
+            UsageError: an accelerator that cannot be used.
         """
         self._clock = clock
         safe = redact(url)
-        check_timeout(timeout_s)
-        stall_s = check_timeout(timeout_s if stall_s is None else stall_s)
-        carrier = parse_transport(transport)
+        options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
-        opening = _Opening(url, carrier, (timeout_s, max(timeout_s, stall_s)), hwaccel)
+        opening = _Opening(url, options)
         try:
-            container = opened_within(timeout_s, opening.open)
+            container = opened_within(options.timeout_s, opening.open)
         except (av.error.FFmpegError, OSError) as error:
-            raise _unopened(error, url, safe, timeout_s) from None
+            raise _unopened(error, url, safe, options.timeout_s) from None
         self.live = opening.scheme.startswith(("rtsp", "udp")) or container.duration is None
         self._is_segmented = container.format.name == "hls"
-        super().__init__(container, safe, timeout_s=timeout_s, stall_s=stall_s)
+        super().__init__(container, safe, options)
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -137,9 +128,7 @@ class NetworkStream(ThreadedSource):
 @dataclass(frozen=True, slots=True)
 class _Opening:
     url: str
-    transport: Transport
-    timeouts_s: tuple[float, float]
-    hwaccel: str | None
+    asked: ConnectOptions
 
     @property
     def scheme(self) -> str:
@@ -148,14 +137,14 @@ class _Opening:
     def open(self) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
         if self.scheme.startswith("rtsp"):
-            options["rtsp_transport"] = self.transport.value
-        accelerator = hardware(self.hwaccel)
+            options["rtsp_transport"] = str(self.asked.transport)
+        accelerator = hardware(self.asked.hwaccel)
         try:
             return av.open(
                 self.url,
                 mode="r",
                 options=options,
-                timeout=self.timeouts_s,
+                timeout=(self.asked.timeout_s, max(self.asked.timeout_s, self.asked.stall_s)),
                 metadata_errors="replace",
                 hwaccel=accelerator,
             )

@@ -212,7 +212,7 @@ def safe_name(uri: str | os.PathLike[str] | int) -> str:
 
 def open_with_reconnect(
     uri: str | os.PathLike[str] | int,
-    opening: ConnectOptions | None = None,
+    options: ConnectOptions | None = None,
     *,
     name: str | None = None,
     first: Stream | None = None,
@@ -228,22 +228,16 @@ def open_with_reconnect(
     Raises:
         UsageError: an address that cannot be used, an accelerator that is not there.
     """
-    opening = opening or ConnectOptions()
+    options = options or ConnectOptions()
     kind_of(uri)
-    hardware(opening.hwaccel)
+    hardware(options.hwaccel)
     source = name or safe_name(uri)
     waiting = [] if first is None else [first]
 
     def open_() -> Stream:
         if waiting:
             return waiting.pop()
-        return open_stream(
-            uri,
-            timeout_s=opening.timeout_s,
-            stall_s=opening.stall_s,
-            transport=opening.transport,
-            hwaccel=opening.hwaccel,
-        )
+        return open_stream(uri, options)
 
-    watch = SourceMonitor(source, clock=clock, frozen_s=opening.frozen_s, on_event=on_event)
-    return ReconnectingStream(open_, watch, source=source, backoff=opening.backoff, clock=clock)
+    watch = SourceMonitor(source, clock=clock, frozen_s=options.frozen_s, on_event=on_event)
+    return ReconnectingStream(open_, watch, source=source, backoff=options.backoff, clock=clock)

@@ -18,6 +18,7 @@ from oneglance.streams.decoding import AvSource
 from oneglance.streams.errors import Reason, SourceStalled
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.cancellation import cancelled_by, current_cancellations
+from oneglance.streams.options import ConnectOptions
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -82,8 +83,8 @@ def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> Inpu
 class ThreadedSource(AvSource):
     """A source whose frames are read by a thread and waited for as long as one was told to.
 
-    ``timeout_s``: for the first frame, which may have to wait for a key frame. ``stall_s``: for
-    every other; None: as long as for the first.
+    The options' ``timeout_s``: for the first frame, which may have to wait for a key frame.
+    ``stall_s``: for every other.
 
     ``close()`` ends iteration at once, whatever libav is doing, and interrupts libav; the reading
     thread closes the container. Damaged frames are left out, counted in ``tally.damaged`` and
@@ -94,13 +95,11 @@ class ThreadedSource(AvSource):
         self,
         container: InputContainer,
         source: str,
-        *,
-        timeout_s: float,
-        stall_s: float | None = None,
+        options: ConnectOptions,
     ) -> None:
         super().__init__(container, source)
-        self._stall_s = stall_s or timeout_s
-        self._patience_s = max(timeout_s, self._stall_s)
+        self._stall_s = options.stall_s
+        self._patience_s = max(options.timeout_s, options.stall_s)
         self._arrived: BlockingBuffer[Frame] = BlockingBuffer(1)
         self._halt = threading.Event()
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from media import UNKNOWN_TO_LIBAV, make_video, odd_sampling
-from oneglance.streams import SourceStalled, open_stream
+from oneglance.streams import ConnectOptions, SourceStalled, open_stream
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.states import State
@@ -203,7 +203,7 @@ def test_a_camera_of_such_pictures_alone_is_told_with_what_the_decoder_says() ->
 
     with (
         scripted_camera(odd) as camera,
-        open_stream(camera.url, timeout_s=1) as stream,
+        open_stream(camera.url, ConnectOptions(timeout_s=1, stall_s=1)) as stream,
         pytest.raises(SourceStalled) as caught,
     ):
         list(stream)

@@ -96,7 +96,7 @@ def test_closing_one_that_is_being_opened_costs_another_of_the_same_address_no_f
 def test_a_run_lets_go_of_a_silent_source_within_a_second_and_the_others_play_on(
     where: str, how: str, detector: Detector
 ) -> None:
-    mode = Live(opening=ConnectOptions(timeout_s=LONG_S, stall_s=LONG_S))
+    mode = Live(connect=ConnectOptions(timeout_s=LONG_S, stall_s=LONG_S))
     with silent(where) as url, cameras(steady, steady) as two:
         before, urls = sockets_to(url), [camera.url for camera in two]
         pipeline = Pipeline([url, *urls], detector, mode=mode)
@@ -132,11 +132,11 @@ def test_a_run_lets_go_of_a_silent_source_within_a_second_and_the_others_play_on
 
 SLOW_TO_EXIT = """
 import ctypes, sys, time
-from oneglance.streams import open_stream
+from oneglance.streams import ConnectOptions, open_stream
 from oneglance.streams.live.threaded import Answer
 c = ctypes.CDLL(None)  # once Python is gone, sleep as many seconds as the exit code says
 c.on_exit(ctypes.cast(c.sleep, ctypes.c_void_p), None)
-answer = Answer(lambda: open_stream(sys.argv[1], timeout_s=60), discard=print)
+answer = Answer(lambda: open_stream(sys.argv[1], ConnectOptions(timeout_s=60)), discard=print)
 time.sleep(0.5)
 sys.exit(1)
 """

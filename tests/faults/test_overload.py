@@ -87,7 +87,7 @@ def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector)
     seen: list[Seen] = []
     with scripted_camera(bursting) as camera:
         slow = SlowDetector(detector, 0.02)
-        pipeline = Pipeline([camera.url], slow, mode=Live(opening=opening))
+        pipeline = Pipeline([camera.url], slow, mode=Live(connect=opening))
         results = results_until(pipeline, lambda r: r[-1].frame.index >= 145)
         seen = [Seen.of(r.frame) for r in results]
     pause_s = max(b.timestamp_s - a.timestamp_s for a, b in pairwise(seen))

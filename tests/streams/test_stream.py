@@ -13,6 +13,7 @@ import pytest
 
 from media import make_video, picture
 from oneglance.streams import (
+    ConnectOptions,
     SourceNotFound,
     SourceUnreadable,
     Stream,
@@ -100,7 +101,9 @@ def test_rendered_opens_a_drive_with_its_options(scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "Http"])
 def test_an_address_opens_a_network_stream(folder: Path, web: str, scheme: str) -> None:
     # ``folder`` is what the server of ``web`` serves: both are this test's own folder.
-    with open_stream(f"{web.replace('http', scheme)}/file/drive.mp4", timeout_s=5) as stream:
+    with open_stream(
+        f"{web.replace('http', scheme)}/file/drive.mp4", ConnectOptions(timeout_s=5)
+    ) as stream:
         assert isinstance(stream, NetworkStream)
         assert len(list(stream)) == 3
 
@@ -168,7 +171,7 @@ def test_a_time_out_that_is_none_is_refused_whatever_the_source(
     uri: str | int, timeout_s: float
 ) -> None:
     with pytest.raises(UsageError, match=f"a time-out must be above 0 s.*not {timeout_s}"):
-        open_stream(uri, timeout_s=timeout_s)
+        open_stream(uri, ConnectOptions(timeout_s=timeout_s))
 
 
 def test_opening_a_rendered_drive_does_not_bring_the_video_library() -> None:

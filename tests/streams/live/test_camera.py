@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from nobody import as_nobody, public_folder
-from oneglance.streams import SourceNotFound, SourceUnreadable, StreamError, UsageError, open_stream
+from oneglance.streams import (
+    ConnectOptions,
+    SourceNotFound,
+    SourceUnreadable,
+    StreamError,
+    UsageError,
+    open_stream,
+)
 from oneglance.streams.live.camera import Camera
 
 pytestmark = pytest.mark.skipif(
@@ -53,7 +60,7 @@ def test_a_device_that_is_no_camera_is_told_by_its_name(tmp_path: Path, device: 
         name = str(tmp_path / "video0")
         Path(name).write_bytes(b"not a camera")
     with pytest.raises(SourceUnreadable) as caught:
-        Camera(name, timeout_s=5)
+        Camera(name, ConnectOptions(timeout_s=5))
     assert str(caught.value) == f"cannot use camera {name}: inappropriate ioctl for device"
 
 
@@ -65,7 +72,7 @@ def test_a_camera_without_permission_is_told(closed: str) -> None:
         device.write_bytes(b"")
         (device if closed == "camera" else device.parent).chmod(0)
         with as_nobody(), pytest.raises(SourceUnreadable) as caught:
-            Camera(str(device), timeout_s=5)
+            Camera(str(device), ConnectOptions(timeout_s=5))
     assert str(caught.value) == f"cannot use camera {device}: permission denied"
 
 
@@ -74,7 +81,7 @@ def test_a_time_out_of_nothing_is_refused_before_the_camera_is_looked_for(
     timeout_s: float,
 ) -> None:
     with pytest.raises(UsageError, match="time-out must be above 0 s"):
-        Camera(987, timeout_s=timeout_s)
+        Camera(987, ConnectOptions(timeout_s=timeout_s))
 
 
 def test_a_real_camera_plays_live() -> None:
@@ -94,7 +101,7 @@ def real_camera() -> Iterator[Camera]:
     """The first camera of this machine that plays."""
     for name in cameras():
         try:
-            stream = Camera(name, timeout_s=5)
+            stream = Camera(name, ConnectOptions(timeout_s=5))
         except StreamError:  # an output, a metadata node, or in use
             continue
         with stream:

@@ -18,7 +18,14 @@ import pytest
 
 from http_server import http_server
 from media import index_of, make_video, picture
-from oneglance.streams import SourceBroken, SourceNotFound, SourceStalled, UsageError, open_stream
+from oneglance.streams import (
+    ConnectOptions,
+    SourceBroken,
+    SourceNotFound,
+    SourceStalled,
+    UsageError,
+    open_stream,
+)
 from oneglance.streams.errors import Reason
 from oneglance.streams.files.video import VideoFile
 from oneglance.streams.live.connectivity import why_unreachable
@@ -74,7 +81,7 @@ def test_a_transport_stream_over_udp_is_live() -> None:
     address = f"udp://127.0.0.1:{free_udp_port()}"
     with (
         sender(f"{address}?pkt_size=1316", "mpegts"),
-        open_stream(address, timeout_s=8) as stream,
+        open_stream(address, ConnectOptions(timeout_s=8, stall_s=8)) as stream,
     ):
         assert stream.live
         frames = list(islice(stream, 40))
@@ -87,7 +94,9 @@ def test_a_transport_stream_over_udp_is_live() -> None:
 def test_a_udp_port_that_nobody_sends_to_is_stalled_within_the_time_out() -> None:
     began_s = time.monotonic()
     with pytest.raises(SourceStalled, match=r"did not answer within 0\.5 s"):
-        open_stream(f"udp://127.0.0.1:{free_udp_port()}", timeout_s=0.5)
+        open_stream(
+            f"udp://127.0.0.1:{free_udp_port()}", ConnectOptions(timeout_s=0.5, stall_s=0.5)
+        )
     assert time.monotonic() - began_s < 1.5
 
 
@@ -101,7 +110,9 @@ def test_a_live_playlist_is_played_at_its_pace_and_not_in_bursts(tmp_path: Path)
         while not (playlist.exists() and playlist.read_text().count(".ts") >= 3):
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
-        with open_stream(f"{address}/file/live.m3u8", timeout_s=8) as stream:
+        with open_stream(
+            f"{address}/file/live.m3u8", ConnectOptions(timeout_s=8, stall_s=8)
+        ) as stream:
             assert stream.live
             frames = list(islice(stream, 50))
     times_s = [frame.timestamp_s for frame in frames]
@@ -120,13 +131,13 @@ def test_a_locked_rtsp_camera_opens_over_either_transport_by_either_method(
 ) -> None:
     with rtsp_server(make_video(tmp_path / "a.mp4", frames=2), method=method) as server:
         url = server.url("locked", f"{USER}:{ESCAPED}")
-        with open_stream(url, timeout_s=5, transport=transport) as stream:
+        with open_stream(url, ConnectOptions(timeout_s=5, transport=transport)) as stream:
             assert len(list(islice(stream, 5))) == 5
 
 
 def test_an_unknown_transport_is_told() -> None:
     with pytest.raises(UsageError, match=r"unknown transport 'quic' \(transports: tcp, udp\)"):
-        open_stream("rtsp://127.0.0.1:1/x", transport="quic")
+        open_stream("rtsp://127.0.0.1:1/x", ConnectOptions(transport="quic"))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +161,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 def test_a_camera_behind_tls_is_played(certificate: ssl.SSLContext) -> None:
     camera = ScriptedCamera(steady, tls=certificate)
     try:
-        with open_stream(camera.url.replace("http:", "https:"), timeout_s=5) as stream:
+        with open_stream(
+            camera.url.replace("http:", "https:"), ConnectOptions(timeout_s=5)
+        ) as stream:
             assert [index_of(f.image) for f in islice(stream, 5)] == list(range(5))
     finally:
         camera.over.set()
@@ -163,7 +176,7 @@ def test_a_camera_behind_tls_is_played(certificate: ssl.SSLContext) -> None:
 @pytest.mark.parametrize("scheme", ["https", "rtsps"])
 def test_a_host_that_does_not_speak_tls_is_told_as_that(scheme: str) -> None:
     with scripted_camera(steady) as camera, pytest.raises(SourceNotFound) as caught:
-        open_stream(f"{scheme}://127.0.0.1:{camera.port}/x", timeout_s=5)
+        open_stream(f"{scheme}://127.0.0.1:{camera.port}/x", ConnectOptions(timeout_s=5))
     assert caught.value.reason is Reason.TLS
     assert "answers, but not with TLS: is it rtsp:// or http:// without the s?" in str(caught.value)
 
@@ -182,11 +195,11 @@ def test_why_a_host_cannot_be_reached_is_found_out() -> None:
 def test_an_accelerator_that_is_not_known_or_not_there_is_told(tmp_path: Path) -> None:
     film = make_video(tmp_path / "a.mp4", frames=2)
     with pytest.raises(UsageError, match="unknown accelerator 'abacus'"):
-        open_stream(film, hwaccel="abacus")
+        open_stream(film, ConnectOptions(hwaccel="abacus"))
     known = av.codec.hwaccel.hwdevices_available()
     if "cuda" in known and not Path("/dev/nvidia0").exists():
         with pytest.raises(UsageError, match="no 'cuda' accelerator can be used on this machine"):
-            open_stream(film, hwaccel="cuda")
+            open_stream(film, ConnectOptions(hwaccel="cuda"))
 
 
 # -- times ---------------------------------------------------------------------------------
@@ -241,7 +254,10 @@ def test_times_run_forward_whatever_the_source_says(kind: str, tmp_path: Path) -
     def play(connection: Connection) -> None:
         connection.raw(film.read_bytes(), header=TS_HEADER)
 
-    with scripted_camera(play) as camera, NetworkStream(camera.url, timeout_s=5) as stream:
+    with (
+        scripted_camera(play) as camera,
+        NetworkStream(camera.url, ConnectOptions(timeout_s=5)) as stream,
+    ):
         frames, _ = play_until(SourceBroken, stream)
     assert len(frames) == 25
     live_s = [frame.timestamp_s for frame in frames]

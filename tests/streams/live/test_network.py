@@ -15,6 +15,7 @@ import pytest
 
 from media import index_of, make_video
 from oneglance.streams import (
+    ConnectOptions,
     SourceBroken,
     SourceNotFound,
     SourceStalled,
@@ -51,7 +52,7 @@ def closed_port() -> Iterator[str]:
 def fails(url: str, kind: type[StreamError], *, timeout_s: float = 5.0) -> str:
     """What is said when opening ``url`` fails as it should."""
     with pytest.raises(kind) as caught:
-        NetworkStream(url, timeout_s=timeout_s)
+        NetworkStream(url, ConnectOptions(timeout_s=timeout_s))
     assert type(caught.value) is kind
     assert caught.value.__cause__ is None  # libav's error quotes the URL
     assert caught.value.__suppress_context__
@@ -60,7 +61,7 @@ def fails(url: str, kind: type[StreamError], *, timeout_s: float = 5.0) -> str:
 
 def test_a_camera_over_rtsp_is_live_and_its_frames_come_in_order(rtsp: RtspServer) -> None:
     before = time.monotonic()
-    with NetworkStream(rtsp.url("live"), timeout_s=5) as stream:
+    with NetworkStream(rtsp.url("live"), ConnectOptions(timeout_s=5)) as stream:
         assert stream.live
         assert stream.frame_count is None
         frames = list(islice(stream, 30))
@@ -76,7 +77,7 @@ def test_a_camera_over_rtsp_is_live_and_its_frames_come_in_order(rtsp: RtspServe
 
 
 def test_a_clip_over_rtsp_comes_whole_and_its_end_is_told(rtsp: RtspServer) -> None:
-    with NetworkStream(rtsp.url("clip"), timeout_s=5) as stream:
+    with NetworkStream(rtsp.url("clip"), ConnectOptions(timeout_s=5)) as stream:
         frames, story = play_until(SourceBroken, stream)
     assert [index_of(frame.image) for frame in frames] == list(range(25))
     assert {frame.source for frame in frames} == {rtsp.url("clip")}
@@ -86,7 +87,9 @@ def test_a_clip_over_rtsp_comes_whole_and_its_end_is_told(rtsp: RtspServer) -> N
 def test_the_right_password_opens_a_locked_camera_and_is_nowhere_to_be_seen(
     rtsp: RtspServer,
 ) -> None:
-    with NetworkStream(rtsp.url("locked", f"{USER}:{ESCAPED}"), timeout_s=5) as stream:
+    with NetworkStream(
+        rtsp.url("locked", f"{USER}:{ESCAPED}"), ConnectOptions(timeout_s=5)
+    ) as stream:
         frame = next(iter(stream))
     assert stream.source == frame.source == f"rtsp://***@{rtsp.host}/locked"
 
@@ -114,7 +117,7 @@ def test_a_path_that_an_rtsp_server_does_not_know_is_told(rtsp: RtspServer) -> N
 def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Path) -> None:
     with (
         rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
-        NetworkStream(server.url("live"), timeout_s=1) as stream,
+        NetworkStream(server.url("live"), ConnectOptions(timeout_s=1, stall_s=1)) as stream,
     ):
         frames = iter(stream)
         next(frames)
@@ -128,7 +131,7 @@ def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Pa
 def test_an_rtsp_server_that_dies_is_lost_and_not_an_end(tmp_path: Path) -> None:
     with (
         rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
-        NetworkStream(server.url("live"), timeout_s=5) as stream,
+        NetworkStream(server.url("live"), ConnectOptions(timeout_s=5)) as stream,
     ):
         frames = iter(stream)
         next(frames)
@@ -138,7 +141,7 @@ def test_an_rtsp_server_that_dies_is_lost_and_not_an_end(tmp_path: Path) -> None
 
 
 def test_a_camera_that_is_never_read_is_let_go_within_a_second(rtsp: RtspServer) -> None:
-    stream = NetworkStream(rtsp.url("live"), timeout_s=5)
+    stream = NetworkStream(rtsp.url("live"), ConnectOptions(timeout_s=5))
     began = time.monotonic()
     stream.close()
     assert time.monotonic() - began < 1
@@ -170,12 +173,14 @@ def test_a_host_without_a_name_is_told(scheme: str) -> None:
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
 def test_a_time_out_of_nothing_is_refused(timeout_s: float) -> None:
     with pytest.raises(UsageError, match="time-out must be above 0 s"):
-        NetworkStream("rtsp://127.0.0.1:1/x", timeout_s=timeout_s)
+        NetworkStream(
+            "rtsp://127.0.0.1:1/x", ConnectOptions(timeout_s=timeout_s, stall_s=timeout_s)
+        )
 
 
 def test_a_file_behind_http_is_a_recording_with_its_own_times(tmp_path: Path, web: str) -> None:
     make_video(tmp_path / "a.mp4", frames=10)
-    with NetworkStream(f"{web}/file/a.mp4", timeout_s=5) as stream:
+    with NetworkStream(f"{web}/file/a.mp4", ConnectOptions(timeout_s=5)) as stream:
         assert (stream.live, stream.frame_count, stream.frame_rate) == (False, 10, 25)
         frames = list(stream)
     assert [index_of(frame.image) for frame in frames] == list(range(10))
@@ -184,7 +189,7 @@ def test_a_file_behind_http_is_a_recording_with_its_own_times(tmp_path: Path, we
 
 def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> None:
     began = time.monotonic()
-    with NetworkStream(f"{web}/mjpeg/20", timeout_s=5) as stream:
+    with NetworkStream(f"{web}/mjpeg/20", ConnectOptions(timeout_s=5)) as stream:
         assert stream.live
         frames, story = play_until(SourceBroken, stream)
     assert [index_of(frame.image) for frame in frames] == list(range(20))
@@ -194,7 +199,7 @@ def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> N
 
 
 def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: str) -> None:
-    with NetworkStream(f"{web}/mjpeg/20/silent", timeout_s=1) as stream:
+    with NetworkStream(f"{web}/mjpeg/20/silent", ConnectOptions(timeout_s=1, stall_s=1)) as stream:
         frames, story = play_until(SourceStalled, stream)
         told_s = time.monotonic()
     assert len(frames) == 20
@@ -203,7 +208,7 @@ def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: s
 
 
 def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> None:
-    stream = NetworkStream(f"{web}/mjpeg/20/silent", timeout_s=60)
+    stream = NetworkStream(f"{web}/mjpeg/20/silent", ConnectOptions(timeout_s=60, stall_s=60))
     counts: list[int] = []
     reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
     reader.start()
@@ -249,7 +254,7 @@ def test_a_server_that_hangs_up_half_way_gives_every_whole_frame_and_is_told(
     tmp_path: Path, web: str
 ) -> None:
     make_video(tmp_path / "a.mp4", options={"bf": "0"}, container_options={"movflags": "faststart"})
-    with NetworkStream(f"{web}/cut/a.mp4", timeout_s=5) as stream:
+    with NetworkStream(f"{web}/cut/a.mp4", ConnectOptions(timeout_s=5)) as stream:
         frames, story = play_until(SourceBroken, stream)
     count = len(frames)
     assert [index_of(frame.image) for frame in frames] == list(range(count))
