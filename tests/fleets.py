@@ -18,6 +18,7 @@ from oneglance.perception import Live, Pipeline, Result, SourceHealth
 from oneglance.streams import ConnectOptions, Frame
 from scripted_camera import Connection, ScriptedCamera, scripted_camera
 from viewer import QUICK
+from waiting import LONG_S
 
 
 class SlowDetector:
@@ -81,9 +82,9 @@ def cameras(*scripts: Callable[[Connection], None]) -> Iterator[list[ScriptedCam
 
 
 def results_until(pipeline: Pipeline, done: Callable[[list[Result]], object]) -> list[Result]:
-    """Results until ``done``; fails after eight seconds."""
+    """Results until ``done``; fails when that takes for ever."""
     results: list[Result] = []
-    deadline_s = time.monotonic() + 8
+    deadline_s = time.monotonic() + LONG_S
     with closing(iter(pipeline)) as taken:
         for result in taken:
             results.append(result)

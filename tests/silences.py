@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import takewhile
@@ -151,11 +150,3 @@ def sockets_to(url: str, process: int | None = None) -> set[int]:
 def our_threads() -> list[str]:
     """Names of the project's threads that are alive."""
     return [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]
-
-
-def wait_until(done: Callable[[], object], within_s: float) -> None:
-    """Return as soon as ``done``; fail when it takes longer."""
-    deadline_s = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < deadline_s, f"not within {within_s:g} s; threads: {our_threads()}"
-        time.sleep(0.02)

@@ -15,6 +15,7 @@ from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.reconnecting import ReconnectingStream, open_with_reconnect
 from oneglance.streams.live.states import Event, State
 from oneglance.streams.options import ConnectOptions
+from waiting import LONG_S, Stopwatch, wait_until
 
 QUICK = Backoff(first_s=0.1, ceiling_s=0.4)
 """Waits that a test can afford."""
@@ -47,18 +48,19 @@ class Viewer:
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
-    def wait_for(self, done: Callable[[Viewer], object], within_s: float = 8.0) -> None:
+    def wait_for(self, done: Callable[[Viewer], object], within_s: float = LONG_S) -> None:
         """Return as soon as ``done``; fail when it takes longer."""
-        deadline_s = time.monotonic() + within_s
-        while not done(self):
-            assert time.monotonic() < deadline_s, self.told() or "nothing happened"
-            assert self.error is None, self.error
-            time.sleep(0.005)
 
-    def wait_for_frames(self, more: int, within_s: float = 8.0) -> None:
+        def finished() -> object:
+            assert self.error is None, self.error
+            return done(self)
+
+        wait_until(finished, lambda: self.told() or "nothing happened", within_s=within_s)
+
+    def wait_for_frames(self, more: int) -> None:
         """Return when so many more frames have come."""
         enough = len(self.seen) + more
-        self.wait_for(lambda viewer: len(viewer.seen) >= enough, within_s)
+        self.wait_for(lambda viewer: len(viewer.seen) >= enough)
 
     def told(self) -> list[tuple[State, Reason]]:
         """The states so far, and why each began."""
@@ -82,10 +84,10 @@ def watching(url: str, **options: object) -> Iterator[Viewer]:
     try:
         yield viewer
     finally:
-        began_s = time.monotonic()
+        watch = Stopwatch()
         stream.close()
-        viewer.thread.join(5)
-        took_s = time.monotonic() - began_s
+        viewer.thread.join(LONG_S)
+        took_s = watch.stop()
     assert viewer.error is None, viewer.error
     assert took_s < 1.0, f"closing took {took_s:.1f} s"
     assert viewer.told()[-1][0] is State.CLOSED

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from oneglance.models import Detector
 from onnx_models import seeing_model
+from silences import our_threads
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,4 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
 def no_thread_is_left() -> Iterator[None]:
     """Afterwards no thread of ours is running any more."""
     yield
-    deadline_s = time.monotonic() + 2
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
-        assert time.monotonic() < deadline_s, f"still running: {left}"
-        time.sleep(0.005)
+    wait_until(lambda: not our_threads(), our_threads, within_s=2)

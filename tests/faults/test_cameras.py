@@ -19,7 +19,9 @@ from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.states import State
 from rtsp_server import PASSWORD, USER, rtsp_server
 from scripted_camera import TS_HEADER, Connection, jpeg, scripted_camera, steady
+from silences import our_threads
 from viewer import QUICK, watching
+from waiting import wait_until, within
 
 LIVE, STALLED = (State.LIVE, Reason.PLAYING), (State.STALLED, Reason.SILENT)
 LOST = (State.RECONNECTING, Reason.LOST)
@@ -39,12 +41,10 @@ def test_a_server_that_is_killed_and_restarted_is_seen_again(tmp_path: Path) -> 
             server.process.kill()
             viewer.wait_for(lambda v: (State.RECONNECTING, Reason.REFUSED) in v.told())
             with rtsp_server(clip, port=port):
-                again_s = time.monotonic()
-                viewer.wait_for_frames(10)
-                resumed_s = next(s.at_s for s in viewer.seen if s.at_s > again_s) - again_s
+                with within(QUICK.ceiling_s + 2):
+                    viewer.wait_for_frames(1)
+                viewer.wait_for_frames(9)
                 assert viewer.stream.condition().reconnects == 1
-    print(f"frames come {resumed_s:.2f} s after the server listens again")
-    assert resumed_s < QUICK.ceiling_s + 2
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_and_tried_again() -> None:
@@ -145,7 +145,7 @@ def test_thirty_frames_a_second_that_are_five_are_told_as_five(tmp_path: Path) -
         connection.silence()
 
     with scripted_camera(slow) as camera, watching(camera.url, stall_s=3.0) as viewer:
-        viewer.wait_for_frames(22, within_s=9)
+        viewer.wait_for_frames(22)
         found = viewer.stream.condition()
     assert found.fps_declared == pytest.approx(30)
     assert found.fps_measured == pytest.approx(5, rel=0.25)
@@ -164,8 +164,7 @@ def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
         connection.silence()
 
     with scripted_camera(damaged) as camera, watching(camera.url, stall_s=5) as viewer:
-        viewer.wait_for(lambda v: camera.sent == 80)
-        time.sleep(0.3)
+        viewer.wait_for(lambda v: v.stream.condition().received == 80 and len(v.seen) == 80)
         found = viewer.stream.condition()
     good = [index for index in range(100) if index % 10 not in (3, 7)]
     assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
@@ -238,10 +237,8 @@ def test_a_server_that_freezes_is_stalled_and_comes_back_when_it_thaws(tmp_path:
         viewer.wait_for(lambda v: STALLED in v.told())
         viewer.wait_for(lambda v: (State.RECONNECTING, Reason.TIMEOUT) in v.told())
         server.process.send_signal(signal.SIGCONT)
-        thawed_s = time.monotonic()
-        viewer.wait_for_frames(10)
-        resumed_s = next(s.at_s for s in viewer.seen if s.at_s > thawed_s) - thawed_s
-    assert resumed_s < QUICK.ceiling_s + 2
+        with within(QUICK.ceiling_s + 2):
+            viewer.wait_for_frames(1)
 
 
 def test_a_hundred_reconnects_leave_no_thread_file_or_memory_behind() -> None:
@@ -256,9 +253,9 @@ def test_a_hundred_reconnects_leave_no_thread_file_or_memory_behind() -> None:
             return threading.active_count(), process.num_fds(), process.memory_info().rss
 
         # The allocator has its fill after some hundred; measured to a thousand, it stays there.
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 100, within_s=30)
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 100)
         before = facts()
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 200, within_s=30)
+        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 200)
         after = facts()
     print(f"threads, files, bytes: {before} after 100 reconnects, {after} after 200")
     # A connection in hand has three threads and a file or two on either side.
@@ -289,8 +286,5 @@ def test_closing_takes_less_than_a_second_whatever_the_source_does(
 
 def _close_soon(url: str) -> None:
     with watching(url, timeout_s=2.0, stall_s=60.0, backoff=Backoff()):  # it checks the second
-        time.sleep(0.5)
-    deadline_s = time.monotonic() + 1
-    while any(t.name.startswith("oneglance-") for t in threading.enumerate()):
-        assert time.monotonic() < deadline_s, threading.enumerate()
-        time.sleep(0.01)
+        time.sleep(0.5)  # it may get as far as it can: any moment is as good
+    wait_until(lambda: not our_threads(), our_threads, within_s=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from program import Program, content, lines_of, start
 from scripted_camera import Connection, scripted_camera, steady
+from waiting import Stopwatch, wait_until
 
 
 def test_a_camera_that_is_lost_again_and_again_is_run_to_the_end(
@@ -95,16 +95,13 @@ def test_ctrl_c_ends_a_run_whose_cameras_are_silent_away_and_locked_up(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as run:
-            deadline_s = time.monotonic() + 60
-            while not len(content(out).splitlines()) > 10:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.01)
-            pressed_s = time.monotonic()
+            wait_until(lambda: len(content(out).splitlines()) > 10)
+            pressed = Stopwatch()
             run.send_signal(signal.SIGINT)
             told = b""
             while b"interrupted" not in told:
                 told += run.stderr.readline()
-            took_s = time.monotonic() - pressed_s
+            took_s = pressed.stop()
             rest = run.communicate(timeout=30)[1]
     print(f"from Ctrl-C to closed outputs: {1e3 * took_s:.0f} ms")
     assert took_s < 1.0

@@ -22,6 +22,7 @@ from oneglance.streams.live.states import Event, State
 from oneglance.streams.options import ConnectOptions
 from scripted_camera import Connection, jpeg, scripted_camera, steady
 from viewer import QUICK, Seen, assert_fresh
+from waiting import LONG_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -65,12 +66,14 @@ def test_at_four_times_overload_results_stay_fresh(detector: Detector) -> None:
 def test_a_slow_consumer_gets_fresh_results_and_no_frame_twice(detector: Detector) -> None:
     seen: list[Seen] = []
     with scripted_camera(steady) as camera:
-        pipeline = Pipeline([camera.url], detector, mode=quick())
+        pipeline, sent = Pipeline([camera.url], detector, mode=quick()), 0
         with closing(iter(pipeline)) as results:
             for result in islice(results, 20):
                 seen.append(Seen.of(result.frame))
-                assert result.age_s < 0.2
-                time.sleep(0.1)
+                # A fifth of a second of what had been sent when it was asked for may be on the way.
+                assert result.frame.index >= sent - 10
+                time.sleep(0.1)  # a slow consumer
+                sent = camera.sent
     assert_fresh(seen)
     assert len(seen) == 20
 
@@ -133,7 +136,7 @@ def test_a_stuck_inference_is_reported_while_it_is_stuck(detector: Detector) -> 
 
     class Stuck(SlowDetector):
         def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
-            held.wait(5)
+            held.wait(LONG_S)
             return super().detect(image)
 
     alerts: list[Event | Alert] = []
@@ -145,12 +148,12 @@ def test_a_stuck_inference_is_reported_while_it_is_stuck(detector: Detector) -> 
     seen = []
 
     def look() -> None:
-        deadline_s = time.monotonic() + 4
-        while not pipeline.health().stuck and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        time.sleep(0.6)
-        seen.append(pipeline.health())
-        held.set()
+        try:
+            wait_until(lambda: pipeline.health().stuck)
+            wait_until(lambda: pipeline.health().inference_s > 0.9)
+            seen.append(pipeline.health())
+        finally:
+            held.set()
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -28,11 +29,10 @@ from oneglance.perception.sinks.thread import WAITING
 from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
 from oneglance.streams.buffers import BlockingBuffer, Closed
 from onnx_models import build_model, seeing_model
+from silences import our_threads
+from waiting import LONG_S, Stopwatch, wait_until, within
 
 MakeVideo = Callable[..., Path]
-
-LONG_S = 5.0
-"""Longer than anything here takes; reached only by a loop that hangs."""
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
     yield
-    deadline_s = time.monotonic() + LONG_S
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("oneglance-")]:
-        assert time.monotonic() < deadline_s, f"still running: {left}"
-        time.sleep(0.005)
+    wait_until(lambda: not our_threads(), our_threads)
 
 
 class Source:
@@ -236,7 +233,7 @@ def test_only_a_few_frames_are_decoded_ahead_of_a_slow_consumer(detector: Detect
     loop = Pipeline(source, detector)
     with closing(iter(loop)) as results:
         next(results)
-        time.sleep(0.1)
+        time.sleep(0.1)  # more would be decoded now, if it were
         # Taken, in work or ready, and decoded ahead; one more in the reader's hand.
         most = 1 + 2 * pipeline.available_cpus() + pipeline.DECODED_AHEAD + 1
         assert 1 < source.produced <= most
@@ -312,13 +309,15 @@ def test_delivered_and_dropped_frames_are_all_that_a_live_source_produced(
 
 def test_a_slow_consumer_of_a_live_source_sees_fresh_results(detector: Detector) -> None:
     source = Source(200, live=True, before=lambda index: time.sleep(0.005))
-    ages_s = []
+    ages_s, behind, produced = [], [], 0
     for result in Pipeline(source, detector):
         ages_s.append(result.age_s)
-        time.sleep(0.05)
-    # A queue of old frames would be up to a second behind at the end.
+        behind.append(produced - result.frame.index)
+        time.sleep(0.05)  # a slow consumer
+        produced = source.produced
+    # A queue of old frames would be up to 200 behind at the end; here one or two are in work.
     assert len(ages_s) >= 5
-    assert sorted(ages_s)[len(ages_s) // 2] < 0.1
+    assert sorted(behind)[len(behind) // 2] <= pipeline.available_cpus() + 4
     assert min(ages_s) >= 0
 
 
@@ -405,12 +404,11 @@ def test_what_a_sink_raises_is_raised_and_nothing_is_written_after_it(detector: 
 
 def test_a_sink_that_fails_while_the_source_is_silent_is_told(detector: Detector) -> None:
     source = Source(2, before=lambda i: i == 2 and source.asked_to_close.wait(LONG_S))
-    started_s = time.monotonic()
-    taken, _ = taken_until(
-        SinkError, Pipeline(source, detector, sinks=[Sink(raising(SinkError("full"), at=1))])
-    )
+    with within(LONG_S / 2):
+        taken, _ = taken_until(
+            SinkError, Pipeline(source, detector, sinks=[Sink(raising(SinkError("full"), at=1))])
+        )
     assert taken == [0, 1]
-    assert time.monotonic() - started_s < LONG_S / 2
 
 
 def test_an_output_that_cannot_be_closed_is_an_error(detector: Detector) -> None:
@@ -518,7 +516,7 @@ def stuck_at(stuck: int) -> tuple[Callable[[int], None], threading.Event, thread
     def block(index: int) -> None:
         if index == stuck:
             reached.set()
-            over.wait(4 * LONG_S)
+            over.wait(LONG_S)
 
     return block, reached, over
 
@@ -529,11 +527,16 @@ def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
     detector: Detector, mode: str, stuck: str
 ) -> None:
     block, reached, over = stuck_at(2)
-    source = Source(
-        100 if stuck == "full sink" else 3,
-        before=block if stuck == "source" else lambda i: time.sleep(0.005),
-        live=mode == "live",
-    )
+    taken = threading.Semaphore(2)
+
+    def before(index: int) -> None:
+        if stuck == "source":
+            block(index)
+        elif mode == "live" and index < 4:
+            # None of these is dropped for a newer one: frame 2 comes wherever it gets stuck.
+            assert taken.acquire(timeout=LONG_S)
+
+    source = Source(100 if stuck == "full sink" else 3, before=before, live=mode == "live")
     model = Watched(detector, block if stuck == "detector" else lambda i: None)
     sink = Sink(block if "sink" in stuck else lambda i: None)
     loop = Pipeline(source, model, sinks=[sink])
@@ -541,7 +544,8 @@ def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
 
     def iterate() -> None:
         try:
-            list(loop)
+            for _ in loop:
+                taken.release()
             ended.append(None)
         except SinkError as error:
             ended.append(error)
@@ -549,18 +553,16 @@ def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
     thread = threading.Thread(target=iterate)
     thread.start()
     try:
-        # In live mode frame 2 may be dropped; then nothing is stuck and the loop just ends.
-        reached.wait(LONG_S if mode == "recorded" else 0.5)
-        time.sleep(0.1 if stuck == "full sink" else 0.0)
-        started_s = time.monotonic()
-        loop.close()
-        thread.join(LONG_S)
-        took_s = time.monotonic() - started_s
+        assert reached.wait(LONG_S)
+        time.sleep(0.1 if stuck == "full sink" else 0.0)  # what waits for it fills up
+        with within(1.0):
+            loop.close()
+            thread.join(LONG_S)
     finally:
         over.set()
+        taken.release(4)
         thread.join(LONG_S)
-    assert took_s < 1.0
-    if "sink" in stuck and reached.is_set():
+    if "sink" in stuck:
         assert "given up" in str(ended[0])  # its file has no end: that must be told
     else:
         assert ended == [None]
@@ -573,10 +575,9 @@ def test_close_frees_a_loop_whose_camera_has_fallen_silent(
     with http_server(tmp_path) as (address, _):
         loop = Pipeline(f"{address}/mjpeg/3/silent", detector)
         closer = threading.Timer(1.0, loop.close)
-        closer.start()
-        started_s = time.monotonic()
-        results = list(loop)
-        assert time.monotonic() - started_s < 2.0
+        with within(2.0):
+            closer.start()
+            results = list(loop)
         closer.join()
     assert len(results) + sum(r.dropped for r in results) <= 3
 
@@ -590,15 +591,14 @@ def test_leaving_a_loop_whose_source_is_stuck_takes_less_than_a_second(
     try:
         next(results)
         assert reached.wait(LONG_S)
-        started_s = time.monotonic()
-        results.close()
-        assert time.monotonic() - started_s < 1.0
+        with within(1.0):
+            results.close()
     finally:
         over.set()
 
 
 STUCK = """
-import signal, sys, threading, time
+import signal, sys, time
 from fractions import Fraction
 import numpy as np
 from oneglance.models import Detector
@@ -611,8 +611,7 @@ class Stuck:
     source, live, frame_rate, frame_count = "stuck", False, Fraction(25), None
     def __iter__(self):
         yield Frame(np.zeros((48, 64, 3), np.uint8), 0, 0.0, "stuck")
-        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-        print(time.monotonic(), flush=True)
+        print("stuck", flush=True)
         time.sleep(60)
     def close(self): pass
     def __enter__(self): return self
@@ -622,23 +621,26 @@ try:
     for _ in Pipeline(Stuck(), Detector.load(sys.argv[1], threads=1)):
         pass
 except KeyboardInterrupt:
-    print(time.monotonic())
+    print("interrupted")
 """
 
 
 def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path) -> None:
-    run = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-c", STUCK, str(model)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
-    )
-    ended_s = time.monotonic()
-    assert (run.returncode, run.stderr) == (0, "")
-    stuck_s, interrupted_s = map(float, run.stdout.split())
-    assert interrupted_s - (stuck_s + 0.2) < 1.0
-    assert ended_s - (stuck_s + 0.2) < 1.0 + 0.5  # half a second is Python's own, to end
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "stuck\n"
+        pressed = Stopwatch()
+        run.send_signal(signal.SIGINT)
+        assert run.stdout.readline() == "interrupted\n"
+        assert pressed.elapsed_s() < 1.0
+        assert run.communicate(timeout=LONG_S) == ("", "")
+        assert pressed.stop() < 1.0 + 0.5  # half a second is Python's own, to end
+    assert run.returncode == 0
 
 
 PROGRAM = """

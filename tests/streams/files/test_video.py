@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from media import index_of, make_video, turn
 from oneglance.streams import Frame, UsageError
 from oneglance.streams.files.video import VideoFile
+from waiting import LONG_S, wait_until, within
 
 MakeVideo = Callable[..., Path]
 
@@ -235,20 +235,25 @@ def test_playing_twice_is_refused_and_not_taken_for_an_empty_video(video: MakeVi
 
 
 def test_another_thread_may_close_while_frames_are_read(video: MakeVideo) -> None:
-    # 3000 frames take far longer than the 50 ms before closing.
-    stream = VideoFile(
-        video("long.mp4", frames=100, size=(1280, 720), options={"preset": "ultrafast"})
-    )
+    stream, playing, closed = VideoFile(video("a.mp4", frames=100)), threading.Event(), []
     counts: list[int] = []
-    reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
+
+    def play_on() -> None:
+        for count, _ in enumerate(stream, 1):
+            counts.append(count)
+            if count == 10:
+                playing.set()
+                wait_until(lambda: closed)
+
+    reader = threading.Thread(target=play_on)
     reader.start()
-    time.sleep(0.05)
-    began = time.monotonic()
-    stream.close()
-    assert time.monotonic() - began < 0.5
-    reader.join(2.0)
+    assert playing.wait(LONG_S)
+    with within(0.5):
+        stream.close()
+    closed.append(True)
+    reader.join(LONG_S)
     assert not reader.is_alive()
-    assert counts[0] < 100
+    assert len(counts) == 10
 
 
 @pytest.mark.parametrize(

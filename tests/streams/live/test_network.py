@@ -27,11 +27,12 @@ from oneglance.streams import (
 from oneglance.streams.live.network import NetworkStream
 from playing import play_until
 from rtsp_server import PASSWORD, USER, RtspServer, rtsp_server
+from waiting import LONG_S, wait_until, within
 
 ESCAPED = PASSWORD.replace("@", "%40").replace("/", "%2F")
 
 SLACK_S = 1.0
-"""How much later than its time-out an answer may come on a busy machine."""
+"""How much later than its time-out an answer may come."""
 
 
 @contextmanager
@@ -122,10 +123,11 @@ def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Pa
         frames = iter(stream)
         next(frames)
         server.process.send_signal(signal.SIGSTOP)
-        frozen = time.monotonic()
-        with pytest.raises(SourceStalled, match=r"gave nothing for 1 s, after \d+ frames"):
+        with (
+            within(2 + SLACK_S),  # what was on its way, then the time-out
+            pytest.raises(SourceStalled, match=r"gave nothing for 1 s, after \d+ frames"),
+        ):
             list(frames)
-        assert time.monotonic() - frozen < 2 + SLACK_S  # what was on its way, then the time-out
 
 
 def test_an_rtsp_server_that_dies_is_lost_and_not_an_end(tmp_path: Path) -> None:
@@ -142,18 +144,18 @@ def test_an_rtsp_server_that_dies_is_lost_and_not_an_end(tmp_path: Path) -> None
 
 def test_a_camera_that_is_never_read_is_let_go_within_a_second(rtsp: RtspServer) -> None:
     stream = NetworkStream(rtsp.url("live"), ConnectOptions(timeout_s=5))
-    began = time.monotonic()
-    stream.close()
-    assert time.monotonic() - began < 1
+    with within(1):
+        stream.close()
     assert list(stream) == []
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_host_that_says_nothing_is_stalled_within_the_time_out(scheme: str) -> None:
     with silent_host() as host:
-        began = time.monotonic()
-        story = fails(f"{scheme}://{host}/x", SourceStalled, timeout_s=0.5)
-        assert 0.5 <= time.monotonic() - began < 0.5 + SLACK_S
+        began_s = time.monotonic()
+        with within(0.5 + SLACK_S):
+            story = fails(f"{scheme}://{host}/x", SourceStalled, timeout_s=0.5)
+        assert time.monotonic() - began_s >= 0.5
     assert story == f"{scheme}://{host}/x did not answer within 0.5 s"
 
 
@@ -199,11 +201,14 @@ def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> N
 
 
 def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: str) -> None:
-    with NetworkStream(f"{web}/mjpeg/20/silent", ConnectOptions(timeout_s=1, stall_s=1)) as stream:
+    # The server plays for 20 / 25 of a second.
+    options = ConnectOptions(timeout_s=1, stall_s=1)
+    with (
+        NetworkStream(f"{web}/mjpeg/20/silent", options) as stream,
+        within(20 / 25 + 1 + SLACK_S),
+    ):
         frames, story = play_until(SourceStalled, stream)
-        told_s = time.monotonic()
     assert len(frames) == 20
-    assert told_s - frames[-1].timestamp_s < 1 + SLACK_S
     assert story.endswith("gave nothing for 1 s, after 20 frames")
 
 
@@ -212,13 +217,10 @@ def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> N
     counts: list[int] = []
     reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
     reader.start()
-    while stream.tally.delivered < 20:
-        time.sleep(0.01)
-    began = time.monotonic()
-    stream.close()
-    assert time.monotonic() - began < 1
-    reader.join(1)
-    assert not reader.is_alive()
+    wait_until(lambda: stream.tally.delivered == 20)
+    with within(1):
+        stream.close()
+        reader.join(LONG_S)
     assert counts == [20]
 
 
