@@ -9,8 +9,10 @@ import numpy as np
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.recipe import Unlabelled
-from oneglance.models.training.study.arms import Arm, SetFacts, StudyOptions, plan
+from oneglance.models.training.study.arms import Arm, StudyOptions
+from oneglance.models.training.study.planner import plan
 from oneglance.models.training.study.results import ArmResult, Score
+from oneglance.models.training.study.sets import SetFacts
 from oneglance.models.training.study.statistics import Ledger
 
 ROAD = (Path("road"),)

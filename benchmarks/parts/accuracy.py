@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from oneglance.models.training.study.statistics import Estimate
 
 Scores = Mapping[str, "tuple[Score, ...]"]
-"""By ``ONE``, and by a task for its own network."""
+"""By ``ONE``, and by a task for its single-task model."""
 
 ONE = "one"
 
@@ -101,7 +101,7 @@ def _tell(part: Part, scores: Scores, *, several: bool) -> None:
         cells = [task.value, str(sum(s.boxes for s in scores[ONE] if s.task is task))]
         for who, words, sample in (
             (ONE, "one network", one),
-            (task.value, f"{task.value}'s own network", own),
+            (task.value, f"{task.value}'s single-task model", own),
         ):
             if sample is None:
                 cells += [results.NONE, results.NONE]
@@ -122,7 +122,7 @@ def _tell(part: Part, scores: Scores, *, several: bool) -> None:
             cells.append(told(less, signed=True))
             part.claim(
                 task.value,
-                f"one network less {task.value}'s own network, mAP50-95",
+                f"one network less {task.value}'s single-task model, mAP50-95",
                 Interval(less.value, less.low, less.high),
                 unit="mAP",
             )

@@ -108,7 +108,7 @@ def test_images_that_another_set_trains_on_are_not_scored_on(
     assert {score.images for score in found} == {len(val) - 2}
 
 
-def test_the_table_pairs_each_task_with_its_own_network_and_names_the_one_missing(
+def test_the_table_pairs_each_task_with_its_single_task_model_and_names_the_one_missing(
     drive: Path, study: Path
 ) -> None:
     part = accuracy.measure_accuracy(_asked(drive, "--study", study, "--seed", 1))

@@ -67,7 +67,7 @@ def fit(images: Sequence[float], errors: Floats) -> PowerLaw:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Extrapolation:
     """What the law says of ``images`` and of twice as many, scores in 0..1.
 
     ``gain``: how much higher the score would be with twice the images, ``low`` to ``high`` being
@@ -93,7 +93,7 @@ POINT = 0.01
 """A point of mAP, in 0..1; a gain below it is not worth as much labelling again."""
 
 
-def outlook(images: Sequence[float], scores: Floats, drawn: Floats) -> Outlook:
+def extrapolate(images: Sequence[float], scores: Floats, drawn: Floats) -> Extrapolation:
     """Extrapolate N ``scores``; ``drawn`` is D×N, the same of D draws (images and seeds)."""
     law = fit(images, 1 - scores[None])
     most = max(images)
@@ -103,7 +103,7 @@ def outlook(images: Sequence[float], scores: Floats, drawn: Floats) -> Outlook:
     grid = np.geomspace(min(images), 2 * most, 40)
     edges = 1 - np.percentile(laws.error(grid), (97.5, 2.5), axis=0)
     middle = 1 - law.error(grid)[0]
-    return Outlook(
+    return Extrapolation(
         images=float(most),
         gain=float((law.error([most]) - law.error([2 * most]))[0, 0]),
         low=float(low),

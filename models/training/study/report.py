@@ -29,7 +29,7 @@ LIBRARIES = ("torch", "ultralytics", "onnxruntime", "faster-coco-eval", "numpy",
 HOW = (
     "Arms differ in one thing each: all else, the pretrained weights too, is the same.",
     (
-        "An arm trains on the sets that label one of its tasks; so a task's own network sees every "
+        "An arm trains on the sets that label one of its tasks; so a single-task model sees every "
         "image that teaches it as often as the one network does. Arms with a share of the images "
         "show them more often, so that they take as many steps."
     ),
@@ -46,7 +46,7 @@ HOW = (
         "A score is the mean over seeds of the mean over the sets that label the task. Brackets "
         "hold 95 % of 1000 draws with replacement of the val images and, where there are several, "
         "of the seeds. Differences are drawn in pairs, the same images and seeds for both. "
-        "'better' and 'worse': the brackets leave out 0."
+        "'better' and 'worse': the intervals leave out 0."
     ),
 )
 

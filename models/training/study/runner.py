@@ -29,15 +29,8 @@ from oneglance.models.training.export import export
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.recipe import Recipe, training_facts
-from oneglance.models.training.study.arms import (
-    Arm,
-    SetFacts,
-    StudyOptions,
-    cost,
-    images_of,
-    plan,
-    trained_tasks,
-)
+from oneglance.models.training.study.arms import Arm, StudyOptions, cost, images_of
+from oneglance.models.training.study.planner import plan
 from oneglance.models.training.study.report import write_report
 from oneglance.models.training.study.results import (
     ArmResult,
@@ -48,6 +41,7 @@ from oneglance.models.training.study.results import (
     keep_failure,
     read,
 )
+from oneglance.models.training.study.sets import SetFacts, trained_tasks
 from oneglance.models.training.study.statistics import Ledger
 from oneglance.streams.errors import DataError, OneglanceError
 

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.study.arms import UNTRAINED, Arm, SetFacts, StudyOptions
+from oneglance.models.training.study.arms import Arm, StudyOptions
+from oneglance.models.training.study.planner import UNTRAINED
 from oneglance.models.training.study.results import ArmResult, Failure, Outcome, Score
+from oneglance.models.training.study.sets import SetFacts
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oneglance.models.training.study.arms import QUESTIONS
-from oneglance.models.training.study.curves import Outlook
+from oneglance.models.training.study.curves import Extrapolation
 from oneglance.models.training.study.statistics import (
     Estimate,
     Ledger,
@@ -53,7 +53,7 @@ class Curves:
 
     title: str
     points: Mapping[str, Sequence[tuple[float, Estimate]]]
-    laws: Mapping[str, Outlook]
+    laws: Mapping[str, Extrapolation]
 
 
 Plot = Bars | Lines | Curves

@@ -140,7 +140,7 @@ def test_the_pretrained_networks_answers_are_judged_on_what_it_can_answer():
 def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_costs():
     def traded(arm, set_name, task):
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
-        return typical(arm, set_name, task) + moved * arm.name.startswith("one-balanced")
+        return typical(arm, set_name, task) + moved * arm.name.startswith("one-oversampled")
 
     alone = answer(ledger(traded, options(8)), 8)
     assert len(alone.sentences) == len(alone.tables) == 1
@@ -148,8 +148,8 @@ def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_co
     assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in alone.sentences[0]
     beside = answer(ledger(traded, options(1, 8)), 8)
     assert (
-        "own network, which is shown each image once an epoch, on 3 of 4 tasks (pedestrian, sign, "
-        "light)"
+        "single-task model, which is shown each image once an epoch, on 3 of 4 tasks (pedestrian, "
+        "sign, light)"
     ) in beside.sentences[1]
 
 
@@ -160,13 +160,13 @@ def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
 
     found = answer(ledger(traded, options(1, 9)), 9)
     assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in found.sentences[0]
-    assert "own network on 3 of 4 tasks (pedestrian, sign, light)" in found.sentences[1]
+    assert "single-task model on 3 of 4 tasks (pedestrian, sign, light)" in found.sentences[1]
     gaps = {row["what"]: row["difference"]["value"] for row in found.facts["own"]}
-    # A task's own network has 0.004 more.
+    # A task's single-task model has 0.004 more.
     assert gaps["sign"] == pytest.approx(0.026)
 
 
-def test_what_training_as_long_as_all_own_networks_brings_is_told_with_the_steps_it_takes():
+def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_the_steps_it_takes():
     def more(arm, set_name, task):
         return typical(arm, set_name, task) + 0.03 * arm.name.startswith("one-longer")
 
@@ -174,7 +174,7 @@ def test_what_training_as_long_as_all_own_networks_brings_is_told_with_the_steps
     # 60 images label four tasks, 100 two, 200 one.
     assert found.sentences[0].startswith("Training it 1.8 times as long")
     assert "better on 4 of 4 tasks" in found.sentences[0]
-    assert "own network on 4 of 4 tasks" in found.sentences[1]
+    assert "single-task model on 4 of 4 tasks" in found.sentences[1]
     assert found.tables[0].title == "1.8 times the steps"
 
 

@@ -6,17 +6,14 @@ import pytest
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.recipe import LossWeight, TrainableLayers, Unlabelled
-from oneglance.models.training.study.arms import (
+from oneglance.models.training.study.arms import StudyOptions, cost, images_of, labelled_images
+from oneglance.models.training.study.planner import plan
+from oneglance.models.training.study.sets import (
     SetFacts,
-    StudyOptions,
     balancing,
-    cost,
     fair_size,
     groups,
-    images_of,
-    labelled_images,
     partly_labelled,
-    plan,
     together,
 )
 from oneglance.streams.errors import UsageError
@@ -83,7 +80,7 @@ def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
     arms = named(plan(SETS, options(questions=(2, 4))))
     assert [name for name, arm in arms.items() if not arm.pretrained] == ["one-scratch.s0"]
     assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.NEGATIVE] == [
-        "one-absent.s0"
+        "one-negative.s0"
     ]
     assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
 
@@ -115,8 +112,8 @@ def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
     # Signs are on 60 images, lights on 260: the road's images are shown 4 times.
     assert balancing(SETS) == {"others": 4, "signs": 4, "highway": 2, "lights": 1}
     arms = named(plan(SETS, options(questions=(8,), epochs=16)))
-    once, often = arms["one.s0"], arms["one-balanced.s0"]
-    assert arms.keys() == {"one.s0", "one-balanced.s0"}
+    once, often = arms["one.s0"], arms["one-oversampled.s0"]
+    assert arms.keys() == {"one.s0", "one-oversampled.s0"}
     assert often.recipe(options()).oversample == (4, 4, 2, 1)
     assert images_of(often, SETS) == 4 * 60 + 2 * 100 + 200
     assert labelled_images(often, SETS, Task.SIGN) == 4 * 60
@@ -129,10 +126,10 @@ def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
 
 def test_what_weighs_the_same_is_the_only_difference():
     arms = named(plan(SETS, options(questions=(9,))))
-    assert arms.keys() == {"one.s0", "one-weighed.s0"}
-    by_task, by_box = (arms[name].as_dict() for name in ("one-weighed.s0", "one.s0"))
+    assert arms.keys() == {"one.s0", "one-task-weighted.s0"}
+    by_task, by_box = (arms[name].as_dict() for name in ("one-task-weighted.s0", "one.s0"))
     assert {key for key in by_task if by_task[key] != by_box[key]} == {"name", "loss_weight"}
-    assert arms["one-weighed.s0"].recipe(options()).loss_weight is LossWeight.TASK
+    assert arms["one-task-weighted.s0"].recipe(options()).loss_weight is LossWeight.TASK
     lights = [SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 10, 5)]
     assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
 
@@ -142,8 +139,8 @@ def test_the_one_network_can_be_trained_as_long_as_all_the_others_together():
     assert together(SETS) == pytest.approx(640 / 360)
     arms = named(plan(SETS, options(questions=(1, 10), epochs=9)))
     assert arms["one-longer.s0"].epochs == 16
-    own_networks = sum(cost(arms[f"{task}.s0"], SETS, options()) for task in Task)
-    assert cost(arms["one-longer.s0"], SETS, options()) == pytest.approx(own_networks)
+    single_task_models = sum(cost(arms[f"{task}.s0"], SETS, options()) for task in Task)
+    assert cost(arms["one-longer.s0"], SETS, options()) == pytest.approx(single_task_models)
     assert "one-longer.s0" not in named(plan(SETS[1:2], options(questions=(10,))))
 
 
@@ -162,7 +159,7 @@ def test_cost_counts_images_epochs_pixels_and_frozen_layers():
     assert cost(arms["one.s0"], SETS, how) == 360 * 4
     assert cost(arms["car-fair.s0"], SETS, how) == pytest.approx(160 * 4 / 4)
     assert cost(arms["one-head.s0"], SETS, how) == 360 * 4 / 2
-    assert cost(arms["one-distilled.s0"], SETS, how) == pytest.approx(360 * 4 * 1.3)
+    assert cost(arms["one-distill.s0"], SETS, how) == pytest.approx(360 * 4 * 1.3)
     # A quarter of the images four times as often.
     assert cost(arms["one-25pc.s0"], SETS, how) == 360 * 4
 

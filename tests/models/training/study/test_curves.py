@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oneglance.models.training.study.curves import fit, outlook
+from oneglance.models.training.study.curves import extrapolate, fit
 
 IMAGES = (100, 200, 500, 1000, 2000)
 
@@ -23,7 +23,7 @@ def test_a_law_is_found_again_in_its_own_points(a, b, c):
 def test_twice_the_images_bring_what_the_law_says():
     # Error n^-0.5: 0.1 at 100 images, 0.0707 at 200. Without noise there is no doubt.
     scores = 1 - law((25, 50, 100), 1.0, 0.5, 0.0)
-    found = outlook((25, 50, 100), scores, np.tile(scores, (20, 1)))
+    found = extrapolate((25, 50, 100), scores, np.tile(scores, (20, 1)))
     assert found.gain == pytest.approx(0.1 - 0.1 / 2**0.5, abs=2e-3)
     assert (found.low, found.high) == pytest.approx((found.gain, found.gain))
     assert found.verdict == "not enough data"
@@ -33,7 +33,7 @@ def test_twice_the_images_bring_what_the_law_says():
 
 def test_scores_that_do_not_rise_promise_nothing():
     scores = np.array([0.5, 0.49, 0.5, 0.48, 0.49])
-    found = outlook(IMAGES, scores, np.tile(scores, (5, 1)))
+    found = extrapolate(IMAGES, scores, np.tile(scores, (5, 1)))
     assert (found.gain, found.high) == (0, 0)
     assert found.law == pytest.approx((1 - scores.mean(), 0, 0))
     assert found.verdict == "enough data"
@@ -45,12 +45,12 @@ def test_noise_widens_the_interval_until_nothing_can_be_told():
     widths = []
     for noise in (0.002, 0.02):
         drawn = scores + random.normal(0, noise, (300, len(IMAGES)))
-        found = outlook(IMAGES, scores, drawn)
+        found = extrapolate(IMAGES, scores, drawn)
         assert found.low < found.gain < found.high
         widths.append(found.high - found.low)
     assert widths[1] > 2 * widths[0]
     drawn = scores + random.normal(0, 0.1, (300, len(IMAGES)))
-    assert outlook(IMAGES, scores, drawn).verdict == "whether there is enough cannot be told"
+    assert extrapolate(IMAGES, scores, drawn).verdict == "whether there is enough cannot be told"
 
 
 @pytest.mark.parametrize("images", [(100, 200), (100, 100, 200)])

@@ -1,0 +1,192 @@
+"""Which arms answer which question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from oneglance.models.tasks import Task
+from oneglance.models.training.recipe import LossWeight, TrainableLayers, Unlabelled
+from oneglance.models.training.study.arms import Arm, StudyOptions, images_of
+from oneglance.models.training.study.sets import (
+    SetFacts,
+    balancing,
+    fair_size,
+    groups,
+    partly_labelled,
+    together,
+    trained_tasks,
+)
+from oneglance.streams.errors import UsageError
+
+DEPTHS = (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
+DEPTH_SHARES = (0.05, 0.25, 1.0)
+CURVE_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+ONE = "one"
+UNTRAINED = "untrained"
+SCRATCH = "one-scratch"
+NEGATIVE = "one-negative"
+DISTILL = "one-distill"
+OVERSAMPLED = "one-oversampled"
+TASK_WEIGHTED = "one-task-weighted"
+LONGER = "one-longer"
+
+
+def single_task(task: Task) -> str:
+    """The stem of the arm of a task's single-task model."""
+    return task.value
+
+
+def fair(task: Task) -> str:
+    """The stem of the arm of a task's small single-task model: all together cost what the one
+    network costs."""
+    return f"{task}-fair"
+
+
+def part(depth: TrainableLayers, share: float) -> str:
+    """The stem of the arm that trains ``depth`` with ``share`` of the data."""
+    depth_part = "" if depth is TrainableLayers.ALL else f"-{depth}"
+    share_part = "" if share == 1 else f"-{round(100 * share)}pc"
+    return f"{ONE}{depth_part}{share_part}"
+
+
+def only(sets: Sequence[SetFacts]) -> str:
+    """The stem of the arm that is trained on ``sets`` alone."""
+    slug = re.sub(r"[^a-z0-9]+", "-", sets[0].name.lower()).strip("-")
+    return f"only-{slug}"
+
+
+def plan(sets: Sequence[SetFacts], options: StudyOptions) -> tuple[Arm, ...]:
+    """Every arm once; all questions with the first seed, then with the next.
+
+    Raises:
+        UsageError: no set has training images or none has val images to score on.
+    """
+    if not any(s.train for s in sets) or not any(s.val for s in sets):
+        raise UsageError("the study needs training images, and val images that are not among them")
+    arms: dict[str, Arm] = {}
+    for seed, question in product(options.seeds, sorted(set(options.questions))):
+        for arm in _ARMS[question](_Planner(tuple(sets), options, seed)):
+            known = arms.get(arm.name, arm)
+            questions = tuple(sorted({*known.questions, question}))
+            arms[arm.name] = replace(known, questions=questions)
+    return tuple(arms.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    sets: tuple[SetFacts, ...]
+    options: StudyOptions
+    seed: int
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return trained_tasks(self.sets)
+
+    def one(self, stem: str = ONE, share: float = 1.0) -> Arm:
+        """The network for all tasks."""
+        return self.arm(stem, self.tasks, self.sets, share=share)
+
+    def arm(
+        self, stem: str, tasks: Sequence[Task], sets: Sequence[SetFacts], *, share: float = 1.0
+    ) -> Arm:
+        return Arm(
+            name=f"{stem}.s{self.seed}",
+            tasks=tuple(tasks),
+            sets=tuple(s.name for s in sets if s.train and s.tasks & set(tasks)),
+            seed=self.seed,
+            epochs=max(1, round(self.options.epochs / share)),
+            size=self.options.size,
+            share=round(share * self.options.share, 6),
+        )
+
+    def untrained(self) -> Arm:
+        first = self.options.seeds[0]
+        return replace(self.one(), name=UNTRAINED, epochs=0, sets=(), seed=first)
+
+
+def _one_or_four(planner: _Planner) -> Iterator[Arm]:
+    size = fair_size(planner.options.size, len(planner.tasks))
+    yield planner.one()
+    for task in planner.tasks:
+        yield planner.arm(single_task(task), (task,), planner.sets)
+    for task in planner.tasks:
+        yield replace(planner.arm(fair(task), (task,), planner.sets), size=size)
+
+
+def _pretrained_or_not(planner: _Planner) -> Iterator[Arm]:
+    yield planner.untrained()
+    yield planner.one()
+    yield replace(planner.one(SCRATCH), pretrained=False)
+
+
+def _layers(planner: _Planner) -> Iterator[Arm]:
+    for depth, share in product(DEPTHS, DEPTH_SHARES):
+        yield replace(planner.one(part(depth, share), share), trainable=depth)
+
+
+def _masked_or_absent(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if partly_labelled(planner.sets):
+        yield replace(planner.one(NEGATIVE), unlabelled=Unlabelled.NEGATIVE)
+
+
+def _curve(planner: _Planner) -> Iterator[Arm]:
+    for share in CURVE_SHARES:
+        yield planner.one(part(TrainableLayers.ALL, share), share)
+
+
+def _distilled(planner: _Planner) -> Iterator[Arm]:
+    yield planner.untrained()
+    yield planner.one()
+    if partly_labelled(planner.sets):
+        yield replace(planner.one(DISTILL), unlabelled=Unlabelled.DISTILL)
+
+
+def _forgetting(planner: _Planner) -> Iterator[Arm]:
+    yield planner.untrained()
+    yield planner.one()
+    for group in groups(planner.sets):
+        tasks = trained_tasks(group)
+        if any(s.val and s.tasks & set(tasks) for s in planner.sets if s not in group):
+            yield planner.arm(only(group), tasks, group)
+
+
+def _balanced(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if repeats := balancing(planner.sets):
+        often = replace(
+            planner.one(OVERSAMPLED), oversample=tuple(repeats[name] for name in planner.one().sets)
+        )
+        steps = images_of(planner.one(), planner.sets) / images_of(often, planner.sets)
+        yield replace(often, epochs=max(1, round(steps * often.epochs)))
+
+
+def _weighed(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if len(planner.tasks) > 1:
+        yield replace(planner.one(TASK_WEIGHTED), loss_weight=LossWeight.TASK)
+
+
+def _longer(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if len(planner.tasks) > 1:
+        once = planner.one(LONGER)
+        yield replace(once, epochs=round(once.epochs * together(planner.sets)))
+
+
+_ARMS = {
+    1: _one_or_four,
+    2: _pretrained_or_not,
+    3: _layers,
+    4: _masked_or_absent,
+    5: _curve,
+    6: _distilled,
+    7: _forgetting,
+    8: _balanced,
+    9: _weighed,
+    10: _longer,
+}
