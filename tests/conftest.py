@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,13 +27,18 @@ def video(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def _absent(why: str) -> NoReturn:
+    """Skip, which nobody would see in CI: there it is a failure."""
+    if os.environ.get("CI", "").lower() in {"", "0", "false"}:
+        pytest.skip(why)
+    pytest.fail(f"{why}; CI must have it", pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real material; skips where ``../shared`` is absent."""
+    """The folder of real material; without it a test skips, and in CI (``CI=true``) it fails."""
     folder = Path(__file__).resolve().parents[2] / "shared"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder}")
-    return folder
+    return folder if folder.is_dir() else _absent(f"needs {folder}")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import facts, options
+from benchmarks.arms import sinks
 from benchmarks.options import Options
 from benchmarks.processes import Answer, Arm, measure
 from benchmarks.report import intervals, results
@@ -15,6 +16,15 @@ from oneglance.perception.result import STAGES
 from oneglance.streams import open_stream
 
 FOLDER_IMAGES = 60
+
+SINGLE_CALLS = Arm(
+    *("sinks", "single calls of sinks", "benchmarks.arms.sinks"),
+    ("--clip", "none", "--frames", "400", "--warmup", "40"),
+)
+CALLS = {
+    "draw_ms": f"draw {sinks.DRAWN} boxes on {sinks.SIZE[0]}x{sinks.SIZE[1]}",
+    "line_ms": f"write a line of {sinks.WRITTEN} detections",
+}
 
 MAIN_ARM = "file.jsonl"
 
@@ -42,10 +52,11 @@ def measure_loop(asked: Options) -> Part:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_images(asked.clip, folder)
-        arms = _arms(asked, folder)
+        arms = [*_arms(asked, folder), SINGLE_CALLS]
         measured = measure(arms, rounds=asked.rounds)
     part.holes += measured.holes
-    known = [arm for arm in arms if arm.name in measured.answers]
+    single = measured.answers.get(SINGLE_CALLS.name, [])
+    known = [arm for arm in arms if arm.name in measured.answers and arm is not SINGLE_CALLS]
     rows = [_row(part, arm, measured.answers[arm.name]) for arm in known]
     columns = ("source and sinks", "frames/s", "CPU ms/frame", "sinks ms", "pages/frame", "peak MB")
     note = (
@@ -57,6 +68,8 @@ def measure_loop(asked: Options) -> Part:
         if name in measured.answers:
             label = next(arm.label for arm in known if arm.name == name)
             part.tables += _detail(label, measured.answers[name])
+    if single:
+        part.tables.append(_single_calls(part, single))
     for name, stages in CLAIMED:
         if name in measured.answers:
             label = next(arm.label for arm in known if arm.name == name)
@@ -65,12 +78,12 @@ def measure_loop(asked: Options) -> Part:
 
 
 def _arms(asked: Options, images: Path) -> list[Arm]:
-    sinks = {"none": (), "jsonl": ("--sinks", "jsonl"), "video": ("--sinks", "video")}
+    written = {"none": (), "jsonl": ("--sinks", "jsonl"), "video": ("--sinks", "video")}
     sources = {"file": asked.clip, "folder": str(images), "rendered": "rendered:"}
     arms = [
         _arm(asked, f"{kind}.{name}", f"{kind}, {name}", source=sources[kind], extra=extra)
         for kind in sources
-        for name, extra in sinks.items()
+        for name, extra in written.items()
         if kind == "file" or name == "jsonl"
     ]
     cpus = str(available_cpus())
@@ -126,7 +139,7 @@ def _row(part: Part, arm: Arm, answers: list[Answer]) -> tuple[str, ...]:
     part.add(f"{arm.name}.fps", arm.label, [[r] for r in rates], unit="frames/s", better="higher")
     cpu_ms = [sum(answer["threads_ms"].values()) for answer in answers]
     part.add(f"{arm.name}.cpu", arm.label, [[ms] for ms in cpu_ms], unit="ms")
-    sinks = [
+    writing_ms = [
         intervals.median([ms for answer in answers for ms in answer["sinks_ms"][name]])
         for name in answers[0]["sinks_ms"]
     ]
@@ -134,7 +147,7 @@ def _row(part: Part, arm: Arm, answers: list[Answer]) -> tuple[str, ...]:
         arm.label,
         f"{intervals.median(rates):.1f}",
         f"{intervals.median(cpu_ms):.1f}",
-        f"{sum(sinks):.2f}" if sinks else results.NONE,
+        f"{sum(writing_ms):.2f}" if writing_ms else results.NONE,
         f"{intervals.median([answer['faults'] for answer in answers]):.0f}",
         f"{intervals.median([answer['peak_mb'] for answer in answers]):.0f}",
     )
@@ -165,6 +178,15 @@ def _detail(label: str, answers: list[Answer]) -> list[results.Table]:
         results.Table(f"Wall time by stage: {label}", columns, tuple(stages), note),
         results.Table(f"Processor time by thread: {label}", ("thread", "ms/frame"), tuple(rows)),
     ]
+
+
+def _single_calls(part: Part, answers: list[Answer]) -> results.Table:
+    rows = []
+    for name, label in CALLS.items():
+        figure = part.add(f"sinks.{name}", label, [a[name] for a in answers], unit="ms")
+        rows.append((label, *part.percentiles(figure.samples)))
+    columns = ("call", "p50 ms", "p90 ms", "p99 ms")
+    return results.Table("Single calls of sinks", columns, tuple(rows), "Alone in a process.")
 
 
 def _claim(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.options import Options, check, parser
-from benchmarks.parts import live
+from benchmarks.parts import live, loop
 from benchmarks.parts.throughput import OURS, TUTORIAL, arms, bare_arms
 from benchmarks.processes import ArmFailed, run_arm
 from oneglance.models.cpus import available_cpus
@@ -35,6 +36,12 @@ def test_a_bare_arm_times_every_inference(drive: Path) -> None:
     assert len(answer["intervals_ms"]) == FRAMES
     assert min(answer["intervals_ms"]) >= 0
     assert (answer["sessions"], answer["threads"]) == (available_cpus(), 1)
+
+
+def test_single_calls_of_sinks_are_timed_each(drive: Path) -> None:
+    answer = run_arm(replace(loop.SINGLE_CALLS, arguments=("--clip", "none", "--frames", "5")))
+    assert [len(answer[name]) for name in loop.CALLS] == [5, 5]
+    assert min(*answer["draw_ms"], *answer["line_ms"]) > 0
 
 
 def test_a_clip_that_ends_early_fails_its_arm_and_says_so(drive: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import combinations
 
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneglance.models.tasks import Task
+from oneglance.perception.sinks import drawing
 from oneglance.perception.sinks.drawing import COLOURS, INK, Colour, annotate, label
 from oneglance.streams.frame import Image
 
@@ -184,16 +184,14 @@ def test_tasks_are_told_apart_by_the_colour_blind(kind: str) -> None:
         assert distance > 20, (first, second)  # a difference of 2 is just seen side by side
 
 
-def test_fifteen_boxes_on_720p_take_less_than_three_milliseconds(detections: Detections) -> None:
+def test_letters_are_made_once_and_not_for_every_frame(detections: Detections) -> None:
     rng = np.random.default_rng(3)
     corners = rng.uniform((0, 0), (1100, 600), (15, 2)).tolist()
     found = detections(
         *(("car", 0.9, (x, y, x + 60, y + 40), i) for i, (x, y) in enumerate(corners))
     )
     image = grey(1280, 720)
-    costs = []
-    for _ in range(40):
-        started = time.perf_counter()
-        annotate(image, found)
-        costs.append(time.perf_counter() - started)
-    assert min(costs) < 3e-3  # 1.4 ms measured
+    annotate(image, found)
+    made = drawing._glyph.cache_info().misses
+    annotate(image, found)
+    assert drawing._glyph.cache_info().misses == made
