@@ -107,7 +107,7 @@ def normalised(name: str) -> str:
     return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
-_NAMES_IN_DATA_SETS: dict[str, str] = {
+CLASS_NAMES: dict[str, str] = {
     **{normalised(name): name for name in CLASSES},
     **dict.fromkeys(("person", "people", "rider"), "pedestrian"),
     **dict.fromkeys(("van", "truck", "bus", "lorry", "vehicle", "motor vehicle"), "car"),
@@ -116,6 +116,7 @@ _NAMES_IN_DATA_SETS: dict[str, str] = {
     **{colour: f"light_{colour}" for colour in ("red", "yellow", "green")},
     **{f"traffic light {colour}": f"light_{colour}" for colour in ("red", "yellow", "green")},
 }
+"""Our class by the names that data sets give it, as ``normalised`` writes them."""
 
 
 def class_of(name: str) -> ModelClass | None:
@@ -124,7 +125,7 @@ def class_of(name: str) -> ModelClass | None:
     >>> class_of("red"), class_of("motorbike")
     (ModelClass(name='light_red', task=<Task.LIGHT: 'light'>), None)
     """
-    ours = _NAMES_IN_DATA_SETS.get(normalised(name))
+    ours = CLASS_NAMES.get(normalised(name))
     return None if ours is None else CLASSES[ours]
 
 

@@ -62,7 +62,7 @@ def audit(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name in the zoo, or an ONNX file.")],
     data: Annotated[Path, typer.Argument(help="Data set file (data.yaml).")],
-    split: Annotated[str, typer.Option(help="train or val.")] = "val",
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     engine: Engine = "onnxruntime",
     precision: Precision = "fp32",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,

@@ -24,14 +24,12 @@ from oneglance.models.training.audit.advice import (
 )
 from oneglance.models.training.audit.image_stats import Picture, look_at_all, same_looks
 from oneglance.models.training.data.checks import check
-from oneglance.models.training.data.datasets import Dataset
-from oneglance.models.training.data.labels import LabelledBox, Problem, scan_labels
+from oneglance.models.training.data.datasets import SPLITS, Dataset
+from oneglance.models.training.data.labels import LabelledBox, Problem
 from oneglance.streams.errors import DataError
 
 SMALL_PX = 16
 """A box is small when the square root of its area at the training input is below this."""
-
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,9 @@ class SplitFacts:
     """One split of a set. ``tasks`` holds the labelled tasks; the others are unknown there.
 
     ``sizes``: (width, height) of images → how many, the commonest first. ``background``:
-    images without a box. ``unlabelled``: images without a label file. ``ignored``: boxes of the
-    set's names that mean none of our classes; ``left_out``: of those whose task it does not
-    claim to label.
+    images without a box. ``unlabelled``: images without a label file. ``negatives``: boxes of
+    the set's names that mean none of our classes, by name; ``regions``: those of which nothing is
+    known; ``left_out``: boxes whose task it does not claim to label.
     """
 
     images: int
@@ -59,7 +57,8 @@ class SplitFacts:
     unlabelled: int
     sizes: Mapping[tuple[int, int], int]
     tasks: Mapping[Task, TaskFacts]
-    ignored: Mapping[str, int]
+    negatives: Mapping[str, int]
+    regions: Mapping[str, int]
     left_out: Mapping[str, int]
 
 
@@ -153,7 +152,7 @@ def audit(
             pictures[split] += _decoded(looked[split])
     twins = tuple(
         Twins(train.file, val.file, bits)
-        for val, train, bits in same_looks(pictures["val"], pictures["train"])
+        for val, train, bits in same_looks(pictures["val"] + pictures["test"], pictures["train"])
     )
     boxes = [_training_boxes(one) for one in sets]
     summed = {t: sum(b.get(t, 0) for b in boxes) for t in Task if any(t in b for b in boxes)}
@@ -196,7 +195,7 @@ def _images(dataset: Dataset, split: str) -> list[Path]:
         images = dataset.images(split)
         return (
             sorted(set(images) - set(dataset.images("train")))
-            if split == "val" and "train" in dataset.folders
+            if split != "train" and "train" in dataset.folders
             else images
         )
     except DataError:  # ``check`` reports it
@@ -226,7 +225,7 @@ def _audit_one(
         if pairs:
             splits[split] = _facts(dataset, pairs, size)
     trained = _decoded(looked["train"])
-    everything = trained + _decoded(looked["val"])
+    everything = [picture for split in SPLITS for picture in _decoded(looked[split])]
     look = _look(everything) if everything else None
     return SetAudit(
         file=dataset.file,
@@ -243,7 +242,8 @@ def _audit_one(
 def _facts(
     dataset: Dataset, pairs: Sequence[tuple[Path, Picture | str]], size: tuple[int, int]
 ) -> SplitFacts:
-    ignored: dict[str, int] = {}
+    negatives: dict[str, int] = {}
+    regions: dict[str, int] = {}
     left_out: dict[str, int] = {}
     sizes: dict[tuple[int, int], int] = {}
     found: dict[Task, list[tuple[Path, str, float]]] = {t: [] for t in dataset.labelled_tasks}
@@ -251,16 +251,20 @@ def _facts(
     for file, picture in pairs:
         labels = dataset.label_file(file)
         unlabelled += not labels.exists()
-        boxes = scan_labels(labels, dataset.names).boxes
+        boxes = dataset.read_labels(file).boxes
         background += not boxes
         shape = picture.size if isinstance(picture, Picture) else size
         if isinstance(picture, Picture):
             sizes[shape] = sizes.get(shape, 0) + 1
         for box in boxes:
-            cls = dataset.classes[box.class_id]
+            cls = dataset.class_of(box)
             if cls is None:
                 word = dataset.names[box.class_id]
-                unused = left_out if box.class_id in dataset.left_out else ignored
+                unused = negatives
+                if box.crowd or box.class_id in dataset.regions:
+                    unused = regions
+                elif box.class_id in dataset.left_out:
+                    unused = left_out
                 unused[word] = unused.get(word, 0) + 1
             else:
                 found[cls.task].append((file, cls.name, side_px(box, shape, size)))
@@ -270,7 +274,8 @@ def _facts(
         unlabelled=unlabelled,
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
         tasks={task: _task_facts(found[task]) for task in Task if task in found},
-        ignored=ignored,
+        negatives=negatives,
+        regions=regions,
         left_out=left_out,
     )
 
@@ -348,7 +353,8 @@ def _set_as_dict(one: SetAudit) -> dict[str, Any]:
                 "without_label_file": facts.unlabelled,
                 "sizes": {f"{w}x{h}": count for (w, h), count in facts.sizes.items()},
                 "tasks": {task.value: asdict(found) for task, found in facts.tasks.items()},
-                "ignored": dict(facts.ignored),
+                "negatives": dict(facts.negatives),
+                "regions": dict(facts.regions),
                 "left_out": dict(facts.left_out),
             }
             for split, facts in one.splits.items()

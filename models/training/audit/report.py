@@ -113,13 +113,16 @@ def _images(found: Audit) -> Table:
 
 def _print_unused(one: SetAudit, console: Console) -> None:
     """Boxes that training does not learn to find, and what it takes them for instead."""
-    ignored: Counter[str] = Counter()
+    negatives: Counter[str] = Counter()
+    regions: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     for facts in one.splits.values():
-        ignored.update(facts.ignored)
+        negatives.update(facts.negatives)
+        regions.update(facts.regions)
         left_out.update(facts.left_out)
     for counts, why in (
-        (ignored, "background, being none of our classes"),
+        (negatives, "background, being none of our classes"),
+        (regions, "regions of which nothing is known"),
         (left_out, "unused, their task not being labelled throughout"),
     ):
         if counts:

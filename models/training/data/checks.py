@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.datasets import SPLITS, Dataset
 from oneglance.models.training.data.images import open_image
-from oneglance.models.training.data.labels import Problem, scan_labels
+from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
 
 LEAST_SIDE = 10
@@ -23,19 +23,22 @@ def check(dataset: Dataset) -> list[Problem]:
 
     An image without a label file is background in ultralytics' convention, so it is a usable
     problem: a forgotten label file looks the same. An empty label file says "looked, nothing
-    there" and is none. A labelled task without a box in the training images is a usable problem.
+    there" and is none. A labelled task without a box in the training images is a usable problem,
+    and so is a class of which nobody says what it is.
     """
     problems: list[Problem] = []
     boxes = dict.fromkeys(dataset.labelled_tasks, 0)
     label_files: set[Path] = set()
-    for split in ("train", "val"):
+    polygons = 0
+    for split in SPLITS:
         try:
             images = dataset.images(split)
         except DataError as error:
             # A set need not have both; what its file names must be there.
             if split in dataset.folders:
                 what = str(error).removeprefix(f"{dataset.file}: ")
-                problems.append(Problem(dataset.file, dataset.line(split), what, False))
+                # Roboflow names a test folder also where it made none; nothing is trained on it.
+                problems.append(Problem(dataset.file, dataset.line(split), what, split == "test"))
             continue
         for image in images:
             labels = dataset.label_file(image)
@@ -44,20 +47,38 @@ def check(dataset: Dataset) -> list[Problem]:
             if not labels.exists():
                 what = f"no label file {labels}: taken for an image without objects"
                 problems.append(Problem(image, None, what, True))
-            scanned = scan_labels(labels, dataset.names)
+            scanned = dataset.read_labels(image)
             problems += scanned.problems
+            polygons += scanned.polygons
             if split == "train":
                 for box in scanned.boxes:
-                    task = dataset.tasks[box.class_id]
-                    if task is not None:
-                        boxes[task] += 1
+                    cls = dataset.class_of(box)
+                    if cls is not None:
+                        boxes[cls.task] += 1
     problems += _without_image(dataset, label_files)
     if "train" in dataset.folders:
         for task in sorted(task for task, count in boxes.items() if count == 0):
             what = f"labels {task}, but no training image has one: it is taught as absent"
             problems.append(Problem(dataset.file, None, what, True))
     # A folder that serves both splits is read twice; its problems are told once.
-    return list(dict.fromkeys(_of_the_file(dataset) + problems))
+    return list(dict.fromkeys(what_is_assumed(dataset, polygons) + problems))
+
+
+def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:
+    """What holds for the whole set and is told once. ``polygons``: read as boxes."""
+    problems = _of_the_file(dataset)
+    line = dataset.line("names")
+    unmapped = [dataset.names[number] for number in sorted(dataset.unmapped)]
+    if unmapped:
+        what = (
+            f"none of our classes, so their boxes are taken for background: {', '.join(unmapped)} "
+            "('classes:' may say that they are, or what they mean)"
+        )
+        problems.append(Problem(dataset.file, line, what, True))
+    if polygons:
+        what = f"{polygons} of its labels are polygons: their boxes are used"
+        problems.append(Problem(dataset.file, None, what, True))
+    return problems
 
 
 def check_image(dataset: Dataset, image: Path) -> list[Problem]:

@@ -1,15 +1,17 @@
 """Data set files in the ultralytics ``data.yaml`` convention, read strictly, and three keys more.
 
-``path`` is a folder (absolute, or relative to the file), ``train`` and ``val`` are folders of
-images below it (looked through to the bottom), text files that list images, or lists of both;
-``names`` is class id → name. Each image ``…/images/….jpg`` has its boxes in ``…/labels/….txt``.
+``path`` is a folder (absolute, or relative to the file), ``train``, ``val`` and ``test`` are
+folders of images below it (looked through to the bottom), text files that list images, or lists of
+both; ``names`` is class id → name, read as it is written. Each image ``…/images/….jpg`` has its
+boxes in ``…/labels/….txt``.
 ``download:`` is never executed. Ours:
 
 ``labels:`` the tasks this set labels, in every image, completely. The others are unknown there,
     not absent. Without it: the tasks that its names serve as a whole ("stop sign" alone does
     not label signs).
-``classes:`` its names → our class names (``oneglance.models.tasks.CLASSES``) or null, or the
-    name of a ready-made mapping (``mappings.MAPPINGS``).
+``classes:`` its names → our class names (``oneglance.models.tasks.CLASSES``), ``background`` or
+    ``ignore`` (regions of which nothing is known), or the name of a ready-made mapping
+    (``mappings.MAPPINGS``).
 ``annotations:`` the folder beside ``images`` that holds the label files, when not ``labels``.
 """
 
@@ -20,18 +22,19 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from oneglance.models.tasks import ModelClass, Task, normalised, parse_tasks, task_of
-from oneglance.models.training.data.labels import label_file, scan_labels
+from oneglance.models.training.data.labels import LabelledBox, Labels, label_file, scan_labels
 from oneglance.models.training.data.mappings import PART_OF_A_TASK, meaning
+from oneglance.models.training.data.text import YamlFile, read_text
 from oneglance.streams.errors import DataError, UsageError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
+SPLITS = ("train", "val", "test")
+
 OUR_KEYS = ("annotations", "classes", "labels")
+_NO_ENTRY: tuple[object, ...] = (None, "", "~", "null", [])
 _ULTRALYTICS_KEYS = frozenset(
     {"path", "train", "val", "test", "minival", "names", "nc", "channels", "download"}
 )
@@ -43,7 +46,9 @@ class Dataset:
 
     ``classes[class_id]`` is the class of ours that the set's class means; None for one that
     means none of them, or whose task the set does not claim to label: the latter are
-    ``left_out``. ``count`` is its ``nc:``, ``lines`` says where its keys stand.
+    ``left_out``. ``regions``: classes that are no objects but regions, and the tasks unknown
+    there. ``unmapped``: classes of which nobody says what they are. ``count`` is its ``nc:``,
+    ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -52,6 +57,8 @@ class Dataset:
     labelled_tasks: frozenset[Task]
     folders: Mapping[str, tuple[Path, ...]]
     left_out: frozenset[int] = frozenset()
+    regions: Mapping[int, frozenset[Task]] = field(default_factory=dict)
+    unmapped: frozenset[int] = frozenset()
     annotations: str = "labels"
     count: int | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -66,26 +73,30 @@ class Dataset:
         return {number: None if c is None else c.task for number, c in self.classes.items()}
 
     @property
-    def ignored(self) -> tuple[str, ...]:
+    def background(self) -> tuple[str, ...]:
         """Its names that mean none of our classes: their boxes count as background."""
         return tuple(
             self.names[number]
             for number, cls in self.classes.items()
-            if cls is None and number not in self.left_out
+            if cls is None and number not in self.left_out and number not in self.regions
         )
 
     def images(self, split: str) -> list[Path]:
-        """Every image of ``split`` ("train" or "val"), sorted by path, each once.
+        """Every image of ``split`` (of ``SPLITS``), sorted by path, each once.
 
         Raises:
             DataError: the file names no such split, a folder is missing, or it has no image.
+            UsageError: there is no split of that name.
         """
+        if split not in SPLITS:
+            raise UsageError(f"no split '{split}': a data set has {', '.join(SPLITS)}")
         if split not in self.folders:
             raise DataError(f"{self.file} has no '{split}:' entry")
         found: set[Path] = set()
         for entry in self.folders[split]:
             if entry.is_dir():
-                found.update(p for p in entry.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+                files = files_below(entry)
+                found.update(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
             elif entry.is_file() and entry.suffix == ".txt":
                 found.update(_listed(entry))
             else:
@@ -100,11 +111,26 @@ class Dataset:
         """How many boxes of each task it labels are on ``images``; broken lines are not counted."""
         counts = dict.fromkeys((task for task in Task if task in self.labelled_tasks), 0)
         for image in images:
-            for box in scan_labels(self.label_file(image), self.names).boxes:
-                task = self.tasks[box.class_id]
-                if task is not None:
-                    counts[task] += 1
+            for box in self.read_labels(image).boxes:
+                cls = self.class_of(box)
+                if cls is not None:
+                    counts[cls.task] += 1
         return counts
+
+    def read_labels(self, image: Path) -> Labels:
+        """What the set says of ``image``, and what is wrong with it; see ``scan_labels``."""
+        return scan_labels(self.label_file(image), self.names, image)
+
+    def class_of(self, box: LabelledBox) -> ModelClass | None:
+        """The class of ours that ``box`` shows; None where it shows none, or is a region."""
+        return None if box.crowd else self.classes[box.class_id]
+
+    def unknown_in(self, box: LabelledBox) -> frozenset[Task]:
+        """The labelled tasks of which nothing is known inside ``box``: none unless a region."""
+        cls = self.classes[box.class_id]
+        if box.crowd and cls is not None:
+            return frozenset({cls.task})
+        return self.regions.get(box.class_id, frozenset()) & self.labelled_tasks
 
     def label_file(self, image: Path) -> Path:
         """The label file of ``image``; it need not exist (an image without boxes)."""
@@ -118,16 +144,18 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         DataError: the file is missing, is not YAML, lacks a key, misspells or misuses one of
             ours, or none of its names serves one of the four tasks.
     """
-    source = _File(Path(file))
+    source = _open(Path(file))
     names = _names(source)
-    classes = meaning(names, source.content.get("classes"), source.at("classes"))
+    meant = meaning(names, source.content.get("classes"), source.at(_saying(source)))
+    classes = meant.classes
     if not any(classes.values()):
         raise DataError(
             f"{source.at('names')}: none of its classes ({', '.join(names.values())}) is one of "
             f"ours; name at least one of {', '.join(Task)}, or map them with 'classes:'"
         )
     tasks = _labelled(source, names, classes)
-    _no_task_ignored(source, names, classes, tasks)
+    told = {n: c for n, c in classes.items() if n not in meant.regions}
+    _no_task_ignored(source, names, told, tasks)
     annotations = source.content.get("annotations", "labels")
     if not isinstance(annotations, str) or Path(annotations).name != annotations:
         raise DataError(
@@ -141,62 +169,61 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         labelled_tasks=tasks,
         folders=_folders(source),
         left_out=frozenset(n for n, c in classes.items() if c is not None and c.task not in tasks),
+        regions=meant.regions,
+        unmapped=frozenset(meant.unmapped),
         annotations=annotations,
-        count=count if isinstance(count, int) else None,
+        count=int(count) if isinstance(count, str) and count.isdecimal() else None,
         lines=source.lines,
     )
 
 
-class _File:
-    """The YAML file: what it holds, and on which line each key stands."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.is_file():
-            raise DataError(f"no data set file {path}")
-        try:
-            text = path.read_text(encoding="utf-8")
-            self.content: dict[str, Any] = yaml.safe_load(text)
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{path}:{mark.line + 1}" if mark else f"{path}"
-            what = getattr(error, "problem", None) or str(error).splitlines()[0]
-            raise DataError(f"{where} is not YAML: {what}") from None
-        if not isinstance(self.content, dict) or "names" not in self.content:
-            raise DataError(f"{path} is not a data set file: it has no 'names:'")
-        assert isinstance(root, yaml.MappingNode)
-        self.lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}
-        for key in map(str, self.content):
-            near = difflib.get_close_matches(key, OUR_KEYS, n=1, cutoff=0.75)
-            if near and key not in OUR_KEYS and key not in _ULTRALYTICS_KEYS:
-                raise DataError(f"{self.at(key)}: unknown key '{key}:'; did you mean '{near[0]}:'?")
-
-    def at(self, key: str) -> str:
-        """``file:line`` of a key, or the file where it has none such."""
-        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
+def _open(path: Path) -> YamlFile:
+    source = YamlFile(path)
+    if "names" not in source.content:
+        raise DataError(f"{path} is not a data set file: it has no 'names:'")
+    for key in source.content:
+        near = difflib.get_close_matches(key, OUR_KEYS, n=1, cutoff=0.75)
+        if near and key not in OUR_KEYS and key not in _ULTRALYTICS_KEYS:
+            raise DataError(f"{source.at(key)}: unknown key '{key}:'; did you mean '{near[0]}:'?")
+    return source
 
 
-def _names(source: _File) -> dict[int, str]:
-    value = source.content["names"]
-    try:
-        entries = dict(enumerate(value)) if isinstance(value, list) else dict(value)
-        names = {int(class_id): str(name) for class_id, name in entries.items()}
-    except (TypeError, ValueError):
-        names = {}
+def _saying(source: YamlFile) -> str:
+    """The key that says what names mean."""
+    return "classes" if "classes" in source.content else "names"
+
+
+def _names(source: YamlFile) -> dict[int, str]:
+    value, where = source.content["names"], source.at("names")
+    entries: list[tuple[object, object]] = []
+    if isinstance(value, list):
+        entries = list(enumerate(value))
+    elif isinstance(value, dict):
+        entries = list(value.items())
+    names: dict[int, str] = {}
+    for key, name in entries:
+        number = str(key)
+        if not (number.isascii() and number.isdigit() and isinstance(name, str)):
+            names = {}
+            break
+        if int(number) in names:
+            raise DataError(
+                f"{where}: class {int(number)} has two names: '{names[int(number)]}' and '{name}'"
+            )
+        if not name.strip():
+            raise DataError(f"{where}: class {number} has no name")
+        names[int(number)] = name
     if not names:
-        raise DataError(
-            f"{source.at('names')}: 'names:' must be a list of names or a map of number to name"
-        )
+        raise DataError(f"{where}: 'names:' must be a list of names or a map of number to name")
     return names
 
 
 def _labelled(
-    source: _File, names: Mapping[int, str], classes: Mapping[int, ModelClass | None]
+    source: YamlFile, names: Mapping[int, str], classes: Mapping[int, ModelClass | None]
 ) -> frozenset[Task]:
     served = {cls.task for cls in classes.values() if cls is not None}
     given, where = source.content.get("labels"), source.at("labels")
-    if given is None:
+    if given in _NO_ENTRY:
         whole = {
             cls.task
             for number, cls in classes.items()
@@ -224,7 +251,7 @@ def _labelled(
 
 
 def _no_task_ignored(
-    source: _File,
+    source: YamlFile,
     names: Mapping[int, str],
     classes: Mapping[int, ModelClass | None],
     tasks: frozenset[Task],
@@ -240,17 +267,22 @@ def _no_task_ignored(
             )
 
 
-def _folders(source: _File) -> dict[str, tuple[Path, ...]]:
-    root = (source.path.parent / str(source.content.get("path") or ".")).resolve()
+def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
+    root = (source.path.parent / _root(source)).resolve()
     folders: dict[str, tuple[Path, ...]] = {}
-    for split in ("train", "val"):
+    for split in SPLITS:
         value = source.content.get(split)
-        if value is not None:
+        if value not in _NO_ENTRY:
             entries = value if isinstance(value, list) else [value]
             folders[split] = tuple(_entry(root, str(entry)) for entry in entries)
     if not folders:
         raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
     return folders
+
+
+def _root(source: YamlFile) -> str:
+    path = source.content.get("path")
+    return "." if path in _NO_ENTRY else str(path)
 
 
 def _entry(root: Path, entry: str) -> Path:
@@ -261,6 +293,39 @@ def _entry(root: Path, entry: str) -> Path:
     return found
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file below ``folder``, linked folders looked through too; no order is promised.
+
+    A link to a folder that it lies in is not followed: it would lead round for ever.
+
+    Raises:
+        DataError: a folder cannot be read, or a link leads nowhere.
+    """
+    found: list[Path] = []
+    waiting = [(folder, frozenset({folder.resolve()}))]
+    while waiting:
+        here, above = waiting.pop()
+        try:
+            entries = list(here.iterdir())
+        except OSError as error:
+            raise DataError(f"cannot look through {here}: {error.strerror}") from None
+        for entry in entries:
+            if entry.is_dir():
+                real = entry.resolve()
+                if real not in above:
+                    waiting.append((entry, above | {real}))
+            elif entry.suffix or entry.exists():
+                found.append(entry)
+            else:
+                raise DataError(f"{entry} is a link that leads nowhere: images may lie behind it")
+    return found
+
+
 def _listed(file: Path) -> list[Path]:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{file} is no list of images: {getattr(error, 'strerror', error)}"
+        ) from None
     return [file.parent / line.strip() for line in lines if line.strip()]

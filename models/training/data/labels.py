@@ -1,4 +1,7 @@
-"""Label files: one ``class x y w h`` a line, normalised to 0..1, read without losing a line."""
+"""Label files: one ``class x y w h`` a line, normalised to 0..1, read without losing a line.
+
+A polygon (``class x1 y1 x2 y2 x3 y3 …``) is read as its box, and KITTI's own lines are read too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oneglance.models.tasks import normalised
+from oneglance.models.training.data.text import read_text
 from oneglance.streams.errors import DataError
 
 SLACK = 1e-3
@@ -17,13 +22,17 @@ MAX_LINES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """One box of a label file: centre and size, all in 0..1 of the image."""
+    """One box of a label file: centre and size, all in 0..1 of the image.
+
+    ``crowd``: not one object of its class but a region with an unknown number of them.
+    """
 
     class_id: int
     x: float
     y: float
     width: float
     height: float
+    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +54,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a label file holds: the boxes that can be used, and every line that is not right."""
+    """What a label file holds: the boxes that can be used, and every line that is not right.
+
+    ``polygons``: how many of the boxes stand there as polygons.
+    """
 
     boxes: tuple[LabelledBox, ...]
     problems: tuple[Problem, ...]
+    polygons: int = 0
 
 
 def label_file(image: Path, folder: str = "labels") -> Path:
@@ -67,16 +80,17 @@ def label_file(image: Path, folder: str = "labels") -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def scan_labels(file: Path, names: Mapping[int, str]) -> Labels:
+def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None) -> Labels:
     """Read a label file and say what is wrong with every line that is.
 
     A missing file is an image without boxes. A box that leaves the image is cut to it, a box
     without area and a line written twice are left out: usable problems. A line that cannot be
     understood (not five numbers, a number that is not finite, a class the set does not have)
-    is not: what is there in the image is then unknown.
+    is not: what is there in the image is then unknown. ``image``: whose labels these are; needed
+    for KITTI's lines alone, which count in its pixels.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except FileNotFoundError:
         return Labels((), ())
     except (OSError, UnicodeDecodeError) as error:
@@ -84,10 +98,16 @@ def scan_labels(file: Path, names: Mapping[int, str]) -> Labels:
         return Labels((), (Problem(file, None, f"cannot be read: {reason}", False),))
     boxes: dict[LabelledBox, int] = {}
     problems: list[Problem] = []
+    polygons = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        read = _box(line.split(), names)
+        fields = line.split()
+        if len(fields) in KITTI_FIELDS and not _is_number(fields[0]):
+            read = _kitti(fields, names, image)
+        else:
+            read = _box(fields, names)
+            polygons += len(fields) > 5 and not isinstance(read, str)
         if isinstance(read, str):
             problems.append(Problem(file, number, read, usable=False))
             continue
@@ -98,28 +118,95 @@ def scan_labels(file: Path, names: Mapping[int, str]) -> Labels:
             boxes[box] = number
         if complaint is not None:
             problems.append(Problem(file, number, complaint, usable=True))
-    return Labels(tuple(boxes), tuple(problems))
+    return Labels(tuple(boxes), tuple(problems), polygons)
 
 
-def _box(
-    fields: Sequence[str], names: Mapping[int, str]
-) -> tuple[LabelledBox | None, str | None] | str:
-    """The box and what was mended; or what makes the line unusable."""
+_Read = tuple[LabelledBox | None, str | None] | str
+"""The box and what was mended; or what makes the line unusable."""
+
+
+def _box(fields: Sequence[str], names: Mapping[int, str]) -> _Read:
     shown = " ".join(fields) if len(fields) <= 6 else " ".join((*fields[:6], "…"))
-    if len(fields) > 6 and len(fields) % 2:
-        return f"a polygon of {len(fields) // 2} points: write its box, 'class x y w h'"
+    polygon = len(fields) > 6 and len(fields) % 2 == 1
+    if len(fields) != 5 and not polygon:
+        return f"expected 'class x y w h', got '{shown}'"
     try:
-        class_value, x, y, width, height = (float(field) for field in fields)
+        class_value, *numbers = (float(field) for field in fields)
     except ValueError:
         return f"expected 'class x y w h', got '{shown}'"
     wrong = None
-    if not all(map(math.isfinite, (class_value, x, y, width, height))):
+    if not all(map(math.isfinite, (class_value, *numbers))):
         wrong = f"a number is not finite: '{shown}'"
     elif class_value not in names:
         wrong = f"class {fields[0]} is not one of {_classes(names)}"
-    elif max(map(abs, (x, y, width, height))) > 2:
+    elif max(map(abs, numbers)) > 2:
         wrong = f"pixels, not 0..1: '{shown}'"
-    return wrong or _within(LabelledBox(int(class_value), x, y, width, height))
+    if wrong is not None:
+        return wrong
+    if polygon:
+        return edges_to_box(int(class_value), _edges(numbers))
+    x, y, width, height = numbers
+    return _within(LabelledBox(int(class_value), x, y, width, height))
+
+
+def _edges(points: Sequence[float]) -> tuple[float, float, float, float]:
+    xs, ys = points[::2], points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def edges_to_box(
+    class_id: int, edges: tuple[float, float, float, float], *, crowd: bool = False
+) -> tuple[LabelledBox | None, str | None]:
+    """The box between ``edges`` (left, top, right, bottom, in 0..1), and what was mended of it."""
+    left, top, right, bottom = edges
+    centre, extent = ((left + right) / 2, (top + bottom) / 2), (right - left, bottom - top)
+    return _within(LabelledBox(class_id, *centre, *extent, crowd))
+
+
+KITTI_FIELDS = (15, 16)
+"""Type, truncation, occlusion, angle, four edges in pixels, seven of 3D; results add a score."""
+
+
+def _kitti(fields: Sequence[str], names: Mapping[int, str], image: Path | None) -> _Read:
+    what = f"KITTI's format ('{fields[0]}' and {len(fields) - 1} numbers)"
+    class_id = class_by_name(fields[0], names)
+    if class_id is None:
+        return f"{what}, but 'names:' has no class '{fields[0]}'"
+    if not all(map(_is_number, fields[1:])):
+        return f"{what} with a field that is no number: '{' '.join(fields)}'"
+    size = None if image is None else image_size(image)
+    if size is None:
+        return f"{what}, whose pixels cannot be placed: its image cannot be read"
+    left, top, right, bottom = (float(field) for field in fields[4:8])
+    width, height = size
+    return edges_to_box(class_id, (left / width, top / height, right / width, bottom / height))
+
+
+def class_by_name(name: str, names: Mapping[int, str]) -> int | None:
+    """The class id of a name, as it is written or else as ``normalised`` compares; None without."""
+    for spelling in (str, normalised):
+        for class_id, known in names.items():
+            if spelling(known) == spelling(name):
+                return class_id
+    return None
+
+
+def image_size(image: Path) -> tuple[int, int] | None:
+    """(width, height) of an image in pixels, as it is stored; None where it cannot be read."""
+    from oneglance.models.training.data.images import open_image  # Pillow: only where needed
+
+    try:
+        with open_image(image) as opened:
+            return opened.size
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _is_number(field: str) -> bool:
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
 
 
 def _within(box: LabelledBox) -> tuple[LabelledBox | None, str | None]:
@@ -134,7 +221,8 @@ def _within(box: LabelledBox) -> tuple[LabelledBox | None, str | None]:
     if right <= left or bottom <= top:
         return None, "the box is outside the image (0..1): left out"
     centre, extent = ((left + right) / 2, (top + bottom) / 2), (right - left, bottom - top)
-    return LabelledBox(box.class_id, *centre, *extent), "the box leaves the image (0..1): cut to it"
+    box = LabelledBox(box.class_id, *centre, *extent, box.crowd)
+    return box, "the box leaves the image (0..1): cut to it"
 
 
 def _classes(names: Mapping[int, str]) -> str:

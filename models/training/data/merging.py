@@ -17,9 +17,14 @@ from pathlib import Path
 import yaml
 
 from oneglance.models.tasks import ModelClass, Task
-from oneglance.models.training.data.checks import check, check_image, ends_as_jpeg
+from oneglance.models.training.data.checks import (
+    check,
+    check_image,
+    ends_as_jpeg,
+    what_is_assumed,
+)
 from oneglance.models.training.data.datasets import Dataset
-from oneglance.models.training.data.labels import LabelledBox, Problem, refuse, scan_labels
+from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset
 from oneglance.streams.errors import DataError
 
@@ -150,8 +155,10 @@ def _gather(
             task: frozenset(c for c in dataset.classes.values() if c is not None and c.task is task)
             for task in dataset.labelled_tasks
         }
+        polygons = 0
         for index, image in enumerate(subset.of(dataset.images(split))):
-            labels = scan_labels(dataset.label_file(image), dataset.names)
+            labels = dataset.read_labels(image)
+            polygons += labels.polygons
             problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{image.stem}"
             staged = gathered.setdefault(image.resolve(), _Staged(image, stem, 0, [], {}))
@@ -164,9 +171,11 @@ def _gather(
             staged.repeats = max(staged.repeats, count)
             staged.tasks |= served
             for box in labels.boxes:
-                cls = dataset.classes[box.class_id]
+                cls = dataset.class_of(box)
                 if cls is not None:
                     staged.boxes.append((cls, box))
+        if split == "train":
+            problems.update(dict.fromkeys(what_is_assumed(dataset, polygons)))
     return list(gathered.values())
 
 

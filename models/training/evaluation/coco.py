@@ -23,7 +23,7 @@ from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.datasets import Dataset, read_dataset
-from oneglance.models.training.data.labels import refuse, scan_labels
+from oneglance.models.training.data.labels import refuse
 from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
 from oneglance.streams.errors import DataError
 
@@ -184,7 +184,7 @@ def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
     Raises:
         DataError: labels are broken (all are named), or an image cannot be read.
     """
-    labelled = [(path, scan_labels(dataset.label_file(path), dataset.names)) for path in images]
+    labelled = [(path, dataset.read_labels(path)) for path in images]
     refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
     for path, labels in labelled:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -193,7 +193,7 @@ def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
         height, width = image.shape[:2]
         boxes = []
         for box in labels.boxes:
-            cls = dataset.classes[box.class_id]
+            cls = dataset.class_of(box)
             if cls is not None:
                 left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
                 boxes.append((cls, (left, top, box.width * width, box.height * height)))

@@ -28,14 +28,14 @@ def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_se
     people, cars = train.tasks[Task.PEDESTRIAN], train.tasks[Task.CAR]
     assert (people.boxes, people.images) == (2, 2)
     assert (cars.boxes, cars.images, cars.classes) == (2, 1, {"car": 2})
-    assert (train.images, train.background, train.ignored) == (3, 1, {"motorbike": 1})
+    assert (train.images, train.background, train.negatives) == (3, 1, {"motorbike": 1})
 
 
 def test_boxes_that_are_not_used_are_told_by_reason(make_set, oneglance):
     text = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n1 0.2 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2"
     file = make_set(train={"a": text}, names=["dog", "stop sign", "car"])
     (one,) = looked_through(file).sets
-    assert one.splits["train"].ignored == {"dog": 1}
+    assert one.splits["train"].negatives == {"dog": 1}
     assert one.splits["train"].left_out == {"stop sign": 2}
     words = " ".join(oneglance("audit", file).out.split())
     assert "set: background, being none of our classes: dog 1" in words

@@ -106,3 +106,28 @@ def test_an_image_cut_short_is_told(make_set, suffix):
 def test_an_image_too_small_to_train_on_is_told(make_set):
     file = make_set(train={"a": ALL}, size=(9, 30))
     assert told(file) == ["x images/train/a.jpg: 9x30 pixels: too small to train on (10 at least)"]
+
+
+def test_a_class_that_nobody_speaks_of_is_told_once_and_one_said_to_be_background_is_not(make_set):
+    file = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.3"}, names=["car", "dog"])
+    line = file.read_text().splitlines().index("names:") + 1
+    assert told(file) == [
+        (
+            f"! data.yaml:{line}: none of our classes, so their boxes are taken for background: "
+            "dog ('classes:' may say that they are, or what they mean)"
+        )
+    ]
+    file.write_text(file.read_text() + "classes: {dog: background}\n")
+    assert told(file) == []
+
+
+def test_polygons_are_told_once_however_many_there_are(make_set):
+    polygon = "1 0.1 0.1 0.4 0.1 0.4 0.4\n"
+    file = make_set(train={"a": ALL + "\n" + polygon, "b": polygon}, val={"c": polygon})
+    assert told(file) == ["! data.yaml: 3 of its labels are polygons: their boxes are used"]
+
+
+def test_a_test_folder_that_is_not_there_stops_no_training(make_set):
+    file = make_set(train={"a": ALL}, test="images/test")
+    (problem,) = told(file)
+    assert problem.startswith("! data.yaml:")

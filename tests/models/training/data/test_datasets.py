@@ -1,11 +1,19 @@
+import json
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from oneglance.models.tasks import Task
+from oneglance.models.tasks import Task, class_of
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.streams.errors import DataError
+from oneglance.models.training.data.naming import near_class, region_of
+from oneglance.streams.errors import DataError, UsageError
 
+NO_NAMES = ":2: 'names:' must be a list of names or a map of number to name"
 BOX = "0 0.5 0.5 0.2 0.2"
 
 
@@ -29,7 +37,7 @@ def complaint(file, text):
 def test_a_set_labels_the_tasks_that_its_names_serve_and_no_other(make_set):
     dataset = read_dataset(make_set(train={"a": BOX}, names=["bus", "car", "motorbike", "person"]))
     assert dataset.labelled_tasks == {Task.PEDESTRIAN, Task.CAR}
-    assert dataset.ignored == ("motorbike",)
+    assert dataset.background == ("motorbike",)
     assert dataset.tasks == {0: Task.CAR, 1: Task.CAR, 2: None, 3: Task.PEDESTRIAN}
 
 
@@ -39,7 +47,7 @@ def test_a_part_of_a_task_does_not_label_the_task(make_set):
     assert dataset.labelled_tasks == {Task.PEDESTRIAN}
     assert dataset.classes[1] is None
     assert dataset.left_out == {1}
-    assert dataset.ignored == ()  # not background either: it is a sign
+    assert dataset.background == ()  # not background either: it is a sign
 
 
 def test_a_part_of_a_task_labels_it_where_the_file_says_so(make_set):
@@ -172,7 +180,8 @@ def test_a_missing_file_is_named(tmp_path):
             (
                 ":3: 'classes:' maps lamp to 'light_blue', which is no class of ours; did you mean "
                 "'light_red'? (classes: pedestrian, car, sign, light, light_red, light_yellow, "
-                "light_green, sign_prohibitory, sign_mandatory, sign_danger, sign_other, or null)"
+                "light_green, sign_prohibitory, sign_mandatory, sign_danger, sign_other, "
+                "background, or ignore)"
             ),
         ),
         (
@@ -215,3 +224,170 @@ def test_a_split_that_is_not_there_is_told(make_set):
 )
 def test_the_shared_sets_are_understood_as_they_lie(shared, name, tasks):
     assert read_dataset(shared / "data" / name / "data.yaml").labelled_tasks == tasks
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("off", "on", "no", "Yes", "True", "null", "~", "00010", "0x1f", "1_000", "1e3", "1:30"),
+        *(".5", "2024-01-01", "=", "<<", "NaN", ".inf", "0o17", "+1", "-0", "None"),
+    ],
+)
+@pytest.mark.parametrize(
+    "form", ["names: [car, {0}]", "names: [car, '{0}']", "names: {{0: car, 1: {0}}}"]
+)
+def test_a_name_is_what_stands_there_and_no_value_of_yaml(tmp_path, form, name):
+    file = tmp_path / "data.yaml"
+    file.write_text(f"train: x\n{form.format(name)}\n")
+    dataset = read_dataset(file)
+    assert dataset.names[1] == name
+    assert dataset.unmapped == {1}
+
+
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1))
+def test_a_quoted_name_of_any_spelling_is_kept_and_what_it_is_is_never_left_unsaid(name):
+    assume(name.strip())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "data.yaml"
+        file.write_text(
+            f"train: x\nnames: [car, {json.dumps(name, ensure_ascii=False)}]\n", encoding="utf-8"
+        )
+        if near_class(name) and not class_of(name) and not region_of(name):
+            with pytest.raises(DataError, match="background"):
+                read_dataset(file)
+            return
+        dataset = read_dataset(file)
+    assert dataset.names == {0: "car", 1: name}
+    told = (dataset.classes[1] is not None) + (1 in dataset.regions) + (1 in dataset.unmapped)
+    assert told == 1
+
+
+def test_keys_of_classes_are_read_as_written_too(make_set):
+    file = make_set(train={"a": BOX}, names=["car"])
+    file.write_text(
+        "train: images/train\nnames: [off, 00010, null, no]\n"
+        "classes: {off: light, 00010: sign, null: car, no: background}\n"
+    )
+    assert meanings(file) == {"off": "light", "00010": "sign", "null": "car", "no": None}
+    assert read_dataset(file).unmapped == frozenset()
+
+
+def test_a_dark_light_of_the_lights_mapping_is_a_light(make_set):
+    file = make_set(train={"a": BOX}, names=["car"])
+    file.write_text("train: images/train\nnames: [Red, Yellow, Green, off]\nclasses: lights\n")
+    assert meanings(file)["off"] == "light"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "names: [car]\ntrain: x\nnames: [person]\n",
+            ":3: 'names' stands in line 1 already: keep one",
+        ),
+        (
+            "train: x\nnames:\n  0: car\n  1: person\n  0: light\n",
+            ":5: '0' stands in line 3 already: keep one",
+        ),
+        (
+            "train: x\nnames: {0: car, 00: person}\n",
+            ":2: class 0 has two names: 'car' and 'person'",
+        ),
+        (
+            "train: x\nnames: [a, car]\nclasses: {a: sign, a: light}\n",
+            ":3: 'a' stands in line 3 already: keep one",
+        ),
+        ("train: x\nnames: [car, '']\n", ":2: class 1 has no name"),
+        ("train: x\nnames: [car, [a]]\n", NO_NAMES),
+        ("train: x\nnames: {a: car}\n", NO_NAMES),
+        ("train: x\nnames: {-1: car}\n", NO_NAMES),
+    ],
+)
+def test_what_stands_twice_or_has_no_name_is_told(tmp_path, text, expected):
+    assert complaint(tmp_path / "data.yaml", text) == expected
+
+
+def test_a_merge_key_is_no_key_that_stands_twice(tmp_path):
+    file = tmp_path / "data.yaml"
+    file.write_text("train: x\nnames: &n {0: car, 1: dog}\nval: {<<: *n, <<: *n}\n")
+    assert read_dataset(file).names == {0: "car", 1: "dog"}
+
+
+@pytest.mark.parametrize(
+    ("names", "proposed"),
+    [
+        (
+            ["car", "cars", "persons", "Pedestrians", "trafficlights"],
+            "{cars: car, persons: pedestrian, Pedestrians: pedestrian, trafficlights: light}",
+        ),
+        (["Traffic-Signs", "dog"], "{Traffic-Signs: sign}"),
+        (["car", "traffic signal"], "{traffic signal: light}"),
+    ],
+)
+def test_a_name_that_is_almost_ours_is_an_error_that_proposes_what_it_means(
+    make_set, names, proposed
+):
+    file = make_set(train={"a": BOX}, names=names)
+    with pytest.raises(DataError, match=re.escape(f"'classes: {proposed}'")):
+        read_dataset(file)
+    chosen = yaml.safe_load(proposed)
+    told = make_set("told", train={"a": BOX}, names=names, classes=chosen)
+    assert meanings(told) == {n: chosen.get(n, n if n == "car" else None) for n in names}
+
+
+def test_background_is_said_in_words_and_stays_background(make_set):
+    file = make_set(
+        train={"a": BOX}, names=["car", "car wheel", "dog"], classes={"car wheel": "background"}
+    )
+    dataset = read_dataset(file)
+    assert dataset.background == ("car wheel", "dog")
+    assert dataset.unmapped == {2}
+
+
+def test_regions_are_known_by_their_names_and_can_be_said(make_set):
+    names = ["car", "person", "DontCare", "persongroup", "crowd", "blur", "far"]
+    file = make_set(
+        train={"a": BOX}, names=names, classes={"blur": "ignore", "far": "ignore_pedestrian"}
+    )
+    dataset = read_dataset(file)
+    everything, people = frozenset(Task), frozenset({Task.PEDESTRIAN})
+    assert dataset.regions == {2: everything, 3: people, 4: everything, 5: everything, 6: people}
+    assert dataset.background == ()
+    assert dataset.unmapped == frozenset()
+
+
+def test_a_linked_folder_of_images_is_looked_through_and_loops_end(make_set, tmp_path):
+    file = make_set(train={"a": BOX})
+    town = tmp_path / "elsewhere" / "town"
+    (town / "deep").mkdir(parents=True)
+    images = file.parent / "images" / "train"
+    (images / "a.jpg").rename(town / "deep" / "b.jpg")
+    (images / "town").symlink_to(town)
+    (town / "deep" / "round").symlink_to(images)
+    (images / "self").symlink_to(images)
+    assert read_dataset(file).images("train") == [images / "town" / "deep" / "b.jpg"]
+    (images / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"gone is a link that leads nowhere"):
+        read_dataset(file).images("train")
+
+
+def test_a_test_split_is_read_and_another_one_is_named(make_set):
+    file = make_set(train={"a": BOX}, test="images/train")
+    assert len(read_dataset(file).images("test")) == 1
+    with pytest.raises(UsageError, match="no split 'all': a data set has train, val, test"):
+        read_dataset(file).images("all")
+    empty = make_set("empty", train={"a": BOX})
+    empty.write_text(empty.read_text() + "test:  # none yet\n")
+    with pytest.raises(DataError, match="has no 'test:' entry"):
+        read_dataset(empty).images("test")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_file(make_set, encoding):
+    file = make_set(train={"a": BOX})
+    text = "train: list.txt\nnames: [Fußgänger, car]\nclasses: {Fußgänger: pedestrian}\n"
+    file.write_text(text.replace("\n", "\r\n"), encoding=encoding)
+    (file.parent / "list.txt").write_text("images/train/a.jpg\r\n", encoding=encoding)
+    dataset = read_dataset(file)
+    assert dataset.tasks == {0: Task.PEDESTRIAN, 1: Task.CAR}
+    assert dataset.images("train") == [file.parent / "images" / "train" / "a.jpg"]

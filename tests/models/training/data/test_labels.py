@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pytest
 
 from oneglance.models.training.data.labels import (
@@ -44,7 +46,8 @@ def test_a_missing_file_is_an_image_without_boxes(tmp_path):
         ("-1 0.5 0.5 0.2 0.2", "class -1 is not one of 0, 1"),
         ("0.5 0.5 0.5 0.2 0.2", "class 0.5 is not one of 0, 1"),
         ("0 320 240 20 20", "pixels, not 0..1: '0 320 240 20 20'"),
-        ("0 0 0 1 0 1 1", "a polygon of 3 points: write its box, 'class x y w h'"),
+        ("0 0 0 1 0 1 nan", "a number is not finite: '0 0 0 1 0 1 …'"),
+        ("0 0 0 640 0 640 480", "pixels, not 0..1: '0 0 0 640 0 640 …'"),
     ],
 )
 def test_a_line_that_cannot_be_understood_is_told_and_not_used(tmp_path, line, what):
@@ -116,3 +119,51 @@ def test_labels_lie_beside_the_last_folder_called_images(tmp_path):
     assert label_file(image) == at / "labels" / "train" / "a.txt"
     assert label_file(image, "kinds") == at / "kinds" / "train" / "a.txt"
     assert label_file(tmp_path / "a.b.jpg") == tmp_path / "a.b.txt"
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_marks_and_line_ends_of_any_editor_are_read(tmp_path, mark, end):
+    found = scan(tmp_path, mark + f"1 0.5 0.5 0.2 0.4{end}0 0.5 0.5 0.1 0.1{end}".encode())
+    assert [box.class_id for box in found.boxes] == [1, 0]
+    assert found.problems == ()
+
+
+def test_utf_16_is_read(tmp_path):
+    assert len(scan(tmp_path, "1 0.5 0.5 0.2 0.4\r\n".encode("utf-16")).boxes) == 1
+
+
+def test_a_polygon_is_its_box_and_counted(tmp_path):
+    found = scan(tmp_path, "1 0.1 0.2 0.4 0.2 0.4 0.6\n0 0.5 0.5 0.2 0.4\n1 0 0 1 0 1 1 0 1\n")
+    first, _, last = found.boxes
+    assert (first.x, first.y, first.width, first.height) == pytest.approx((0.25, 0.4, 0.3, 0.4))
+    assert (last.x, last.y, last.width, last.height) == (0.5, 0.5, 1, 1)
+    assert (found.polygons, found.problems) == (2, ())
+
+
+KITTI = "Car 0.00 0 -1.58 16.00 12.00 48.00 36.00 1.5 1.6 3.6 -2.0 1.6 29.0 -1.5"
+
+
+@pytest.mark.parametrize("line", [KITTI, KITTI.replace("Car", "CAR"), f"{KITTI} 0.97"])
+def test_kittis_own_lines_are_read(tmp_path, line):
+    image = tmp_path / "a.png"
+    cv2.imwrite(str(image), np.zeros((48, 64, 3), np.uint8))
+    file = tmp_path / "a.txt"
+    file.write_text(f"{line}\n1 0.5 0.5 0.1 0.1\n")
+    found = scan_labels(file, {0: "Pedestrian", 1: "Car"}, image)
+    assert found.problems == ()
+    assert found.boxes[0] == LabelledBox(1, 0.5, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (KITTI, "KITTI's format ('Car' and 14 numbers), whose pixels cannot be placed"),
+        (KITTI.replace("Car", "Tram"), "KITTI's format ('Tram' and 14 numbers), but 'names:' has"),
+        (KITTI.replace("48.00", "x"), "KITTI's format ('Car' and 14 numbers) with a field that is"),
+    ],
+)
+def test_kittis_lines_that_cannot_be_read_are_named_as_kittis(tmp_path, line, what):
+    (problem,) = scan(tmp_path, line).problems
+    assert problem.what.startswith(what)
+    assert not problem.usable

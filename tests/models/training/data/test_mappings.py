@@ -1,7 +1,7 @@
 import pytest
 
 from oneglance.models.tasks import CLASSES, Task, task_of
-from oneglance.models.training.data.mappings import MAPPINGS, PART_OF_A_TASK, meaning
+from oneglance.models.training.data.mappings import MAPPINGS, PART_OF_A_TASK, REGIONS, meaning
 
 NAMES = {
     "bdd100k": "pedestrian,rider,car,truck,bus,train,motorcycle,bicycle,traffic light,traffic sign",
@@ -18,12 +18,12 @@ NAMES = {
 def ours(mapping, *names):
     numbered = dict(enumerate(names or NAMES[mapping].split(",")))
     found = meaning(numbered, mapping, "here")
-    return [None if cls is None else cls.name for cls in found.values()]
+    return [None if cls is None else cls.name for cls in found.classes.values()]
 
 
 def test_each_mapping_speaks_of_our_classes_only():
     for table in MAPPINGS.values():
-        assert {cls for cls in table.values() if cls is not None} <= set(CLASSES)
+        assert {cls for cls in table.values() if cls is not None} <= {*CLASSES, *REGIONS}
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
@@ -73,3 +73,16 @@ def test_every_class_knows_its_task():
     assert [cls.name for cls in CLASSES.values() if cls.plain] == [task.value for task in Task]
     for name, cls in CLASSES.items():
         assert task_of(name) is cls.task
+
+
+def test_kittis_dontcare_is_a_region_of_which_nothing_is_known():
+    names = dict(enumerate(NAMES["kitti"].split(",")))
+    found = meaning(names, "kitti", "here")
+    assert found.regions == {8: frozenset(Task)}
+    assert not found.unmapped
+
+
+def test_gtsdbs_numbers_may_have_leading_zeros():
+    assert ours("gtsdb", "00010", "00011", "00018", "00042") == [
+        *("sign_prohibitory", "sign_danger", "sign_danger", "sign_other")
+    ]

@@ -1,0 +1,98 @@
+"""Text files of data sets, read as they were written: any byte-order mark, no guessed types."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from oneglance.streams.errors import DataError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(file: Path) -> str:
+    """The text of ``file``: UTF-8, or what its byte-order mark says (Windows editors write one).
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read, or is no text.
+    """
+    content = file.read_bytes()
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding)
+    return content.decode("utf-8")
+
+
+class _AsWritten(yaml.SafeLoader):
+    """Every scalar is the text that stands there; a key that stands twice is an error.
+
+    YAML 1.1 takes ``off`` for false and ``00010`` for eight. ultralytics does too, but then a
+    class is no longer called what its labels mean.
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, Any]]] = {}  # noqa: RUF012 - yaml's own form
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See ``SafeLoader``."""
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            word = str(key.value)
+            line = key.start_mark.line + 1
+            if word in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise _Twice(f"'{word}' stands in line {seen[word]} already: keep one", line)
+            seen[word] = line
+        return super().construct_mapping(node, deep)
+
+
+_AsWritten.add_constructor("tag:yaml.org,2002:merge", lambda _, node: str(node.value))
+_AsWritten.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+
+
+class _Twice(Exception):
+    def __init__(self, what: str, line: int) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+class YamlFile:
+    """A YAML file that holds a mapping: ``content``, its scalars text as written; ``lines``, on
+    which line each of its keys stands, counted from 1.
+
+    Raises:
+        DataError: there is no such file, it is not YAML, or a key stands in a mapping twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise DataError(f"no data set file {path}")
+        self.content: dict[str, Any] = {}
+        self.lines: dict[str, int] = {}
+        try:
+            text = read_text(path)
+            content = yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
+            root = yaml.compose(text, Loader=_AsWritten)
+        except _Twice as error:
+            raise DataError(f"{path}:{error.line}: {error}") from None
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+            what = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise DataError(f"{where} is not YAML: {what}") from None
+        if isinstance(content, dict) and isinstance(root, yaml.MappingNode):
+            self.content = {str(key): value for key, value in content.items()}
+            self.lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}
+
+    def at(self, key: str) -> str:
+        """``file:line`` of a key, or the file where it has none such."""
+        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
