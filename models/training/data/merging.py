@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -42,6 +42,7 @@ class _Staged:
     repeats: int
     boxes: list[tuple[ModelClass, LabelledBox]]
     tasks: dict[Task, frozenset[ModelClass]]
+    regions: list[tuple[Task, LabelledBox]] = field(default_factory=list)
 
 
 def stage(
@@ -59,7 +60,8 @@ def stage(
     writes cache files beside the labels and reads one numbering only, and because the sources
     may not be writable. An earlier staging in ``folder`` is replaced.
 
-    A box goes to its own class; without one, to the plain class of its task.
+    A box goes to its own class; without one, to the plain class of its task. A region goes to a
+    class of its task after all those (``ignore_car``), which is none of the model's.
     ``folder/known.json`` says what is known of each image (``known_classes`` reads it).
     The same image in two sets (signs labelled in one, people in the other) is staged once, with
     what both know.
@@ -86,7 +88,8 @@ def stage(
     if not splits["train"]:
         raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
     seen = {task for staged in splits["train"] for task in staged.tasks}
-    for task in dict.fromkeys(cls.task for cls in classes):
+    tasks = tasks_of(classes)
+    for task in tasks:
         if task not in seen:
             raise DataError(f"no training image for {task}: none of {_files(datasets)} labels it")
     held_out = _held_out(splits["train"], splits["val"])
@@ -99,7 +102,7 @@ def stage(
         "path": str(folder.resolve()),
         "train": "images/train",
         "val": f"images/{'val' if held_out else 'train'}",
-        "names": {i: cls.name for i, cls in enumerate(classes)},
+        "names": dict(enumerate([*(cls.name for cls in classes), *map("ignore_{}".format, tasks)])),
     }
     file = folder / "data.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -174,6 +177,7 @@ def _gather(
                 cls = dataset.class_of(box)
                 if cls is not None:
                     staged.boxes.append((cls, box))
+                staged.regions += [(task, box) for task in sorted(dataset.unknown_in(box))]
         if split == "train":
             problems.update(dict.fromkeys(what_is_assumed(dataset, polygons)))
     return list(gathered.values())
@@ -217,7 +221,20 @@ def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
     for cls, box in staged.boxes:
         place = places.get(cls, places.get(ModelClass(cls.task.value, cls.task)))
         if place is not None:
-            yield f"{place} {box.x:.6f} {box.y:.6f} {box.width:.6f} {box.height:.6f}\n"
+            yield _line(place, box)
+    regions = {task: len(places) + i for i, task in enumerate(tasks_of(places))}
+    for task, box in staged.regions:
+        if task in regions:
+            yield _line(regions[task], box)
+
+
+def tasks_of(classes: Iterable[ModelClass]) -> list[Task]:
+    """The tasks that ``classes`` serve, each once, in their order."""
+    return list(dict.fromkeys(cls.task for cls in classes))
+
+
+def _line(number: int, box: LabelledBox) -> str:
+    return f"{number} {box.x:.6f} {box.y:.6f} {box.width:.6f} {box.height:.6f}\n"
 
 
 def _known(cls: ModelClass, staged: _Staged) -> bool:

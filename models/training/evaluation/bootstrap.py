@@ -33,13 +33,15 @@ class Matches:
     """One task's N detections over a set of images, the surest first.
 
     ``image``: N numbers of images from 0. ``confidence``: N, falling. ``true``: N×10, whether
-    the detection is true from each of ``THRESHOLDS`` on. ``boxes``: how many labelled boxes
+    the detection is true from each of ``THRESHOLDS`` on; ``ignored``: whether it is neither true
+    nor false there, lying in a region of which nothing is known. ``boxes``: how many labelled boxes
     each image has.
     """
 
     image: Ints
     confidence: Floats
     true: npt.NDArray[np.bool_]
+    ignored: npt.NDArray[np.bool_]
     boxes: Ints
 
 
@@ -48,22 +50,30 @@ def match(
 ) -> Matches:
     """Match detections to labels by COCO's rules; both are COCO's structures, ids from 1."""
     count, category = len(ground_truth["images"]), CATEGORY[task]
-    labelled = _by_image(ground_truth["annotations"], category, count)
+    objects, regions = (
+        [a for a in ground_truth["annotations"] if a["iscrowd"] == crowd] for crowd in (0, 1)
+    )
+    labelled = _by_image(objects, category, count)
+    unknown = _by_image(regions, category, count)
     found = _by_image(predictions, category, count)
-    images, scores, true = [], [], []
-    for number, (boxes, guesses) in enumerate(zip(labelled, found, strict=True)):
+    images, scores, true, ignored = [], [], [], []
+    for number, (boxes, areas, guesses) in enumerate(zip(labelled, unknown, found, strict=True)):
         confidence = np.array([guess["score"] for guess in guesses], np.float64)
         order = np.argsort(-confidence, kind="stable")[:MOST_DETECTIONS]
-        overlap = _iou(_xywh([guesses[i] for i in order]), _xywh(boxes))
+        seen = _xywh([guesses[i] for i in order])
+        hits = _match_image(_iou(seen, _xywh(boxes)))
         images.append(np.full(len(order), number, np.int64))
         scores.append(confidence[order])
-        true.append(_match_image(overlap))
+        true.append(hits)
+        inside = _iou(seen, _xywh(areas), crowd=True).max(axis=1, initial=0)
+        ignored.append(~hits & (inside[:, None] >= np.minimum(THRESHOLDS, 1 - 1e-10)))
     confidences = np.concatenate(scores)
     surest = np.argsort(-confidences, kind="stable")
     return Matches(
         image=np.concatenate(images)[surest],
         confidence=confidences[surest],
         true=np.concatenate(true)[surest],
+        ignored=np.concatenate(ignored)[surest],
         boxes=np.array([len(boxes) for boxes in labelled], np.int64),
     )
 
@@ -75,11 +85,14 @@ def average_precision(matches: Matches, draws: Ints) -> Floats:
     ``draws``: D×images, how often each image counts; a row of ones is the plain score.
     """
     boxes: Ints = draws @ matches.boxes
-    counted = draws[:, matches.image].cumsum(axis=1)  # detections up to each, false ones too
+    times = draws[:, matches.image]
+    everything = times.cumsum(axis=1)  # detections up to each, false ones too
     result = np.zeros((len(draws), len(THRESHOLDS)))
     for level in range(len(THRESHOLDS)):
         places = np.flatnonzero(matches.true[:, level])
         hits = draws[:, matches.image[places]].cumsum(axis=1)
+        ignored = matches.ignored[:, level]
+        counted = (times * ~ignored).cumsum(axis=1) if ignored.any() else everything
         result[:, level] = _area(hits, counted[:, places], boxes)
     result[boxes == 0] = np.nan
     return result
@@ -92,7 +105,7 @@ def f1(matches: Matches, draws: Ints, *, confidence: float) -> Floats:
     precision asks in which order a network puts its detections; this asks which ones are shown.
     NaN for a draw with neither detections nor labels. ``draws`` as in ``average_precision``.
     """
-    shown = matches.confidence >= confidence
+    shown = (matches.confidence >= confidence) & ~matches.ignored[:, 0]
     times = draws[:, matches.image[shown]]
     both: Ints = times.sum(axis=1) + draws @ matches.boxes
     result = np.full(len(draws), np.nan)
@@ -144,12 +157,14 @@ def _match_image(overlap: Floats) -> npt.NDArray[np.bool_]:
     return true
 
 
-def _iou(ones: Floats, others: Floats) -> Floats:
-    """N×M overlaps of ``xywh`` boxes."""
+def _iou(ones: Floats, others: Floats, *, crowd: bool = False) -> Floats:
+    """N×M overlaps of ``xywh`` boxes; with ``crowd``, how much of each of N lies in each of M."""
     top_left = np.maximum(ones[:, None, :2], others[None, :, :2])
     ends = np.minimum((ones[:, :2] + ones[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])
     shared = (ends - top_left).clip(min=0).prod(axis=2)
     union = ones[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1)[None] - shared
+    if crowd:
+        union = np.broadcast_to(ones[:, 2:].prod(axis=1)[:, None], shared.shape)
     overlap: Floats = np.zeros_like(shared)
     np.divide(shared, union, out=overlap, where=union > 0)
     return overlap

@@ -62,11 +62,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """An image and its boxes, ``xywh`` in pixels from the top left."""
+    """An image, its boxes and the regions in which a task is unknown, ``xywh`` in pixels from the
+    top left."""
 
     path: Path
     image: npt.NDArray[np.uint8]
     boxes: list[tuple[ModelClass, tuple[float, float, float, float]]]
+    regions: list[tuple[Task, tuple[float, float, float, float]]] = field(default_factory=list)
 
 
 def evaluate_file(
@@ -94,7 +96,8 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     """Run ``detector`` over ``split`` and score it by COCO's rules.
 
     ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
-    curve. Tasks that the set does not label, or labels no box of, or that the model does not
+    curve. A detection in a region of which nothing is known is neither right nor wrong (COCO's
+    ``iscrowd``). Tasks that the set does not label, or labels no box of, or that the model does not
     do, are left out. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
 
     Raises:
@@ -144,6 +147,9 @@ def detect(
         )
         for cls, xywh in truth.boxes:
             annotations.append(_annotation(len(annotations) + 1, number, cls.task, xywh))
+        for task, xywh in truth.regions:
+            region = _annotation(len(annotations) + 1, number, task, xywh)
+            annotations.append(region | {"iscrowd": 1})
         found = detector(truth.image)
         predictions += _predictions(found, number)
         for task in kinds:
@@ -160,7 +166,9 @@ def score(
 
     ``ground_truth`` and ``predictions`` are COCO's own structures, ``CATEGORY`` their ids.
     """
-    boxes = sum(a["category_id"] == CATEGORY[task] for a in ground_truth["annotations"])
+    boxes = sum(
+        a["category_id"] == CATEGORY[task] and not a["iscrowd"] for a in ground_truth["annotations"]
+    )
     if not boxes:
         return None
     if not any(p["category_id"] == CATEGORY[task] for p in predictions):
@@ -191,13 +199,15 @@ def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
         if image is None:
             raise DataError(f"cannot read image {path}")
         height, width = image.shape[:2]
-        boxes = []
+        truth = Truth(path, np.asarray(image, np.uint8), [])
         for box in labels.boxes:
+            left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
+            xywh = left, top, box.width * width, box.height * height
             cls = dataset.class_of(box)
             if cls is not None:
-                left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
-                boxes.append((cls, (left, top, box.width * width, box.height * height)))
-        yield Truth(path, np.asarray(image, np.uint8), boxes)
+                truth.boxes.append((cls, xywh))
+            truth.regions.extend((task, xywh) for task in sorted(dataset.unknown_in(box)))
+        yield truth
 
 
 def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:

@@ -26,6 +26,7 @@ from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.tal import TaskAlignedAssigner
 
 from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.fit.regions import RegionAssigner
 from oneglance.models.training.recipe import LossWeight
 
 
@@ -111,13 +112,20 @@ class PartialBCE(nn.Module):
     anchors). ``known`` must be set before; with everything labelled and told, and no kinds,
     the result is the plain one bit for bit. ``answers``, scores B×A×C and for which of the C
     classes, are the targets of what images do not label. ``equal``: who scaled the targets;
-    the cross-entropy is scaled instead.
+    the cross-entropy is scaled instead. ``regions``: who says where, besides, nothing is known:
+    only objects labelled there count.
     """
 
-    def __init__(self, plain_of: Mapping[int, int], equal: EqualTasks | None = None) -> None:
+    def __init__(
+        self,
+        plain_of: Mapping[int, int],
+        equal: EqualTasks | None = None,
+        regions: RegionAssigner | None = None,
+    ) -> None:
         super().__init__()
         self.known: Known | None = None
         self.equal = equal
+        self.regions = regions
         self.answers: tuple[Tensor, Tensor] | None = None
         self._kinds = list(plain_of)
         self._plain = list(plain_of.values())
@@ -133,6 +141,8 @@ class PartialBCE(nn.Module):
         if self._kinds:
             weight = weight * self._certain(targets).to(logits.dtype)
             targets = self._raised(targets)
+        if self.regions is not None and (outside := self.regions.outside) is not None:
+            weight = weight * torch.where(targets > 0, 1, outside.to(weight.dtype))
         if self.answers is not None:
             scores, knows = self.answers
             answered = knows & (self.known.labelled[:, None] == 0)  # B×1×C
@@ -160,8 +170,8 @@ class PartialBCE(nn.Module):
 class PartialDetectionLoss(v8DetectionLoss):
     """ultralytics' detection loss over what each image labels; ``batch["known"]``: ``Known``.
 
-    ``batch["answers"]``, where there are any: ``Answers`` for what it does not. ``head``: whose
-    scores these are.
+    ``batch["regions"]``, where there are any: ``Regions``. ``batch["answers"]``, where there are
+    any: ``Answers`` for what images do not label. ``head``: whose scores these are.
     """
 
     head = "one2many"
@@ -172,7 +182,9 @@ class PartialDetectionLoss(v8DetectionLoss):
         if model.loss_weight is LossWeight.TASK:
             equal = EqualTasks(self.assigner, model.tasks)
             self.assigner = cast("TaskAlignedAssigner", equal)  # called in the same way
-        self.partial = PartialBCE(model.plain_of, equal)
+        self.regions = RegionAssigner(self.assigner)
+        self.assigner = cast("TaskAlignedAssigner", self.regions)
+        self.partial = PartialBCE(model.plain_of, equal, self.regions)
         self.bce = cast("nn.BCEWithLogitsLoss", self.partial)  # called in the same way
 
     def loss(
@@ -180,6 +192,8 @@ class PartialDetectionLoss(v8DetectionLoss):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See ``v8DetectionLoss.loss``."""
         self.partial.known = batch["known"]
+        height, width = batch["img"].shape[2:]
+        self.regions.regions, self.regions.size = batch.get("regions"), (width, height)
         if (answers := batch.get("answers")) is not None:
             self.partial.answers = answers.scores[self.head], answers.knows
         result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)

@@ -15,7 +15,6 @@ from ultralytics.data.augment import (
     Mosaic,
     RandomFlip,
     RandomHSV,
-    RandomPerspective,
 )
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -33,6 +32,7 @@ from oneglance.models.training.fit.heads import (
 )
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
+from oneglance.models.training.fit.regions import RegionPerspective, take_regions
 from oneglance.models.training.recipe import STRIDE, HeadInit, Recipe, Unlabelled
 
 KnownClasses = Mapping[str, frozenset[str]]
@@ -66,9 +66,11 @@ class RoadDataset(YOLODataset):
     """ultralytics' data set, augmented at a rectangle instead of a square."""
 
     def __init__(
-        self, *args: Any, size: tuple[int, int], known: KnownClasses, **kwargs: Any
+        self, *args: Any, size: tuple[int, int], known: KnownClasses, classes: int, **kwargs: Any
     ) -> None:
+        """``size``: (width, height). ``classes``: of the model; what is beyond are regions."""
         self.size = size
+        self.classes = classes
         self._known = known
         super().__init__(*args, **kwargs)
         self._alike: dict[frozenset[str], list[int]] = {}
@@ -86,7 +88,9 @@ class RoadDataset(YOLODataset):
         return Compose(
             [
                 LikeMosaic(self, imgsz=max(self.size), p=hyp.mosaic),
-                RandomPerspective(translate=hyp.translate, scale=hyp.scale, size=self.size),
+                RegionPerspective(
+                    classes=self.classes, translate=hyp.translate, scale=hyp.scale, size=self.size
+                ),
                 RandomHSV(hgain=hyp.hsv_h, sgain=hyp.hsv_s, vgain=hyp.hsv_v),
                 RandomFlip(direction="horizontal", p=hyp.fliplr),
                 Format(bbox_format="xywh", normalize=True, batch_idx=True),
@@ -157,11 +161,21 @@ class RoadTrainer(DetectionTrainer):
             data=self.data,
             size=self.recipe.size,
             known=self.known,
+            classes=len(self.classes),
         )
+
+    def set_model_attributes(self) -> None:
+        """ultralytics' own, but the model's classes are ours: the merged set has regions too."""
+        super().set_model_attributes()  # type: ignore[no-untyped-call]
+        model: Any = self.model
+        model.nc = len(self.classes)
+        model.names = {number: cls.name for number, cls in enumerate(self.classes)}
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """ultralytics' own; what each image labels; bfloat16 on processors that have it."""
+        regions = take_regions(batch, self.classes)
         batch = super().preprocess_batch(batch)
+        batch["regions"] = regions.to(self.device)
         known = [self.known[Path(file).stem] for file in batch["im_file"]]
         batch["known"] = Known.of(self.classes, known).to(self.device)
         if self.bf16:

@@ -220,3 +220,26 @@ def test_what_is_known_is_plain_json(make_set, tmp_path):
     folder = staged(tmp_path / "out", [make_set(train={"a": PERSON})])
     (names,) = json.loads((folder / "known.json").read_text()).values()
     assert names == ["pedestrian", "car", "sign", "light"]
+
+
+def test_regions_are_merged_as_classes_after_the_models_own(make_set, tmp_path):
+    names = ["car", "person", "DontCare", "persongroup"]
+    region, group = "2 0.3 0.5 0.2 0.2", "3 0.7 0.5 0.2 0.2"
+    file = make_set(train={"a": f"0 0.5 0.5 0.2 0.2\n{region}\n{group}"}, names=names)
+    folder = staged(tmp_path / "out", [file], FOUR_TASKS[:2])
+    assert [line[:5] for line in labels_of(folder)["a"].splitlines()] == [
+        *("1 0.5", "3 0.3", "2 0.3", "2 0.7")
+    ]
+    assert list(yaml.safe_load((folder / "data.yaml").read_text())["names"].values()) == [
+        *("pedestrian", "car", "ignore_pedestrian", "ignore_car")
+    ]
+
+
+def test_a_region_hides_nothing_of_what_another_set_labels(make_set, tmp_path):
+    people = make_set(train={"a": "1 0.3 0.5 0.2 0.2"}, names=["person", "ignore"])
+    signs = people.parent / "signs.yaml"
+    (people.parent / "labels_sign" / "train").mkdir(parents=True)
+    (people.parent / "labels_sign" / "train" / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
+    signs.write_text("train: images/train\nnames: [traffic sign]\nannotations: labels_sign\n")
+    folder = staged(tmp_path / "out", [people, signs], (FOUR_TASKS[0], FOUR_TASKS[2]))
+    assert sorted(line[0] for line in labels_of(folder)["a"].splitlines()) == ["1", "2"]

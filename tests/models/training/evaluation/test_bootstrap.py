@@ -16,9 +16,9 @@ from oneglance.models.training.evaluation.bootstrap import (
 from oneglance.models.training.evaluation.coco import CATEGORY, score
 
 
-def random_case(seed, *, images=15, levels=30):
+def random_case(seed, *, images=15, levels=30, crowds=0.0):
     """Labels and guesses near them, with more than 100 in one image and, of few ``levels``,
-    equal scores."""
+    equal scores; a share of ``crowds`` are regions of which nothing is known."""
     random = np.random.default_rng(seed)
     truth = {"images": [], "categories": [{"id": 2, "name": "car"}], "annotations": []}
     guesses = []
@@ -33,7 +33,11 @@ def random_case(seed, *, images=15, levels=30):
             box = [float(v) for v in (*random.uniform(0, 400, 2), *random.uniform(10, 150, 2))]
             label = {"image_id": image, "category_id": 2, "bbox": box, "area": box[2] * box[3]}
             truth["annotations"].append(
-                {**label, "id": len(truth["annotations"]) + 1, "iscrowd": 0}
+                {
+                    **label,
+                    "id": len(truth["annotations"]) + 1,
+                    "iscrowd": int(random.random() < crowds) if crowds else 0,
+                }
             )
             for _ in range(random.integers(0, 3)):
                 guess(image, [side + float(random.normal(0, 6)) for side in box[:2]] + box[2:])
@@ -67,6 +71,17 @@ def test_every_image_once_is_the_reference_tools_score(seed):
     assert found[0] == pytest.approx(expected.map50, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_detections_in_regions_count_as_the_reference_tool_counts_them(seed):
+    truth, guesses = random_case(seed, crowds=0.4)
+    expected = score(truth, guesses, Task.CAR)
+    matches = match(truth, guesses, Task.CAR)
+    assert matches.ignored.any()
+    (found,) = average_precision(matches, np.ones((1, 15), np.int64))
+    assert found.mean() == pytest.approx(expected.map50_95, abs=1e-9)
+    assert found[0] == pytest.approx(expected.map50, abs=1e-9)
+
+
 def test_drawn_images_score_as_if_they_were_written_down_again():
     # Among equal scores COCO goes by place, and a written copy has another place: none is equal.
     truth, guesses = random_case(9, levels=10**9)
@@ -77,6 +92,23 @@ def test_drawn_images_score_as_if_they_were_written_down_again():
     assert len(set(found)) == 5
 
 
+def test_f1_asks_only_what_lies_outside_of_regions():
+    crowd = {"image_id": 1, "category_id": 2, "area": 100, "iscrowd": 1}
+    truth = {
+        "images": [{"id": 1, "width": 64, "height": 48}],
+        "annotations": [
+            {**crowd, "id": 1, "bbox": [0, 0, 10, 10]},
+            {**crowd, "id": 2, "bbox": [30, 30, 10, 10], "iscrowd": 0},
+        ],
+    }
+    boxes = ([0, 0, 4, 4], [5, 5, 4, 4], [30, 30, 10, 10])
+    guesses = [{"image_id": 1, "category_id": 2, "bbox": box, "score": 0.9} for box in boxes]
+    once = np.ones((1, 1), np.int64)
+    assert f1(match(truth, guesses, Task.CAR), once, confidence=0.5) == [1.0]
+    truth["annotations"][0]["iscrowd"] = 0
+    assert f1(match(truth, guesses, Task.CAR), once, confidence=0.5)[0] < 1
+
+
 def test_a_half_right_detector_scores_as_computed_by_hand():
     # Two boxes; the surest guess is false, the next is true from all ten thresholds on, one box
     # is never found. Recall 1/2 at precision 1/2: 51 of 101 points, each 0.5.
@@ -85,6 +117,7 @@ def test_a_half_right_detector_scores_as_computed_by_hand():
         image=np.array([0, 1]),
         confidence=np.array([0.9, 0.4]),
         true=true,
+        ignored=np.zeros_like(true),
         boxes=np.array([0, 2]),
     )
     draws = np.array([[1, 1], [0, 1], [1, 0], [3, 1]])

@@ -23,6 +23,7 @@ from oneglance.models.training.evaluation.coco import (
     CATEGORY,
     EVALUATION_CONFIDENCE,
     TaskAccuracy,
+    detect,
     evaluate,
     evaluate_file,
     score,
@@ -47,7 +48,7 @@ def reference(
     return judge.stats[1], judge.stats[0]
 
 
-def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def random_case(seed: int, *, crowds: float = 0.0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Labelled boxes of all sizes and tasks in 20 images, and guesses near them and anywhere."""
     random = np.random.default_rng(seed)
     truth: dict[str, Any] = {
@@ -67,7 +68,7 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                     "category_id": category,
                     "bbox": box,
                     "area": box[2] * box[3],
-                    "iscrowd": 0,
+                    "iscrowd": int(random.random() < crowds) if crowds else 0,
                 }
             )
             for _ in range(random.integers(0, 3)):
@@ -94,6 +95,35 @@ def test_map_is_the_reference_tools_on_random_boxes(seed: int) -> None:
         assert 0.05 < found.map50_95 < found.map50 < 0.95  # a case with something to get wrong
         expected = reference(truth, guesses, task)
         assert (found.map50, found.map50_95) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_regions_of_which_nothing_is_known_are_the_reference_tools_crowds(seed: int) -> None:
+    truth, guesses = random_case(seed, crowds=0.3)
+    for task in Task:
+        found = score(truth, guesses, task)
+        assert found is not None
+        expected = reference(truth, guesses, task)
+        assert (found.map50, found.map50_95) == pytest.approx(expected, abs=1e-9)
+        mine = [a for a in truth["annotations"] if a["category_id"] == CATEGORY[task]]
+        assert found.boxes == sum(not a["iscrowd"] for a in mine) < len(mine)
+
+
+def test_detections_in_a_dontcare_region_are_neither_right_nor_wrong(
+    make_set: Any, tmp_path: Any
+) -> None:
+    # The model sees a pedestrian in both images alike; only in b there is one.
+    detector = Detector.load(seeing_model(tmp_path / "seeing.onnx"), confidence=0.001)
+    names = {0: "pedestrian", 1: "car", 2: "sign", 3: "light", 4: "DontCare"}
+    there = "0 0.78125 0.4375 0.1875 0.375"
+    for folder, elsewhere, expected in (("bare", "", 0.5), ("whole", "4 0.5 0.5 1 1", 1.0)):
+        dataset = read_dataset(make_set(folder, val={"a": elsewhere, "b": there}, names=names))
+        found = detect(detector, dataset)
+        assert evaluate(detector, dataset).tasks.keys() == {Task.PEDESTRIAN}
+        accuracy = score(found.ground_truth, found.predictions, Task.PEDESTRIAN)
+        assert accuracy is not None
+        assert accuracy.boxes == 1
+        assert accuracy.map50 == pytest.approx(expected, abs=0.01)
 
 
 def test_a_task_without_a_label_has_no_score_and_one_without_a_guess_has_none() -> None:
