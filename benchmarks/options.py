@@ -13,7 +13,7 @@ from benchmarks import facts
 from benchmarks.report import pages, results
 from benchmarks.report.results import Part
 from benchmarks.studied import Studied, read_study
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, check_choice
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError

@@ -12,12 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
-from oneglance.models.engines.engine import (
-    DEFAULT_ENGINE,
-    DEFAULT_PRECISION,
-    Engine,
-    load_engine,
-)
+from oneglance.models.engines.engine import Engine
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, load_engine
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.tasks import ModelClass, Task, parse_tasks
@@ -74,7 +70,7 @@ class Detector:
         self._local = threading.local()
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - each is a user's choice
         cls,
         name_or_path: str | os.PathLike[str] = DEFAULT,
         *,
@@ -83,6 +79,7 @@ class Detector:
         threads: int | None = None,
         engine: str = DEFAULT_ENGINE,
         precision: str = DEFAULT_PRECISION,
+        self_check: bool = True,
     ) -> Detector:
         """A detector from the zoo by name, or from an exported ONNX file by path.
 
@@ -91,14 +88,21 @@ class Detector:
         may use by default. ``engine``: ``onnxruntime``, or ``openvino`` (an extra). ``precision``:
         what it computes in, ``fp32`` or, OpenVINO on a processor that has it, ``bf16``.
 
+        ``self_check``: look once at the reference frames that the file carries and compare.
+
         Raises:
-            ModelError: no such model, or a file that is not one of ours.
+            ModelError: no such model, a file that is not one of ours, or one that computes
+                something else on this machine than it should.
             UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, an
                 engine or a precision that is unknown, not installed or not for this processor.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
         loaded = load_engine(
-            resolve_model(name_or_path), engine=engine, precision=precision, threads=threads
+            resolve_model(name_or_path),
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            check=self_check,
         )
         return cls(loaded, confidence=confidence, tasks=parsed)
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from oneglance.models.light_colours import LightColours
+from oneglance.models.reference_frames import ReferenceFrame
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.streams.errors import ModelError
 
@@ -36,6 +37,7 @@ class Metadata:
     """The facts a runtime needs. ``size`` is (width, height); the input is RGB in 0..1.
 
     ``classes``: those of the output tensor. ``colours``: what tells lights apart afterwards.
+    ``reference_frames``: what an engine must find again (``engines.self_check``).
     """
 
     name: str
@@ -44,6 +46,7 @@ class Metadata:
     head: Head
     training: Mapping[str, Any] = field(default_factory=dict)
     colours: LightColours | None = None
+    reference_frames: tuple[ReferenceFrame, ...] = ()
 
     def to_json(self) -> str:
         """The text stored under ``KEY``."""
@@ -62,6 +65,11 @@ class Metadata:
                 "training": dict(self.training),
             }
             | ({} if self.colours is None else {"colours": self.colours.as_dict()})
+            | (
+                {"reference_frames": [frame.as_dict() for frame in self.reference_frames]}
+                if self.reference_frames
+                else {}
+            )
         )
 
 
@@ -91,6 +99,9 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
             head=Head(content["head"]),
             training=dict(content["training"]),
             colours=LightColours.from_dict(content["colours"]) if "colours" in content else None,
+            reference_frames=tuple(
+                ReferenceFrame.from_dict(frame) for frame in content.get("reference_frames", ())
+            ),
         )
     except KeyError as error:
         raise ModelError(f"{origin} has broken '{KEY}' metadata: it lacks {error}") from None

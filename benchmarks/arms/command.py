@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.arms import measuring
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 
 
 def main() -> None:

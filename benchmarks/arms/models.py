@@ -28,7 +28,7 @@ from benchmarks.arms import measuring
 from benchmarks.arms.frames import endless
 from benchmarks.arms.networks import Network, Settings, Tensor, input_size, load_library
 from oneglance.models.cpus import available_cpus
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
 from oneglance.models.letterbox import Boxes, Canvas
 
 Ask = Callable[[Tensor], tuple[list[Boxes], dict[str, float]]]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.detector import DEFAULT_CONFIDENCE
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.engines.onnxruntime import import_onnxruntime
 from oneglance.models.engines.openvino import DEVICE, HINTS, import_openvino, metadata_of
 from oneglance.models.metadata import Metadata, read_metadata

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oneglance.models.detector import Detector
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task
 from oneglance.models.training.audit.audit import set_names
 from oneglance.models.training.data.datasets import Dataset

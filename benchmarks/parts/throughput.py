@@ -14,7 +14,7 @@ from benchmarks.options import Options
 from benchmarks.processes import Answer, Arm, Measured, measure
 from benchmarks.report import intervals, results
 from benchmarks.report.results import Figure, Part
-from oneglance.models.engines.engine import PRECISIONS
+from oneglance.models.engines.loading import PRECISIONS
 from oneglance.streams.errors import UsageError
 
 OURS, TUTORIAL = "oneglance_run", "tutorial"

@@ -22,6 +22,7 @@ from oneglance.models.metadata import KEY, Head, Metadata
 from oneglance.models.tasks import ModelClass, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
+from oneglance.models.training.reference import with_reference_frames
 from oneglance.streams.errors import ModelError
 
 OPSET = 17
@@ -57,13 +58,15 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     training: Mapping[str, Any] | None = None,
     only: Sequence[ModelClass] | None = None,
     colours: LightColours | None = None,
+    reference_images: Sequence[npt.NDArray[np.uint8]] = (),
 ) -> Parity:
     """Write ``weights`` (a checkpoint of ours) to ``out`` as ONNX with our metadata.
 
     ``size``: (width, height) of the input. ``training``: facts kept in the file. ``only``: the
     classes that the file has; all that the network was trained for by default. ``colours``: what
-    tells lights apart that the network does not. The file also
-    carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
+    tells lights apart that the network does not. ``reference_images``: H×W×3 BGR uint8 of
+    ``size``, kept in the file with what is found on them (``engines.self_check``). The file
+    also carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
 
     Returns the measured difference from torch.
 
@@ -97,6 +100,8 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
             f"{parity.scores:.5f} in score (allowed: {MAX_BOX_DIFFERENCE_PX} px, "
             f"{MAX_SCORE_DIFFERENCE}): not written"
         )
+    if reference_images:
+        content = with_reference_frames(content, reference_images)
     _write(out, content)
     return parity
 

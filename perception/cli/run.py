@@ -39,6 +39,9 @@ def run(
     threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
     engine: Engine = "onnxruntime",
     precision: Precision = "fp32",
+    self_check: Annotated[
+        bool, typer.Option(help="See first that the engine computes what the model should.")
+    ] = True,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
@@ -74,6 +77,7 @@ def run(
         threads=threads,
         engine=engine,
         precision=precision,
+        self_check=self_check,
         track=track,
         jsonl=jsonl,
         video=video,

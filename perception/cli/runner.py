@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.mode import Live, Mode
@@ -49,6 +49,7 @@ class RunOptions:
     threads: int | None = None
     engine: str = DEFAULT_ENGINE
     precision: str = DEFAULT_PRECISION
+    self_check: bool = True
     track: bool = True
     jsonl: str | None = None
     video: Path | None = None
@@ -156,6 +157,7 @@ class Run:
             threads=threads,
             engine=options.engine,
             precision=options.precision,
+            self_check=options.self_check,
         )
 
     def _video(self, stream: Stream | None) -> list[VideoSink]:

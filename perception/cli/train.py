@@ -157,6 +157,7 @@ def export(
     from oneglance.models.training.export import export as export_model
     from oneglance.models.training.fit.light_colours import fit_colours
     from oneglance.models.training.recipe import training_facts
+    from oneglance.streams.rendered.reference import reference_images
 
     parity = export_model(
         weights,
@@ -167,6 +168,7 @@ def export(
         training=training_facts(weights),
         only=None if classes is None else parse_classes(classes.split(",")),
         colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
+        reference_images=reference_images(parse_size(size)),
     )
     Console().print(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "

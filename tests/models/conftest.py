@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oneglance.models.engines.engine import PRECISIONS, Engine, load_engine
+from oneglance.models.engines.engine import Engine
+from oneglance.models.engines.loading import PRECISIONS, load_engine
 from onnx_models import build_model
 
 ModelMaker = Callable[..., Path]

@@ -20,7 +20,7 @@ import supervision as sv
 from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.engines.engine import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.labels import refuse

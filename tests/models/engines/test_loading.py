@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from oneglance.models.engines.engine import PRECISIONS, load_engine
+from oneglance.models.engines.loading import PRECISIONS, load_engine
 from oneglance.models.metadata import Head
 from oneglance.streams.errors import ModelError, UsageError
 
@@ -179,7 +179,7 @@ def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(request, tmp_
     if engine == "openvino":
         request.getfixturevalue("openvino")
     program = f"""
-from oneglance.models.engines.engine import PRECISIONS, load_engine
+from oneglance.models.engines.loading import PRECISIONS, load_engine
 from oneglance.models.zoo import resolve_model
 load_engine(resolve_model("road4-n"), engine={engine!r}, threads=1)
 """
