@@ -11,7 +11,7 @@ from typing import cast
 
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import redact_address
 from oneglance.streams.stream import Stream
 
 RENDERED = "rendered:"
@@ -87,7 +87,7 @@ def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
     if scheme is not None:
         if scheme[1].lower() not in SCHEMES:
             raise UsageError(
-                f"cannot play {redact(text)}: '{scheme[1].lower()}://' is not supported "
+                f"cannot play {redact_address(text)}: '{scheme[1].lower()}://' is not supported "
                 f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
             )
         return Kind.NETWORK
@@ -110,12 +110,14 @@ def _open_path(text: str, hwaccel: str | None) -> Stream:
     try:
         there = path.exists()
     except OSError as error:  # a folder on the way that may not be entered, a name too long
-        raise SourceUnreadable(f"cannot open {text}: {cause(error)}") from None
+        name = redact_address(text)
+        raise SourceUnreadable(f"cannot open {name}: {cause(error)}") from None
     is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
     if path.is_dir() or is_pattern:
         return ImageFiles.from_path(path)
     if not there:
-        raise SourceNotFound(f"no file or folder {text}{_near(path)}")
+        # What is not on the disk may be an address that lacks its scheme.
+        raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")
     if is_image(path):
         return ImageFiles([path], source=text)
     return VideoFile(path, hwaccel=hwaccel)

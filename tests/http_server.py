@@ -21,7 +21,8 @@ FRAME_S = 0.02
 class Handler(BaseHTTPRequestHandler):
     """``/file/NAME`` the files, in parts when asked; ``/cut/NAME`` hangs up half-way;
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
-    ``/silent`` nothing at all; ``/status/CODE`` that answer."""
+    ``/silent`` nothing at all; ``/status/CODE`` that answer; ``/any/…`` the file ``any.mp4``,
+    whatever follows. A query is not looked at."""
 
     folder: ClassVar[Path]
     over: ClassVar[threading.Event]
@@ -29,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        what, *rest = self.path.strip("/").split("/")
+        what, *rest = self.path.split("?")[0].strip("/").split("/")
         try:
             getattr(self, f"_{what}")(*rest)
         except OSError:  # the client has gone
@@ -47,6 +48,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
         self.end_headers()
         self.wfile.write(content[first:])
+
+    def _any(self, *_: str) -> None:
+        self._file("any.mp4")
 
     def _cut(self, name: str) -> None:
         content = (self.folder / name).read_bytes()

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from oneglance.perception.cli.common import EXIT_BUG, EXIT_UNUSABLE
 from oneglance.perception.cli.data import audit, evaluate, render
@@ -18,7 +22,33 @@ from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.train import average, export, train
 from oneglance.streams.errors import OneglanceError
 
+
+@contextmanager
+def _secrets_hidden() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a word that is no command, option or value of one
+            from oneglance.streams.redaction import redact
+
+            vars(error)["message"] = redact(str(getattr(error, "message", "")))
+        raise
+
+
+class _Commands(TyperGroup):
+    """Commands; what is said of words that they do not know holds no credential."""
+
+    def make_context(self, *words: Any, **options: Any) -> Any:
+        with _secrets_hidden():
+            return super().make_context(*words, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _secrets_hidden():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

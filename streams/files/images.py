@@ -25,6 +25,7 @@ from oneglance.streams.errors import (
     cause,
 )
 from oneglance.streams.frame import Frame, Image
+from oneglance.streams.redaction import redact_address
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,8 @@ def _matching(pattern: str) -> list[Path]:
     files = [p for p in found if is_image(p)]
     if not files:
         others = "1 other file does" if len(found) == 1 else f"{len(found)} other files do"
-        raise SourceNotFound(f"no image matches {pattern}{f' ({others})' if found else ''}")
+        name = redact_address(pattern)
+        raise SourceNotFound(f"no image matches {name}{f' ({others})' if found else ''}")
     return files
 
 

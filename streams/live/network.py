@@ -29,7 +29,7 @@ from oneglance.streams.live.connectivity import why_unreachable
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import redact_address
 from oneglance.streams.timestamps import MonotonicTimestamps
 
 # Measuring the rate first would hold back the first seconds of a live stream.
@@ -73,7 +73,7 @@ class NetworkStream(ThreadedSource):
             UsageError: an accelerator that cannot be used.
         """
         self._clock = clock
-        safe = redact(url)
+        safe = redact_address(url)
         options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
@@ -151,7 +151,7 @@ class _Opening:
         except RuntimeError:
             if accelerator is None:
                 raise
-            raise incompatible(redact(self.url)) from None
+            raise incompatible(redact_address(self.url)) from None
 
 
 _Kinds = tuple[type[Exception], ...]

@@ -35,7 +35,7 @@ from oneglance.streams.live.threaded import Answer
 from oneglance.streams.opening import kind_of, open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import redact_address
 from oneglance.streams.stream import Stream
 
 OPENING_S = 300.0
@@ -207,7 +207,7 @@ class ReconnectingStream:
 
 def safe_name(uri: str | os.PathLike[str] | int) -> str:
     """What to call a source: its address without credentials, a camera's number as a camera."""
-    return f"camera {uri}" if isinstance(uri, int) else redact(os.fspath(uri))
+    return f"camera {uri}" if isinstance(uri, int) else redact_address(os.fspath(uri))
 
 
 def open_with_reconnect(

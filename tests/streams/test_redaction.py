@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oneglance.streams import redact
+from oneglance.streams.redaction import redact_address
+from secret_spellings import spellings
 
 # Whatever a person may type, blanks and quotes included; but not a second "scheme://".
 passwords = (
@@ -18,9 +21,9 @@ passwords = (
 )
 names = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
 schemes = st.sampled_from(["rtsp", "rtsps", "http", "https", "RTSP", "rtmp+tls"])
-keys = st.sampled_from(
-    ["password", "pass", "pwd", "token", "auth", "api_key", "key", "secret", "user", "PASSWORD"]
-)
+keys = st.text(string.ascii_letters + "_-", min_size=1, max_size=12)
+
+SPELLINGS = spellings("rtsp", "camera.local:554", "live/1")
 
 
 @given(schemes, names, passwords, names)
@@ -46,9 +49,39 @@ def test_no_password_quoted_in_a_message_survives(
 
 @given(keys, st.text(string.ascii_letters + string.digits + "%._~+/@:-", min_size=1, max_size=20))
 def test_no_secret_in_a_query_survives(key: str, secret: str) -> None:
-    safe = redact(f"http://camera.local/video?fps=5&{key}=SECRET{secret}&quality=9")
+    safe = redact(f"http://camera.local/video?fps=5&{key}=@SECRET{secret}&quality=9")
     assert "SECRET" not in safe
     assert safe.endswith("&quality=9")
+
+
+def test_the_list_of_spellings_is_long() -> None:
+    assert len(SPELLINGS) == len(set(SPELLINGS)) >= 60
+
+
+@pytest.mark.parametrize("address", SPELLINGS)
+def test_no_secret_survives_in_any_spelling(address: str) -> None:
+    safe = redact(address)
+    assert "S3CRET" in address
+    assert "S3CRET" not in safe
+    assert "S3CRET" not in redact_address(address)
+    assert "S3CRET" not in redact(f"no file or folder '{address}'; did you mean x.mp4?")
+    assert redact(safe) == redact_address(safe) == safe
+    message = f"{safe}: nobody listens there (connection refused)"
+    assert redact(message) == message  # the command line redacts once more
+
+
+@pytest.mark.parametrize("address", SPELLINGS)
+def test_what_is_no_secret_of_an_address_stays_readable(address: str) -> None:
+    is_lost = "/" not in address or "admin:S3CRET/live" in address
+    assert is_lost or "camera.local:554" in redact(address) or "camera.local" not in address
+
+
+@pytest.mark.parametrize("key", ["password", "token", "user", "anything", "X-Amz-Signature"])
+def test_a_secret_with_blanks_and_quotes_in_it_is_hidden_where_the_address_is_known(
+    key: str,
+) -> None:
+    address = f'http://camera.local/live?{key}=it\'s "my" SECRET&fps=5'
+    assert redact_address(address) == f"http://camera.local/live?{key}=***&fps=5"
 
 
 @given(schemes, names, passwords, names)
@@ -70,11 +103,40 @@ def test_each_of_two_urls_in_a_message_keeps_its_host() -> None:
     "harmless",
     [
         "rtsp://camera.local:554/stream1?fps=5",
+        "rtsp://10.0.0.9/cam/realmonitor?channel=1&subtype=0",
+        "rtsp://10.0.0.9:554/Streaming/Channels/101",
+        "rtsp://10.0.0.9/user=***_password=***_channel=1_stream=0.sdp",
+        "rtsp://[fe80::1]:554/h264?transport=tcp",
+        "http://10.0.0.9/axis-cgi/mjpg/video.cgi?resolution=1280x720&fps=12.5&compression=30",
+        "http://10.0.0.9/video.mjpg?codec=h264&width=640&height=480",
         "https://example.org/clips/night.mp4",
+        "https://example.org/clips/20260727T091530Z_front-left.mp4#t=10",
+        "https://example.org/hls/v1080p/seg-00012.ts",
         "/videos/drive@noon.mp4",
-        "rendered:?seed=7",
+        "/videos/key=value/token=7.mp4 broke after 8 frames",
+        "videos/a=b.mp4 is empty (0 bytes)",
+        "12:30/drive [front]/a.mp4",
+        "user=me_password=none.mp4",
+        "C:\\videos\\a@b=c.mp4",
+        "file.mcap?topic=/camera/front",
+        "rendered:?seed=7&frames=600",
         "0",
     ],
 )
 def test_what_holds_no_credential_stays_as_it_is(harmless: str) -> None:
     assert redact(harmless) == harmless
+    assert redact_address(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b@camera.local:80", "x?token=1.mp4", "http%3A%2F%2Fu%3Ap%40h%2Fa.mp4"]
+)
+def test_a_file_that_lies_on_the_disk_is_no_address(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert redact(f"{name} is empty") != f"{name} is empty"
+    (tmp_path / name).touch()
+    assert redact(f"{name} is empty") == f"{name} is empty"
+    assert redact(f"cannot open '{name}'") == f"cannot open '{name}'"
+    assert redact(f"{tmp_path / name} is empty") == f"{tmp_path / name} is empty"
