@@ -1,14 +1,14 @@
 """The real-time loop: frames in, results out, nothing waits that need not.
 
     reader thread ──▶ buffer ──▶ worker threads ──▶ in order ──▶ caller's thread ──▶ sink thread
-    decode            wait or    letterbox, infer,               track, yield       write
-    (one a source)    newest     decode boxes
+    decode            wait or    convert, letterbox,             track, yield       write
+    (one a source)    newest     infer, decode boxes
 
 Recorded mode waits and loses nothing: as many workers as the detector's threads leave room
 for run whole frames side by side, and results come back in order. Live mode keeps the newest
 frame and counts the rest: one frame is in work at a time, begun only when the last result has
-been taken, so a slow consumer sees fresh results and not a queue of old ones. Many live sources
-take turns (``fleet``); recorded and live sources are the two kinds of ``supply``.
+been taken, so a slow consumer sees fresh results and not a queue of old ones. What lies behind
+the frames, one recording or many cameras, is the ``FrameReader``'s business alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from oneglance.models.cpus import available_cpus
 from oneglance.perception.health import Health, InferenceWatchdog
@@ -36,44 +36,32 @@ from oneglance.perception.protocols import (
     workers_for,
 )
 from oneglance.perception.readers.frame_reader import (
-    DECODED_AHEAD,
     CapturedFrame,
     FrameReader,
-    RecordedReader,
-    Source,
     SourceFailed,
     joined,
-    open_reader,
 )
+from oneglance.perception.readers.opening import Source, open_reader
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThread
 from oneglance.perception.summary import RunSummary, Telemetry
+from oneglance.streams import shutdown
 from oneglance.streams.buffers import Closed
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
     import supervision as sv
 
-__all__ = ["DECODED_AHEAD", "Mode", "Pipeline"]
+__all__ = ["Mode", "Pipeline"]
 
 logger = logging.getLogger(__name__)
-
-_WAIT_S = 0.25
-"""Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
-
-PATIENCE_S = 10.0
-"""Longest wait at the end for an inference that has begun: the process must not end in the middle
-of one (C++ that comes back to an interpreter which is gone aborts it)."""
-
-STOPPED_PATIENCE_S = 0.3
-"""The same after ``close``; what is stuck then is waited for once more when the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Inferred:
-    arrived: CapturedFrame
-    dropped: int
-    detections: sv.Detections
+    captured: CapturedFrame
+    detections: sv.Detections | None
+    """None: there is no image to look at."""
     timings: dict[str, float]
 
 
@@ -83,8 +71,10 @@ class Pipeline:
 
     ``source``: one, or a list of those that share the network live: each gets its turn, and
     none waits for another that is away (cameras and network sources may all be down at the
-    start). ``sinks``: written in order by a thread of their own and closed at the end, however
-    it comes. ``tracker``: gives detections their ``tracker_id``, unique within a source.
+    start); or a ``FrameReader``, which says itself what it is. ``detector``: whatever is
+    callable and has a name, see ``DetectorLike``. ``sinks``: written in order by a thread of
+    their own and closed at the end, however it comes. ``tracker``: gives detections their
+    ``tracker_id``, unique within a source; each source of each run begins with a fresh one.
     ``clock``: seconds, monotonic; for tests.
 
     OpenCV's own threads cost more than they save on pictures this small: ``oneglance run`` does
@@ -102,7 +92,7 @@ class Pipeline:
 
     def __init__(
         self,
-        source: Source | Sequence[Source],
+        source: Source | Sequence[Source] | FrameReader,
         detector: DetectorLike,
         *,
         mode: str | Live = Mode.AUTO,
@@ -118,31 +108,31 @@ class Pipeline:
             UsageError: ``mode`` is none of auto, recorded and live; several sources are not
                 live, or of one name.
         """
-        self._live = limits_of(mode)
+        words = described(detector)
+        self._limits = limits_of(mode)
         self._clock = clock
-        supply = open_reader(source, mode, self._live, tracker=tracker, clock=clock)
-        self._supply: FrameReader = supply
-        self._fleet = None if isinstance(supply, RecordedReader) else supply
-        live = self._fleet is not None
-        self.mode = Mode.LIVE if live else Mode.RECORDED
+        self._reader = (
+            source
+            if isinstance(source, FrameReader)
+            else open_reader(cast("Source", source), mode, clock=clock)
+        )
+        self.mode = Mode.LIVE if self._reader.live else Mode.RECORDED
         self.telemetry = Telemetry(
-            source=self._supply.name,
-            mode=self.mode.value,
-            clock=clock,
-            **described(detector),
+            source=self._reader.name, mode=self.mode.value, clock=clock, **words
         )
         self._name = detector.name
         self._detect = timed_detect(detector)
-        self._tracker = None if tracker is None else tracker.fresh()
-        self._watchdog = InferenceWatchdog(self._live.stuck_s)
+        self._tracker = tracker
+        self._watchdog = InferenceWatchdog(self._limits.stuck_s)
         self._sinks = SinkThread(sinks)
-        self._workers = 1 if live else workers_for(detector, available_cpus())
+        is_live = self.mode is Mode.LIVE
+        self._workers = 1 if is_live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
-        self._slots = threading.Semaphore(1 if live else 2 * self._workers)
+        self._slots = threading.Semaphore(1 if is_live else 2 * self._workers)
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._turn = threading.Lock()
         self._stopping = threading.Event()
-        self._patience_s = PATIENCE_S
+        self._patience_s = shutdown.INFERENCE_S
         self._started = False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
@@ -168,9 +158,9 @@ class Pipeline:
         """How the sources and the network are doing now; from any thread."""
         inference_s = self._watchdog.longest_s(self._clock())
         return Health(
-            sources=() if self._fleet is None else self._fleet.health(),
+            sources=self._reader.health(),
             inference_s=None if inference_s is None else round(inference_s, 3),
-            stuck=inference_s is not None and inference_s > self._live.stuck_s,
+            stuck=inference_s is not None and inference_s > self._limits.stuck_s,
         )
 
     def add(self, source: Source) -> str:
@@ -180,9 +170,7 @@ class Pipeline:
             StreamError: it cannot be opened (a file; cameras may come later).
             UsageError: there is one of that name, or the run is recorded or over.
         """
-        if self._fleet is None:
-            raise UsageError("a recorded run has one source: nothing can be added")
-        return self._fleet.add(source)
+        return self._reader.add(source)
 
     def remove(self, name: str) -> None:
         """Take a source out of a live run, from any thread; no result of it comes any more.
@@ -190,9 +178,7 @@ class Pipeline:
         Raises:
             UsageError: there is none of that name, or the run is recorded.
         """
-        if self._fleet is None:
-            raise UsageError("a recorded run has one source: close the pipeline to stop it")
-        self._fleet.remove(name)
+        self._reader.remove(name)
 
     def __iter__(self) -> Generator[Result]:
         """Results in the frames' order. Leaving the loop early closes everything.
@@ -214,9 +200,12 @@ class Pipeline:
                 if not self._sinks.write(result):
                     return
                 self.telemetry.add(result)
-                self._count(inferred)
+                alert = self._reader.delivered(inferred.captured)
+                if alert is not None:
+                    self._alert(alert)
                 yield result
-                self._release_after_use()
+                if self.mode is Mode.LIVE:
+                    self._slots.release()
 
     def close(self) -> None:
         """Stop soon, from any thread: iteration ends after the result in hand.
@@ -227,7 +216,7 @@ class Pipeline:
             SinkError: the pipeline never ran, and an output cannot be closed.
         """
         self._stopping.set()
-        self._patience_s = STOPPED_PATIENCE_S
+        self._patience_s = shutdown.INFERENCE_STOPPED_S
         self._sinks.stop()
         self._end_threads()
         if not self._started:
@@ -243,12 +232,12 @@ class Pipeline:
 
         def at_exit() -> None:
             self._end_threads()
-            joined(threads, lambda: PATIENCE_S)
-            self._supply.join(lambda: PATIENCE_S)
+            joined(threads, lambda: shutdown.INFERENCE_S)
+            self._reader.join(lambda: shutdown.INFERENCE_S)
 
         atexit.register(at_exit)
         try:
-            self._supply.start()
+            self._reader.start(self._tracker)
             for thread in threads:
                 thread.start()
             yield
@@ -256,12 +245,12 @@ class Pipeline:
             self._stopping.set()
             self._end_threads()
             all_ended = joined(threads, lambda: self._patience_s)
-            if self._supply.join(lambda: self._patience_s) and all_ended:
+            if self._reader.join(lambda: self._patience_s) and all_ended:
                 atexit.unregister(at_exit)
 
     def _end_threads(self) -> None:
         """Wake whoever waits, so that each thread sees that the run is over."""
-        self._supply.close()
+        self._reader.close()
         for _ in range(self._workers):
             self._slots.release()
         over: Future[_Inferred | None] = Future()
@@ -277,7 +266,7 @@ class Pipeline:
             # One worker at a time takes the next frame and its place in the order.
             with self._turn:
                 try:
-                    arrived, dropped = self._take()
+                    captured = self._take()
                 except (Closed, SourceFailed) as end:
                     if isinstance(end, SourceFailed):
                         future.set_exception(end.error)
@@ -287,63 +276,65 @@ class Pipeline:
                     return
                 self._ordered.put(future)
             try:
-                future.set_result(self._infer(arrived, dropped))
+                future.set_result(self._infer(captured))
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
                 future.set_exception(error)
                 return
 
-    def _take(self) -> tuple[CapturedFrame, int]:
+    def _take(self) -> CapturedFrame:
         while True:
             try:
-                return self._supply.get(_WAIT_S)
+                return self._reader.get(shutdown.PIECE_S)
             except TimeoutError:
                 if self._stopping.is_set():
                     raise Closed from None
 
-    def _infer(self, arrived: CapturedFrame, dropped: int) -> _Inferred:
+    def _infer(self, captured: CapturedFrame) -> _Inferred:
         begun_s, worker = self._clock(), threading.get_ident()
-        queue_s = begun_s - arrived.at_s
+        timings = {} if captured.decode_s is None else {"decode": captured.decode_s}
+        timings["queue"] = begun_s - captured.arrived_s
         self._watchdog.begin(worker, begun_s)
         try:
             started = time.perf_counter()
-            image = arrived.frame.image
-            convert_s = time.perf_counter() - started
+            try:
+                image = captured.frame.image
+            except StreamError as error:
+                self._reader.failed(captured, error)
+                return _Inferred(captured, None, timings)
+            timings["convert"] = time.perf_counter() - started
             detections, stages = self._detect(image)
         finally:
             self._watchdog.end(worker)
-        timings = {"queue": queue_s, "convert": convert_s, **stages}
-        if arrived.decode_s is not None:
-            timings = {"decode": arrived.decode_s, **timings}
-        return _Inferred(arrived, dropped, detections, timings)
+        return _Inferred(captured, detections, timings | stages)
 
     # -- caller's thread -------------------------------------------------------------------
 
     def _next(self) -> _Inferred | None:
         while not self._stopping.is_set():
             try:
-                future = self._ordered.get(timeout=_WAIT_S)
+                future = self._ordered.get(timeout=shutdown.PIECE_S)
             except queue.Empty:
                 self._sinks.check()
                 self._look_around()
                 continue
             while not (future.done() or self._stopping.is_set()):
-                wait((future,), _WAIT_S)
+                wait((future,), shutdown.PIECE_S)
                 self._look_around()
             if self._stopping.is_set():
                 break
             inferred = future.result()
-            if inferred is not None and _is_removed(inferred):
+            is_wanted = inferred is None or (
+                inferred.detections is not None and self._reader.wants(inferred.captured)
+            )
+            if self.mode is Mode.RECORDED or not is_wanted:
                 self._slots.release()
-                continue
-            if self.mode is Mode.RECORDED:
-                self._slots.release()
-            return inferred
+            if is_wanted:
+                return inferred
         return None
 
     def _look_around(self) -> None:
         """Tell of what is stuck or silent."""
-        if self._fleet is not None:
-            self._fleet.check_silence()
+        self._reader.check_silence()
         now_s = self._clock()
         if self._watchdog.newly_stuck(now_s):
             running_s = self._watchdog.longest_s(now_s) or 0.0
@@ -352,34 +343,17 @@ class Pipeline:
 
     def _alert(self, alert: Alert) -> None:
         logger.warning("%s", alert)
-        if self._live.on_event is not None:
-            self._live.on_event(alert)
-
-    def _count(self, inferred: _Inferred) -> None:
-        member = inferred.arrived.member
-        alert = None if member is None else member.deliver(inferred.dropped)
-        if alert is not None:
-            self._alert(alert)
-
-    def _release_after_use(self) -> None:
-        if self.mode is Mode.LIVE:
-            self._slots.release()
+        if self._limits.on_event is not None:
+            self._limits.on_event(alert)
 
     def _finish(self, inferred: _Inferred) -> Result:
-        arrived, detections, timings = inferred.arrived, inferred.detections, inferred.timings
-        frame, member = arrived.frame, arrived.member
-        tracker = self._tracker if member is None else member.tracker
+        captured, detections, timings = inferred.captured, inferred.detections, inferred.timings
+        assert detections is not None
+        frame, tracker = captured.frame, self._reader.tracker(captured)
         if tracker is not None:
             started = time.perf_counter()
             detections = tracker.update(detections, timestamp_s=frame.timestamp_s)
             timings["track"] = time.perf_counter() - started
-        age_s = None
-        if member is not None:
-            captured_s = frame.timestamp_s if member.stream.live else arrived.at_s
-            age_s = self._clock() - captured_s
-        return Result(frame, detections, timings, age_s, inferred.dropped)
-
-
-def _is_removed(inferred: _Inferred) -> bool:
-    member = inferred.arrived.member
-    return member is not None and member.halt.is_set()
+        captured_s = captured.captured_s
+        age_s = None if captured_s is None else self._clock() - captured_s
+        return Result(frame, detections, timings, age_s, captured.dropped)

@@ -1,121 +1,149 @@
-"""One source of a fleet: its stream, its tracker, and what became of its frames."""
+"""One source of a multi-source reader: its stream, its tracker, what became of its frames."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from oneglance.perception.health import DropRateMonitor, SourceHealth
 from oneglance.perception.mode import Alert, Live
-from oneglance.perception.protocols import TrackerLike
 from oneglance.perception.readers.frame_reader import CapturedFrame
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import Reason
+from oneglance.streams.errors import Reason, StreamError
 from oneglance.streams.live.reconnecting import ReconnectingStream
 from oneglance.streams.live.status import SourceMonitor, SourceStatus
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.stream import Stream
 from oneglance.streams.timestamps import MonotonicTimestamps
+
+if TYPE_CHECKING:
+    from oneglance.perception.protocols import TrackerLike
 
 LONGEST_GAP_S = 10.0
 """A leap in a recording's times of more than this is not waited for when it is played live."""
 
 OVERLOAD, FROZEN, CLOSING = "newer frame", "frozen", "closing"
-"""Why frames are dropped: a newer one came first, the picture was frozen, the run ended."""
+"""Why frames are dropped: a newer one came first, the image was frozen, the run ended."""
+
+OPENED_BEFORE_S = 10.0
+"""A live frame may have been captured so long before its source was given to a run."""
 
 _USUAL_RATE = 30.0
 
 
 class Channel:
-    """One source of a fleet: its stream, its tracker, what became of its frames."""
+    """One source of a multi-source reader: its stream, its tracker, what became of its frames.
+
+    ``thread`` reads it, once there is one; ``error``: what the stream ended by, None for a plain
+    end or while it runs. Everything but ``read`` may be called from any thread.
+    """
 
     def __init__(
         self,
         stream: Stream,
         *,
-        live: Live,
-        tracker: TrackerLike | None,
+        limits: Live,
+        connect: ConnectOptions,
         clock: Callable[[], float],
     ) -> None:
         self.stream = stream
         self.name = stream.source
-        self.tracker = tracker
-        self.halt = threading.Event()
+        self.tracker: TrackerLike | None = None
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
+        self._closed = threading.Event()
         self._lock = threading.Lock()
         self._taken = self._delivered = 0
         self._dropped: Counter[str] = Counter()
         self._clock = clock
-        self._stall_s = live.connect.stall_s
-        self._drops = DropRateMonitor(share=live.drop_share, window_s=live.window_s)
-        self._watch: SourceMonitor | None = None
-        if not isinstance(stream, ReconnectingStream):  # which watches itself
-            self._watch = SourceMonitor(
+        self._opened_s = clock()
+        self._stall_s = connect.stall_s
+        self._drop_rate = DropRateMonitor(share=limits.drop_share, window_s=limits.window_s)
+        self._monitor: SourceMonitor | None = None
+        if not isinstance(stream, ReconnectingStream):  # which keeps its own
+            self._monitor = SourceMonitor(
                 self.name,
                 clock=clock,
-                frozen_s=live.connect.frozen_s if stream.live else None,
-                on_event=live.on_event,
+                frozen_s=connect.frozen_s if stream.live else None,
+                on_event=limits.on_event,
             )
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, and no result of it is wanted any more."""
+        return self._closed.is_set()
+
     def read(self, hand_in: Callable[[CapturedFrame], bool]) -> None:
-        """Read the stream to its end, and hand in every new picture. Runs in its own thread."""
-        frames = iter(self.stream)
-        pace = None if self.stream.live else _Beat(self.stream, self._clock)
-        while not self.halt.is_set():
-            frame = next(frames, None)
-            if frame is None:
+        """Read the stream to its end, and hand in every new image. Runs in its own thread."""
+        live = self.stream.live
+        pace = None if live else _Pace(self.stream, self._clock)
+        for frame in self.stream:
+            if self._closed.is_set():
                 break
             if pace is not None:
-                pace.wait_for(frame.timestamp_s, self.halt)
-            at_s = self._clock()
-            if self._watch is not None:
-                seen_s = frame.timestamp_s if self.stream.live else at_s
-                if not self._watch.came(frame, index=frame.index, at_s=seen_s):
-                    continue
-            if not hand_in(CapturedFrame(frame, frame.decode_s, at_s, self)):
+                pace.wait_for(frame.timestamp_s, self._closed)
+            arrived_s = self._clock()
+            captured_s = arrived_s
+            if live:
+                captured_s = capture_time(frame.timestamp_s, arrived_s, since_s=self._opened_s)
+            if self._monitor is not None and not self._monitor.came(
+                frame, index=frame.index, at_s=captured_s
+            ):
+                continue
+            captured = CapturedFrame(frame, arrived_s, captured_s, frame.decode_s, channel=self)
+            if not hand_in(captured):
                 self.lose(1)
                 break
 
-    def over(self, error: BaseException | None) -> None:
+    def ended(self, error: BaseException | None) -> None:
         """The stream has ended, because of ``error`` or just so."""
-        if self.halt.is_set():
+        if self._closed.is_set():
             return
         self.error = error
-        if self._watch is None:
+        if self._monitor is None:
             return
         if isinstance(self.stream, AvSource):  # frames damaged after the last whole one count too
-            self._watch.produced(self.stream.tally.index)
+            self._monitor.produced(self.stream.tally.index)
         if isinstance(error, Exception):
-            self._watch.over(getattr(error, "reason", Reason.UNKNOWN), error)
+            self._monitor.over(getattr(error, "reason", Reason.UNKNOWN), error)
         else:
-            self._watch.over(Reason.ENDED)
+            self._monitor.over(Reason.ENDED)
+
+    def fail(self, error: StreamError) -> None:
+        """What the stream gives cannot be used, because of ``error``: stop reading it."""
+        if not self._closed.is_set():
+            self.error = error
+            if self._monitor is not None:
+                self._monitor.over(error.reason, error)
+            self.close()
 
     def close(self) -> None:
         """Stop reading."""
-        self.halt.set()
+        self._closed.set()
         self.stream.close()
-        if self._watch is not None:
-            self._watch.over(Reason.CLOSED)
+        if self._monitor is not None:
+            self._monitor.over(Reason.CLOSED)
 
-    def take(self, dropped: int) -> None:
+    def taken(self, dropped: int) -> None:
         """A frame goes to the network, ``dropped`` frames after the last."""
         with self._lock:
             self._taken += 1
             if dropped:
                 self._dropped[OVERLOAD] += dropped
 
-    def deliver(self, dropped: int) -> Alert | None:
+    def delivered(self, dropped: int) -> Alert | None:
         """A result has come out, ``dropped`` frames after the last; an alert if that is many."""
         with self._lock:
             self._delivered += 1
         at_s = self._clock()
-        if not self._drops.note(at_s, delivered=1, dropped=dropped):
+        if not self._drop_rate.note(at_s, delivered=1, dropped=dropped):
             return None
-        share = self._drops.share(at_s) or 0.0
-        story = f"{share:.0%} of its frames are dropped: more comes than the network can look at"
-        return Alert(self.name, story, at_s)
+        share = self._drop_rate.share(at_s) or 0.0
+        detail = f"{share:.0%} of its frames are dropped: more comes than the network can look at"
+        return Alert(self.name, detail, at_s)
 
     def lose(self, frames: int) -> None:
         """So many frames came too late to be looked at."""
@@ -131,49 +159,63 @@ class Channel:
 
     def check_silence(self) -> None:
         """Notice a live source that says nothing and does not time out by itself."""
-        if self._watch is not None and self.stream.live:
-            self._watch.check_silence(self._stall_s)
+        if self._monitor is not None and self.stream.live:
+            self._monitor.check_silence(self._stall_s)
 
     def health(self) -> SourceHealth:
         """How the source is doing now."""
-        found, now_s = self._condition(), self._clock()
+        status, now_s = self._status(), self._clock()
         with self._lock:
             delivered, dropped = self._delivered, dict(self._dropped)
-        if found.frozen:
-            dropped[FROZEN] = found.frozen
-        last_s = found.last_frame_s
-        share = self._drops.share(now_s)
+        if status.frozen:
+            dropped[FROZEN] = status.frozen
+        last_s = status.last_frame_s
+        share = self._drop_rate.share(now_s)
         return SourceHealth(
             source=self.name,
-            state=found.state,
-            state_s=round(max(0.0, now_s - found.since_s), 3),
-            fps_declared=found.fps_declared,
-            fps_measured=found.fps_measured,
+            state=status.state,
+            state_s=round(max(0.0, now_s - status.since_s), 3),
+            fps_declared=status.fps_declared,
+            fps_measured=status.fps_measured,
             age_s=None if last_s is None else round(max(0.0, now_s - last_s), 3),
-            produced=found.received + found.corrupt,
+            produced=status.received + status.corrupt,
             delivered=delivered,
             dropped=dropped,
-            corrupt=found.corrupt,
-            reconnects=found.reconnects,
+            corrupt=status.corrupt,
+            reconnects=status.reconnects,
             drop_share=None if share is None else round(share, 3),
-            last_error=found.last_error,
+            last_error=status.last_error,
         )
 
-    def _condition(self) -> SourceStatus:
+    def _status(self) -> SourceStatus:
         if isinstance(self.stream, ReconnectingStream):
-            return self.stream.condition()
-        assert self._watch is not None
-        return self._watch.condition(self.stream.frame_rate)
+            return self.stream.status()
+        assert self._monitor is not None
+        return self._monitor.status(self.stream.frame_rate)
 
 
-class _Beat:
+def capture_time(timestamp_s: float, arrived_s: float, *, since_s: float) -> float:
+    """When, on the run's clock, a live frame was captured that arrived at ``arrived_s``.
+
+    Its own time, where that can be of the run's clock: not after it arrived, nor long before
+    ``since_s``, when its source came to the run. A frame that brings another clock (seconds since
+    1970, a simulation's) was captured when it arrived, as far as anybody can tell.
+
+    >>> capture_time(99.5, 100.0, since_s=90.0), capture_time(1.7e9, 100.0, since_s=90.0)
+    (99.5, 100.0)
+    """
+    return timestamp_s if since_s - OPENED_BEFORE_S <= timestamp_s <= arrived_s else arrived_s
+
+
+class _Pace:
     """The pace of a recording that is played live, whatever its times do."""
 
     def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
         period_s = 1 / float(stream.frame_rate or _USUAL_RATE)
-        self._steady = MonotonicTimestamps(period_s, longest_gap_s=max(LONGEST_GAP_S, 2 * period_s))
-        self._pace = RealTimePacer(clock)
+        longest_gap_s = max(LONGEST_GAP_S, 2 * period_s)
+        self._times = MonotonicTimestamps(period_s, longest_gap_s=longest_gap_s)
+        self._pacer = RealTimePacer(clock)
 
     def wait_for(self, timestamp_s: float, stopping: threading.Event) -> None:
         """Return when the frame of ``timestamp_s`` is due, or when ``stopping`` is set."""
-        self._pace.wait_for(self._steady.steady(timestamp_s), stopping)
+        self._pacer.wait_for(self._times.steady(timestamp_s), stopping)

@@ -10,25 +10,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from itertools import count
+from typing import TYPE_CHECKING
 
 from oneglance.perception.health import SourceHealth
-from oneglance.perception.mode import Live
-from oneglance.perception.protocols import TrackerLike
+from oneglance.perception.mode import Alert, Live
 from oneglance.perception.readers.channel import Channel
-from oneglance.perception.readers.frame_reader import (
-    STUCK_PATIENCE_S,
-    CapturedFrame,
-    Source,
-    SourceFailed,
-    joined,
-)
-from oneglance.streams.buffers import Closed
+from oneglance.perception.readers.frame_reader import CapturedFrame, SourceFailed, joined
+from oneglance.streams import shutdown
+from oneglance.streams.buffers import Closed, RoundRobinLatestBuffer
 from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.live.reconnecting import open_with_reconnect, safe_name
 from oneglance.streams.opening import kind_of, open_stream
-from oneglance.streams.round_robin import RoundRobinLatestBuffer
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.stream import Stream
+
+if TYPE_CHECKING:
+    from oneglance.perception.protocols import TrackerLike
+    from oneglance.perception.readers.opening import Source
 
 logger = logging.getLogger(__name__)
 
@@ -36,24 +37,41 @@ logger = logging.getLogger(__name__)
 class MultiSourceReader:
     """The live sources of a run; a ``FrameReader`` of the newest frame of each in turn."""
 
+    live = True
+
     def __init__(
-        self, live: Live, *, tracker: TrackerLike | None, clock: Callable[[], float]
+        self, limits: Live, connect: ConnectOptions, *, clock: Callable[[], float]
     ) -> None:
-        self._live = live
-        self._tracker = tracker
+        """``limits``: when to raise an alarm. ``connect``: how sources given by address are
+        opened. ``clock``: seconds, monotonic."""
+        self._limits = limits
+        self._connect = connect
         self._clock = clock
         self._buffer: RoundRobinLatestBuffer[Channel, CapturedFrame] = RoundRobinLatestBuffer()
         self._lock = threading.Lock()
-        self._members: dict[str, Channel] = {}
+        self._channels: dict[str, Channel] = {}
+        self._tracker: TrackerLike | None = None
         self._started = self._closed = False
 
-    def add(self, source: Source, *, first: Stream | None = None) -> str:
-        """Read one more source, from now on; its name. ``first``: it is open already.
+    @property
+    def name(self) -> str:
+        """See ``FrameReader``."""
+        return ", ".join(channel.name for channel in self._all())
 
-        Raises:
-            StreamError: a file or folder that cannot be opened.
-            UsageError: there is one of that name, or the run is over.
-        """
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """See ``FrameReader``."""
+        only = self._only()
+        return None if only is None else only.frame_rate
+
+    @property
+    def frame_count(self) -> int | None:
+        """See ``FrameReader``."""
+        only = self._only()
+        return None if only is None else only.frame_count
+
+    def add(self, source: Source, *, first: Stream | None = None) -> str:
+        """See ``FrameReader``. ``first``: the source is open already."""
         stream = self._opened(source, first)
         try:
             return self._add(stream)
@@ -62,134 +80,145 @@ class MultiSourceReader:
                 stream.close()
             raise
 
-    def _add(self, stream: Stream) -> str:
-        with self._lock:
-            tracker = self._tracker
-            if tracker is not None:
-                tracker = tracker.fresh()  # what one camera sees, another does not
-            member = Channel(stream, live=self._live, tracker=tracker, clock=self._clock)
-            if self._closed:
-                raise UsageError(f"cannot add {member.name}: the run is over")
-            old = self._members.get(member.name)
-            if old is not None and not old.halt.is_set():
-                raise UsageError(f"there is a source {member.name} already: give it another name")
-            self._members[member.name] = member
-            self._buffer.open(member)
-            if self._started:
-                self._read(member)
-        return member.name
-
     def remove(self, name: str) -> None:
-        """Stop reading a source; it stays in ``health`` as closed.
-
-        Raises:
-            UsageError: there is none of that name.
-        """
+        """See ``FrameReader``; the source stays in ``health`` as closed."""
         with self._lock:
-            member = self._members.get(name)
-        if member is None:
-            known = ", ".join(self._members) or "none"
+            channel = self._channels.get(name)
+        if channel is None:
+            known = ", ".join(self._channels) or "none"
             raise UsageError(f"there is no source {name} (sources: {known})")
-        member.close()
-        member.lose(self._buffer.remove(member))
+        channel.close()
+        channel.lose(self._buffer.remove(channel))
 
-    @property
-    def name(self) -> str:
-        """See ``FrameReader``."""
-        return ", ".join(self.names())
-
-    def names(self) -> tuple[str, ...]:
-        """The sources' names, in the order they were added."""
-        return tuple(self._members)
-
-    def start(self) -> None:
+    def start(self, tracker: TrackerLike | None) -> None:
         """See ``FrameReader``."""
         with self._lock:
-            self._started = True
-            for member in self._members.values():
-                self._read(member)
+            self._started, self._tracker = True, tracker
+            for channel in self._channels.values():
+                self._read(channel)
 
-    def get(self, timeout_s: float) -> tuple[CapturedFrame, int]:
+    def get(self, timeout_s: float) -> CapturedFrame:
         """See ``FrameReader``; the newest frame of the source that has waited longest."""
         try:
-            arrived, dropped = self._buffer.get(timeout_s)
+            captured, dropped = self._buffer.get(timeout_s)
         except Closed:
-            error = next((m.error for m in self._all() if m.error is not None), None)
+            error = next((c.error for c in self._all() if c.error is not None), None)
             if error is None or self._closed:
                 raise
             raise SourceFailed(error) from None
-        assert arrived.member is not None
-        arrived.member.take(dropped)
-        return arrived, dropped
+        _channel_of(captured).taken(dropped)
+        return replace(captured, dropped=dropped) if dropped else captured
+
+    def tracker(self, captured: CapturedFrame) -> TrackerLike | None:
+        """See ``FrameReader``."""
+        return _channel_of(captured).tracker
+
+    def wants(self, captured: CapturedFrame) -> bool:
+        """See ``FrameReader``."""
+        return not _channel_of(captured).is_closed
+
+    def delivered(self, captured: CapturedFrame) -> Alert | None:
+        """See ``FrameReader``."""
+        return _channel_of(captured).delivered(captured.dropped)
+
+    def failed(self, captured: CapturedFrame, error: StreamError) -> None:
+        """See ``FrameReader``; its source leaves the run."""
+        channel = _channel_of(captured)
+        channel.fail(error)
+        channel.lose(self._buffer.remove(channel))
+        logger.warning("%s is out of the run: %s", channel.name, error)
+
+    def check_silence(self) -> None:
+        """See ``FrameReader``."""
+        for channel in self._all():
+            channel.check_silence()
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        """See ``FrameReader``."""
+        return tuple(channel.health() for channel in self._all())
 
     def close(self) -> None:
         """See ``FrameReader``."""
         with self._lock:
             self._closed = True
-        for member in self._all():
-            member.close()
+        for channel in self._all():
+            channel.close()
         self._buffer.close()
 
     def join(self, patience_s: Callable[[], float]) -> bool:
-        """See ``FrameReader``; a camera that is stuck is waited for briefly only. Then no frame is
-        uncounted."""
-        threads = [m.thread for m in self._all() if m.thread is not None]
-        all_ended = joined(threads, lambda: min(STUCK_PATIENCE_S, patience_s()))
-        for member in self._all():
-            member.lose(self._buffer.remove(member))
-            member.settle()
+        """See ``FrameReader``; a camera that is stuck is waited for briefly only."""
+        threads = [c.thread for c in self._all() if c.thread is not None]
+        all_ended = joined(threads, lambda: min(shutdown.SOURCE_S, patience_s()))
+        for channel in self._all():
+            channel.lose(self._buffer.remove(channel))
+            channel.settle()
         return all_ended
 
-    def check_silence(self) -> None:
-        """Notice sources that say nothing; call it now and then."""
-        for member in self._all():
-            member.check_silence()
-
-    def health(self) -> tuple[SourceHealth, ...]:
-        """How each source is doing."""
-        return tuple(member.health() for member in self._all())
+    def _add(self, stream: Stream) -> str:
+        channel = Channel(stream, limits=self._limits, connect=self._connect, clock=self._clock)
+        with self._lock:
+            if self._closed:
+                raise UsageError(f"cannot add {channel.name}: the run is over")
+            old = self._channels.get(channel.name)
+            if old is not None and not old.is_closed:
+                raise UsageError(f"there is a source {channel.name} already: give it another name")
+            self._channels[channel.name] = channel
+            self._buffer.open(channel)
+            if self._started:
+                self._read(channel)
+        return channel.name
 
     def _opened(self, source: Source, first: Stream | None) -> Stream:
         """A stream of ``source`` that comes back, if it is of a kind that does."""
         if isinstance(source, Stream):
             return source
-        opening = self._live.connect
         if not kind_of(source).may_come_back:
-            return first or open_stream(source, opening)
+            return first or open_stream(source, self._connect)
         return open_with_reconnect(
             source,
-            opening,
+            self._connect,
             name=self._free_name(safe_name(source)),
             first=first,
-            on_event=self._live.on_event,
+            on_event=self._limits.on_event,
             clock=self._clock,
         )
 
     def _free_name(self, name: str) -> str:
         """``name``, with a number where a source in the run has it already."""
-        taken = {member.name for member in self._all() if not member.halt.is_set()}
+        taken = {channel.name for channel in self._all() if not channel.is_closed}
         numbered = (f"{name} #{number}" for number in count(2))
         return name if name not in taken else next(n for n in numbered if n not in taken)
 
     def _all(self) -> tuple[Channel, ...]:
         with self._lock:
-            return tuple(self._members.values())
+            return tuple(self._channels.values())
 
-    def _read(self, member: Channel) -> None:
-        member.thread = threading.Thread(
-            target=self._run, args=(member,), name="oneglance-read", daemon=True
+    def _only(self) -> Stream | None:
+        channels = self._all()
+        return channels[0].stream if len(channels) == 1 else None
+
+    def _read(self, channel: Channel) -> None:
+        # What one camera sees, another does not.
+        channel.tracker = None if self._tracker is None else self._tracker.fresh()
+        channel.thread = threading.Thread(
+            target=self._run, args=(channel,), name="oneglance-read", daemon=True
         )
-        member.thread.start()
+        channel.thread.start()
 
-    def _run(self, member: Channel) -> None:
+    def _run(self, channel: Channel) -> None:
         try:
-            member.read(lambda arrived: self._buffer.put(member, arrived))
+            channel.read(lambda captured: self._buffer.put(channel, captured))
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
-            member.over(error)
-            if isinstance(error, StreamError) and len(self._members) > 1:
-                logger.warning("%s is out of the run: %s", member.name, error)
-            elif member.error is not None:
+            channel.ended(error)
+            if isinstance(error, StreamError) and len(self._channels) > 1:
+                logger.warning("%s is out of the run: %s", channel.name, error)
+            elif channel.error is not None:
                 self._buffer.fail(SourceFailed(error))
         else:
-            member.over(None)
-        self._buffer.finish(member)
+            channel.ended(None)
+        self._buffer.finish(channel)
+
+
+def _channel_of(captured: CapturedFrame) -> Channel:
+    assert isinstance(captured.channel, Channel)
+    return captured.channel

@@ -12,21 +12,13 @@ from typing import Self
 
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
+from oneglance.streams import shutdown
 from oneglance.streams.errors import SinkError
 
 logger = logging.getLogger(__name__)
 
 WAITING = 2
 """Results that may wait for a slow sink before the loop waits with them."""
-
-PATIENCE_S = 30.0
-"""Longest a sink may take over one result, or over closing, once the run has ended."""
-
-STOPPED_PATIENCE_S = 0.3
-"""The same after ``stop``."""
-
-_WAIT_S = 0.25
-"""Longest blocking wait in one piece, so that Ctrl-C is heard on every platform."""
 
 _FAILED_TOO = "an output failed too: %s"
 
@@ -47,7 +39,7 @@ class SinkThread:
         self._is_told = False
         self._steps = 0
         self._thread: threading.Thread | None = None
-        self._patience_s = PATIENCE_S
+        self._patience_s = shutdown.SINK_S
         self._stopped = self._ending = False
         self._over = not self._sinks
 
@@ -61,7 +53,7 @@ class SinkThread:
             return not self._stopped
         with self._changed:
             while len(self._waiting) >= WAITING and not (self._stopped or self._errors):
-                self._changed.wait(_WAIT_S)
+                self._changed.wait(shutdown.PIECE_S)
             self.check()
             if self._stopped:
                 return False
@@ -80,7 +72,7 @@ class SinkThread:
         """Hurry, from any thread: ``write`` takes no more, ``close`` waits briefly only."""
         with self._changed:
             self._stopped = True
-            self._patience_s = STOPPED_PATIENCE_S
+            self._patience_s = shutdown.SINK_STOPPED_S
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -126,7 +118,7 @@ class SinkThread:
         """Wait for as long as the sinks get on with it."""
         steps, since_s = self._steps, time.monotonic()
         while not self._over:
-            self._changed.wait(min(_WAIT_S, self._patience_s))
+            self._changed.wait(min(shutdown.PIECE_S, self._patience_s))
             now_s = time.monotonic()
             if steps != self._steps:
                 steps, since_s = self._steps, now_s

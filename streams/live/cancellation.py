@@ -23,11 +23,10 @@ from contextlib import contextmanager
 
 from av.container import core
 
+from oneglance.streams import shutdown
+
 _LEAP_S = 1e12
 """Longer than any time-out (``threading.TIMEOUT_MAX`` is some 1e10)."""
-
-_PATIENCE_AT_EXIT_S = 0.4
-"""Longest wait at the end of the process; libav asks some ten times a second."""
 
 _inside: dict[object, tuple[threading.Event, ...]] = {}
 """What each ``cancelled_by`` block that a thread is in heeds."""
@@ -73,7 +72,7 @@ def is_cancelled() -> bool:
 
 @atexit.register
 def _stop_all() -> None:
-    deadline_s = time.monotonic() + _PATIENCE_AT_EXIT_S
+    deadline_s = time.monotonic() + shutdown.LIBAV_AT_EXIT_S
     while (blocks := list(_inside.values())) and time.monotonic() < deadline_s:
         for halt in {halt for halts in blocks for halt in halts}:
             halt.set()

@@ -14,14 +14,12 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from oneglance.streams import shutdown
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.cancellation import is_cancelled
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _TLS = frozenset({"rtsps", "https"})
-
-_GLANCE_S = 0.1
-"""How soon to notice that nobody waits for the answer any more."""
 
 # The first that fits; all are OSErrors.
 _FAILURES: tuple[tuple[type[OSError], Reason], ...] = (
@@ -108,6 +106,6 @@ def _wait(connection: socket.socket, event: int, until_s: float) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(connection, event)
         while not is_cancelled() and (left_s := until_s - time.monotonic()) > 0:
-            if selector.select(min(left_s, _GLANCE_S)):
+            if selector.select(min(left_s, shutdown.GLANCE_S)):
                 return
     raise TimeoutError

@@ -50,7 +50,7 @@ class ReconnectingStream:
     is played once, in real time. Frames of a picture that has not changed for long
     (``FreezeDetector``) are withheld and not passed off as new.
 
-    ``condition()`` and ``close()`` may be called from any thread.
+    ``status()`` and ``close()`` may be called from any thread.
     """
 
     live = True
@@ -59,7 +59,7 @@ class ReconnectingStream:
     def __init__(
         self,
         open_: Callable[[], Stream],
-        watch: SourceMonitor,
+        monitor: SourceMonitor,
         *,
         source: str,
         backoff: Backoff | None = None,
@@ -68,12 +68,12 @@ class ReconnectingStream:
         """Nothing is opened before iteration; ``open_with_reconnect`` is the usual door.
 
         ``open_``: opens the source anew, or raises the ``StreamError`` that keeps it from doing
-        so; it and what it opens keep time-outs of their own. ``watch``: keeps the source's
-        condition and tells of its changes. ``source``: a name safe to print.
+        so; it and what it opens keep time-outs of their own. ``monitor``: keeps the source's
+        status and tells of its changes. ``source``: a name safe to print.
         """
         self.source = source
         self._open = open_
-        self._watch = watch
+        self._monitor = monitor
         self._attempts = Attempts(backoff or Backoff())
         self._clock = clock
         self._halt = threading.Event()
@@ -88,9 +88,9 @@ class ReconnectingStream:
         stream = self._stream
         return None if stream is None else stream.frame_rate
 
-    def condition(self) -> SourceStatus:
+    def status(self) -> SourceStatus:
         """How the source is doing now."""
-        return self._watch.condition(self.frame_rate)
+        return self._monitor.status(self.frame_rate)
 
     def __iter__(self) -> Generator[Frame]:
         """Frames for as long as nobody closes the stream; see ``Stream``.
@@ -107,16 +107,16 @@ class ReconnectingStream:
             while not self._halt.is_set():
                 failure = yield from self._connection()
                 if failure is None:
-                    self._watch.over(Reason.CLOSED if self._halt.is_set() else Reason.ENDED)
+                    self._monitor.over(Reason.CLOSED if self._halt.is_set() else Reason.ENDED)
                     return
                 chance = random.random()  # noqa: S311 - spreads attempts, hides nothing
                 wait_s = self._attempts.failed(
-                    failure.reason, played_s=self._watch.played_s, chance=chance
+                    failure.reason, played_s=self._monitor.played_s, chance=chance
                 )
-                self._watch.lost(failure, wait_s=wait_s)
+                self._monitor.lost(failure, wait_s=wait_s)
                 self._halt.wait(wait_s)
         except Exception as error:
-            self._watch.over(getattr(error, "reason", Reason.UNKNOWN), error)
+            self._monitor.over(getattr(error, "reason", Reason.UNKNOWN), error)
             raise
         finally:
             self.close()
@@ -130,7 +130,7 @@ class ReconnectingStream:
         with self._lock:
             self._halt.set()
             answer, stream = self._answer, self._stream
-        self._watch.over(Reason.CLOSED)
+        self._monitor.over(Reason.CLOSED)
         if answer is not None:
             answer.abandon()
         if stream is not None:
@@ -149,7 +149,7 @@ class ReconnectingStream:
 
     def _connection(self) -> Generator[Frame, None, StreamError | None]:
         """Open and play the source once; what it was lost by, None for an end for good."""
-        self._watch.begins()
+        self._monitor.begins()
         try:
             stream = self._opened()
         except Closed:
@@ -186,8 +186,8 @@ class ReconnectingStream:
         raise Closed
 
     def _frames_of(self, stream: Stream) -> Generator[Frame]:
-        watch = self._watch
-        base, received = watch.next_index, 0
+        monitor = self._monitor
+        base, received = monitor.next_index, 0
         pace = None if stream.live else RealTimePacer(self._clock)
         try:
             for frame in stream:
@@ -196,13 +196,13 @@ class ReconnectingStream:
                 if pace is not None:
                     pace.wait_for(at_s, self._halt)
                     at_s = self._clock()
-                at_s = max(at_s, math.nextafter(watch.last_s, math.inf))
+                at_s = max(at_s, math.nextafter(monitor.last_s, math.inf))
                 index = base + frame.index
-                if watch.came(frame, index=index, at_s=at_s):
+                if monitor.came(frame, index=index, at_s=at_s):
                     yield frame.changed(index=index, timestamp_s=at_s, source=self.source)
         finally:
             if isinstance(stream, AvSource):  # frames damaged after the last whole one count too
-                watch.produced(base + received + stream.tally.damaged)
+                monitor.produced(base + received + stream.tally.damaged)
 
 
 def safe_name(uri: str | os.PathLike[str] | int) -> str:
@@ -239,5 +239,5 @@ def open_with_reconnect(
             return waiting.pop()
         return open_stream(uri, options)
 
-    watch = SourceMonitor(source, clock=clock, frozen_s=options.frozen_s, on_event=on_event)
-    return ReconnectingStream(open_, watch, source=source, backoff=options.backoff, clock=clock)
+    monitor = SourceMonitor(source, clock=clock, frozen_s=options.frozen_s, on_event=on_event)
+    return ReconnectingStream(open_, monitor, source=source, backoff=options.backoff, clock=clock)

@@ -1,4 +1,4 @@
-"""The life of a live source, as data: which state may follow which, and why it did.
+"""The states of a live source, as data: which state may follow which, and why it did.
 
     connecting ──▶ live ⇄ stalled ──▶ reconnecting ──▶ live … ──▶ closed
 
@@ -27,7 +27,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-MOVES: Mapping[State, frozenset[State]] = {
+TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CONNECTING: frozenset({State.LIVE, State.RECONNECTING, State.CLOSED}),
     State.LIVE: frozenset({State.STALLED, State.RECONNECTING, State.CLOSED}),
     State.STALLED: frozenset({State.LIVE, State.RECONNECTING, State.CLOSED}),
@@ -73,8 +73,8 @@ class Event:
 class StateMachine:
     """One source's way through its states. Not for several threads at once.
 
-    >>> life = Life("camera", at_s=0.0)
-    >>> print(life.move(State.LIVE, Reason.PLAYING, at_s=1.5))
+    >>> machine = StateMachine("camera", at_s=0.0)
+    >>> print(machine.move(State.LIVE, Reason.PLAYING, at_s=1.5))
     camera: connecting → live: frames come
     """
 
@@ -87,9 +87,9 @@ class StateMachine:
         """Go to the state ``after``.
 
         Raises:
-            IllegalMove: no such move; nothing has changed.
+            IllegalTransition: there is none; nothing has changed.
         """
-        if after not in MOVES[self.state]:
+        if after not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"{self._source}: {self.state} → {after} ({reason})")
         event = Event(self._source, self.state, after, reason, at_s, detail)
         self.state, self.since_s = after, at_s

@@ -62,7 +62,7 @@ class SourceMonitor:
         self._source = source
         self._clock = clock
         self._on_event = on_event
-        self._life = StateMachine(source, at_s=clock())
+        self._machine = StateMachine(source, at_s=clock())
         self._lock = threading.Lock()
         self._freeze = FreezeDetector(frozen_s)
         self._rate = RateMeter()
@@ -73,7 +73,7 @@ class SourceMonitor:
     @property
     def state(self) -> State:
         """Where the source stands."""
-        return self._life.state
+        return self._machine.state
 
     @property
     def next_index(self) -> int:
@@ -106,7 +106,7 @@ class SourceMonitor:
             self._rate.tick(at_s)
             is_frozen = self._freeze.see(frame, at_s)
             self._frozen += is_frozen
-            state = self._life.state
+            state = self._machine.state
             if is_frozen and state is State.LIVE:
                 event = self._move(State.STALLED, Reason.FROZEN)
             elif not is_frozen and state is not State.LIVE:
@@ -125,7 +125,7 @@ class SourceMonitor:
         event = None
         with self._lock:
             silent_s = self._clock() - self._last_s
-            if self._life.state is State.LIVE and silent_s > stall_s:
+            if self._machine.state is State.LIVE and silent_s > stall_s:
                 detail = f"nothing came for {silent_s:.1f} s"
                 event = self._move(State.STALLED, Reason.SILENT, detail)
         self._tell(event)
@@ -133,31 +133,31 @@ class SourceMonitor:
     def lost(self, failure: StreamError, *, wait_s: float) -> None:
         """The connection failed; another attempt is made in ``wait_s``."""
         stalled = None
-        story = f"{failure}; trying again in {wait_s:.1f} s"
+        detail = f"{failure}; trying again in {wait_s:.1f} s"
         with self._lock:
             self._last_error = str(failure)
-            if failure.reason is Reason.SILENT and self._life.state is State.LIVE:
+            if failure.reason is Reason.SILENT and self._machine.state is State.LIVE:
                 stalled = self._move(State.STALLED, Reason.SILENT, str(failure))
-            event = self._move(State.RECONNECTING, failure.reason, story)
+            event = self._move(State.RECONNECTING, failure.reason, detail)
         self._tell(stalled)
         self._tell(event)
 
     def over(self, reason: Reason, error: Exception | None = None) -> None:
         """Nothing more will come; the first reason counts."""
         with self._lock:
-            if error is not None and self._life.state is not State.CLOSED:
+            if error is not None and self._machine.state is not State.CLOSED:
                 self._last_error = str(error)
             event = self._move(State.CLOSED, reason, "" if error is None else str(error))
         self._tell(event)
 
-    def condition(self, declared: Fraction | None) -> SourceStatus:
+    def status(self, declared: Fraction | None) -> SourceStatus:
         """How the source is doing now; ``declared``: the frame rate that it claims."""
         with self._lock:
             measured = self._rate.rate(self._clock())
             return SourceStatus(
                 source=self._source,
-                state=self._life.state,
-                since_s=self._life.since_s,
+                state=self._machine.state,
+                since_s=self._machine.since_s,
                 fps_declared=None if declared is None else round(float(declared), 3),
                 fps_measured=None if measured is None else round(measured, 3),
                 last_frame_s=self._last_s if self._received else None,
@@ -169,9 +169,9 @@ class SourceMonitor:
             )
 
     def _move(self, after: State, reason: Reason, detail: str = "") -> Event | None:
-        if self._life.state is State.CLOSED:
+        if self._machine.state is State.CLOSED:
             return None
-        return self._life.move(after, reason, at_s=self._clock(), detail=detail)
+        return self._machine.move(after, reason, at_s=self._clock(), detail=detail)
 
     def _tell(self, event: Event | None) -> None:
         if event is None:

@@ -50,10 +50,9 @@ class Answer(Generic[T]):
             Closed: ``abandon`` was called meanwhile.
         """
         try:
-            found, _ = self._answer.get(timeout_s)
+            return self._answer.get(timeout_s)
         finally:
             self.abandon()
-        return found
 
     def abandon(self) -> None:
         """Wait no more, from any thread."""
@@ -115,7 +114,7 @@ class ThreadedSource(AvSource):
         reader.start()
         try:
             while True:
-                frame, _ = self._arrived.get(self._patience_s)
+                frame = self._arrived.get(self._patience_s)
                 self._patience_s = self._stall_s
                 yield frame
         except Closed:

@@ -44,7 +44,7 @@ def test_a_server_that_is_killed_and_restarted_is_seen_again(tmp_path: Path) -> 
                 with within(QUICK.ceiling_s + 2):
                     viewer.wait_for_frames(1)
                 viewer.wait_for_frames(9)
-                assert viewer.stream.condition().reconnects == 1
+                assert viewer.stream.status().reconnects == 1
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_and_tried_again() -> None:
@@ -146,7 +146,7 @@ def test_thirty_frames_a_second_that_are_five_are_told_as_five(tmp_path: Path) -
 
     with scripted_camera(slow) as camera, watching(camera.url, stall_s=3.0) as viewer:
         viewer.wait_for_frames(22)
-        found = viewer.stream.condition()
+        found = viewer.stream.status()
     assert found.fps_declared == pytest.approx(30)
     assert found.fps_measured == pytest.approx(5, rel=0.25)
 
@@ -164,8 +164,8 @@ def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
         connection.silence()
 
     with scripted_camera(damaged) as camera, watching(camera.url, stall_s=5) as viewer:
-        viewer.wait_for(lambda v: v.stream.condition().received == 80 and len(v.seen) == 80)
-        found = viewer.stream.condition()
+        viewer.wait_for(lambda v: v.stream.status().received == 80 and len(v.seen) == 80)
+        found = viewer.stream.status()
     good = [index for index in range(100) if index % 10 not in (3, 7)]
     assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
     assert [s.index for s in viewer.seen] == good
@@ -187,7 +187,7 @@ def test_a_picture_of_a_kind_that_libav_lacks_does_not_end_the_connection(
 
     with scripted_camera(damaged) as camera, watching(camera.url, stall_s=5) as viewer:
         viewer.wait_for_frames(16)
-        found = viewer.stream.condition()
+        found = viewer.stream.status()
         assert camera.connections == 1
     assert [s.index for s in viewer.seen] == [i for i in range(20) if i % 5 != 3]
     assert (found.received, found.corrupt, found.reconnects) == (16, 4, 0)
@@ -220,7 +220,7 @@ def test_a_frozen_picture_is_told_and_not_passed_off_as_new() -> None:
     with scripted_camera(freezing) as camera, watching(camera.url, frozen_s=0.6) as viewer:
         viewer.wait_for(lambda v: len(v.events) == 3)
         viewer.wait_for_frames(10)
-        found = viewer.stream.condition()
+        found = viewer.stream.status()
     assert viewer.told()[:3] == [LIVE, (State.STALLED, Reason.FROZEN), LIVE]
     same = [s for s in viewer.seen if s.picture == 19 and s.index < 81]
     assert 10 < len(same) < 45  # some 30 of the 61, over the first 0.6 s
@@ -253,9 +253,9 @@ def test_a_hundred_reconnects_leave_no_thread_file_or_memory_behind() -> None:
             return threading.active_count(), process.num_fds(), process.memory_info().rss
 
         # The allocator has its fill after some hundred; measured to a thousand, it stays there.
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 100)
+        viewer.wait_for(lambda v: v.stream.status().reconnects >= 100)
         before = facts()
-        viewer.wait_for(lambda v: v.stream.condition().reconnects >= 200)
+        viewer.wait_for(lambda v: v.stream.status().reconnects >= 200)
         after = facts()
     print(f"threads, files, bytes: {before} after 100 reconnects, {after} after 200")
     # A connection in hand has three threads and a file or two on either side.

@@ -88,7 +88,7 @@ def test_closing_one_that_is_being_opened_costs_another_of_the_same_address_no_f
                 wait_until(lambda: len(sockets_to(camera.url)) == 2, within_s=1)
             wait_until(lambda: len(sockets_to(camera.url)) == 1, within_s=1)
             live.wait_for_frames(20)
-            found = live.stream.condition()
+            found = live.stream.status()
     assert not first.seen
     assert not third.seen
     assert [s.index for s in live.seen] == list(range(len(live.seen)))

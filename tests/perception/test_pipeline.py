@@ -22,11 +22,18 @@ from http_server import http_server
 from media import KINDS, index_of, picture
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker, pipeline
-from oneglance.perception.readers import frame_reader as supply
+from oneglance.perception.readers import recorded
+from oneglance.perception.readers.frame_reader import CapturedFrame
 from oneglance.perception.result import STAGES
-from oneglance.perception.sinks import thread as sink_thread
 from oneglance.perception.sinks.thread import WAITING
-from oneglance.streams import Frame, SinkError, SourceBroken, UsageError, open_stream
+from oneglance.streams import (
+    Frame,
+    SinkError,
+    SourceBroken,
+    UsageError,
+    open_stream,
+    shutdown,
+)
 from oneglance.streams.buffers import BlockingBuffer, Closed
 from onnx_models import build_model, seeing_model
 from silences import our_threads
@@ -193,13 +200,13 @@ def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Dawdling(BlockingBuffer):
-        def get(self, timeout_s: float) -> tuple[object, int]:
-            item, dropped = super().get(timeout_s)
-            time.sleep(0.01 * (1 - item.frame.index % 2))
-            return item, dropped
+        def get(self, timeout_s: float) -> CapturedFrame:
+            captured = super().get(timeout_s)
+            time.sleep(0.01 * (1 - captured.frame.index % 2))
+            return captured
 
     monkeypatch.setattr(pipeline, "available_cpus", lambda: 4)
-    monkeypatch.setattr(supply, "BlockingBuffer", Dawdling)
+    monkeypatch.setattr(recorded, "BlockingBuffer", Dawdling)
     assert [r.frame.index for r in Pipeline(Source(16), detector)] == list(range(16))
 
 
@@ -235,7 +242,7 @@ def test_only_a_few_frames_are_decoded_ahead_of_a_slow_consumer(detector: Detect
         next(results)
         time.sleep(0.1)  # more would be decoded now, if it were
         # Taken, in work or ready, and decoded ahead; one more in the reader's hand.
-        most = 1 + 2 * pipeline.available_cpus() + pipeline.DECODED_AHEAD + 1
+        most = 1 + 2 * pipeline.available_cpus() + recorded.DECODED_AHEAD + 1
         assert 1 < source.produced <= most
 
 
@@ -673,7 +680,7 @@ def test_a_program_may_end_while_frames_are_still_in_work(tmp_path: Path, then: 
 def test_a_sink_that_gets_stuck_at_the_end_is_given_up_in_the_end(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink_thread, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(shutdown, "SINK_S", 0.2)
     over = threading.Event()
     slow = Sink(lambda index: time.sleep(0.06))  # longer in all than the patience with one
     stuck = Sink(at_close=lambda: over.wait(LONG_S))

@@ -1,31 +1,34 @@
-"""The two buffers: first their rules without threads, then the threads around them."""
+"""The buffers: first their rules without threads, then the threads around them."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.streams.buffers import BlockingBuffer, Buffer, Closed, LatestBuffer, _Store
+from oneglance.streams.buffers import (
+    BlockingBuffer,
+    Closed,
+    RoundRobinLatestBuffer,
+    _Queue,
+    _Rounds,
+)
 
 NOW = 0.0
 SOON = 5.0
 
-both = pytest.mark.parametrize(
-    "new", [lambda: BlockingBuffer(3), LatestBuffer], ids=["wait", "newest"]
-)
 
-
-def waiting(limit: int) -> _Store[int]:
-    return _Store(limit, newest_wins=False)
+def new() -> BlockingBuffer[str]:
+    return BlockingBuffer(3)
 
 
 @given(st.lists(st.integers(0, 2), max_size=60))
-def test_a_waiting_store_gives_out_everything_in_order(moves: list[int]) -> None:
-    store, put, got = waiting(2), 0, []
+def test_a_queue_gives_out_everything_in_order(moves: list[int]) -> None:
+    store, put, got = _Queue[int](2), 0, []
     for move in moves:
         if move and not store.full:
             store.add(put)
@@ -35,32 +38,7 @@ def test_a_waiting_store_gives_out_everything_in_order(moves: list[int]) -> None
     store.finish(None)
     while len(got) < put:
         got.append(store.take())
-    assert got == [(item, 0) for item in range(put)]
-
-
-@given(st.lists(st.integers(0, 2), max_size=60))
-def test_a_newest_store_gives_the_newest_and_every_item_is_given_or_counted(
-    moves: list[int],
-) -> None:
-    store: _Store[int] = _Store(1, newest_wins=True)
-    put, got = 0, []
-    for move in moves:
-        if move:
-            store.add(put)
-            put += 1
-        elif store.ready:
-            got.append(store.take())
-            assert got[-1][0] == put - 1
-    if store.ready:
-        got.append(store.take())
-    assert sum(1 + dropped for _, dropped in got) == put
-    assert [item for item, _ in got] == sorted(item for item, _ in got)
-
-
-def test_a_newest_store_is_never_full() -> None:
-    store: _Store[int] = _Store(1, newest_wins=True)
-    store.add(1)
-    assert not store.full
+    assert got == list(range(put))
 
 
 def test_a_capacity_below_one_is_refused() -> None:
@@ -68,47 +46,26 @@ def test_a_capacity_below_one_is_refused() -> None:
         BlockingBuffer(0)
 
 
-def test_three_items_put_and_one_got_are_two_dropped() -> None:
-    buffer: LatestBuffer[str] = LatestBuffer()
-    for item in "abc":
-        assert buffer.put(item)
-    assert buffer.get(NOW) == ("c", 2)
-
-
-def test_drops_are_counted_since_the_last_get_and_not_since_the_beginning() -> None:
-    buffer: LatestBuffer[int] = LatestBuffer()
-    buffer.put(0)
-    buffer.put(1)
-    assert buffer.get(NOW) == (1, 1)
-    buffer.put(2)
-    assert buffer.get(NOW) == (2, 0)
-
-
-@both
-def test_what_was_put_before_the_end_still_comes_and_then_the_end(
-    new: Callable[[], Buffer[str]],
-) -> None:
+def test_what_was_put_before_the_end_still_comes_and_then_the_end() -> None:
     buffer = new()
     buffer.put("last")
     buffer.finish()
-    assert buffer.get(NOW) == ("last", 0)
+    assert buffer.get(NOW) == "last"
     for _ in range(2):
         with pytest.raises(Closed):
             buffer.get(NOW)
 
 
-@both
-def test_the_error_comes_after_what_was_put_before_it(new: Callable[[], Buffer[str]]) -> None:
+def test_the_error_comes_after_what_was_put_before_it() -> None:
     buffer = new()
     buffer.put("last")
     buffer.finish(OSError("cable"))
-    assert buffer.get(NOW)[0] == "last"
+    assert buffer.get(NOW) == "last"
     with pytest.raises(OSError, match="cable"):
         buffer.get(NOW)
 
 
-@both
-def test_the_first_reason_to_finish_counts(new: Callable[[], Buffer[str]]) -> None:
+def test_the_first_reason_to_finish_counts() -> None:
     buffer = new()
     buffer.finish(OSError("cable"))
     buffer.finish()
@@ -116,18 +73,14 @@ def test_the_first_reason_to_finish_counts(new: Callable[[], Buffer[str]]) -> No
         buffer.get(NOW)
 
 
-@both
-def test_putting_after_the_end_is_a_bug_of_ours(new: Callable[[], Buffer[str]]) -> None:
+def test_putting_after_the_end_is_a_bug_of_ours() -> None:
     buffer = new()
     buffer.finish()
     with pytest.raises(RuntimeError, match="after finish"):
         buffer.put("late")
 
 
-@both
-def test_a_taker_who_closed_gets_nothing_more_and_put_says_so(
-    new: Callable[[], Buffer[str]],
-) -> None:
+def test_a_taker_who_closed_gets_nothing_more_and_put_says_so() -> None:
     buffer = new()
     buffer.put("unwanted")
     buffer.close()
@@ -136,8 +89,7 @@ def test_a_taker_who_closed_gets_nothing_more_and_put_says_so(
         buffer.get(NOW)
 
 
-@both
-def test_an_error_after_the_taker_closed_troubles_nobody(new: Callable[[], Buffer[str]]) -> None:
+def test_an_error_after_the_taker_closed_troubles_nobody() -> None:
     buffer = new()
     buffer.close()
     buffer.finish(OSError("cable"))
@@ -145,13 +97,12 @@ def test_an_error_after_the_taker_closed_troubles_nobody(new: Callable[[], Buffe
         buffer.get(NOW)
 
 
-@both
-def test_an_empty_buffer_times_out_and_stays_usable(new: Callable[[], Buffer[str]]) -> None:
+def test_an_empty_buffer_times_out_and_stays_usable() -> None:
     buffer = new()
     with pytest.raises(TimeoutError):
         buffer.get(NOW)
     buffer.put("then")
-    assert buffer.get(NOW) == ("then", 0)
+    assert buffer.get(NOW) == "then"
 
 
 class Doing(threading.Thread):
@@ -181,9 +132,9 @@ def test_a_full_buffer_makes_the_producer_wait_until_an_item_is_taken() -> None:
     producer = Doing(lambda: buffer.put(1))
     producer.join(0.05)
     assert producer.is_alive()
-    assert buffer.get(NOW) == (0, 0)
+    assert buffer.get(NOW) == 0
     assert producer.done() is True
-    assert buffer.get(NOW) == (1, 0)
+    assert buffer.get(NOW) == 1
 
 
 def test_closing_frees_a_producer_that_waits() -> None:
@@ -194,20 +145,18 @@ def test_closing_frees_a_producer_that_waits() -> None:
     assert producer.done() is False
 
 
-@both
-def test_the_end_wakes_a_taker_that_waits(new: Callable[[], Buffer[str]]) -> None:
+def test_the_end_wakes_a_taker_that_waits() -> None:
     buffer = new()
     taker = Doing(lambda: buffer.get(60.0))
     buffer.finish()
     assert taker.done() is Closed
 
 
-@both
-def test_an_item_wakes_a_taker_that_waits(new: Callable[[], Buffer[str]]) -> None:
+def test_an_item_wakes_a_taker_that_waits() -> None:
     buffer = new()
     taker = Doing(lambda: buffer.get(60.0))
     buffer.put("here")
-    assert taker.done() == ("here", 0)
+    assert taker.done() == "here"
 
 
 def test_a_thousand_items_pass_between_two_threads_in_order() -> None:
@@ -219,7 +168,182 @@ def test_a_thousand_items_pass_between_two_threads_in_order() -> None:
         buffer.finish()
 
     producer = Doing(produce)
-    assert [buffer.get(SOON)[0] for _ in range(1000)] == list(range(1000))
+    assert [buffer.get(SOON) for _ in range(1000)] == list(range(1000))
     with pytest.raises(Closed):
         buffer.get(SOON)
     producer.done()
+
+
+def rounds(*keys: str) -> _Rounds[str, tuple[str, int]]:
+    made: _Rounds[str, tuple[str, int]] = _Rounds()
+    for key in keys:
+        made.open(key)
+    return made
+
+
+def test_each_source_has_its_turn_however_fast_another_is() -> None:
+    turns, served = rounds("fast", "slow"), []
+    for index in range(6):
+        for _ in range(10):
+            turns.put("fast", ("fast", index))
+        turns.put("slow", ("slow", index))
+        served += [turns.take()[0][0], turns.take()[0][0]]
+    assert Counter(served) == {"fast": 6, "slow": 6}
+
+
+def test_who_has_waited_longest_is_next() -> None:
+    turns = rounds("a", "b", "c")
+    for key in "abc":
+        turns.put(key, (key, 0))
+    assert turns.take()[0][0] == "a"
+    turns.put("a", ("a", 1))
+    assert [turns.take()[0] for _ in range(3)] == [("b", 0), ("c", 0), ("a", 1)]
+
+
+def test_a_source_that_rests_keeps_its_turn() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("b", ("b", index))
+        turns.take()
+    turns.put("b", ("b", 9))
+    turns.put("a", ("a", 0))
+    assert turns.take()[0] == ("a", 0)
+
+
+def test_drops_are_counted_for_each_source_alone() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("a", ("a", index))
+    turns.put("b", ("b", 0))
+    assert turns.take() == (("a", 2), 2)
+    assert turns.take() == (("b", 0), 0)
+    turns.put("a", ("a", 3))
+    assert turns.take() == (("a", 3), 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=120))
+def test_what_is_put_is_given_dropped_or_lost_and_never_given_twice(
+    moves: list[tuple[str, bool]],
+) -> None:
+    turns, put, given, dropped = rounds(*"abc"), Counter[str](), [], Counter[str]()
+    for key, is_put in moves:
+        if is_put:
+            turns.put(key, (key, put[key]))
+            put[key] += 1
+        elif turns.ready:
+            item, before = turns.take()
+            given.append(item)
+            dropped[item[0]] += before
+    assert len(given) == len(set(given))
+    for key in "abc":
+        indices = [index for source, index in given if source == key]
+        assert indices == sorted(indices)
+        assert len(indices) + dropped[key] + turns.remove(key) == put[key]
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=200))
+def test_no_source_with_a_frame_waits_for_more_than_one_turn_of_each_other(puts: list[str]) -> None:
+    turns, waits = rounds(*"abcd"), Counter[str]()
+    for key in puts:
+        turns.put(key, (key, 0))
+        if waits[key] == 0:
+            waits[key] = 1
+        if len([k for k in waits if waits[k]]) > 1:
+            (served, _), _ = turns.take()
+            waits[served] = 0
+            for other in "abcd":
+                waits[other] += waits[other] > 0
+            assert max(waits.values()) <= 1 + 4
+
+
+def test_a_finished_source_still_gives_its_newest_and_the_end_comes_when_all_have_finished() -> (
+    None
+):
+    turns = rounds("a", "b")
+    turns.put("a", ("a", 0))
+    turns.finish("a")
+    assert not turns.put("a", ("a", 1))
+    turns.finish("b")
+    assert turns.take()[0] == ("a", 0)
+    with pytest.raises(Closed):
+        turns.take()
+
+
+def test_a_removed_source_gives_nothing_and_tells_what_was_lost() -> None:
+    turns = rounds("a", "b")
+    for index in range(3):
+        turns.put("a", ("a", index))
+    assert turns.remove("a") == 3
+    assert turns.remove("a") == 0
+    assert not turns.put("a", ("a", 9))
+    assert not turns.ready
+
+
+def test_a_failure_comes_after_the_items_at_hand() -> None:
+    turns = rounds("a", "b")
+    turns.put("a", ("a", 0))
+    turns.fail(ZeroDivisionError())
+    assert not turns.put("b", ("b", 0))
+    assert turns.take()[0] == ("a", 0)
+    with pytest.raises(ZeroDivisionError):
+        turns.take()
+
+
+def test_a_source_cannot_begin_twice() -> None:
+    with pytest.raises(ValueError, match="a is open already"):
+        rounds("a", "a")
+
+
+def test_nothing_is_given_after_closing() -> None:
+    buffer: RoundRobinLatestBuffer[str, int] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    buffer.put("a", 1)
+    buffer.close()
+    assert not buffer.put("a", 2)
+    with pytest.raises(Closed):
+        buffer.get(NOW)
+
+
+def test_a_get_without_an_item_times_out() -> None:
+    buffer: RoundRobinLatestBuffer[str, int] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    with pytest.raises(TimeoutError):
+        buffer.get(0.01)
+
+
+def test_a_source_that_begins_later_wakes_a_taker_that_waits() -> None:
+    buffer: RoundRobinLatestBuffer[str, str] = RoundRobinLatestBuffer()
+    buffer.open("a")
+    got: list[tuple[str, int]] = []
+    taker = threading.Thread(target=lambda: got.append(buffer.get(SOON)))
+    taker.start()
+    buffer.open("b")
+    buffer.put("b", "here")
+    taker.join(SOON)
+    assert got == [("here", 0)]
+
+
+def test_four_threads_and_a_taker_lose_nothing_uncounted() -> None:
+    buffer: RoundRobinLatestBuffer[int, int] = RoundRobinLatestBuffer()
+    for source in range(4):
+        buffer.open(source)
+
+    def produce(source: int) -> None:
+        for index in range(500):
+            assert buffer.put(source, index)
+        buffer.finish(source)
+
+    threads = [threading.Thread(target=produce, args=(source,)) for source in range(4)]
+    for thread in threads:
+        thread.start()
+    counted: list[int] = []
+
+    def take_all() -> None:
+        while True:
+            counted.append(1 + buffer.get(SOON)[1])
+
+    with pytest.raises(Closed):
+        take_all()
+    for thread in threads:
+        thread.join()
+    assert sum(counted) == 2000

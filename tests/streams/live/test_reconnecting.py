@@ -89,13 +89,13 @@ def test_frames_are_counted_on_over_connections_and_carry_the_sources_name() -> 
     assert {frame.source for frame in frames} == {"camera"}
     assert first.closed
     assert second.closed
-    assert stream.condition().reconnects == 1
+    assert stream.status().reconnects == 1
 
 
 def test_frames_that_a_connection_left_out_are_counted_as_corrupt() -> None:
     stream, _ = kept(Connection([(0, 1.0), (3, 1.3)], broken()), Connection([(1, 2.1)]))
     assert [frame.index for frame in stream] == [0, 3, 5]
-    found = stream.condition()
+    found = stream.status()
     assert (found.received, found.corrupt) == (3, 3)
 
 
@@ -126,7 +126,7 @@ def test_every_failure_is_an_event_with_its_reason() -> None:
         (State.CLOSED, Reason.CLOSED),
     ]
     assert "away; trying again in 0.0 s" in str(events[0])
-    assert stream.condition().last_error == "camera ended"
+    assert stream.status().last_error == "camera ended"
 
 
 def test_a_recording_behind_the_address_is_played_once_at_its_own_pace() -> None:

@@ -1,4 +1,4 @@
-"""The life of a source: every legal move, no other."""
+"""The states of a source: every legal transition, no other."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from oneglance.streams.errors import Reason
-from oneglance.streams.live.states import MOVES, Event, IllegalTransition, State, StateMachine
+from oneglance.streams.live.states import TRANSITIONS, Event, IllegalTransition, State, StateMachine
 
-LEGAL = [(before, after) for before in State for after in MOVES[before]]
-ILLEGAL = [(b, a) for b in State for a in State if a not in MOVES[b]]
+LEGAL = [(before, after) for before in State for after in TRANSITIONS[before]]
+ILLEGAL = [(b, a) for b in State for a in State if a not in TRANSITIONS[b]]
 
 
 def life_in(state: State) -> StateMachine:
@@ -46,12 +46,12 @@ def test_an_illegal_move_is_refused_and_changes_nothing(before: State, after: St
 
 
 def test_every_state_but_the_last_can_be_closed_and_none_leaves_it() -> None:
-    assert all(State.CLOSED in MOVES[state] for state in State if state is not State.CLOSED)
-    assert not MOVES[State.CLOSED]
+    assert all(State.CLOSED in TRANSITIONS[state] for state in State if state is not State.CLOSED)
+    assert not TRANSITIONS[State.CLOSED]
 
 
 def test_every_state_can_be_reached() -> None:
-    assert {after for afters in MOVES.values() for after in afters} == set(State) - {
+    assert {after for afters in TRANSITIONS.values() for after in afters} == set(State) - {
         State.CONNECTING
     }
 

@@ -1,0 +1,127 @@
+"""One source, every frame of it, in order: nothing is dropped, ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from oneglance.perception.readers.frame_reader import CapturedFrame, SourceFailed, joined
+from oneglance.streams import shutdown
+from oneglance.streams.buffers import BlockingBuffer
+from oneglance.streams.errors import StreamError, UsageError
+from oneglance.streams.stream import Stream
+
+if TYPE_CHECKING:
+    from oneglance.perception.health import SourceHealth
+    from oneglance.perception.protocols import TrackerLike
+    from oneglance.perception.readers.opening import Source
+
+DECODED_AHEAD = 2
+"""Frames that a source is decoded ahead of the workers."""
+
+
+class RecordedReader:
+    """A ``FrameReader`` of a recording, or of any source that shall be read as one."""
+
+    live = False
+
+    def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
+        """``stream`` is closed by the reader. ``clock``: seconds, monotonic."""
+        self._stream = stream
+        self._clock = clock
+        self._tracker: TrackerLike | None = None
+        self._buffer: BlockingBuffer[CapturedFrame] = BlockingBuffer(DECODED_AHEAD)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="oneglance-read", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """See ``FrameReader``."""
+        return self._stream.source
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """See ``FrameReader``."""
+        return self._stream.frame_rate
+
+    @property
+    def frame_count(self) -> int | None:
+        """See ``FrameReader``."""
+        return self._stream.frame_count
+
+    def start(self, tracker: TrackerLike | None) -> None:
+        """See ``FrameReader``."""
+        self._tracker = None if tracker is None else tracker.fresh()
+        self._thread.start()
+
+    def get(self, timeout_s: float) -> CapturedFrame:
+        """See ``FrameReader``."""
+        return self._buffer.get(timeout_s)
+
+    def tracker(self, captured: CapturedFrame) -> TrackerLike | None:
+        """See ``FrameReader``."""
+        del captured
+        return self._tracker
+
+    def wants(self, captured: CapturedFrame) -> bool:
+        """See ``FrameReader``."""
+        del captured
+        return True
+
+    def delivered(self, captured: CapturedFrame) -> None:
+        """See ``FrameReader``."""
+
+    def failed(self, captured: CapturedFrame, error: StreamError) -> None:
+        """See ``FrameReader``."""
+        del captured
+        raise error
+
+    def check_silence(self) -> None:
+        """See ``FrameReader``."""
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        """See ``FrameReader``."""
+        return ()
+
+    def add(self, source: Source) -> str:
+        """See ``FrameReader``."""
+        del source
+        raise UsageError("a recorded run has one source: nothing can be added")
+
+    def remove(self, name: str) -> None:
+        """See ``FrameReader``."""
+        del name
+        raise UsageError("a recorded run has one source: close the pipeline to stop it")
+
+    def close(self) -> None:
+        """See ``FrameReader``."""
+        self._closed.set()
+        self._buffer.close()
+        self._stream.close()
+
+    def join(self, patience_s: Callable[[], float]) -> bool:
+        """See ``FrameReader``; who takes so long over one frame is stuck in a disk that does not
+        answer, and Ctrl-C must not wait for it."""
+        return joined([self._thread], lambda: min(shutdown.SOURCE_S, patience_s()))
+
+    def _read(self) -> None:
+        try:
+            frames = iter(self._stream)
+            while not self._closed.is_set():
+                started = time.perf_counter()
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                decode_s = frame.decode_s
+                if decode_s is None and not self._stream.live:
+                    # Nobody waits for a recording: what it does not say can be measured.
+                    decode_s = time.perf_counter() - started
+                if not self._buffer.put(CapturedFrame(frame, self._clock(), decode_s=decode_s)):
+                    break
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            self._buffer.finish(SourceFailed(error))
+        else:
+            self._buffer.finish()
