@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from oneglance.models.metadata import Head
 from oneglance.models.training.recipe import (
@@ -18,7 +17,7 @@ from oneglance.models.training.recipe import (
     TrainableLayers,
     Unlabelled,
 )
-from oneglance.perception.cli.common import Debug, configure, need_training, parse_size
+from oneglance.perception.cli.common import Debug, configure, need_training, parse_size, say
 from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def train(
         classes=parse_classes(classes.split(",")),
         strict=strict,
     )
-    Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+    say(f"trained: {weights} (how: {out / 'recipe.json'})")
 
 
 def average(
@@ -123,7 +122,7 @@ def average(
     from oneglance.models.training.fit.averaging import average as average_runs
 
     weights = average_runs(runs, out=out)
-    Console().print(f"averaged: {weights} (of what: {out / 'recipe.json'})")
+    say(f"averaged: {weights} (of what: {out / 'recipe.json'})")
 
 
 def export(
@@ -170,7 +169,7 @@ def export(
         colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
         reference_images=reference_images(parse_size(size)),
     )
-    Console().print(
+    say(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
         f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
     )
@@ -181,7 +180,7 @@ def _advised(data: Sequence[Path]) -> TrainableLayers:
     from oneglance.models.training.data.datasets import read_dataset
 
     advice = advised_depth([read_dataset(file) for file in data])
-    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
+    say(f"training {advice.train}: {' '.join(advice.reasons)}")
     return advice.train
 
 

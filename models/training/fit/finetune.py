@@ -26,6 +26,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.merging import known_classes, stage
 from oneglance.models.training.fit.averaging import average_with_start
+from oneglance.models.training.fit.bases import check_base
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.fit.trainer import RoadTrainer
 from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
@@ -52,11 +53,12 @@ def finetune(
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to average with.
+        UsageError: there is no ``base`` to distil from or to average with, or its stride does not
+            go into the recipe's size.
     """
     datasets = [read_dataset(file) for file in data]
     if base is not None:
-        read_checkpoint(base)
+        check_base(read_checkpoint(base), base, recipe.size)
     elif recipe.unlabelled is Unlabelled.DISTILL:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
     if recipe.alpha < 1 and base is None:
