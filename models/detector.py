@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,8 @@ class Detector:
         self.confidence = confidence
         classes = engine.metadata.classes
         self._colours = engine.metadata.colours
-        wanted = set(tasks) if tasks is not None else set(Task)
+        self._tasks = None if tasks is None else frozenset(tasks)
+        wanted = set(Task) if self._tasks is None else self._tasks
         self._table = ClassTable(classes, wanted)
         if not self._table.allowed.any():
             served = ", ".join(dict.fromkeys(c.task.value for c in classes))
@@ -105,6 +106,17 @@ class Detector:
             check=self_check,
         )
         return cls(loaded, confidence=confidence, tasks=parsed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or deep-copied, it loads its model file anew; a shallow copy shares the engine.
+
+        Its file must lie where it did, also on another machine.
+        """
+        return Detector._again, (self._engine, self.confidence, self._tasks)
+
+    @classmethod
+    def _again(cls, engine: Engine, confidence: float, tasks: frozenset[Task] | None) -> Detector:
+        return cls(engine, confidence=confidence, tasks=tasks)
 
     @property
     def name(self) -> str:

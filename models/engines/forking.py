@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import ModelError, UsageError
 
 LONGEST_WAIT_S = 5.0
 """Longest wait of a fork for inferences that have begun."""
@@ -24,10 +24,13 @@ class ForkGate:
     """Lets any number of inferences run at once, and none while the process forks."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._begin_anew(busy=False)
+
+    def _begin_anew(self, *, busy: bool) -> None:
+        self._changed = threading.Condition()  # re-entrant: a signal handler may fork
         self._running = 0
         self._forking = False
-        self._busy = False
+        self._forked_busy = busy
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -39,7 +42,7 @@ class ForkGate:
         with self._changed:
             while self._forking:
                 self._changed.wait()
-            if self._busy:
+            if self._forked_busy:
                 raise UsageError(
                     "this process was forked while its parent was in the middle of an inference: "
                     "fork before the first one, or start workers with multiprocessing's 'spawn'"
@@ -52,16 +55,13 @@ class ForkGate:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def before_fork(self) -> None:
-        """Wait until nothing runs, and let nothing begin."""
-        self._changed.acquire()
-        while self._forking:  # another thread forks at the same time
-            self._changed.wait()
-        self._forking = True
-        end_s = time.monotonic() + LONGEST_WAIT_S
-        while self._running and (left_s := end_s - time.monotonic()) > 0:
-            self._changed.wait(left_s)
-        self._changed.release()
+    def before_fork(self, longest_wait_s: float = LONGEST_WAIT_S) -> None:
+        """Let nothing begin, and wait until nothing runs."""
+        with self._changed:
+            while self._forking:  # another thread forks at the same time
+                self._changed.wait()
+            self._forking = True
+            self._changed.wait_for(lambda: not self._running, longest_wait_s)
 
     def after_in_parent(self) -> None:
         """Go on."""
@@ -71,9 +71,7 @@ class ForkGate:
 
     def after_in_child(self) -> None:
         """Begin anew: whoever ran or waited is not here any more."""
-        busy = self._busy or self._running > 0
-        self.__init__()  # type: ignore[misc]  # every lock of the parent's is of no use here
-        self._busy = busy
+        self._begin_anew(busy=self._forked_busy or self._running > 0)
 
 
 gate = ForkGate()
@@ -85,3 +83,26 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=gate.after_in_parent,
         after_in_child=gate.after_in_child,
     )
+
+
+def stamp(file: Path) -> tuple[int, int]:
+    """What changes when a file is written anew: its size, and when that was.
+
+    Raises:
+        ModelError: it is gone.
+    """
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise ModelError(f"cannot read model {file}: {error.strerror}") from None
+    return found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(file: Path, before: tuple[int, int]) -> None:
+    """See that a model which is to be loaded anew is still the one of that ``stamp``.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if stamp(file) != before:
+        raise ModelError(f"{file} was changed since it was loaded: load it again in this process")

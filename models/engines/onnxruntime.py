@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.cpus import thread_count
+from oneglance.models.engines.forking import check_unchanged, gate, stamp
 from oneglance.models.metadata import Metadata, read_metadata
 from oneglance.models.model_file import check_layout, read_model_file
 from oneglance.streams.errors import ModelError
@@ -36,27 +38,49 @@ class OnnxRuntimeEngine:
     def __init__(self, file: Path, *, threads: int | None = None) -> None:
         """Load ``file``; see ``engines.load_engine``."""
         self.threads = thread_count(threads)
-        origin = str(file)
-        content = read_model_file(file)
-        # By name: a session made from bytes keeps them for as long as it lives.
-        self._session = _session(origin if _is_utf8(origin) else content, self.threads, origin)
+        self._file, self._asked = file.absolute(), threads
+        with gate.working():
+            self._session = _session(self._file, self.threads, str(file))
+        self._stamp = stamp(self._file)
+        self._lock, self._process = threading.Lock(), os.getpid()
         self.metadata: Metadata = read_metadata(
-            self._session.get_modelmeta().custom_metadata_map, origin
+            self._session.get_modelmeta().custom_metadata_map, str(file)
         )
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         check_layout(
             [tensor.shape for tensor in inputs],
             [tensor.shape for tensor in outputs],
             metadata=self.metadata,
-            origin=origin,
+            origin=str(file),
         )
         self._input = str(inputs[0].name)
 
     def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
         """See ``engines.Engine``."""
-        started = time.perf_counter()
-        output = self._session.run(None, {self._input: tensor})[0]
-        return output, time.perf_counter() - started
+        with gate.working():
+            if self._process != os.getpid():
+                self._follow_fork()
+            started = time.perf_counter()
+            output = self._session.run(None, {self._input: tensor})[0]
+            return output, time.perf_counter() - started
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or copied, it is loaded anew: a session lives in one process alone."""
+        return OnnxRuntimeEngine._again, (self._file, self._asked)
+
+    @classmethod
+    def _again(cls, file: Path, threads: int | None) -> OnnxRuntimeEngine:
+        return cls(file, threads=threads)
+
+    def _follow_fork(self) -> None:
+        """A session's own threads stay behind when a process forks; without any it still works."""
+        with self._lock:
+            if self._process != os.getpid():
+                if self.threads > 1:
+                    check_unchanged(self._file, self._stamp)
+                    self._left_behind = self._session  # to free it waits for its threads, for ever
+                    self._session = _session(self._file, self.threads, str(self._file))
+                self._process = os.getpid()
 
 
 def import_onnxruntime() -> Any:
@@ -86,7 +110,10 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _session(source: str | bytes, threads: int, origin: str) -> Any:
+def _session(file: Path, threads: int, origin: str) -> Any:
+    content = read_model_file(Path(origin))
+    # By name: a session made from bytes keeps them for as long as it lives.
+    source = str(file) if _is_utf8(str(file)) else content
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -5,6 +5,7 @@ OpenVINO is imported when an engine is made, never before: it is an extra.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.cpus import available_cpus, thread_count
+from oneglance.models.engines.forking import check_unchanged, gate, stamp
 from oneglance.models.metadata import KEY, Metadata, read_metadata
 from oneglance.models.model_file import Shape, check_layout, read_model_file
 from oneglance.streams.errors import ModelError, UsageError
@@ -43,35 +45,62 @@ class OpenVinoEngine:
 
     def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
         """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``HINTS``."""
-        openvino = import_openvino()
         self.threads = thread_count(threads)
         self.precision = precision
-        core, origin = openvino.Core(), str(file)
-        if precision == "bf16":
+        self._file, self._asked = file.absolute(), threads
+        with gate.working():
+            self.metadata, self._compiled = self._load(str(file))
+        self._stamp = stamp(self._file)
+        self._local, self._lock, self._process = threading.local(), threading.Lock(), os.getpid()
+
+    def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+        """See ``engines.Engine``."""
+        with gate.working():
+            if self._process != os.getpid():
+                self._follow_fork()
+            started = time.perf_counter()
+            # The input is read where it lies and the output is copied: the next call overwrites it.
+            found = self._request().infer({0: tensor}, share_inputs=True, share_outputs=False)
+            output: npt.NDArray[np.float32] = found[0]
+            return output, time.perf_counter() - started
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or copied, it is loaded anew: a compiled model lives in one process alone."""
+        return OpenVinoEngine._again, (self._file, self.precision, self._asked)
+
+    @classmethod
+    def _again(cls, file: Path, precision: str, threads: int | None) -> OpenVinoEngine:
+        return cls(file, precision=precision, threads=threads)
+
+    def _load(self, origin: str) -> tuple[Metadata, Any]:
+        openvino = import_openvino()
+        core = openvino.Core()
+        if self.precision == "bf16":
             check_bf16(
                 core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"),
                 processor=core.get_property(DEVICE, "FULL_DEVICE_NAME"),
             )
-        content = read_model_file(file)
+        content = read_model_file(Path(origin))
         with _loading(origin):
             model = core.read_model(content, b"")
-        self.metadata = metadata_of(model, origin)
+        metadata = metadata_of(model, origin)
         check_layout(
             [_shape(tensor) for tensor in model.inputs],
             [_shape(tensor) for tensor in model.outputs],
-            metadata=self.metadata,
+            metadata=metadata,
             origin=origin,
         )
-        self._compiled = _compile(core, model, _how(precision, self.threads), origin)
-        self._local = threading.local()
+        return metadata, _compile(core, model, _how(self.precision, self.threads), origin)
 
-    def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
-        """See ``engines.Engine``."""
-        started = time.perf_counter()
-        # The input is read where it lies and the output is copied: the next call overwrites it.
-        found = self._request().infer({0: tensor}, share_inputs=True, share_outputs=False)
-        output: npt.NDArray[np.float32] = found[0]
-        return output, time.perf_counter() - started
+    def _follow_fork(self) -> None:
+        """The threads that would answer stay behind when a process forks."""
+        with self._lock:
+            if self._process != os.getpid():
+                check_unchanged(self._file, self._stamp)
+                self._left_behind = self._compiled, self._local  # to free them might wait for ever
+                _, self._compiled = self._load(str(self._file))
+                self._local = threading.local()
+                self._process = os.getpid()
 
     def _request(self) -> Any:
         """This thread's own request: one must not be asked twice at a time."""
