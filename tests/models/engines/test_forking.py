@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from oneglance.models import Detector
-from oneglance.models.engines.engine import PRECISIONS
 from oneglance.models.engines.forking import ForkGate
+from oneglance.models.engines.loading import PRECISIONS
 from oneglance.streams.errors import ModelError, UsageError
 
 IMAGE = np.full((96, 160, 3), 90, np.uint8)
