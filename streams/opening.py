@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
+from oneglance.streams.entry_points import SOURCES, find_offer, list_offers, load_offer
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact_address
@@ -27,7 +28,8 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
       (MPEG-TS): a network stream;
     - a number or ``/dev/video0``: a camera of this machine;
     - a folder, a glob pattern or an image file: images in natural order;
-    - any other file: a video.
+    - any other file: a video;
+    - ``scheme://…`` of an installed plugin (``oneglance plugins``): what that opens.
 
     ``options``: time-outs and transport of cameras and network sources, and the accelerator that
     decodes videos and network streams.
@@ -53,6 +55,8 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
         from oneglance.streams.live.network import NetworkStream
 
         return NetworkStream(text, options)
+    if kind is Kind.PLUGIN:
+        return _open_plugin(text, options)
     return _open_path(text, options.hwaccel)
 
 
@@ -63,6 +67,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     CAMERA = "camera"
     PATH = "path"
+    PLUGIN = "plugin"
 
     @property
     def may_come_back(self) -> bool:
@@ -83,14 +88,18 @@ def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
         raise UsageError("an empty source: name a file, a folder, a camera or a URL")
     if text.lower().startswith(RENDERED):
         return Kind.RENDERED
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    scheme = _scheme(text)
     if scheme is not None:
-        if scheme[1].lower() not in SCHEMES:
-            raise UsageError(
-                f"cannot play {redact_address(text)}: '{scheme[1].lower()}://' is not supported "
-                f"(supported: {', '.join(f'{s}://' for s in SCHEMES)})"
-            )
-        return Kind.NETWORK
+        if scheme in SCHEMES:
+            return Kind.NETWORK
+        if find_offer(SOURCES, scheme) is not None:
+            return Kind.PLUGIN
+        offered = dict.fromkeys((*SCHEMES, *(offer.name for offer in list_offers(SOURCES))))
+        supported = [f"{name}://" for name in offered if name != RENDERED.rstrip(":")]
+        raise UsageError(
+            f"cannot play {redact_address(text)}: '{scheme}://' is not supported "
+            f"(supported: {', '.join(supported)})"
+        )
     is_number = isinstance(uri, str) and re.fullmatch("[0-9]+", text)  # Path("0") is a file
     return Kind.CAMERA if is_number or text.startswith("/dev/video") else Kind.PATH
 
@@ -100,6 +109,30 @@ def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
     kind = kind_of(uri)
     is_http = kind is Kind.NETWORK and os.fspath(cast("str", uri)).lower().startswith("http")
     return kind.may_come_back and not is_http
+
+
+def _scheme(text: str) -> str | None:
+    """The scheme of ``scheme://…``, in lower case; None where there is none."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    return None if found is None else found[1].lower()
+
+
+def _open_plugin(text: str, options: ConnectOptions) -> Stream:
+    """What an installed package opens for an address of its scheme.
+
+    Raises:
+        UsageError: it cannot be loaded, or gives no ``Stream``.
+        StreamError: the source cannot be opened.
+    """
+    scheme = _scheme(text)
+    assert scheme is not None
+    stream = load_offer(SOURCES, scheme, what="source")(text, options)
+    if not isinstance(stream, Stream):
+        raise UsageError(
+            f"the plugin for {scheme}:// gave a {type(stream).__name__}, which is no Stream: "
+            "see oneglance.streams.Stream for what one has"
+        )
+    return stream
 
 
 def _open_path(text: str, hwaccel: str | None) -> Stream:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from oneglance.perception.cli.common import EXIT_BUG, EXIT_UNUSABLE
 from oneglance.perception.cli.data import audit, evaluate, render
+from oneglance.perception.cli.plugins import plugins
 from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.train import average, export, train
@@ -55,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, models, render, train, average, study, export, audit):
+for command in (run, models, plugins, render, train, average, study, export, audit):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(

@@ -20,6 +20,8 @@ from oneglance.streams.errors import SinkError
 if TYPE_CHECKING:
     import supervision as sv
 
+    from oneglance.perception.plugins import SinkContext
+
 STANDARD_OUTPUT = "-"
 
 _NO_TRACK = -1
@@ -172,3 +174,13 @@ def _standard_output() -> io.FileIO | BinaryIO:
         return io.FileIO(output.fileno(), "w", closefd=False)
     except OSError:  # standard output replaced by something in memory
         return output.buffer
+
+
+def open_jsonl(target: str, context: SinkContext) -> JsonLinesSink:
+    """The sink ``jsonl:FILE``; without a file it is standard output.
+
+    Raises:
+        SinkError: see ``JsonLinesSink``.
+    """
+    del context
+    return JsonLinesSink(target or STANDARD_OUTPUT)

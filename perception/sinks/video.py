@@ -18,11 +18,13 @@ from oneglance.perception.sinks.drawing import annotate
 from oneglance.perception.sinks.files import open_output, sink_error
 from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
-from oneglance.streams.errors import SinkError
+from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.frame import Image
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+
+    from oneglance.perception.plugins import SinkContext
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov"}
 """libav's format for each suffix. Not .mkv: its times are whole milliseconds."""
@@ -199,3 +201,14 @@ def _fitted(picture: Image, size: tuple[int, int]) -> Image:
         picture, (w, h), interpolation=cv2.INTER_AREA
     )
     return canvas
+
+
+def open_video(target: str, context: SinkContext) -> VideoSink:
+    """The sink ``video:FILE.mp4``.
+
+    Raises:
+        UsageError: no file is named. SinkError: see ``VideoSink``.
+    """
+    if not target:
+        raise UsageError("the sink video needs a file: video:seen.mp4")
+    return VideoSink(target, frame_rate=context.frame_rate)

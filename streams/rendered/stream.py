@@ -12,6 +12,7 @@ from typing import Self
 
 from oneglance.streams.errors import UsageError
 from oneglance.streams.frame import Frame, Image
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.rendered.camera import Camera
 from oneglance.streams.rendered.painting import Studio
 from oneglance.streams.rendered.truth import RenderedBox, Sighting, boxes_of, sightings
@@ -184,3 +185,13 @@ def _options(uri: str) -> dict[str, str]:
 def _require(holds: bool, key: str, value: object) -> None:
     if not holds:
         raise UsageError(f"rendered: '{key}={value}' cannot be used; {key} is {_ALLOWED[key][1]}")
+
+
+def open_rendered(uri: str, options: ConnectOptions) -> RenderedStream:
+    """The source ``rendered:``; nothing of ``options`` concerns it.
+
+    Raises:
+        UsageError: see ``RenderedStream.from_uri``.
+    """
+    del options
+    return RenderedStream.from_uri(uri)

@@ -1,0 +1,23 @@
+"""``oneglance plugins``: what can be plugged in here, and what cannot and why."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from oneglance.perception.cli.common import Debug, configure
+
+
+def plugins(debug: Debug = False) -> None:
+    """List sources, engines and sinks, ours and other packages', and what cannot be loaded."""
+    configure(debug)
+    from oneglance.perception.plugins import installed
+
+    table = Table("what", "name", "package", "state", box=None)
+    for each in installed():
+        package = f"{each.offer.package} {each.offer.version}".strip()
+        table.add_row(
+            each.kind, Text(each.offer.name), Text(package), Text(each.problem or "ready")
+        )
+    Console().print(table)
