@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.subsets import Subset
@@ -102,15 +103,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise UsageError("epochs and batch must be at least 1")
-        if not 0 < self.learning_rate <= 1:
-            raise UsageError(
-                f"the learning rate must be above 0 and at most 1, not {self.learning_rate}: "
-                "AdamW mostly learns with 1e-5 to 1e-2"
-            )
-        if not 0 < self.class_rate <= 1000:
-            raise UsageError(
-                f"the class rate must be above 0 and at most 1000, not {self.class_rate}"
-            )
+        if not self.learning_rate > 0:
+            raise UsageError(f"the learning rate must be above 0, not {self.learning_rate}")
+        if not self.class_rate > 0:
+            raise UsageError(f"the class rate must be above 0, not {self.class_rate}")
         if not 0 < self.alpha <= 1:
             raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
         if any(side < STRIDE or side % STRIDE for side in self.size):
@@ -127,6 +123,22 @@ class Recipe:
         """The same, ready for JSON."""
         oversample = None if self.oversample is None else list(self.oversample)
         return asdict(self) | {"size": list(self.size), "oversample": oversample}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The recipe that ``as_dict`` described."""
+        oversample = content["oversample"]
+        return cls(
+            **dict(content)
+            | {
+                "size": tuple(content["size"]),
+                "oversample": None if oversample is None else tuple(oversample),
+                "trainable": TrainableLayers(content["trainable"]),
+                "head_init": HeadInit(content["head_init"]),
+                "unlabelled": Unlabelled(content["unlabelled"]),
+                "loss_weight": LossWeight(content["loss_weight"]),
+            }
+        )
 
 
 def training_facts(weights: Path) -> dict[str, Any]:

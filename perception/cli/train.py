@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from oneglance.models.metadata import Head
+from oneglance.models.training.execution import Amp, Cache, Execution
 from oneglance.models.training.recipe import (
     HeadInit,
     LossWeight,
     Recipe,
     TrainableLayers,
     Unlabelled,
+    training_facts,
 )
-from oneglance.perception.cli.common import Debug, configure, need_training, parse_size, say
+from oneglance.perception.cli.common import Debug, configure, need_training, parse_size
 from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from oneglance.models.training.fit.plan import TrainingPlan
 
 
 class _Layers(StrEnum):
@@ -77,6 +82,27 @@ def train(
         bool, typer.Option("--strict", help="Refuse labels that could be mended, too.")
     ] = False,
     seed: Annotated[int, typer.Option()] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Images a step, on all devices together.")] = 16,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, mps, or a GPU's number; several as 0,1.")
+    ] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that load images, for each GPU.")] = 8,
+    amp: Annotated[
+        Amp, typer.Option(help="Mixed precision: auto takes bf16 where the device has it.")
+    ] = Amp.AUTO,
+    cache: Annotated[
+        Cache, typer.Option(help="Where decoded images are kept between epochs.")
+    ] = Cache.RAM,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many; the same command goes on. What is there is usable."),
+    ] = None,
+    shorten: Annotated[
+        bool, typer.Option("--shorten", help="Plan fewer epochs to be done within --minutes.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show steps, memory and time; train nothing.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Fine-tune a pretrained network; run again to resume."""
@@ -99,7 +125,16 @@ def train(
         oversample=_parse_oversample(oversample),
         seed=seed,
         alpha=alpha,
+        batch=batch,
     )
+    execution = Execution(
+        device=device, workers=workers, amp=amp, cache=cache, minutes=minutes, shorten=shorten
+    )
+    if plan:
+        from oneglance.models.training.fit.plan import plan_training
+
+        _show_plan(plan_training(data, recipe=recipe, execution=execution))
+        return
     weights = finetune(
         data,
         base=None if base == "none" else Path(base),
@@ -107,8 +142,30 @@ def train(
         out=out,
         classes=parse_classes(classes.split(",")),
         strict=strict,
+        execution=execution,
     )
-    say(f"trained: {weights} (how: {out / 'recipe.json'})")
+    Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+    if stopped := training_facts(weights).get("stopped"):
+        Console().print(
+            f"stopped by --minutes after {stopped['epochs_done']} of {stopped['of']} epochs: "
+            "the same command goes on"
+        )
+
+
+def _show_plan(plan: TrainingPlan) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{plan.images} images an epoch, {plan.steps_per_epoch} steps; {plan.steps} steps in all"
+    )
+    console.print(
+        f"{plan.bytes_per_image / 1e6:.0f} MB of memory an image, "
+        f"{plan.bytes_per_batch / 1e9:.1f} GB a batch; {plan.free_bytes / 1e9:.1f} GB are free "
+        f"on {plan.device}"
+    )
+    console.print(
+        f"{plan.seconds_per_image:.3f} s an image on {plan.device}, loading not counted: about "
+        f"{plan.minutes:.0f} min in all"
+    )
 
 
 def average(
@@ -122,7 +179,7 @@ def average(
     from oneglance.models.training.fit.averaging import average as average_runs
 
     weights = average_runs(runs, out=out)
-    say(f"averaged: {weights} (of what: {out / 'recipe.json'})")
+    Console().print(f"averaged: {weights} (of what: {out / 'recipe.json'})")
 
 
 def export(
@@ -155,7 +212,6 @@ def export(
     )
     from oneglance.models.training.export import export as export_model
     from oneglance.models.training.fit.light_colours import fit_colours
-    from oneglance.models.training.recipe import training_facts
     from oneglance.streams.rendered.reference import reference_images
 
     parity = export_model(
@@ -169,7 +225,7 @@ def export(
         colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
         reference_images=reference_images(parse_size(size)),
     )
-    say(
+    Console().print(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
         f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
     )
@@ -180,7 +236,7 @@ def _advised(data: Sequence[Path]) -> TrainableLayers:
     from oneglance.models.training.data.datasets import read_dataset
 
     advice = advised_depth([read_dataset(file) for file in data])
-    say(f"training {advice.train}: {' '.join(advice.reasons)}")
+    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
     return advice.train
 
 

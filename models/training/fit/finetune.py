@@ -24,16 +24,17 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.datasets import Dataset, read_dataset
-from oneglance.models.training.data.merging import known_classes, stage
+from oneglance.models.training.data.merging import stage
+from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
-from oneglance.models.training.fit.bases import check_base
 from oneglance.models.training.fit.heads import with_new_last_layer
-from oneglance.models.training.fit.trainer import RoadTrainer
+from oneglance.models.training.fit.session import Session, train
+from oneglance.models.training.fit.time_limit import TimeLimit
 from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
 from oneglance.streams.errors import DataError, UsageError
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     data: Sequence[Path],
     *,
     base: Path | None,
@@ -41,6 +42,7 @@ def finetune(
     out: Path,
     classes: Sequence[ModelClass] = FOUR_TASKS,
     strict: bool = False,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
 ) -> Path:
     """Fine-tune ``base`` on the data set files ``data``; returns ``out/model.pt``.
 
@@ -49,16 +51,19 @@ def finetune(
     returns at once when the run is complete; with another ``keep`` it averages anew.
     ``out/recipe.json`` says how the weights were made.
     ``strict``: any problem of a label file is an error, those that could be mended too.
+    ``execution``: on what and for how long. A run that its time limit stopped has a ``model.pt``
+    of the weights so far, and is resumed by the next call.
 
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to average with, or its stride does not
-            go into the recipe's size.
+        UsageError: there is no ``base`` to distil from or to average with.
     """
+    started = time.monotonic()
+    limit = None if execution.minutes is None else TimeLimit(execution.minutes)
     datasets = [read_dataset(file) for file in data]
     if base is not None:
-        check_base(read_checkpoint(base), base, recipe.size)
+        read_checkpoint(base)
     elif recipe.unlabelled is Unlabelled.DISTILL:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
     if recipe.alpha < 1 and base is None:
@@ -70,7 +75,9 @@ def finetune(
     earlier: dict[str, Any] = {}
     if recipe_file.is_file():
         earlier = json.loads(recipe_file.read_text(encoding="utf-8"))
-        if _same_run(earlier, description, out) and model_file.is_file():
+        begun = model_file.is_file() or (out / "weights" / "last.pt").is_file()
+        same = begun and _same_run(earlier, description, out)
+        if same and model_file.is_file() and "stopped" not in earlier:
             return model_file
     out.mkdir(parents=True, exist_ok=True)
     staged = stage(
@@ -82,27 +89,18 @@ def finetune(
         strict=strict,
     )
     facts = {key: value for key, value in earlier.items() if key != "run"}
-    model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
+    if "stopped" not in facts:
+        model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
     _write(recipe_file, {"run": description, **facts})
-    started = time.monotonic()
     last = out / "weights" / "last.pt"
-    resumed = last if last.is_file() else None
-    first_epoch = 0 if resumed is None else _epochs_done(resumed)
-    if first_epoch < recipe.epochs:
-        trainer = RoadTrainer(
-            classes=classes,
-            recipe=recipe,
-            known=known_classes(staged.parent),
-            overrides=_overrides(recipe, staged, out) | _weights(base, resumed),
-            base=base,
-        )
-        trainer.train()  # type: ignore[no-untyped-call]
-        facts = {
-            "minutes_of_last_session": round((time.monotonic() - started) / 60, 2),
-            "epochs_of_last_session": recipe.epochs - first_epoch,
-            "device": str(trainer.device),
-            "precision": _precision(trainer),
-            "train_images": len(trainer.train_loader.dataset),
+    job = Job(classes=classes, recipe=recipe, execution=execution, base=base)
+    first_epoch = _epochs_done(last) if last.is_file() else 0
+    if first_epoch < facts.get("shortened_to_epochs", recipe.epochs):
+        resumed = last if last.is_file() else None
+        overrides = _overrides(recipe, execution, staged, out) | _weights(base, resumed)
+        session = train(job, staged=staged.parent, overrides=overrides, limit=limit)
+        facts = _facts(session, recipe, first_epoch) | {
+            "minutes_of_last_session": round((time.monotonic() - started) / 60, 2)
         }
     start = None
     if recipe.alpha < 1 and base is not None:
@@ -117,6 +115,20 @@ def finetune(
         facts["base_training"] = of_base
     _write(recipe_file, {"run": description, **facts})
     return model_file
+
+
+def _facts(session: Session, recipe: Recipe, first_epoch: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "epochs_of_last_session": session.epochs_done - first_epoch,
+        "device": session.device,
+        "precision": session.precision,
+        "train_images": session.train_images,
+    }
+    if session.cut:
+        facts["stopped"] = {"epochs_done": session.epochs_done, "of": session.epochs}
+    elif session.epochs < recipe.epochs:
+        facts["shortened_to_epochs"] = session.epochs
+    return facts
 
 
 def _describe(
@@ -150,7 +162,7 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
     return bool(alpha == wanted["recipe"]["alpha"])
 
 
-def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
+def _overrides(recipe: Recipe, execution: Execution, staged: Path, out: Path) -> dict[str, Any]:
     return {
         "data": str(staged),
         "save_dir": str(out),
@@ -169,8 +181,9 @@ def _overrides(recipe: Recipe, staged: Path, out: Path) -> dict[str, Any]:
         "mosaic": recipe.mosaic,
         "close_mosaic": round(recipe.calm_share * recipe.epochs),
         "scale": recipe.scale,
-        "amp": torch.cuda.is_available(),
-        "cache": "ram",
+        "amp": False,  # the trainer knows better
+        "cache": "ram" if execution.cache is Cache.RAM else False,
+        "workers": execution.workers,
         "plots": False,
         "val": False,
         "patience": 0,
@@ -181,12 +194,6 @@ def _weights(base: Path | None, resumed: Path | None) -> dict[str, Any]:
     if resumed is not None:
         return {"model": str(resumed), "resume": str(resumed)}
     return {"model": "yolo26n.yaml" if base is None else str(base), "resume": False}
-
-
-def _precision(trainer: RoadTrainer) -> str:
-    if trainer.bf16:
-        return "bfloat16 mixed"
-    return "float16 mixed" if trainer.amp else "float32"
 
 
 def _epochs_done(last: Path) -> int:

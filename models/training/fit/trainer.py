@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +20,12 @@ from ultralytics.data.augment import (
 )
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.utils import IterableSimpleNamespace
+from ultralytics.utils import LOCAL_RANK, IterableSimpleNamespace
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.tasks import ModelClass
+from oneglance.models.training.data.image_cache import ImageCache
+from oneglance.models.training.execution import Amp, Cache, Job
+from oneglance.models.training.fit.devices import precision, resolve
 from oneglance.models.training.fit.distillation import Distiller
 from oneglance.models.training.fit.heads import (
     RoadModel,
@@ -33,15 +37,16 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
-from oneglance.models.training.recipe import STRIDE, HeadInit, Recipe, Unlabelled
+from oneglance.models.training.fit.time_limit import TimeLimit
+from oneglance.models.training.recipe import STRIDE, HeadInit, Unlabelled
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
 
 
-def cpu_has_bf16() -> bool:
-    """Whether this processor computes bfloat16 natively (measured: 2.4 times fp32's rate)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def distributed() -> bool:
+    """Whether this process is one of several that train together."""
+    return LOCAL_RANK != -1
 
 
 class LikeMosaic(Mosaic):
@@ -66,13 +71,23 @@ class RoadDataset(YOLODataset):
     """ultralytics' data set, augmented at a rectangle instead of a square."""
 
     def __init__(
-        self, *args: Any, size: tuple[int, int], known: KnownClasses, classes: int, **kwargs: Any
+        self,
+        *args: Any,
+        size: tuple[int, int],
+        known: KnownClasses,
+        classes: int,
+        decoded: Path | None = None,
+        **kwargs: Any,
     ) -> None:
-        """``size``: (width, height). ``classes``: of the model; what is beyond are regions."""
+        """``size``: (width, height). ``classes``: of the model; what is beyond are regions.
+        ``decoded``: the folder where decoded images are kept, see ``image_cache``."""
         self.size = size
         self.classes = classes
         self._known = known
+        self._decoded: ImageCache | None = None  # ultralytics loads images before it is there
         super().__init__(*args, **kwargs)
+        if decoded is not None:
+            self._decoded = ImageCache(decoded, [Path(f) for f in self.im_files], max(size))
         self._alike: dict[frozenset[str], list[int]] = {}
         for index, file in enumerate(self.im_files):
             self._alike.setdefault(known[Path(file).stem], []).append(index)
@@ -80,6 +95,15 @@ class RoadDataset(YOLODataset):
     def alike(self, file: str) -> Sequence[int]:
         """Indexes of the images whose sources label the same as that of ``file``."""
         return self._alike[self._known[Path(file).stem]]
+
+    def load_image(
+        self, i: int, rect_mode: bool = True, resize_short: bool = False
+    ) -> tuple[Any, tuple[int, int], tuple[int, int]]:
+        """See ``BaseDataset.load_image``; out of the cache where there is one."""
+        if self._decoded is None:
+            image, own, here = super().load_image(i, rect_mode, resize_short)
+            return image, own, here
+        return self._decoded.image(i)
 
     def build_transforms(self, hyp: IterableSimpleNamespace) -> Compose:
         """Mosaic, scale and shift into ``size``, colour, mirror: no upside-down streets."""
@@ -104,25 +128,42 @@ class RoadTrainer(DetectionTrainer):
     def __init__(
         self,
         *,
-        classes: Sequence[ModelClass],
-        recipe: Recipe,
+        job: Job,
         known: KnownClasses,
         overrides: dict[str, Any],
-        base: Path | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
-        """``base``: the pretrained checkpoint, which answers for what is to be distilled."""
-        self.classes = classes
-        self.recipe = recipe
-        names = frozenset(cls.name for cls in classes)
-        absent = recipe.unlabelled is Unlabelled.NEGATIVE
+        """``known``: of the staged images. ``limit``: when to stop, see ``time_limit``.
+
+        Raises:
+            UsageError: a device is not there, or does not compute in what is asked for.
+        """
+        self.classes, self.recipe, self.execution = job.classes, job.recipe, job.execution
+        names = frozenset(cls.name for cls in self.classes)
+        absent = self.recipe.unlabelled is Unlabelled.NEGATIVE
         self.known = dict.fromkeys(known, names) if absent else known
-        super().__init__(overrides=overrides)
-        torch.set_num_threads(available_cpus())  # ultralytics leaves one idle
-        self.bf16 = self.device.type == "cpu" and cpu_has_bf16()
+        self.limit = limit
+        self.cut = False
+        super().__init__(overrides=overrides | {"device": resolve(self.execution)})
+        if self.resume:  # a shortened run that was killed had fewer
+            self.epochs = self.args.epochs = self.recipe.epochs
+            self.args.close_mosaic = overrides["close_mosaic"]
+        computes = precision(self.execution, self.device)
+        self.args.amp = {Amp.OFF: False, Amp.BF16: "bf16", Amp.FP16: True}[computes]
+        self.bf16 = self.device.type == "cpu" and computes is Amp.BF16
+        if self.bf16:
+            self.args.amp = False  # ultralytics knows it on GPUs only: see preprocess_batch
+        if self.device.type == "cpu":
+            self.world_size = self.execution.processes if distributed() else 0
+            if "OMP_NUM_THREADS" not in os.environ:  # ultralytics leaves one idle
+                torch.set_num_threads(available_cpus())
+        self.add_callback("on_train_epoch_start", _no_smaller_batch)
+        self.add_callback("on_train_batch_end", _stop_in_time)
+        self.add_callback("on_fit_epoch_end", _shorten)
         self.teacher: Distiller | None = None
-        if recipe.unlabelled is Unlabelled.DISTILL:
-            assert base is not None  # finetune saw to it
-            self.teacher = Distiller(base, classes, self.device)
+        if self.recipe.unlabelled is Unlabelled.DISTILL:
+            assert job.base is not None  # finetune saw to it
+            self.teacher = Distiller(job.base, self.classes, self.device)
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> RoadModel:
         """The pretrained network with a last layer for our classes."""
@@ -162,6 +203,7 @@ class RoadTrainer(DetectionTrainer):
             size=self.recipe.size,
             known=self.known,
             classes=len(self.classes),
+            decoded=self._decoded_folder() if training else None,
         )
 
     def set_model_attributes(self) -> None:
@@ -170,6 +212,11 @@ class RoadTrainer(DetectionTrainer):
         model: Any = self.model
         model.nc = len(self.classes)
         model.names = {number: cls.name for number, cls in enumerate(self.classes)}
+
+    def _decoded_folder(self) -> Path | None:
+        if self.execution.cache is not Cache.DISK:
+            return None
+        return self.execution.cache_folder or Path(self.save_dir) / "cache"
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """ultralytics' own; what each image labels; bfloat16 on processors that have it."""
@@ -189,6 +236,54 @@ class RoadTrainer(DetectionTrainer):
             batch["answers"] = self.teacher.answers(batch["img"])
         return batch
 
+    def _setup_ddp(self) -> None:
+        """ultralytics' own for GPUs; processes on the CPU talk by gloo."""
+        if self.device.type != "cpu":
+            super()._setup_ddp()  # type: ignore[no-untyped-call]
+            return
+        torch.distributed.init_process_group("gloo")
+        self.world_size = 1  # or ultralytics would wrap the network for a GPU
+
+    def _build_train_pipeline(self) -> None:
+        """ultralytics' own; the network wrapped for several processes on the CPU before it."""
+        if self.device.type == "cpu" and distributed():
+            self.world_size = self.execution.processes
+            network: Any = self.model
+            self.model: Any = torch.nn.parallel.DistributedDataParallel(
+                network, find_unused_parameters=True, broadcast_buffers=False
+            )
+        super()._build_train_pipeline()  # type: ignore[no-untyped-call]
+
+    def resume_training(self, ckpt: Any) -> None:
+        """ultralytics' own, which knows no run that was stopped within its first epoch."""
+        if self.resume and ckpt is not None and ckpt["epoch"] < 0:
+            self._load_checkpoint_state(ckpt)  # type: ignore[no-untyped-call]
+            return
+        super().resume_training(ckpt)  # type: ignore[no-untyped-call]
+
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
+        """ultralytics' own, but no line for an epoch that will be trained again, and no column
+        for what is never scored: it has those in some lines only."""
+        if not self.cut:
+            metrics = {name: m for name, m in metrics.items() if not name.startswith("val/")}
+            super().save_metrics(metrics)  # type: ignore[no-untyped-call]
+
+    def save_model(self) -> bool:
+        """ultralytics' own; an epoch that was cut short does not count as done."""
+        self.epoch -= self.cut
+        try:
+            return bool(super().save_model())  # type: ignore[no-untyped-call]
+        finally:
+            self.epoch += self.cut
+
+    def read_results_csv(self) -> dict[str, list[float]]:
+        """By column, what was noted of each epoch; ultralytics' own needs polars for it."""
+        if not self.csv.is_file():
+            return {}
+        with self.csv.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
     def get_validator(self) -> SimpleNamespace:
         """A validator that has no metrics: ultralytics' own needs torchvision's operators."""
         return SimpleNamespace(metrics=SimpleNamespace(keys=[]))
@@ -199,3 +294,38 @@ class RoadTrainer(DetectionTrainer):
 
     def final_eval(self) -> None:
         """Accuracy is measured from the exported file (``oneglance eval``), not from here."""
+
+
+def _no_smaller_batch(trainer: Any) -> None:
+    """ultralytics halves a batch that memory does not hold; here what was asked for is an error."""
+    trainer._oom_retries = 3
+
+
+def _stop_in_time(trainer: Any) -> None:
+    """After each batch: stop all processes when the time of one is over."""
+    if trainer.limit is None:
+        return
+    over = trainer.limit.over
+    if distributed():
+        flag = torch.tensor(float(over), device=trainer.device)
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        over = bool(flag)
+    if over:
+        trainer.stop = trainer.cut = True
+
+
+def _shorten(trainer: Any) -> None:
+    """After each epoch: plan as many as fit, and the learning rate with them."""
+    if trainer.limit is None or not trainer.execution.shorten or trainer.stop:
+        return
+    done, recipe = trainer.epoch + 1, trainer.recipe
+    epochs = trainer.limit.epochs_that_fit(done, recipe.epochs, trainer.epoch_time)
+    if distributed():
+        told = torch.tensor(float(epochs), device=trainer.device)
+        torch.distributed.broadcast(told, 0)
+        epochs = int(told)
+    trainer.epochs = trainer.args.epochs = epochs
+    trainer.args.close_mosaic = round(recipe.calm_share * epochs)
+    trainer._setup_scheduler()
+    trainer.scheduler.last_epoch = trainer.epoch  # do not move
+    trainer.stop = done >= epochs

@@ -1,0 +1,106 @@
+"""What a training takes before it is begun: steps, memory and time on this device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.execution import Amp, Execution
+from oneglance.models.training.fit.devices import (
+    bytes_per_image,
+    free_bytes,
+    precision,
+    resolve,
+    torch_device,
+)
+from oneglance.models.training.fit.heads import from_scratch
+from oneglance.models.training.recipe import Recipe, Unlabelled
+from oneglance.streams.errors import DataError
+
+_TIMED_IMAGES = 4
+_TIMED_STEPS = 3
+
+_BEFORE_AND_AFTER = 1.2
+"""What the loss and the optimiser take beside both passes of the network (measured on a CPU)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """``bytes_per_batch``: on all devices together. ``seconds_per_image``: of the step alone."""
+
+    images: int
+    steps_per_epoch: int
+    steps: int
+    bytes_per_image: int
+    bytes_per_batch: int
+    free_bytes: int
+    device: str
+    seconds_per_image: float
+    minutes: float
+
+
+def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution) -> TrainingPlan:
+    """Count the steps, add up the memory and time a few steps; nothing is trained or written.
+
+    Raises:
+        DataError, UsageError: a set, the device or the batch cannot be used.
+    """
+    execution.check_batch(recipe.batch)
+    device = torch_device(resolve(execution))
+    images = _images(data, recipe)
+    computes = precision(execution, device)
+    distil = recipe.unlabelled is Unlabelled.DISTILL
+    image_bytes = bytes_per_image(recipe.size, computes, distil=distil)
+    seconds = seconds_per_image(recipe.size, computes, device) * (4 / 3 if distil else 1)
+    processes = execution.processes if device.type == "cuda" else 1
+    steps = math.ceil(images / recipe.batch)
+    return TrainingPlan(
+        images=images,
+        steps_per_epoch=steps,
+        steps=steps * recipe.epochs,
+        bytes_per_image=image_bytes,
+        bytes_per_batch=image_bytes * recipe.batch,
+        free_bytes=free_bytes(device) * processes,
+        device=execution.device if processes > 1 else str(device),
+        seconds_per_image=seconds / processes,
+        minutes=images * recipe.epochs * seconds / processes / 60,
+    )
+
+
+def seconds_per_image(size: tuple[int, int], computes: Amp, device: torch.device) -> float:
+    """About how long a step takes for each image of its batch: a few are made and timed."""
+    width, height = size
+    network = from_scratch(FOUR_TASKS).train().to(device)
+    batch = torch.rand(_TIMED_IMAGES, 3, height, width, device=device)
+    dtype = torch.float16 if computes is Amp.FP16 else torch.bfloat16
+    taken: list[float] = []
+    for _ in range(_TIMED_STEPS):
+        started = time.perf_counter()
+        with torch.autocast(device.type, dtype=dtype, enabled=computes is not Amp.OFF):
+            heads = network(batch)
+            summed = sum(head["scores"].float().mean() for head in heads.values())
+        summed.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - started)
+    return _BEFORE_AND_AFTER * min(taken) / _TIMED_IMAGES
+
+
+def _images(data: Sequence[Path], recipe: Recipe) -> int:
+    datasets = [read_dataset(file) for file in data]
+    times = recipe.oversample or (1,) * len(datasets)
+    if len(times) != len(datasets):
+        raise DataError(f"{len(datasets)} data sets need as many oversampling counts, not {times}")
+    shown: dict[Path, int] = {}  # an image of two sets is trained once, as often as the one says
+    for dataset, count in zip(datasets, times, strict=True):
+        if "train" in dataset.folders:
+            for image in recipe.subset.of(dataset.images("train")):
+                shown[image.resolve()] = max(count, shown.get(image.resolve(), 0))
+    return sum(shown.values())
