@@ -166,6 +166,35 @@ def scatter(parts: Mapping[str, Part], file: Path, title: str) -> bool:
     return _save(drawing, file)
 
 
+def draw_differences(
+    title: str, runs: Mapping[str, Mapping[str, tuple[float, float, float]]], file: Path
+) -> None:
+    """Differences in points with their intervals (value, low, high in 0..1), by run, by what."""
+    things = list(dict.fromkeys(what for found in runs.values() for what in found))
+    drawing, axes = _axes((8, 1.4 + 0.22 * len(things) * (len(runs) + 1)), title)
+    for number, (name, found) in enumerate(runs.items()):
+        aside = (number - (len(runs) - 1) / 2) * 0.8 / len(runs)
+        values, lows, highs = zip(*found.values(), strict=True)
+        axes.errorbar(
+            [100 * value for value in values],
+            [things.index(what) + aside for what in found],
+            # A mean may lie a little outside its draws.
+            xerr=[
+                [100 * max(0.0, v - low) for v, low in zip(values, lows, strict=True)],
+                [100 * max(0.0, high - v) for v, high in zip(values, highs, strict=True)],
+            ],
+            fmt="o",
+            capsize=3,
+            label=name,
+        )
+    axes.axvline(0, color="#999999", linewidth=1)
+    axes.set_yticks(range(len(things)), things)
+    axes.invert_yaxis()
+    axes.set_xlabel("difference in points; whiskers: 95 %")
+    drawing.legend(loc="outside lower center", ncols=min(3, len(runs)), frameon=False)
+    _save(drawing, file)
+
+
 def _apart(heights: Mapping[str, float], *, least: float) -> dict[str, float]:
     """Heights for labels, in the same order, pushed up until ``least`` lies between them."""
     placed: dict[str, float] = {}
