@@ -2,102 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from oneglance.perception.health import SourceHealth
+from oneglance.perception.histogram import LatencyHistogram
 from oneglance.perception.result import STAGES, Result
-
-RELATIVE_ERROR = 0.01
-"""Largest relative error of a percentile of durations between ``SHORTEST_S`` and ``LONGEST_S``."""
-
-SHORTEST_S = 1e-6
-LONGEST_S = 1e5
-
-_GROWTH = 1.019  # a bucket's middle is at most 0.94 % from its edges
-_LOG_GROWTH = math.log(_GROWTH)
-_BUCKETS = 2 + math.ceil(math.log(LONGEST_S / SHORTEST_S) / _LOG_GROWTH)
-
-
-class LatencyHistogram:
-    """Durations in logarithmic buckets: percentiles of any number of them in 11 kB.
-
-    A percentile is that of ``numpy.percentile`` (linear between order statistics) within
-    ``RELATIVE_ERROR``; durations below ``SHORTEST_S`` count as anything up to it, durations
-    above ``LONGEST_S`` only make ``max_s`` exact. Reading from another thread is safe.
-
-    >>> histogram = LatencyHistogram()
-    >>> for milliseconds in range(1, 102):
-    ...     histogram.add(milliseconds / 1e3)
-    >>> round(histogram.percentile(50), 3), histogram.max_s, histogram.count
-    (0.051, 0.101, 101)
-    """
-
-    def __init__(self) -> None:
-        self._counts = [0] * _BUCKETS
-        self.count = 0
-        self.min_s = math.inf
-        self.max_s = 0.0
-
-    def add(self, duration_s: float) -> None:
-        """Count one duration.
-
-        Raises:
-            ValueError: negative, infinite or not a number.
-        """
-        if not 0.0 <= duration_s < math.inf:
-            raise ValueError(f"{duration_s} s is not a duration")
-        self._counts[_bucket(duration_s)] += 1
-        self.count += 1
-        self.min_s = min(self.min_s, duration_s)
-        self.max_s = max(self.max_s, duration_s)
-
-    def percentile(self, percent: float) -> float:
-        """The duration in seconds that ``percent`` (0 to 100) of all do not exceed.
-
-        Raises:
-            ValueError: nothing was counted, or ``percent`` is out of range.
-        """
-        if not self.count:
-            raise ValueError("no duration was counted")
-        if not 0 <= percent <= 100:
-            raise ValueError(f"a percentile is from 0 to 100, not {percent}")
-        rank = percent / 100 * (self.count - 1)
-        below = self._ranked(math.floor(rank))
-        above = self._ranked(math.ceil(rank))
-        return below + (above - below) * (rank - math.floor(rank))
-
-    def _ranked(self, rank: int) -> float:
-        """About the duration at 0-based ``rank`` of all, sorted."""
-        seen = 0
-        for bucket, count in enumerate(self._counts):
-            seen += count
-            if seen > rank:
-                return min(max(_middle_s(bucket), self.min_s), self.max_s)
-        return self.max_s
-
-
-def _bucket(duration_s: float) -> int:
-    if duration_s <= SHORTEST_S:
-        return 0
-    return min(1 + int(math.log(duration_s / SHORTEST_S) / _LOG_GROWTH), _BUCKETS - 1)
-
-
-def _middle_s(bucket: int) -> float:
-    """The value whose relative distance to both edges of the bucket is the same."""
-    if bucket == 0:
-        return SHORTEST_S / 2
-    lower_s = SHORTEST_S * _GROWTH ** (bucket - 1)
-    return lower_s * 2 * _GROWTH / (1 + _GROWTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,54 +170,3 @@ def _proc_peak_kb(status: Path) -> int | None:
         return None
     found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
     return int(found[0]) if found else None
-
-
-def render_summary(summary: RunSummary) -> RenderableType:
-    """A summary as people read it in a terminal: a headline and a table of latencies."""
-    headline = Text(summary.source or "run", style="bold", no_wrap=True, overflow="ignore")
-    engine = f"{summary.engine} {summary.precision}".strip()
-    facts = [summary.model, engine, summary.mode, f"{summary.frames} frames"]
-    facts.append(f"{summary.dropped} dropped")
-    facts.append(f"{summary.wall_s:.1f} s")
-    facts.append("no fps" if summary.fps is None else f"{summary.fps:.1f} fps")
-    if summary.peak_memory_mb is not None:
-        facts.append(f"peak memory {summary.peak_memory_mb:.0f} MB")
-    headline.append("\n" + " · ".join(fact for fact in facts if fact), style="not bold")
-    parts: list[RenderableType] = [headline]
-    if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):
-        parts.append(_source_table(summary.sources))
-        parts += [
-            Text(f"last error: {source.last_error}", no_wrap=True, overflow="ignore")
-            for source in summary.sources
-            if source.last_error
-        ]
-    if summary.end_to_end_ms is not None:
-        parts.append(_latency_table(summary))
-    return Group(*parts)
-
-
-def _source_table(sources: Sequence[SourceHealth]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
-    table.add_column("source", overflow="fold")
-    for name in ("results", "dropped", "corrupt", "back", "fps"):
-        table.add_column(name, justify="right")
-    for source in sources:
-        fps = "-" if source.fps_measured is None else f"{source.fps_measured:.1f}"
-        counts = (source.delivered, sum(source.dropped.values()), source.corrupt, source.reconnects)
-        table.add_row(Text(source.source), *map(str, counts), fps)
-    return table
-
-
-def _latency_table(summary: RunSummary) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
-    table.add_column("milliseconds")
-    for name in ("p50", "p90", "p99", "max"):
-        table.add_column(name, justify="right")
-    rows: list[tuple[str, Latency | None]] = [*summary.latency_ms.items()]
-    rows += [("end to end", summary.end_to_end_ms), ("age of results", summary.age_ms)]
-    for name, latency in rows:
-        if latency is not None:
-            style = "bold" if name == "end to end" else None
-            figures = (latency.p50, latency.p90, latency.p99, latency.max)
-            table.add_row(name, *(f"{figure:.2f}" for figure in figures), style=style)
-    return table

@@ -19,6 +19,7 @@ from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
+from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.mode import Live, Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.protocols import Sink
@@ -26,7 +27,7 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.sinks.files import open_output, sink_error
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
-from oneglance.perception.summary import RunSummary, render_summary
+from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.live.reconnecting import open_with_reconnect

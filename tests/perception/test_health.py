@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from oneglance.perception.health import DropRateMonitor, Health, InferenceWatchdog, SourceHealth
 from oneglance.perception.mode import Live
-from oneglance.perception.summary import Telemetry, render_summary
 from oneglance.streams import State, UsageError
 
 
@@ -79,27 +75,6 @@ def source(name: str, **facts: object) -> SourceHealth:
     usual |= {"age_s": 0.04, "produced": 100, "delivered": 90, "dropped": {"newer frame": 8}}
     usual |= {"corrupt": 2, "reconnects": 0, "drop_share": 0.08, "last_error": None}
     return SourceHealth(source=name, **{**usual, **facts})  # type: ignore[arg-type]
-
-
-def shown(*sources: SourceHealth) -> str:
-    out = io.StringIO()
-    summary = replace(Telemetry(source="cameras", mode="live").summary(), sources=sources)
-    Console(file=out, width=120).print(render_summary(summary))
-    return out.getvalue()
-
-
-def test_a_summary_shows_what_became_of_each_of_several_sources() -> None:
-    lost = source("rtsp://***@b/x", delivered=7, reconnects=3, last_error="rtsp://***@b/x was lost")
-    text = shown(source("front"), lost)
-    front, rear, error = (line for line in text.splitlines() if "front" in line or "b/x" in line)
-    assert front.split() == ["front", "90", "8", "2", "0", "25.0"]
-    assert rear.split() == ["rtsp://***@b/x", "7", "8", "2", "3", "25.0"]
-    assert error == "last error: rtsp://***@b/x was lost"
-
-
-def test_a_summary_of_one_source_without_trouble_says_no_more_than_it_must() -> None:
-    assert "corrupt" not in shown(source("front"))
-    assert "corrupt" in shown(source("front", last_error="it was lost"))
 
 
 def test_health_is_ready_for_json() -> None:
