@@ -6,7 +6,7 @@ import json
 import stat
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
-from oneglance.perception.mode import Live, Mode
+from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.protocols import Sink
+from oneglance.perception.readers.frame_reader import FrameReader
+from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.perception.sinks.files import open_output, sink_error
@@ -30,10 +32,7 @@ from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
-from oneglance.streams.live.reconnecting import open_with_reconnect
-from oneglance.streams.opening import is_surely_live, kind_of, open_stream
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.stream import Stream
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -61,9 +60,7 @@ class RunOptions:
     @property
     def together(self) -> bool:
         """Whether the sources run at once: several that are live, or are to be played so."""
-        if len(self.sources) < 2 or self.mode is Mode.RECORDED:
-            return False
-        return self.mode is Mode.LIVE or all(is_surely_live(source) for source in self.sources)
+        return run_together(self.sources, self.mode)
 
 
 @dataclass(slots=True)
@@ -97,17 +94,18 @@ class Run:
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
             jsonl: JsonLinesSink | None = None
             detector: Detector | None = None
-            for source in [None] if options.together else options.sources:
+            for source in [list(options.sources)] if options.together else options.sources:
                 try:
-                    with self._opened(source) as stream:
-                        detector = detector or self._load(stream, tasks)
+                    opened = open_reader(source, options.mode, connect=options.connect)
+                    with closing(opened) as reader:
+                        detector = detector or self._load(reader, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
-                        video = self._video(stream)
+                        video = self._video(reader)
                         if jsonl is None and options.jsonl is not None:
                             jsonl = JsonLinesSink(options.jsonl)
                             outputs.callback(jsonl.close)
                         shared = [] if jsonl is None else [_KeptOpen(jsonl)]
-                        self._run_one(stream, detector, [*shared, *video])
+                        self._run_one(reader, detector, [*shared, *video])
                 except StreamError as error:
                     failed.append(error)
         _raise(failed, of=len(options.sources))
@@ -132,25 +130,13 @@ class Run:
         except OSError as error:
             raise sink_error(path, error) from None
 
-    def _opened(self, source: str | None) -> AbstractContextManager[Stream | None]:
-        """In live mode a camera or network source may be away; otherwise it must be there now,
-        and comes back when it is lost. None: several at once, which the pipeline opens."""
-        if source is None:
-            return nullcontext()
-        mode, opening = self.options.mode, self.options.connect
-        may_come_back = kind_of(source).may_come_back
-        if may_come_back and mode is Mode.LIVE:
-            return open_with_reconnect(source, opening)
-        stream = open_stream(source, opening)
-        if may_come_back and stream.live and mode is not Mode.RECORDED:
-            return open_with_reconnect(source, opening, first=stream)
-        return stream
-
-    def _load(self, stream: Stream | None, tasks: Sequence[Task] | None) -> Detector:
+    def _load(self, reader: FrameReader, tasks: Sequence[Task] | None) -> Detector:
+        """Recorded: one thread an inference and several at once, the best rate. Live: all threads
+        on one inference, the least age."""
         options = self.options
         threads = options.threads
         if threads is None:
-            threads = _threads_for(stream, options.mode)
+            threads = available_cpus() if reader.live else 1
         return Detector.load(
             options.model,
             confidence=options.confidence,
@@ -161,26 +147,24 @@ class Run:
             self_check=options.self_check,
         )
 
-    def _video(self, stream: Stream | None) -> list[VideoSink]:
-        if self.options.video is None or stream is None:
+    def _video(self, reader: FrameReader) -> list[VideoSink]:
+        if self.options.video is None:
             return []
-        return [VideoSink(self.options.video, frame_rate=stream.frame_rate)]
+        return [VideoSink(self.options.video, frame_rate=reader.frame_rate)]
 
-    def _run_one(self, stream: Stream | None, detector: Detector, sinks: Sequence[Sink]) -> None:
+    def _run_one(self, reader: FrameReader, detector: Detector, sinks: Sequence[Sink]) -> None:
         options = self.options
-        rate = float((stream and stream.frame_rate) or 30)
         pipeline = Pipeline(
-            list(options.sources) if stream is None else stream,
+            reader,
             detector,
-            mode=options.mode if stream is not None else Live(connect=options.connect),
+            mode=options.mode,
             sinks=sinks,
-            tracker=Tracker(frame_rate=rate) if options.track else None,
+            tracker=Tracker(frame_rate=float(reader.frame_rate or 30)) if options.track else None,
         )
-        name = f"{len(options.sources)} sources" if stream is None else stream.source
-        expected = None if stream is None else stream.frame_count
+        name = f"{len(options.sources)} sources" if options.together else reader.name
         try:
             with (
-                _Bar(name, expected, options.max_frames) as bar,
+                _Bar(name, reader.frame_count, options.max_frames) as bar,
                 closing(iter(pipeline)) as results,  # so that outputs may fail to close aloud
             ):
                 for count, _ in enumerate(results, 1):
@@ -237,13 +221,6 @@ def _same_file(output: Path, source: str) -> bool:
         return output.exists() and output.samefile(source)
     except (OSError, ValueError):
         return False
-
-
-def _threads_for(stream: Stream | None, mode: Mode) -> int:
-    """Recorded: one thread an inference and several at once, the best rate. Live: all threads
-    on one inference, the least age."""
-    live = mode is Mode.LIVE or stream is None or (mode is Mode.AUTO and stream.live)
-    return available_cpus() if live else 1
 
 
 class _KeptOpen:
