@@ -17,6 +17,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, 
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError
+from oneglance.streams.outputs import OutputFolder, write_file
 
 CLIP = facts.ROOT.parent / "shared" / "clips" / "udacity_lanes_540p.mp4"
 DATA = facts.ROOT.parent / "shared" / "data" / "gtsdb" / "data.yaml"
@@ -87,6 +88,7 @@ def check(found: argparse.Namespace) -> Options:
     Raises:
         ModelError: no such model.
         SourceNotFound: no such clip.
+        SinkError: the results folder holds what no benchmark wrote.
         UsageError: a number that makes no sense, no such engine or precision, or a study beside
             what it would give.
         DataError: a damaged study.
@@ -103,10 +105,12 @@ def check(found: argparse.Namespace) -> Options:
         )
     check_choice(found.engine, found.precision)
     given = _files(found)
+    out = found.out or _folder(found)
+    OutputFolder(out, results.MADE_BY).check([found.clip, given.model, *given.data])
     return Options(
         model=given.model.resolve(),
         clip=str(found.clip.resolve()),
-        out=found.out or _folder(found),
+        out=out,
         rounds=found.rounds,
         frames=found.frames,
         warmup=found.warmup,
@@ -175,5 +179,5 @@ def keep(part: Part, folder: Path) -> str:
         SinkError: the folder cannot be written.
     """
     file, page = results.write(part, folder), pages.page(part)
-    file.with_suffix(".md").write_text(page, encoding="utf-8")
+    write_file(file.with_suffix(".md"), page)
     return page

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from oneglance.models.tasks import FOUR_TASKS, Task
+from oneglance.streams.outputs import OutputFolder
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in shares (0..1) of the image's sides."""
@@ -23,9 +24,13 @@ def write_scoring_set(
     """Write each image's link and boxes, of which there may be none, and ``data.yaml``.
 
     Returns: how many boxes of each task.
+
+    Raises:
+        SinkError: ``out`` holds what was not written by this.
     """
     numbers = {Task(cls.name): number for number, cls in enumerate(FOUR_TASKS)}
     counts = dict.fromkeys(tasks, 0)
+    OutputFolder(out, "labelling").claim()
     images, labels = out / "images" / "val", out / "labels" / "val"
     images.mkdir(parents=True)
     labels.mkdir(parents=True)

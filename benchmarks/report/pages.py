@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.report import goals, results, side_by_side
 from benchmarks.report.results import Claim, Part, Table
-from oneglance.streams.errors import OneglanceError, SinkError
+from oneglance.streams.errors import OneglanceError
+from oneglance.streams.outputs import OutputFolder
 
 CIRCUMSTANCES = ("commit", "date", "CPUs busy before")
 """Facts of every part that a table of their own compares."""
@@ -135,12 +136,9 @@ def write_report(folder: Path) -> Path:
     from benchmarks.report.plots import draw_all
 
     parts = results.read_folder(folder)
-    file = folder / "report.md"
-    try:
-        file.write_text(whole(parts, draw_all(parts, folder)), encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {file}: {error.strerror}") from None
-    return file
+    place = OutputFolder(folder, results.MADE_BY)
+    place.claim()
+    return place.write("report.md", whole(parts, draw_all(parts, folder)))
 
 
 def main() -> None:

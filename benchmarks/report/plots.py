@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import side_by_side
 from benchmarks.report.results import Figure, Part
+from oneglance.streams.outputs import write_file
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
 # Okabe and Ito's colours, which the colour-blind tell apart.
@@ -216,5 +218,7 @@ def _axes(inches: tuple[float, float], title: str) -> tuple[Any, Any]:
 
 
 def _save(drawing: Any, file: Path) -> bool:
-    drawing.savefig(file, dpi=110)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=110)
+    write_file(file, buffer.getvalue())
     return True

@@ -12,9 +12,13 @@ from typing import Any
 
 from benchmarks.report import intervals
 from benchmarks.report.intervals import Interval
-from oneglance.streams.errors import DataError, SinkError
+from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import OutputFolder
 
 FORMAT = 1
+
+MADE_BY = "benchmark"
+"""What the mark of a results folder says (see ``oneglance.streams.outputs``)."""
 
 NONE = "—"
 """What a table shows where there is no figure."""
@@ -189,12 +193,9 @@ def write(part: Part, folder: Path) -> Path:
     """
     file = folder / f"{part.part}.json"
     text = json.dumps({"format": FORMAT, **asdict(part)}, indent=1, allow_nan=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(_one_line_a_round(text) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {file}: {error.strerror}") from None
-    return file
+    place = OutputFolder(folder, MADE_BY)
+    place.claim()
+    return place.write(file.name, _one_line_a_round(text) + "\n")
 
 
 def _one_line_a_round(text: str) -> str:

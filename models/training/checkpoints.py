@@ -7,6 +7,7 @@ else; a file that names anything besides is refused unread.
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from ultralytics.nn.tasks import DetectionModel, torch_safe_load
 
 from oneglance.streams.errors import ModelError
+from oneglance.streams.outputs import write_file
 
 
 def read_checkpoint(file: Path) -> DetectionModel:
@@ -48,9 +50,22 @@ def read_checkpoint(file: Path) -> DetectionModel:
     return model.float().eval()
 
 
+def checkpoint_bytes(model: DetectionModel) -> bytes:
+    """A file's content that holds ``model``, of ultralytics' own class, for ``read_checkpoint``
+    and ultralytics."""
+    content = {"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}
+    buffer = io.BytesIO()  # torch tells a full disk as a RuntimeError of its own
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
 def write_checkpoint(model: DetectionModel, file: Path) -> None:
-    """Write ``model``, of ultralytics' own class, for ``read_checkpoint`` and ultralytics."""
-    torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}}, file)
+    """Write ``checkpoint_bytes`` to ``file``, whole or not at all.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    write_file(file, checkpoint_bytes(model))
 
 
 def _refuse_foreign_code(file: Path) -> None:

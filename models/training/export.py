@@ -24,6 +24,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.models.training.reference import with_reference_frames
 from oneglance.streams.errors import ModelError
+from oneglance.streams.outputs import output_error, refuse_inputs, write_file
 
 OPSET = 17
 """Old enough for ONNX Runtime 1.13 and OpenVINO 2022, new enough for every operator used."""
@@ -72,9 +73,11 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
 
     Raises:
         ModelError: the weights cannot be read, serve none of our tasks or lack a class of
-            ``only``, there are ``colours`` but no plain lights to tell them of, ``out`` cannot be
-            written, or the difference is out of bounds (nothing is left at ``out`` then).
+            ``only``, there are ``colours`` but no plain lights to tell them of, or the difference
+            is out of bounds (nothing is written then).
+        SinkError: ``out`` cannot be written, or is the weights; what was there before stays.
     """
+    refuse_inputs(out, [weights, weights.with_name("recipe.json")])
     model = read_checkpoint(weights)
     classes = _classes(model, weights)
     if only is not None:
@@ -102,22 +105,12 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
         )
     if reference_images:
         content = with_reference_frames(content, reference_images)
-    _write(out, content)
-    return parity
-
-
-def _write(out: Path, content: bytes) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: a full disk must not leave a file that looks like a model.
-        partial = out.with_name(f".{out.name}.part")
-        try:
-            partial.write_bytes(content)
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
-        raise ModelError(f"cannot write {out}: {error.strerror}") from None
+        raise output_error(out, error) from None
+    write_file(out, content)
+    return parity
 
 
 def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:

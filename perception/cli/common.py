@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.errors import UsageError
+from oneglance.streams.outputs import write_file
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -44,10 +45,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def write_json(file: Path, content: dict[str, object]) -> None:
-    try:
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {file}: {error.strerror}") from None
+    write_file(file, json.dumps(content, indent=2) + "\n")
 
 
 def parse_size(text: str) -> tuple[int, int]:

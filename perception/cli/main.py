@@ -22,6 +22,7 @@ from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.train import average, export, train
 from oneglance.streams.errors import OneglanceError
+from oneglance.streams.outputs import os_error
 
 
 @contextmanager
@@ -77,6 +78,10 @@ def _exit_code() -> int:
     except OneglanceError as error:
         _show_traceback()
         errors.print(f"[bold red]error:[/] {_printable(error)}")
+        return EXIT_UNUSABLE
+    except OSError as error:  # a disk, a permission, a name: never a bug of ours
+        _show_traceback()
+        errors.print(f"[bold red]error:[/] {_printable(os_error(error))}")
         return EXIT_UNUSABLE
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         _show_traceback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import stat
 import sys
@@ -27,12 +28,14 @@ from oneglance.perception.readers.frame_reader import FrameReader
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
-from oneglance.perception.sinks.files import open_output, sink_error
+from oneglance.perception.sinks.files import open_output
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
+from oneglance.streams.files.images import IMAGE_SUFFIXES
 from oneglance.streams.options import ConnectOptions
+from oneglance.streams.outputs import refuse_inputs, same_file, write_file
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -125,10 +128,7 @@ class Run:
         found = [summary.as_dict() for summary in self.summaries]
         is_one = len(self.options.sources) == 1 or self.options.together
         text = json.dumps(found[0] if is_one else found, indent=2)
-        try:
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise sink_error(path, error) from None
+        write_file(path, text + "\n")
 
     def _load(self, reader: FrameReader, tasks: Sequence[Task] | None) -> Detector:
         """Recorded: one thread an inference and several at once, the best rate. Live: all threads
@@ -196,9 +196,10 @@ def _check_outputs(options: RunOptions) -> None:
         if p is not None and p != STANDARD_OUTPUT
     ]
     for output in outputs:
-        if any(_same_file(output, source) for source in options.sources):
+        if any(_is_read(output, source) for source in options.sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
-        if outputs.count(output) > 1:
+        refuse_inputs(output, [options.model])
+        if sum(output == other or same_file(output, other) for other in outputs) > 1:
             raise UsageError(f"{output} is given for two outputs")
     for output in outputs:
         _check_writable(output)  # an hour's run must not end in a path that never worked
@@ -216,11 +217,13 @@ def _check_writable(path: Path) -> None:
         path.resolve().unlink()
 
 
-def _same_file(output: Path, source: str) -> bool:
-    try:
-        return output.exists() and output.samefile(source)
-    except (OSError, ValueError):
-        return False
+def _is_read(output: Path, source: str) -> bool:
+    """Whether it is the source, or an image in the folder of images that is one."""
+    if same_file(output, source):
+        return True
+    folder = Path(source).parent if glob.has_magic(source) else source
+    is_image = output.suffix.lower() in IMAGE_SUFFIXES and output.is_file()
+    return is_image and same_file(output.parent, folder)
 
 
 class _KeptOpen:

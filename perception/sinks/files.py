@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import select
 from pathlib import Path
 from typing import BinaryIO
 
-from oneglance.streams.errors import SinkError
+from oneglance.streams.outputs import output_error
 
-_DISK_FULL = "the disk is full; free some space and run again"
-_STORIES = {
-    errno.EISDIR: "it is a folder; name a file in it",
-    errno.EACCES: "permission denied; choose a place you may write to",
-    errno.EPERM: "permission denied; choose a place you may write to",
-    errno.EROFS: "the file system is read-only; choose another place",
-    errno.EFBIG: "it has grown to the largest size a file may have here",
-    errno.ENOSPC: _DISK_FULL,
-    getattr(errno, "EDQUOT", errno.ENOSPC): _DISK_FULL,
-}
 _FULL_PIPE_WAIT_S = 1.0
 
 
@@ -36,7 +25,7 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
     try:
         return io.FileIO(path, "w+", opener=_open_as_it_is) if keep else io.FileIO(path, "w")
     except OSError as error:
-        raise sink_error(path, error) from None
+        raise output_error(path, error) from None
 
 
 def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
@@ -52,18 +41,6 @@ def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
             select.select([], [file], [], _FULL_PIPE_WAIT_S)
         else:
             rest = rest[written:]
-
-
-def sink_error(name: str | Path, error: OSError, *, kept: str = "") -> SinkError:
-    """What to tell the user when writing ``name`` failed with ``error``; ``kept``: what is left."""
-    folder = Path(name).parent
-    if error.errno == errno.ENOENT and not folder.exists():
-        story = f"there is no folder {folder}; create it first"
-    elif error.errno == errno.ENOTDIR:
-        story = f"{folder} is not a folder"
-    else:
-        story = _STORIES.get(error.errno or 0) or (error.strerror or str(error)).lower()
-    return SinkError(f"cannot write {name}: {story}" + (f". {kept}" if kept else ""))
 
 
 def _open_as_it_is(path: str, flags: int) -> int:

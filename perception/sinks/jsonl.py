@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import open_output, sink_error, write_whole
+from oneglance.perception.sinks.files import open_output, write_whole
 from oneglance.streams.errors import SinkError
+from oneglance.streams.outputs import output_error
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -90,10 +91,10 @@ class JsonLinesSink:
 
     def _error(self, error: OSError) -> SinkError:
         if not self._to_stdout:
-            return sink_error(self._path, error, kept="The lines written before are whole")
+            return output_error(self._path, error, kept="The lines written before are whole")
         if error.errno in _READER_GONE:
             return ReaderGone("standard output was closed by its reader")
-        return sink_error("standard output", error)
+        return output_error("standard output", error)
 
 
 def as_object(result: Result) -> dict[str, Any]:

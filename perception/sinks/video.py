@@ -15,11 +15,12 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.letterbox import Letterbox
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import annotate
-from oneglance.perception.sinks.files import open_output, sink_error
+from oneglance.perception.sinks.files import open_output
 from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.frame import Image
+from oneglance.streams.outputs import output_error
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -106,7 +107,7 @@ class VideoSink:
             self._path.unlink(missing_ok=True)
         if self._file.error is not None:
             kept = "Too little was written to keep" if is_empty else "What is there plays"
-            raise sink_error(self._path, self._file.error, kept=kept)
+            raise output_error(self._path, self._file.error, kept=kept)
 
 
 class _Encoder:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from oneglance.streams.errors import SinkError, UsageError, cause
+from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.frame import Image
+from oneglance.streams.outputs import OutputFolder, output_error, replace_file
 from oneglance.streams.rendered.stream import RenderedStream
 from oneglance.streams.rendered.things import LABELLED
 from oneglance.streams.rendered.truth import RenderedBox
@@ -43,7 +45,8 @@ def write_dataset(
     Raises:
         UsageError: no frame, a negative seed, a share outside 0..1, or a size that cannot be
             rendered.
-        SinkError: the folder cannot be written, or already holds images.
+        SinkError: the folder cannot be written, or holds anything but what an earlier call that
+            was stopped left there.
     """
     if frames < 1 or seed < 0 or not 0 <= val_share < 1:
         raise UsageError(
@@ -51,27 +54,30 @@ def write_dataset(
             "frames start at 1, seeds at 0, and the share is 0 or more and below 1"
         )
     root = Path(folder)
+    place = OutputFolder(root, "render")
     _drive(seed, 0, size)  # refuses a size before anything is written
     held_out = _val_drives(-(-frames // FRAMES_A_DRIVE), val_share)
     try:
-        if (root / "data.yaml").exists() or (root / "images").exists():
+        place.check()
+        if place.marked and (root / "data.yaml").exists():
             raise SinkError(f"{root} already holds images: give another folder")
-        for split in ("train", "val"):
-            (root / "images" / split).mkdir(parents=True)
-            (root / "labels" / split).mkdir(parents=True)
-        for drive in range(-(-frames // FRAMES_A_DRIVE)):
-            split = "val" if drive in held_out else "train"
-            stream = _drive(seed, drive, size)
-            for step in range(min(FRAMES_A_DRIVE, frames - drive * FRAMES_A_DRIVE)):
-                _write(root, (split, f"{drive:05d}_{step}"), *stream.render(step + 1))
-        file = root / "data.yaml"
-        names = "\n".join(f"  {number}: {name}" for name, number in CLASS_ID.items())
-        file.write_text(
-            f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n", encoding="utf-8"
-        )
+        place.clear()  # what a run that was stopped left behind
+        place.claim()
+        with place.making() as made:
+            for split in ("train", "val"):
+                made(f"images/{split}").mkdir(parents=True)
+                made(f"labels/{split}").mkdir(parents=True)
+            for drive in range(-(-frames // FRAMES_A_DRIVE)):
+                split = "val" if drive in held_out else "train"
+                stream = _drive(seed, drive, size)
+                for step in range(min(FRAMES_A_DRIVE, frames - drive * FRAMES_A_DRIVE)):
+                    _write(made, (split, f"{drive:05d}_{step}"), *stream.render(step + 1))
+            file = made("data.yaml")
     except OSError as error:
-        raise SinkError(f"cannot write {root}: {cause(error)}") from None
-    return file
+        raise output_error(root, error) from None
+    names = "\n".join(f"  {number}: {name}" for name, number in CLASS_ID.items())
+    text = f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n"
+    return place.write(file.name, text)
 
 
 def _drive(seed: int, drive: int, size: tuple[int, int]) -> RenderedStream:
@@ -89,13 +95,16 @@ def _val_drives(drives: int, share: float) -> frozenset[int]:
 
 
 def _write(
-    root: Path, place: tuple[str, str], image: Image, boxes: tuple[RenderedBox, ...]
+    made: Callable[[str], Path],
+    place: tuple[str, str],
+    image: Image,
+    boxes: tuple[RenderedBox, ...],
 ) -> None:
     """Image and labels of one frame; ``place``: split and name."""
     split, name = place
     height, width = image.shape[:2]
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    (root / "images" / split / f"{name}.jpg").write_bytes(jpeg.tobytes())
+    replace_file(made(f"images/{split}/{name}.jpg"), jpeg.tobytes())
     lines = []
     for box in boxes:
         if box.visible >= LEAST_VISIBLE:
@@ -104,4 +113,4 @@ def _write(
             extent = (x2 - x1) / width, (y2 - y1) / height
             numbers = " ".join(f"{value:.6f}" for value in (*centre, *extent))
             lines.append(f"{CLASS_ID[box.name]} {numbers}\n")
-    (root / "labels" / split / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    replace_file(made(f"labels/{split}/{name}.txt"), "".join(lines).encode())

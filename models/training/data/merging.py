@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import OutputFolder
 
 KNOWN = "known.json"
 
@@ -58,7 +59,7 @@ def stage(
 
     Images are linked, labels rewritten to the ids of ``classes``. A copy, because ultralytics
     writes cache files beside the labels and reads one numbering only, and because the sources
-    may not be writable. An earlier staging in ``folder`` is replaced.
+    may not be writable. An earlier staging in ``folder`` is replaced, and nothing else.
 
     A box goes to its own class; without one, to the plain class of its task. A region goes to a
     class of its task after all those (``ignore_car``), which is none of the model's.
@@ -73,6 +74,7 @@ def stage(
         DataError: a label line cannot be understood (all are named), two sets label one task of
             one image, a task of ``classes`` is labelled in no training image; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
+        SinkError: ``folder`` holds something that was not staged, or cannot be written.
     """
     counts = _counts(datasets, oversample)
     if strict:
@@ -93,18 +95,22 @@ def stage(
         if task not in seen:
             raise DataError(f"no training image for {task}: none of {_files(datasets)} labels it")
     held_out = _held_out(splits["train"], splits["val"])
-    shutil.rmtree(folder, ignore_errors=True)
+    place = OutputFolder(folder, "train")
+    place.clear()
+    place.claim()
     known: dict[str, list[str]] = {}
-    for split, images in (("train", splits["train"]), ("val", held_out)):
-        known |= _write(images, classes, folder, split)
-    (folder / KNOWN).write_text(json.dumps(known), encoding="utf-8")
+    with place.making() as made:
+        for split, images in (("train", splits["train"]), ("val", held_out)):
+            made(f"labels/{split}.cache")  # ultralytics' own
+            known |= _write(images, classes, (split, made))
+        made(KNOWN).write_text(json.dumps(known), encoding="utf-8")
+        file = made("data.yaml")
     content = {
         "path": str(folder.resolve()),
         "train": "images/train",
         "val": f"images/{'val' if held_out else 'train'}",
         "names": dict(enumerate([*(cls.name for cls in classes), *map("ignore_{}".format, tasks)])),
     }
-    file = folder / "data.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return file
 
@@ -190,12 +196,17 @@ def _held_out(train: Sequence[_Staged], val: Sequence[_Staged]) -> list[_Staged]
 
 
 def _write(
-    images: Sequence[_Staged], classes: Sequence[ModelClass], folder: Path, split: str
+    images: Sequence[_Staged],
+    classes: Sequence[ModelClass],
+    to: tuple[str, Callable[[str], Path]],
 ) -> dict[str, list[str]]:
-    """Link and label one split; returns its part of ``known.json``."""
-    pictures, texts = folder / "images" / split, folder / "labels" / split
-    pictures.mkdir(parents=True)
-    texts.mkdir(parents=True)
+    """Link and label one split; returns its part of ``known.json``.
+
+    ``to``: the split, and what notes a file as ours before it is made.
+    """
+    split, made = to
+    made(f"images/{split}").mkdir(parents=True)
+    made(f"labels/{split}").mkdir(parents=True)
     places = {cls: number for number, cls in enumerate(classes)}
     known: dict[str, list[str]] = {}
     for staged in images:
@@ -203,8 +214,8 @@ def _write(
         names = [cls.name for cls in classes if _known(cls, staged)]
         for repeat in range(staged.repeats):
             stem = staged.stem if repeat == 0 else f"{staged.stem}_again{repeat}"
-            _place(staged.image, pictures / f"{stem}{staged.image.suffix}")
-            (texts / f"{stem}.txt").write_text(lines, encoding="utf-8")
+            _place(staged.image, made(f"images/{split}/{stem}{staged.image.suffix}"))
+            made(f"labels/{split}/{stem}.txt").write_text(lines, encoding="utf-8")
             known[stem] = names
     return known
 

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
+from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.fit.heads import class_branches
 from oneglance.models.training.recipe import training_facts
 from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.outputs import OutputFolder
 
 
 @torch.no_grad()
@@ -51,11 +52,14 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
         ModelError: a run has no ``model.pt``, or one that is not a YOLO checkpoint.
         DataError: they did not start from the same weights or are not for the same classes; or
             nothing says what they started from.
+        SinkError: ``out`` holds anything but an average of ours, or cannot be written.
     """
     if len(runs) < 2:
         raise UsageError("an average takes two training runs or more")
     if any(out.resolve() == run.resolve() for run in runs):
         raise UsageError(f"{out} is one of the runs: averaging there would destroy it")
+    place = OutputFolder(out, "average")
+    place.check(runs)
     models = [read_checkpoint(run / "model.pt") for run in runs]
     facts = [training_facts(run / "model.pt") for run in runs]
     for key, what in (("base_sha256", "start from the same weights"), ("classes", "find the same")):
@@ -64,12 +68,9 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
             if _told(told, key, run) != first:
                 raise DataError(f"{runs[0]} and {run} did not {what}: they cannot be averaged")
     _mean(models)
-    out.mkdir(parents=True, exist_ok=True)
-    recipe = out / "recipe.json"
-    recipe.write_text(json.dumps({"average_of": facts}, indent=2) + "\n", encoding="utf-8")
-    file = out / "model.pt"
-    write_checkpoint(models[0], file)
-    return file
+    place.claim()
+    place.write("recipe.json", json.dumps({"average_of": facts}, indent=2) + "\n")
+    return place.write("model.pt", checkpoint_bytes(models[0]))
 
 
 @torch.no_grad()

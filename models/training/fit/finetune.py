@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.fit.session import Session, train
 from oneglance.models.training.fit.time_limit import TimeLimit
 from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
-from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.outputs import OutputFolder
 
 
 def finetune(  # noqa: PLR0913 - each says what is trained, or on what
@@ -56,20 +58,16 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
 
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
+        SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
         UsageError: there is no ``base`` to distil from or to average with.
     """
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)
     datasets = [read_dataset(file) for file in data]
-    if base is not None:
-        read_checkpoint(base)
-    elif recipe.unlabelled is Unlabelled.DISTILL:
-        raise UsageError("only a pretrained network has answers to distil: give its --base")
-    if recipe.alpha < 1 and base is None:
-        raise UsageError(
-            "without a pretrained --base there is nothing to average with: leave --alpha at 1"
-        )
+    _check_base(base, recipe)
+    place = OutputFolder(out, "train")
+    place.check(_inputs(datasets, base))
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     earlier: dict[str, Any] = {}
@@ -79,15 +77,15 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         same = begun and _same_run(earlier, description, out)
         if same and model_file.is_file() and "stopped" not in earlier:
             return model_file
-    out.mkdir(parents=True, exist_ok=True)
-    staged = stage(
-        datasets,
-        classes,
-        out / "data",
-        oversample=recipe.oversample,
-        subset=recipe.subset,
-        strict=strict,
-    )
+    with _claimed(place):
+        staged = stage(
+            datasets,
+            classes,
+            out / "data",
+            oversample=recipe.oversample,
+            subset=recipe.subset,
+            strict=strict,
+        )
     facts = {key: value for key, value in earlier.items() if key != "run"}
     if "stopped" not in facts:
         model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
@@ -129,6 +127,38 @@ def _facts(session: Session, recipe: Recipe, first_epoch: int) -> dict[str, Any]
     elif session.epochs < recipe.epochs:
         facts["shortened_to_epochs"] = session.epochs
     return facts
+
+
+def _check_base(base: Path | None, recipe: Recipe) -> None:
+    if base is not None:
+        read_checkpoint(base)
+    elif recipe.unlabelled is Unlabelled.DISTILL:
+        raise UsageError("only a pretrained network has answers to distil: give its --base")
+    if recipe.alpha < 1 and base is None:
+        raise UsageError(
+            "without a pretrained --base there is nothing to average with: leave --alpha at 1"
+        )
+
+
+@contextmanager
+def _claimed(place: OutputFolder) -> Iterator[None]:
+    """Ours from now on, unless what follows refuses to go on."""
+    place.claim()
+    try:
+        yield
+    except OneglanceError:
+        place.release()
+        raise
+
+
+def _inputs(datasets: Sequence[Dataset], base: Path | None) -> Iterator[Path]:
+    """Everything that is read: none of it may lie where we write."""
+    if base is not None:
+        yield base
+    for dataset in datasets:
+        yield dataset.file
+        for folders in dataset.folders.values():
+            yield from folders
 
 
 def _describe(

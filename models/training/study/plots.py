@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from oneglance.models.training.study.statistics import Estimate
 from oneglance.models.training.study.tables import Bars, Curves, Lines, Plot
+from oneglance.streams.outputs import replace_file
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -142,5 +144,7 @@ def _axes(inches: tuple[float, float], title: str) -> tuple[Figure, Any]:
 
 
 def _save(figure: Figure, file: Path) -> bool:
-    figure.savefig(file, dpi=110)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    replace_file(file, buffer.getvalue())
     return True

@@ -22,7 +22,7 @@ from oneglance.models.training.study.arms import Arm, images_of
 from oneglance.models.training.study.results import ArmResult, Failure, Outcome
 from oneglance.models.training.study.statistics import Ledger
 from oneglance.models.training.study.tables import NONE, Answer, Table
-from oneglance.streams.errors import SinkError
+from oneglance.streams.outputs import OutputFolder, output_error
 
 LIBRARIES = ("torch", "ultralytics", "onnxruntime", "faster-coco-eval", "numpy", "opencv-python")
 
@@ -73,7 +73,8 @@ def write_report(folder: Path, ledger: Ledger, *, base: str) -> Path:
     """
     found, facts = answers(ledger), _facts(ledger, base)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        place = OutputFolder(folder, "study")
+        place.claim()
         plots = _draw(found, folder)
         content = {
             "facts": facts,
@@ -91,14 +92,10 @@ def write_report(folder: Path, ledger: Ledger, *, base: str) -> Path:
             },
             "arms": [_arm(arm, ledger.outcomes.get(arm.name)) for arm in ledger.arms],
         }
-        (folder / "report.json").write_text(
-            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        file = folder / "report.md"
-        file.write_text(page(ledger, found, facts, plots=plots), encoding="utf-8")
+        place.write("report.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        return place.write("report.md", page(ledger, found, facts, plots=plots))
     except OSError as error:
-        raise SinkError(f"cannot write the report in {folder}: {error.strerror}") from None
-    return file
+        raise output_error(folder / "report.md", error) from None
 
 
 def page(

@@ -6,6 +6,7 @@ why nothing did.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import OutputFolder, write_file
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,14 +105,16 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
                 f"{folder} holds an arm made another way (different {', '.join(differing)}): "
                 "give another --out, or the same arguments to go on"
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    OutputFolder(folder, "train").claim()
     _write(file, asked)
 
 
 def keep(folder: Path, result: ArmResult) -> None:
     """Write an arm's result; its result.json last, for it says that all is there."""
     draws = np.array([np.vstack((s.by_iou_draws, s.f1_draws)) for s in result.scores])
-    np.save(folder / "draws.npy", draws.astype(np.float32), allow_pickle=False)
+    buffer = io.BytesIO()
+    np.save(buffer, draws.astype(np.float32), allow_pickle=False)
+    write_file(folder / "draws.npy", buffer.getvalue())
     content = {
         "scores": [score.as_dict() for score in result.scores],
         "training": result.training,
@@ -121,7 +125,7 @@ def keep(folder: Path, result: ArmResult) -> None:
 
 def keep_failure(folder: Path, reason: str) -> None:
     """Note why an arm failed; it is tried again by the next run."""
-    folder.mkdir(parents=True, exist_ok=True)
+    OutputFolder(folder, "train").claim()
     _write(folder / "failed.json", {"reason": reason})
 
 
@@ -176,6 +180,4 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    partial = file.with_name(f".{file.name}.part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    write_file(file, json.dumps(content, indent=2) + "\n")

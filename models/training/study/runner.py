@@ -10,17 +10,16 @@ import hashlib
 import io
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oneglance.models.detector import Detector
 from oneglance.models.training.audit.audit import set_names
-from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
+from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.data import merging as staging
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE
@@ -43,7 +42,8 @@ from oneglance.models.training.study.results import (
 )
 from oneglance.models.training.study.sets import SetFacts, trained_tasks
 from oneglance.models.training.study.statistics import Ledger
-from oneglance.streams.errors import DataError, OneglanceError
+from oneglance.streams.errors import DataError, OneglanceError, SinkError
+from oneglance.streams.outputs import OutputFolder
 
 MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""
@@ -79,9 +79,14 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
 
     Raises:
         DataError, ModelError, UsageError: a set, the weights or the options cannot be used.
+        SinkError: ``out`` holds anything but a study of ours.
     """
     datasets = tuple(read_dataset(file) for file in data)
     read_checkpoint(base)
+    folders = (
+        folder for dataset in datasets for part in dataset.folders.values() for folder in part
+    )
+    OutputFolder(out, "study").check([base, *data, *folders])
     trained = _trained(datasets)
     sets = tuple(
         _facts(name, dataset, trained)
@@ -100,6 +105,7 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
     Raises:
         DataError: the folder holds another study; or arms failed, after everything else is done.
     """
+    OutputFolder(study.out, "study").claim()
     for arm in study.arms:
         if study.folder(arm).is_dir():
             begin(study.folder(arm), _asked(study, arm))
@@ -271,9 +277,7 @@ def _train(study: Study, arm: Arm) -> Path:
             classes=arm.classes,
         )
     model = with_new_last_layer(read_checkpoint(study.base), arm.classes, head_init=arm.head_init)
-    weights = folder / "model.pt"
-    write_checkpoint(model.as_plain(), weights)
-    return weights
+    return OutputFolder(folder, "train").write("model.pt", checkpoint_bytes(model.as_plain()))
 
 
 def _minutes(facts: Mapping[str, Any], arm: Arm) -> float | None:
@@ -324,7 +328,8 @@ def _report(study: Study) -> Path:
 def _tidy(folder: Path) -> None:
     """The checkpoints and links of a finished arm are of no use, and 50 MB."""
     for name in ("weights", "data"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        with suppress(SinkError):  # what is not ours stays
+            OutputFolder(folder / name, "train").clear()
 
 
 @contextmanager

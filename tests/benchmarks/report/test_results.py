@@ -94,3 +94,10 @@ def test_percentiles_of_too_few_frames_are_dashes_and_one_hole(part: PartMaker) 
 def test_a_row_that_does_not_fit_its_table_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         Table("t", ("a", "b"), (("1",),))
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(SinkError, match=r"did not make \(notes.txt\); nothing was written"):
+        results.write(Part(part="live", title="l", timer="t"), tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]

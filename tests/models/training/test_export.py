@@ -24,7 +24,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.export import Parity, export
 from oneglance.models.training.fit.heads import from_scratch, last_layer
 from oneglance.models.training.recipe import training_facts
-from oneglance.streams.errors import ModelError
+from oneglance.streams.errors import ModelError, SinkError
 
 from .conftest import awaken
 
@@ -196,14 +196,24 @@ def test_weights_that_are_no_network_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_an_output_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_named_and_nothing_is_left(
+    weights: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match=r"cannot write .*out\.onnx"):
-        exporting._write(tmp_path / "file" / "out.onnx", b"model")
+    with pytest.raises(SinkError, match=r"cannot write .*out\.onnx: .*file is not a folder"):
+        export(weights, tmp_path / "file" / "out.onnx", name="out", size=SIZE)
     (tmp_path / "taken.onnx").mkdir()
-    with pytest.raises(ModelError, match=r"cannot write .*taken\.onnx: Is a directory"):
-        exporting._write(tmp_path / "taken.onnx", b"model")
+    with pytest.raises(SinkError, match=r"cannot write .*taken\.onnx: it is a folder"):
+        export(weights, tmp_path / "taken.onnx", name="taken", size=SIZE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.onnx"]
+
+
+def test_the_weights_are_never_written_over(weights: Path, tmp_path: Path) -> None:
+    before = weights.read_bytes()
+    (tmp_path / "link.onnx").symlink_to(weights)
+    with pytest.raises(SinkError, match=r"which is read; give another name"):
+        export(weights, tmp_path / "link.onnx", name="out", size=SIZE)
+    assert weights.read_bytes() == before
 
 
 def test_the_facts_of_a_training_are_kept_without_its_folders(tmp_path: Path) -> None:

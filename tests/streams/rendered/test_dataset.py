@@ -136,10 +136,21 @@ def test_a_folder_that_holds_images_is_left_alone(tmp_path: Path) -> None:
     assert digests(root) == before
 
 
-def test_a_folder_of_other_things_is_used(tmp_path: Path) -> None:
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    write(tmp_path, frames=1)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(SinkError, match=r"did not make \(notes.txt\); nothing was written"):
+        write(tmp_path, frames=1)
+    assert digests(tmp_path).keys() == {"notes.txt"}
+
+
+def test_a_set_that_was_stopped_half_way_is_drawn_anew(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole", seed=9)
+    part = write(tmp_path / "part", seed=3, frames=20)
+    (part / "data.yaml").unlink()  # it is written last
+    write(tmp_path / "part", seed=9)
+    names = {name: digest for name, digest in digests(whole).items() if "oneglance" not in name}
+    assert names.items() <= digests(part).items()
+    assert {name for name in digests(part) if name.startswith(("images", "labels"))} <= set(names)
 
 
 @pytest.mark.parametrize(
@@ -168,10 +179,12 @@ def test_a_folder_that_cannot_be_written_is_told(rights: int) -> None:
         (folder / "closed").mkdir(mode=rights)
         with as_nobody(), pytest.raises(SinkError) as caught:
             write(folder / "closed" / "set")
-    assert str(caught.value) == f"cannot write {folder / 'closed' / 'set'}: permission denied"
+    assert str(caught.value).startswith(
+        f"cannot write to {folder / 'closed' / 'set'}: permission denied"
+    )
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("a file")
-    with pytest.raises(SinkError, match=f"cannot write {tmp_path / 'set'}: not a directory"):
+    with pytest.raises(SinkError, match=f"cannot write to {tmp_path / 'set'}: it is a file"):
         write(tmp_path / "set")

@@ -94,7 +94,7 @@ def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="cannot write the report in"):
+    with pytest.raises(SinkError, match="file: it is a file"):
         write_report(tmp_path / "file", ledger(typical, ALL), base="yolo26n.pt")
 
 

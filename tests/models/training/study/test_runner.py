@@ -24,6 +24,7 @@ from oneglance.models.training.study.runner import (
     run,
 )
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import OutputFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
@@ -57,6 +58,14 @@ def test_boxes_are_counted_by_task_in_what_is_trained_on(
     assert facts.boxes[Task.SIGN] == sum(line.startswith("2 ") for line in lines)
 
 
+def claimed(out: Path, arm: str) -> Path:
+    """An arm's folder of a study that was begun before."""
+    OutputFolder(out, "study").claim()
+    folder = out / "arms" / arm
+    OutputFolder(folder, "train").claim()
+    return folder
+
+
 def assert_is_whole(outcome: object) -> None:
     assert isinstance(outcome, ArmResult)
     assert outcome.minutes is not None
@@ -71,8 +80,8 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
 ) -> None:
     study = open_study([data], base=base, out=tmp_path, options=options())
     assert [arm.name for arm in study.arms] == ["untrained", "one.s0", "one-scratch.s0"]
-    in_the_way = tmp_path / "arms" / "untrained" / "model.onnx"
-    in_the_way.mkdir(parents=True)
+    in_the_way = claimed(tmp_path, "untrained") / "model.onnx"
+    in_the_way.mkdir()
     log = Log(stop_at="one-scratch.s0")
     with pytest.raises(KeyboardInterrupt):
         run(study, tell=log)
@@ -133,7 +142,7 @@ def test_arms_that_all_fail_are_all_told_and_the_report_is_written(
 ) -> None:
     study = open_study([data], base=base, out=tmp_path, options=options())
     for arm in study.arms:  # each holds a training made another way, or a folder in the way
-        study.folder(arm).mkdir(parents=True)
+        claimed(tmp_path, arm.name)
         if arm.epochs:
             (study.folder(arm) / "recipe.json").write_text("{}")
         else:
