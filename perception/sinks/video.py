@@ -52,7 +52,8 @@ class VideoSink:
     """Draws detections on frames and encodes them.
 
     Presentation times are the frames' own, counted from the first: a variable rate stays
-    variable, dropped frames leave a pause, and 30000/1001 frames a second stay just that.
+    variable, dropped frames leave a pause, and 30000/1001 frames a second stay just that. In a
+    pause of many minutes the frame before it is written again now and then; see ``Timeline``.
     The first frame decides the size, made even by repeating an edge and never more than
     ``LONGEST_SIDE``; later frames of another size are fitted into it with bars.
     """
@@ -119,9 +120,11 @@ class _Encoder:
         import av
 
         self._size = _size_for(first)
+        self._timeline = timeline
         self._time_base = timeline.time_base
         self._fragment_ticks = round(FRAGMENT_S / timeline.time_base)
         self._next_fragment = 0
+        self._shown: tuple[Image, int] | None = None
         file.empty()
         self._container: OutputContainer = av.open(
             file, "w", format=container_format, options=_FLAGS
@@ -141,11 +144,20 @@ class _Encoder:
 
     def encode(self, picture: Image, tick: int) -> None:
         """Encode a picture that is shown from ``tick`` on."""
+        if self._shown is not None:
+            planes, last = self._shown
+            for again in self._timeline.repeats(last, tick):
+                self._encode(planes, again)
+        fitted = _fitted(picture, self._size)
+        planes = np.asarray(cv2.cvtColor(fitted, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        self._encode(planes, tick)
+        self._shown = planes, tick
+
+    def _encode(self, planes: Image, tick: int) -> None:
         import av
         from av.video.frame import PictureType
 
-        planes = cv2.cvtColor(_fitted(picture, self._size), cv2.COLOR_BGR2YUV_I420)
-        frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base = tick, self._time_base
         if tick >= self._next_fragment:  # a key frame begins a fragment
             frame.pict_type = PictureType.I

@@ -71,3 +71,23 @@ def test_without_a_usable_rate_times_are_kept_to_a_ninety_thousandth(
     timeline = Timeline(rate)
     assert timeline.time_base == Fraction(1, 90_000)
     assert [timeline.tick(time_s) for time_s in (3, 3.0101, 3.5)] == [0, 909, 45_000]
+
+
+@pytest.mark.parametrize("rate", [None, NTSC, Fraction(25), Fraction(999_983, 1000)])
+@pytest.mark.parametrize("gap_s", [599, 601, 36 * 60, 8 * 3600, 47 * 3600])
+def test_a_long_pause_is_kept_and_no_frame_of_it_lasts_too_long(
+    rate: Fraction | None, gap_s: int
+) -> None:
+    timeline = Timeline(rate)
+    last, tick = timeline.tick(5.0), timeline.tick(5.0 + gap_s)
+    assert float(tick * timeline.time_base) == pytest.approx(gap_s, abs=1.1e-3)
+    shown = [last, *timeline.repeats(last, tick), tick]
+    assert all(0 < later - earlier < 2**31 for earlier, later in pairwise(shown))
+    assert len(shown) == 2 + (gap_s - 1) // 600
+
+
+@pytest.mark.parametrize("leap_s", [1e6, 1.7e9, 1e300])
+def test_a_clock_that_was_set_leaves_no_pause(leap_s: float) -> None:
+    timeline = Timeline(Fraction(25))
+    ticks = [timeline.tick(time_s) for time_s in (0, 0.04, leap_s, leap_s + 0.04, leap_s + 1)]
+    assert ticks[:3] == [0, 3600, 7200]

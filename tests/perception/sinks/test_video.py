@@ -211,3 +211,29 @@ def test_a_name_that_is_no_videos_is_refused_before_anything_is_made(
     with pytest.raises(SinkError, match=r"ends in \.mp4 or \.mov"):
         VideoSink(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rate", [None, Fraction(25), Fraction(999_983, 1000)])
+@pytest.mark.parametrize("gap_s", [36 * 60 + 1, 8 * 3600])
+def test_after_a_pause_of_hours_frames_are_shown_when_they_were_filmed(
+    tmp_path: Path, result: Results, rate: Fraction | None, gap_s: int
+) -> None:
+    path = tmp_path / "pause.mp4"
+    times_s = [0.0, 0.04, 0.08, *(gap_s + step for step in (0.0, 0.04, 0.08, 0.5))]
+    sink = VideoSink(path, frame_rate=rate)
+    for index, time_s in enumerate(times_s):
+        shade = (30 * index, 30 * index, 30 * index)
+        sink.write(result(time_s, image=plain(64, 48, shade)))
+    sink.close()
+    with av.open(str(path)) as container:
+        found = [
+            (float(f.pts * f.time_base), round(float(f.to_ndarray(format="bgr24").mean()) / 30))
+            for f in container.decode(video=0)
+        ]
+        assert container.duration is not None
+        assert container.duration / 1e6 == pytest.approx(times_s[-1], abs=1)
+    for index, time_s in enumerate(times_s):
+        assert min(abs(seen_s - time_s) for seen_s, shade in found if shade == index) < 2e-3
+    repeated = [seen_s for seen_s, _ in found if 1 < seen_s < gap_s - 1]
+    assert len(found) == len(times_s) + len(repeated)
+    assert {shade for seen_s, shade in found if seen_s in repeated} == {2}
