@@ -5,7 +5,7 @@ from oneglance.perception.mode import Alert, Live, Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.protocols import DetectorLike, Sink, TrackerLike
 from oneglance.perception.result import Result
-from oneglance.perception.sinks import JsonLinesSink, VideoSink
+from oneglance.perception.sinks import JsonLinesSink, VideoSink, annotate
 from oneglance.perception.tracking import Tracker
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "Tracker",
     "TrackerLike",
     "VideoSink",
+    "annotate",
 ]
