@@ -11,6 +11,8 @@ from typing import Any, Protocol, Self, TypedDict, Unpack, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from oneglance.streams.errors import Reason, SourceBroken
+
 Image = npt.NDArray[np.uint8]
 """H×W×3 uint8, BGR (OpenCV's order)."""
 
@@ -30,7 +32,11 @@ class DeferredImage(Protocol):
         ...
 
     def to_bgr(self) -> Image:
-        """The image, H×W×3 uint8 BGR, contiguous and the caller's own; called once."""
+        """The image, H×W×3 uint8 BGR, contiguous and the caller's own; called once.
+
+        Raises:
+            ValueError: it cannot be made.
+        """
         ...
 
     def planes(self) -> tuple[Bytes, ...]:
@@ -146,9 +152,15 @@ class Frame:
         """The pixels, H×W×3 uint8 BGR; the same array for whoever asks, from any thread.
 
         Raises:
-            StreamError: what the decoder gave cannot be converted.
+            SourceBroken: what the decoder gave cannot be converted.
         """
-        return self._pixels.image()
+        try:
+            return self._pixels.image()
+        except ValueError as error:
+            raise SourceBroken(
+                f"{self.source}: frame {self.index} cannot be converted: {error}",
+                reason=Reason.CODEC,
+            ) from None
 
     @property
     def is_converted(self) -> bool:

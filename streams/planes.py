@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 
+from oneglance.streams.errors import cause
 from oneglance.streams.frame import Bytes, Image
 
 if TYPE_CHECKING:
@@ -44,9 +45,17 @@ class DecodedImage:
 
         libav converts by the colour matrix and range that the video declares (BT.601, limited,
         where it declares none).
+
+        Raises:
+            ValueError: libav cannot convert it.
         """
-        # One thread: libav's default of all processors costs up to half as much again in waiting.
-        picture = self._frame.to_ndarray(format="bgr24", threads=1)
+        frame = self._frame
+        try:
+            # One thread: libav's default of all CPUs costs up to half as much again in waiting.
+            picture = frame.to_ndarray(format="bgr24", threads=1)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            what = f"{frame.width}×{frame.height} pixels of {frame.format.name}"
+            raise ValueError(f"{what}, {cause(error)}") from None
         if self._turn is not None:
             return np.asarray(cv2.rotate(picture, self._turn), np.uint8)
         return np.ascontiguousarray(picture, np.uint8)
@@ -86,6 +95,6 @@ def can_convert(pixel_format: str) -> bool:
     """Whether libav can make BGR of that kind of pixels, tried on a few of them."""
     try:
         av.VideoFrame(16, 16, pixel_format).to_ndarray(format="bgr24", threads=1)
-    except (av.error.FFmpegError, ValueError, RuntimeError):
+    except (av.error.FFmpegError, OSError, ValueError):
         return False
     return True

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from oneglance.streams import Frame
+from oneglance.streams import Frame, SourceBroken
 from oneglance.streams.frame import Bytes, Image
 
 
@@ -122,5 +122,5 @@ def test_what_is_made_must_be_a_bgr_picture_of_bytes_too() -> None:
     source = Counted()
     source.to_bgr = lambda: np.zeros((4, 6), np.uint8)  # type: ignore[method-assign]
     frame = Frame(source, index=0, timestamp_s=0.0, source="test")
-    with pytest.raises(ValueError, match="H×W×3 uint8"):
+    with pytest.raises(SourceBroken, match=r"test: frame 0 cannot be converted: .*H×W×3 uint8"):
         _ = frame.image
