@@ -1,11 +1,10 @@
-"""Packets into pictures: what every PyAV source does the same way."""
+"""What every PyAV source does the same way: frames at their times, until it ends."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -13,78 +12,17 @@ from typing import TYPE_CHECKING, Self
 import av
 from av.video.stream import VideoStream
 
-from oneglance.streams.errors import Reason, SourceUnreadable, UsageError, cause
+from oneglance.streams.accounting import DecodeStats
+from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame
+from oneglance.streams.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
 from oneglance.streams.planes import DecodedImage, can_convert
 from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
 
 _FALLBACK_RATE = Fraction(25)
-
-_DEEPEST_REORDER = 16
-"""Frames that may be shown between a packet's decoding and its own frame (H.264 and H.265)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A frame as it came out of the decoder: its packet ``arrived_s``, and decoding it took
-    ``decode_s``, without the wait for the packet."""
-
-    frame: VideoFrame
-    arrived_s: float
-    decode_s: float
-
-
-@dataclass(slots=True)
-class DecodeStats:
-    """What came through the decoder so far.
-
-    ``packets`` read; frames ``delivered``; ``damaged`` frames left out and ``first_damaged``,
-    the index of the first of them; ``complaint``: what the decoder has said since the last whole
-    frame; ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends;
-    ``first_waits``: how long after it is decoded the first frame is to be shown, in units of the
-    stream's time base.
-    """
-
-    packets: int = 0
-    delivered: int = 0
-    damaged: int = 0
-    first_damaged: int | None = None
-    first_damaged_s: float = 0.0
-    complaint: str = ""
-    begin_s: Fraction = Fraction(0)
-    end_s: Fraction = Fraction(0)
-    first_waits: int | None = None
-    _lost: list[int] = field(default_factory=list)
-
-    @property
-    def index(self) -> int:
-        """Index of the next frame; damaged ones have theirs."""
-        return self.delivered + self.damaged
-
-    def note_damage(self) -> None:
-        """One frame is lost."""
-        if self.first_damaged is None:
-            self.first_damaged, self.first_damaged_s = self.index, float(self.end_s)
-        self.damaged += 1
-
-    def lose(self, pts: int | None) -> None:
-        """The frame of that time is lost; frames before it may still be in the decoder."""
-        if pts is None:
-            self.note_damage()
-            return
-        self._lost = sorted([*self._lost, pts])
-        if len(self._lost) > _DEEPEST_REORDER:
-            self.reach(self._lost[0] + 1)
-
-    def reach(self, pts: int | None) -> None:
-        """The frame of that time comes next (None: no more come): count those lost before it."""
-        while self._lost and (pts is None or self._lost[0] < pts):
-            del self._lost[0]
-            self.note_damage()
 
 
 def pick_video(container: InputContainer, source: str) -> VideoStream:
@@ -108,68 +46,6 @@ def pick_video(container: InputContainer, source: str) -> VideoStream:
     # One decoding thread: the processors are the network's, and decoding overlaps with it.
     stream.codec_context.thread_count = 1
     return stream
-
-
-def decoded(
-    container: InputContainer,
-    stream: VideoStream,
-    tally: DecodeStats,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Decoded]:
-    """Every frame that decodes whole, in presentation order; ``tally`` is kept up to date.
-
-    ``clock``: seconds; what ``Decoded.arrived_s`` is told by.
-
-    A packet or frame that libav marks as damaged, or cannot decode for whatever reason, is
-    counted and left out: half a picture is not passed off as one, and costs no other.
-
-    Raises:
-        av.error.FFmpegError: the container cannot be read on; what the decoder still held was
-            given out first. The caller knows how to name it.
-    """
-    try:
-        for packet in container.demux(stream):
-            if packet.size:
-                tally.packets += 1
-                if tally.first_waits is None:
-                    tally.first_waits = (packet.pts or 0) - (packet.dts or 0)
-            if packet.is_corrupt:
-                tally.lose(packet.pts)
-            else:
-                yield from _whole(packet.decode, packet.pts, tally, clock)
-    except av.error.FFmpegError:
-        yield from _whole(lambda: stream.decode(None), None, tally, clock)
-        tally.reach(None)
-        raise
-    tally.reach(None)
-
-
-def _whole(
-    decode: Callable[[], list[VideoFrame]],
-    pts: int | None,
-    tally: DecodeStats,
-    clock: Callable[[], float],
-) -> Iterator[Decoded]:
-    arrived_s, started = clock(), time.perf_counter()
-    try:
-        frames = decode()
-    except av.error.EOFError:
-        return
-    except av.error.FFmpegError as error:
-        # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks. Like
-        # its own player, go on whatever the decoder says; the next packet may be whole.
-        tally.complaint = cause(error)
-        tally.lose(pts)
-        return
-    decode_s = time.perf_counter() - started
-    for frame in frames:
-        if frame.pts is not None:
-            tally.reach(frame.pts)
-        if frame.is_corrupt:
-            tally.note_damage()
-        else:
-            tally.complaint = ""
-            yield Decoded(frame, arrived_s, decode_s / len(frames))
 
 
 class AvSource:
@@ -267,51 +143,52 @@ class AvSource:
         tally = self.tally
         steady = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
-        for got in decoded(self._container, self._stream, tally):
-            frame = got.frame
-            at_s, lasts_s = tally.end_s, period
-            if frame.time_base is not None:
-                if frame.pts is not None:
-                    at_s = frame.pts * frame.time_base - self._start_s - self._late_s()
-                if frame.duration:
-                    lasts_s = frame.duration * frame.time_base
-            index = tally.index
-            if not tally.delivered:
+        for got in self._decoded(time.perf_counter):
+            at_s, lasts_s, unit = tally.end_s, period, self._stream.time_base
+            if unit is not None:
+                if got.pts is not None:
+                    at_s = got.pts * unit - self._start_s
+                if got.picture.duration:
+                    lasts_s = got.picture.duration * unit
+            if tally.delivered == 1:
                 tally.begin_s = at_s
-            tally.delivered += 1
             tally.end_s = at_s + lasts_s
-            yield self._frame(got, index, steady.steady(float(at_s)))
-
-    def _late_s(self) -> Fraction:
-        """How late libav has every frame of an AVI, which holds decoding times alone: its
-        players show the first frame when it is decoded, also where frames wait for later ones.
-        """
-        if self._container.format.name != "avi" or not self.tally.first_waits:
-            return Fraction(0)
-        return self.tally.first_waits * Fraction(self._stream.time_base or 0)
+            yield self._frame(got, steady.steady(float(at_s)))
 
     def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
         """Frames at the time ``clock`` shows when they arrive, before they are decoded."""
-        tally = self.tally
-        for got in decoded(self._container, self._stream, tally, clock):
-            index = tally.index
-            tally.delivered += 1
-            yield self._frame(got, index, got.arrived_s)
+        for got in self._decoded(clock):
+            yield self._frame(got, got.arrived_s)
 
-    def _frame(self, got: Decoded, index: int, at_s: float) -> Frame:
+    def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
+        options = DecodeOptions(joins=self.live, clock=clock, find_loss=self._find_loss())
+        return iter(FrameDecoder(self._container, self._stream, self.tally, options))
+
+    def _find_loss(self) -> FindLoss | None:
+        """What looks up which bytes were lost, where they can be had."""
+        return None
+
+    def _frame(self, got: DecodedFrame, at_s: float) -> Frame:
         """``got``, not converted yet.
 
         Raises:
             SourceUnreadable: libav cannot convert its pixels.
         """
-        frame = got.frame
+        frame = got.picture
         if not can_convert(frame.format.name):
             raise SourceUnreadable(
                 f"{self.source} holds pixels that cannot be converted here ({frame.format.name}): "
                 "convert it to H.264",
                 reason=Reason.CODEC,
             )
-        return Frame(DecodedImage(frame), index, at_s, self.source, decode_s=got.decode_s)
+        return Frame(
+            DecodedImage(frame),
+            got.index,
+            at_s,
+            self.source,
+            damaged=got.damaged,
+            decode_s=got.decode_s,
+        )
 
 
 def _start_s(container: InputContainer) -> Fraction:

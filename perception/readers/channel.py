@@ -106,7 +106,7 @@ class Channel:
         if self._monitor is None:
             return
         if isinstance(self.stream, AvSource):  # frames damaged after the last whole one count too
-            self._monitor.produced(self.stream.tally.index)
+            self._monitor.produced(self.stream.tally.produced)
         if isinstance(error, Exception):
             self._monitor.over(getattr(error, "reason", Reason.UNKNOWN), error)
         else:

@@ -20,7 +20,7 @@ from oneglance.streams.errors import SourceBroken, SourceUnreadable
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-    from oneglance.streams.decoding import DecodeStats
+    from oneglance.streams.accounting import DecodeStats
 
 _BOXES = frozenset(
     b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
@@ -52,7 +52,7 @@ def check_integrity(
         if cut.missing_bytes:
             raise SourceUnreadable(f"{source} is cut off before its first whole frame{_copy(cut)}")
         why = f" ({tally.complaint})" if tally.complaint else ""
-        what = f"has no frame that can be decoded{why}" if tally.index else "has no frames"
+        what = f"has no frame that can be decoded{why}" if tally.produced else "has no frames"
         raise SourceUnreadable(f"{source} {what}")
     if short:
         what = (
@@ -62,15 +62,19 @@ def check_integrity(
         )
         raise broken(source, stream, tally, what)
     if tally.damaged:
-        one = tally.damaged == 1
-        lost = (
-            "1 frame is damaged and was" if one else f"{tally.damaged} frames are damaged and were"
-        )
-        raise SourceBroken(
-            f"{source}: {lost} left out{'' if one else ', the first'} at index "
-            f"{tally.first_damaged}, {tally.first_damaged_s:.2f} s; the {tally.delivered} others "
-            "were delivered"
-        )
+        raise SourceBroken(f"{source}: {_damage(tally)}")
+
+
+def _damage(tally: DecodeStats) -> str:
+    one = tally.damaged == 1
+    what = "1 frame is damaged" if one else f"{tally.damaged} frames are damaged"
+    where = f"at index {tally.first_damaged}, {tally.first_damaged_s:.2f} s"
+    first = "" if one else ", the first"
+    if tally.left_out == tally.damaged:
+        left_out = f"and {'was' if one else 'were'} left out"
+        return f"{what} {left_out}{first} {where}; the {tally.delivered} others were delivered"
+    given, whole = tally.damaged - tally.left_out, tally.produced - tally.damaged
+    return f"{what}{first} {where}; {given} of them and the {whole} others were delivered"
 
 
 def broken(source: str, stream: VideoStream, tally: DecodeStats, what: str) -> SourceBroken:
@@ -113,7 +117,7 @@ def lacks_index(file: Path) -> bool:
 
 def _falls_short(stream: VideoStream, tally: DecodeStats, cut: Truncation) -> bool:
     """Whether frames are missing: a cut may as well have taken only what follows them."""
-    if stream.frames and tally.packets - tally.damaged >= stream.frames:
+    if stream.frames and tally.packets >= stream.frames:
         return False
     if cut.in_pictures or (cut.missing_bytes and stream.frames):
         return True

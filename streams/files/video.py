@@ -19,8 +19,10 @@ from oneglance.streams.files.integrity import (
     find_truncation,
     lacks_index,
 )
+from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
+from oneglance.streams.packets import FindLoss
 
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
@@ -59,6 +61,11 @@ class VideoFile(AvSource):
             raise broken(self.source, self._stream, self.tally, what) from None
         if not self._closed:
             check_integrity(self.source, self._stream, self.tally, _cut(self._file))
+
+    def _find_loss(self) -> FindLoss | None:
+        if self._container.format.name != "mpegts":
+            return None
+        return lambda begin, end: find_loss(self._file, begin, end, self._stream.id)
 
 
 def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:

@@ -202,7 +202,7 @@ class ReconnectingStream:
                     yield frame.changed(index=index, timestamp_s=at_s, source=self.source)
         finally:
             if isinstance(stream, AvSource):  # frames damaged after the last whole one count too
-                monitor.produced(base + received + stream.tally.damaged)
+                monitor.produced(base + received + stream.tally.left_out)
 
 
 def safe_name(uri: str | os.PathLike[str] | int) -> str:

@@ -141,7 +141,7 @@ class ThreadedSource(AvSource):
         else:
             self._arrived.finish()
         if self.tally.damaged:
-            logger.warning("%s: left out %d damaged frame(s)", self.source, self.tally.damaged)
+            logger.warning("%s: %d frame(s) were damaged", self.source, self.tally.damaged)
 
     def _release(self) -> None:
         # Taking leave of a server may take long; nobody waits for it.

@@ -1,0 +1,42 @@
+"""What came through a decoder so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(slots=True)
+class DecodeStats:
+    """What came through the decoder so far.
+
+    ``packets`` read; frames ``produced`` by the source, ``delivered`` ones among them, and
+    ``damaged`` ones, delivered or not, with ``first_damaged``, the index of the first of them,
+    at ``first_damaged_s``; ``complaint``: what the decoder has said since the last whole frame;
+    ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
+    """
+
+    packets: int = 0
+    produced: int = 0
+    delivered: int = 0
+    damaged: int = 0
+    first_damaged: int | None = None
+    first_damaged_s: float = 0.0
+    complaint: str = ""
+    begin_s: Fraction = Fraction(0)
+    end_s: Fraction = Fraction(0)
+
+    @property
+    def left_out(self) -> int:
+        """Frames that were produced and not delivered."""
+        return self.produced - self.delivered
+
+    def count(self, *, damaged: bool) -> int:
+        """One more frame was produced; its index."""
+        index = self.produced
+        self.produced += 1
+        if damaged:
+            if self.first_damaged is None:
+                self.first_damaged, self.first_damaged_s = index, float(self.end_s)
+            self.damaged += 1
+        return index

@@ -1,0 +1,355 @@
+"""What a coded picture says of itself before it is decoded: what it leans on, what may lean on it.
+
+Read from the headers alone: NAL unit types, H.264 slice headers (ITU-T H.264, 7.3), H.265
+(ITU-T H.265, 7.4.2.2), MPEG-4 Part 2 and MPEG-2 picture headers. Nothing here raises on damaged
+bytes: what cannot be read is an ordinary picture that leans on the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+_HEAD = 4096
+"""Bytes in which parameter sets and messages before the first slice usually fit."""
+
+_LARGEST_PLACE_HOLDER = 19
+"""Bytes of an MPEG-4 picture that only says "not coded" (libav's bound for packed B-frames)."""
+
+
+class Refresh(Enum):
+    """How far decoding can begin anew at a picture."""
+
+    NONE = 0
+    GRADUAL = 1
+    """Row by row: whole after ``recovery`` more pictures (intra refresh)."""
+    OPEN = 2
+    """It and all shown after it; pictures decoded later and shown before it may lean on others."""
+    FULL = 3
+    """It and all that follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPicture:
+    """What is known of a packet's picture.
+
+    ``recovery``: see ``Refresh.GRADUAL``. ``is_reference``: others may lean on it.
+    ``leads``: it leans on pictures before the last refresh (True), never does (False), or its
+    time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference pictures
+    that were left out before it, by its own count.
+    """
+
+    refresh: Refresh = Refresh.NONE
+    recovery: int = 0
+    is_reference: bool = True
+    leads: bool | None = None
+    shows: bool = True
+    lost_before: int = 0
+
+
+_UNREADABLE = CodedPicture(is_reference=False)
+"""Of H.264 and H.265: whether others lean on it is noticed with them, when it is missing."""
+
+Inspector = Callable[[memoryview, bool], CodedPicture]
+"""From a packet's bytes, and whether its container calls it a key frame, to its picture."""
+
+
+def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspector:
+    """Who reads packets of that codec (libav's name), in decoding order and each one once."""
+    if intra_only:
+        return lambda _data, _key: CodedPicture(Refresh.FULL)
+    if codec == "h264":
+        return _H264(extradata or b"").see
+    if codec == "hevc":
+        return _H265(extradata or b"").see
+    if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
+        return _mpeg4 if codec == "mpeg4" else _mpeg2
+    # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
+    return lambda _data, key: CodedPicture(Refresh.FULL if key else Refresh.NONE, shows=False)
+
+
+def _mpeg4(data: memoryview, key: bool) -> CodedPicture:
+    content = bytes(data[:_HEAD])
+    at = content.find(b"\0\0\1\xb6")
+    if at < 0 or at + 4 >= len(content):
+        return CodedPicture(Refresh.OPEN if key else Refresh.NONE)
+    kind = content[at + 4] >> 6
+    return CodedPicture(
+        Refresh.OPEN if kind == 0 else Refresh.NONE,
+        is_reference=kind != 2,
+        shows=len(data) > _LARGEST_PLACE_HOLDER,
+    )
+
+
+def _mpeg2(data: memoryview, key: bool) -> CodedPicture:
+    content = bytes(data[:_HEAD])
+    at = content.find(b"\0\0\1\0")
+    if at < 0 or at + 5 >= len(content):
+        return CodedPicture(Refresh.OPEN if key else Refresh.NONE)
+    kind = content[at + 5] >> 3 & 7
+    return CodedPicture(Refresh.OPEN if kind == 1 else Refresh.NONE, is_reference=kind != 3)
+
+
+class _H264:
+    """Follows frame numbers, so that a lost reference is noticed."""
+
+    def __init__(self, extradata: bytes) -> None:
+        self._length_size = _length_size(extradata, 4)
+        self._sequences: dict[int, _Sequence] = {}
+        self._sequence_of: dict[int, int] = {}
+        self._last: int | None = None  # frame number of the last reference picture
+        self._field: tuple[int, bool] | None = None  # a first field: its frame number, its parity
+        self._intra_since = False
+        if extradata[:1] == b"\1":
+            for unit in _parameter_sets(extradata):
+                self._parameters(unit)
+        else:
+            for unit in _units(memoryview(extradata), 0):
+                self._parameters(unit)
+
+    def see(self, data: memoryview, key: bool) -> CodedPicture:
+        recovery: int | None = None
+        for unit in _units(data, self._length_size):
+            kind = unit[0] & 31
+            if kind in (7, 8):
+                self._parameters(unit)
+            elif kind == 6:
+                recovery = _recovery(_unescaped(unit[1:]), signed=False)
+            elif kind in (1, 5):
+                try:
+                    return self._slice(unit, key, recovery)
+                except (IndexError, KeyError):
+                    return CodedPicture(is_reference=bool(unit[0] & 0x60))
+        return _UNREADABLE
+
+    def _parameters(self, unit: bytes) -> None:
+        try:
+            bits = _Bits(_unescaped(unit[1:256]))
+            if unit[0] & 31 == 7:
+                number, sequence = _sequence(bits)
+                self._sequences[number] = sequence
+            elif unit[0] & 31 == 8:
+                self._sequence_of[bits.ue()] = bits.ue()
+        except IndexError:
+            return
+
+    def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedPicture:
+        bits = _Bits(_unescaped(unit[1:64]))
+        bits.ue()
+        is_intra = bits.ue() in (2, 7)
+        sequence = self._sequences[self._sequence_of[bits.ue()]]
+        if sequence.separate_planes:
+            bits.read(2)
+        number = bits.read(sequence.number_bits)
+        is_idr, is_reference = unit[0] & 31 == 5, bool(unit[0] & 0x60)
+        second = False
+        if not sequence.frames_only and bits.read(1):
+            bottom = bool(bits.read(1))
+            second = self._field == (number, not bottom)
+            self._field = None if second else (number, bottom)
+        else:
+            self._field = None
+        lost = 0
+        if not is_idr and self._last is not None and not sequence.gaps_allowed and not second:
+            lost = (number - self._last) % (1 << sequence.number_bits)
+            lost = max(0, lost - 1)
+        if is_reference or lost:
+            self._last = number
+        refresh = self._refresh(is_idr, is_intra, key, recovery)
+        if second:
+            refresh = Refresh.NONE
+        return CodedPicture(refresh, recovery or 0, is_reference, None, not second, lost)
+
+    def _refresh(self, is_idr: bool, is_intra: bool, key: bool, recovery: int | None) -> Refresh:
+        if is_idr:
+            self._intra_since = False
+            return Refresh.FULL
+        if recovery is not None and not (is_intra and recovery == 0):
+            return Refresh.GRADUAL
+        if is_intra and (key or recovery == 0 or self._intra_since):
+            return Refresh.OPEN
+        # Where no IDR picture ever comes, whatever leans on one before the last but one I-picture
+        # is a thing of theory; a single one may be a scene change that others reach across.
+        self._intra_since |= is_intra
+        return Refresh.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    number_bits: int
+    frames_only: bool
+    separate_planes: bool
+    gaps_allowed: bool
+
+
+_HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
+
+
+def _sequence(bits: _Bits) -> tuple[int, _Sequence]:
+    """An H.264 sequence parameter set: its number, and what slice headers need of it."""
+    profile = bits.read(8)
+    bits.read(16)
+    number = bits.ue()
+    separate_planes = False
+    if profile in _HIGH_PROFILES:
+        chroma = bits.ue()
+        if chroma == 3:
+            separate_planes = bool(bits.read(1))
+        bits.ue()
+        bits.ue()
+        bits.read(1)
+        if bits.read(1):
+            for index in range(8 if chroma != 3 else 12):
+                if bits.read(1):
+                    _skip_scaling(bits, 16 if index < 6 else 64)
+    number_bits = bits.ue() + 4
+    order = bits.ue()
+    if order == 0:
+        bits.ue()
+    elif order == 1:
+        bits.read(1)
+        bits.ue()
+        bits.ue()
+        for _ in range(bits.ue()):
+            bits.ue()
+    bits.ue()
+    gaps_allowed = bool(bits.read(1))
+    bits.ue()
+    bits.ue()
+    return number, _Sequence(number_bits, bool(bits.read(1)), separate_planes, gaps_allowed)
+
+
+def _skip_scaling(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.se()) % 256
+        last = following or last
+
+
+class _H265:
+    """Tells random access points and what leads them; lost references the decoder notices."""
+
+    def __init__(self, extradata: bytes) -> None:
+        self._length_size = _length_size(extradata, 21)
+        self._deepest = 0
+
+    def see(self, data: memoryview, _key: bool) -> CodedPicture:
+        recovery: int | None = None
+        for unit in _units(data, self._length_size):
+            if len(unit) < 2:
+                continue
+            kind, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
+            if kind == 39:
+                recovery = _recovery(_unescaped(unit[2:]), signed=True)
+            elif kind < 32:
+                return self._picture(kind, layer, recovery)
+        return _UNREADABLE
+
+    def _picture(self, kind: int, layer: int, recovery: int | None) -> CodedPicture:
+        self._deepest = max(self._deepest, layer)
+        if 16 <= kind <= 23:
+            refresh = Refresh.OPEN if kind == 21 else Refresh.FULL
+            # Pictures that lead a BLA are marked as such and are no use to anyone.
+            return CodedPicture(Refresh.OPEN if kind in (16, 17, 18) else refresh)
+        # Even types below 16 are no references for pictures of their own temporal layer.
+        picture = CodedPicture(
+            is_reference=not (kind < 16 and kind % 2 == 0 and layer >= self._deepest),
+            leads={6: False, 7: False, 8: True, 9: True}.get(kind),
+        )
+        if recovery is not None:
+            return replace(picture, refresh=Refresh.GRADUAL, recovery=max(0, recovery))
+        return picture
+
+
+def _recovery(message: bytes, *, signed: bool) -> int | None:
+    """The count of a recovery point message, if it is among these."""
+    at = 0
+    while at + 2 <= len(message):
+        kind = size = 0
+        while at < len(message) and message[at] == 255:
+            kind, at = kind + 255, at + 1
+        kind, at = kind + (message[at] if at < len(message) else 0), at + 1
+        while at < len(message) and message[at] == 255:
+            size, at = size + 255, at + 1
+        size, at = size + (message[at] if at < len(message) else 0), at + 1
+        if kind == 6:
+            try:
+                bits = _Bits(message[at : at + 8])
+                return bits.se() if signed else bits.ue()
+            except IndexError:
+                return None
+        at += size
+    return None
+
+
+class _Bits:
+    """A reader of bits. Raises IndexError at the end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._value, self._left = int.from_bytes(content, "big"), 8 * len(content)
+
+    def read(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise IndexError
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def ue(self) -> int:
+        zeros = 0
+        while not self.read(1):
+            zeros += 1
+            if zeros > 32:
+                raise IndexError
+        return (1 << zeros) - 1 + self.read(zeros)
+
+    def se(self) -> int:
+        value = self.ue()
+        return (value + 1) // 2 if value % 2 else -(value // 2)
+
+
+def _unescaped(content: bytes) -> bytes:
+    return content.replace(b"\0\0\3", b"\0\0")
+
+
+def _length_size(extradata: bytes, at: int) -> int:
+    """Bytes of the length before each unit; 0 where start codes part them."""
+    is_record = extradata[:1] == b"\1" and len(extradata) > at
+    return (extradata[at] & 3) + 1 if is_record else 0
+
+
+def _parameter_sets(extradata: bytes) -> Iterator[bytes]:
+    """Parameter sets of an H.264 configuration record (ISO/IEC 14496-15, 5.3.3.1)."""
+    at = 5
+    for mask in (31, 255):
+        count, at = (extradata[at] & mask if at < len(extradata) else 0), at + 1
+        for _ in range(count):
+            size = int.from_bytes(extradata[at : at + 2], "big")
+            if unit := extradata[at + 2 : at + 2 + size]:
+                yield unit
+            at += 2 + size
+
+
+def _units(data: memoryview, length_size: int) -> Iterator[bytes]:
+    """The NAL units of a packet, cut off after the first kilobytes of each."""
+    if length_size:
+        at = 0
+        while at + length_size < len(data):
+            size = int.from_bytes(data[at : at + length_size], "big")
+            at += length_size
+            if size:
+                yield bytes(data[at : at + min(size, _HEAD)])
+            at += size
+        return
+    content = bytes(data[:_HEAD])
+    at = content.find(b"\0\0\1")
+    while at >= 0:
+        end = content.find(b"\0\0\1", at + 3)
+        unit = content[at + 3 : end if end >= 0 else None]
+        if unit:
+            yield unit
+        if end < 0 and len(content) < len(data):  # seldom: a slice comes first, and ends the search
+            content = bytes(data)
+            end = content.find(b"\0\0\1", at + 3)
+        at = end

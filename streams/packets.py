@@ -1,0 +1,290 @@
+"""Packets into frames, every one of them accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+import av
+from av.codec.context import Flags
+from av.video.frame import VideoFrame
+
+from oneglance.streams.accounting import DecodeStats
+from oneglance.streams.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.errors import cause
+from oneglance.streams.files.transport import Loss
+from oneglance.streams.references import Entry, FrameLedger, References, Verdict
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_LONG_STEP = 1.5
+"""Periods between two packets from which on one is missing, where damage was flagged."""
+
+_LONGEST_LOSS = 30
+"""Periods up to which a gap is a loss and no pause or splice."""
+
+_PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
+"""Formats whose packets libav cuts anew: a flag comes to lie on the packet before the damaged."""
+
+
+FindLoss = Callable[[int, int], Loss | None]
+"""What was lost from the frame that begins at one byte to the one that begins at the other."""
+
+
+class Damaged(StrEnum):
+    """What becomes of frames that are damaged, or lean on damaged ones: they are left out,
+    delivered with a mark, or delivered as they are. All are counted."""
+
+    SKIP = "skip"
+    MARK = "mark"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeOptions:
+    """How to decode.
+
+    ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
+    ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
+    ``DecodedFrame.arrived_s`` is told by. ``find_loss``: where the packets' bytes can be had.
+    """
+
+    joins: bool = False
+    damaged: Damaged = Damaged.SKIP
+    clock: Callable[[], float] = time.perf_counter
+    find_loss: FindLoss | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """A frame as it came out of the decoder.
+
+    ``pts``: when it is shown, in units of the stream's time base; None where unknown. Its packet
+    ``arrived_s``, and decoding it took ``decode_s``, without the wait for the packet.
+    """
+
+    picture: VideoFrame
+    index: int
+    pts: int | None
+    damaged: bool
+    arrived_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    picture: VideoFrame
+    arrived_s: float
+    decode_s: float
+
+
+class FrameDecoder:
+    """Decodes a container's video stream; every frame that went in comes out or is counted.
+
+    Everything is decoded, whatever the container thinks of it: a transport stream's damage flag
+    lies on the packet before the damaged one, and also where the counters of a splice start anew.
+    The decoders do not notice all damage (that of H.265 notices none inside a picture), so what
+    follows a flag is damaged unless its bytes, or a splice, tell otherwise.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        stats: DecodeStats,
+        options: DecodeOptions = DecodeOptions(),
+    ) -> None:
+        """``stats`` is kept up to date."""
+        self._container, self._stream, self._stats = container, stream, stats
+        self._clock, self._find_loss = options.clock, options.find_loss
+        self._keeps = options.damaged is not Damaged.SKIP
+        context = stream.codec_context
+        context.flags |= Flags.copy_opaque  # each frame knows its packet
+        self._codec = context.name
+        self._inspect = inspector(
+            context.name,
+            context.extradata,
+            intra_only=context.codec.intra_only,
+        )
+        self._period = _period(stream)
+        references = References(intact=self._codec != "mpeg4")
+        # AVI counts packets where others have times of frames.
+        self._slots: list[int] | None = [] if container.format.name == "avi" else None
+        self._ledger: FrameLedger[_Taken] = FrameLedger(
+            references,
+            period=None if self._slots is not None else self._period,
+            joins=options.joins,
+        )
+        self._is_parsed = container.format.name in _PARSED
+        self._flagged = 0  # packets for which a flagged one matters still
+        self._suspect: tuple[Entry, int | None] | None = None
+        self._last_dts: int | None = None
+
+    def __iter__(self) -> Iterator[DecodedFrame]:
+        """Frames in the order of showing.
+
+        Raises:
+            av.error.FFmpegError: the container cannot be read on; what the decoder still held was
+                given out first. The caller knows how to name it.
+        """
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size or packet.pts is not None or packet.dts is not None:
+                    self._decode(packet)
+                    yield from self._given(self._ledger.verdicts())
+        except av.error.FFmpegError:
+            yield from self._rest()
+            raise
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[DecodedFrame]:
+        self._count_empty(None)
+        self._take(lambda: self._stream.decode(None), None)
+        yield from self._given(self._ledger.verdicts(ended=True))
+
+    def _decode(self, packet: Packet[VideoStream]) -> None:
+        stats = self._stats
+        stats.packets += 1
+        entry = self._entered(packet)
+        if not packet.size:
+            stats.complaint = "an empty packet"
+            self._ledger.fails(entry)
+            return
+        packet.opaque = entry
+        self._take(packet.decode, entry)
+
+    def _take(self, decode: Callable[[], list[VideoFrame]], entry: Entry | None) -> None:
+        arrived_s, started = self._clock(), time.perf_counter()
+        try:
+            frames = decode()
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as error:
+            # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks.
+            # Like its own player, go on whatever the decoder says; the next packet may be whole.
+            self._stats.complaint = cause(error)
+            if entry is not None:
+                self._ledger.fails(entry)
+            return
+        decode_s = time.perf_counter() - started
+        for frame in frames:
+            of = frame.opaque
+            # One without a time of its own stands in for another that was lost, and is none.
+            if isinstance(of, Entry) and (frame.pts is not None or of.pts is None):
+                taken = _Taken(frame, arrived_s, decode_s / len(frames))
+                self._ledger.comes(of, taken, corrupt=frame.is_corrupt)
+
+    def _entered(self, packet: Packet[VideoStream]) -> Entry:
+        leap = self._leap(packet.dts)
+        if leap >= _LONG_STEP or self._last_dts is None:
+            self._count_empty(packet.dts)
+        if self._flagged and _LONG_STEP <= leap <= _LONGEST_LOSS:
+            self._ledger.misses(round(leap) - 1)
+        picture = self._picture(packet)
+        pts = None if self._slots is not None else packet.pts
+        if self._slots is not None and packet.dts is not None:
+            heappush(self._slots, packet.dts)
+        picture = self._clear_suspect(picture, packet)
+        entry = self._ledger.enters(picture, pts, near_loss=self._flagged > 0)
+        if packet.is_discard:
+            entry.settled, entry.picture = True, replace(picture, shows=False)
+        is_first_seen = self._find_loss is not None and self._stats.packets == 1
+        if self._flagged == 2 or is_first_seen:  # no flag can lie on the packet before the first
+            entry.suspect, self._suspect = True, (entry, packet.pos)
+        self._flagged = max(0, self._flagged - 1)
+        if packet.is_corrupt and self._is_parsed:
+            entry.near_loss, self._flagged = True, 2
+        elif packet.is_corrupt:
+            entry.near_loss = entry.broken = True
+        self._last_dts = packet.dts
+        return entry
+
+    def _picture(self, packet: Packet[VideoStream]) -> CodedPicture:
+        picture = self._inspect(memoryview(packet), packet.is_keyframe)
+        if not packet.size:
+            picture = replace(picture, shows=True)
+        if self._flagged and self._codec != "h264" and self._leap(packet.dts) >= _LONG_STEP:
+            return replace(picture, lost_before=1)
+        return picture
+
+    def _leap(self, dts: int | None) -> float:
+        """Periods from the last packet to that time."""
+        if not self._period or dts is None or self._last_dts is None:
+            return 0.0
+        return (dts - self._last_dts) / self._period
+
+    def _count_empty(self, before: int | None) -> None:
+        """Frames of mp4 that were left empty between the last packet and that time (None: the
+        end): libav's parsers pass them over without a word, the index tells.
+        """
+        if not self._container.format.name.startswith("mov"):
+            return
+        entries, last = self._stream.index_entries, self._last_dts
+        at = len(entries) if before is None else entries.search_timestamp(before, any_frame=True)
+        empty: list[int] = []
+        while at > 0 and entries[at - 1].size == 0:
+            if last is not None and entries[at - 1].timestamp <= last:
+                break
+            at -= 1
+            empty.append(entries[at].timestamp)
+        picture = replace(self._inspect(memoryview(b""), False), shows=True)
+        self._stats.packets += len(empty)
+        for at_pts in reversed(empty):
+            self._ledger.fails(self._ledger.enters(picture, at_pts))
+
+    def _clear_suspect(self, picture: CodedPicture, packet: Packet[VideoStream]) -> CodedPicture:
+        """The packet after the one that something may be lost of, and what is known by now."""
+        if self._suspect is None:
+            return picture
+        (suspect, begin), self._suspect = self._suspect, None
+        loss = None
+        if self._find_loss is not None and begin is not None and packet.pos is not None:
+            loss = self._find_loss(begin, packet.pos)
+        if loss is None:
+            loss = Loss.NOTHING if self._is_splice(picture, packet) else Loss.INSIDE
+        suspect.suspect = False
+        suspect.broken |= loss is Loss.INSIDE
+        suspect.near_loss |= loss is not Loss.NOTHING
+        return replace(picture, lost_before=1) if loss is Loss.AFTER else picture
+
+    def _is_splice(self, picture: CodedPicture, packet: Packet[VideoStream]) -> bool:
+        """Whether streams were put together here: one begins anew, at another time. In HLS, whose
+        segments come whole, also at the time that was to be expected.
+        """
+        if picture.refresh not in (Refresh.OPEN, Refresh.FULL):
+            return False
+        is_elsewhere = not 0 <= self._leap(packet.dts) <= _LONG_STEP
+        return is_elsewhere or self._container.format.name == "hls" or not self._is_parsed
+
+    def _given(self, verdicts: Iterator[Verdict[_Taken]]) -> Iterator[DecodedFrame]:
+        stats = self._stats
+        for verdict in verdicts:
+            index = stats.count(damaged=verdict.damaged)
+            pts = heappop(self._slots) if self._slots else None
+            taken = verdict.frame
+            if taken is None or (verdict.damaged and not self._keeps):
+                continue
+            stats.complaint = ""
+            stats.delivered += 1
+            yield DecodedFrame(
+                taken.picture,
+                index,
+                taken.picture.pts if self._slots is None else pts,
+                verdict.damaged,
+                taken.arrived_s,
+                taken.decode_s,
+            )
+
+
+def _period(stream: VideoStream) -> float | None:
+    """A frame's length in units of the stream's time base."""
+    rate = stream.average_rate or stream.codec_context.framerate
+    return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None

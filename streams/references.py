@@ -1,0 +1,266 @@
+"""Which pictures are whole: damage is handed on from reference to reference until a refresh.
+
+Pure: packets are told of in decoding order, frames in the order in which they come out of the
+decoder; nothing here decodes. What the decoder swallows without a word is noticed by what should
+have come out before something else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from oneglance.streams.bitstream import CodedPicture, Refresh
+
+T = TypeVar("T")
+
+_DEEPEST_REORDER = 16
+"""Pictures that may be decoded between one and its showing (H.264 and H.265)."""
+
+_LONG_STEP = 1.5
+"""Periods between two frames from which on one is missing, where something is known to be lost."""
+
+_LONGEST_LOSS, _LONGEST_LOSS_AT_REFRESH = 300, 30
+"""Periods up to which a gap is a loss and no pause or splice (which begins with a refresh)."""
+
+
+class References:
+    """What the next picture can lean on. Told of every picture in decoding order.
+
+    ``intact``: whether pictures before the first refresh are taken for whole (the decoder
+    withholds those that are not).
+    """
+
+    def __init__(self, *, intact: bool = True) -> None:
+        self.refreshed = False
+        self._intact = intact
+        self._any = False
+        self._wait: int | None = None  # pictures until a gradual refresh is done
+        self._open: _OpenRefresh | None = None
+
+    def damaged(self, picture: CodedPicture, pts: int | None, *, broken: bool) -> bool:
+        """Whether the picture is damaged, itself (``broken``) or by what it leans on."""
+        if picture.refresh is Refresh.FULL:
+            self._intact, self._wait, self._open = True, None, None
+        elif picture.refresh is Refresh.OPEN:
+            leaders_intact = self._intact and not picture.lost_before
+            self._open = _OpenRefresh(pts, leaders_intact, follows_nothing=not self._any)
+            self._intact, self._wait = True, None
+        else:
+            self._pass_on(picture)
+        self.refreshed |= picture.refresh is not Refresh.NONE
+        self._any = True
+        led = self._open if self.leads(picture, pts) else None
+        if broken and picture.is_reference:
+            if led is not None:  # others that lead may lean on it, and no other
+                led.leaders_intact = False
+            else:
+                self._intact, self._wait = False, None
+                if self._open is not None:  # what leads a picture leans on it too
+                    self._open.leaders_intact = False
+        return broken or not (self._intact if led is None else led.leaders_intact)
+
+    def leads(self, picture: CodedPicture, pts: int | None) -> bool:
+        """Whether the picture may lean on those before the last refresh, though it follows it."""
+        if self._open is None or picture.refresh is not Refresh.NONE:
+            return False
+        if picture.leads is not None:
+            return picture.leads
+        at = self._open.pts
+        return pts is not None and at is not None and pts < at
+
+    def leads_from_nothing(self, picture: CodedPicture, pts: int | None) -> bool:
+        """Whether it leans on pictures before the very first: a stream that was cut there."""
+        return self.leads(picture, pts) and self._open is not None and self._open.follows_nothing
+
+    def _pass_on(self, picture: CodedPicture) -> None:
+        if picture.lost_before:
+            self._intact, self._wait = False, None
+        if self._intact:
+            return
+        if self._wait is None:
+            if picture.refresh is Refresh.GRADUAL:
+                self._wait = picture.recovery
+        elif picture.is_reference:
+            self._wait -= 1
+        if self._wait is not None and self._wait <= 0:
+            self._intact, self._wait, self._open = True, None, None
+
+
+@dataclass(slots=True)
+class _OpenRefresh:
+    """``leaders_intact``: whether what leads it, and leans on what was before, can be whole."""
+
+    pts: int | None
+    leaders_intact: bool
+    follows_nothing: bool
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A packet on its way through the decoder.
+
+    ``number`` in decoding order; ``epoch``: full refreshes up to it; ``pts`` of its frame, None
+    where unknown. ``near_loss``: something was lost hereabouts. ``suspect``: it may be what was
+    lost; the next packet tells. ``settled``: its frame came, or never will. ``damaged``: None
+    until all before it are settled.
+    """
+
+    number: int
+    epoch: int
+    pts: int | None
+    picture: CodedPicture
+    near_loss: bool = False
+    suspect: bool = False
+    broken: bool = False
+    settled: bool = False
+    came: bool = False
+    damaged: bool | None = None
+    counts: bool = True
+
+    def is_shown_before(self, other: Entry) -> bool:
+        """Whether its frame precedes the other's."""
+        if self.epoch == other.epoch and self.pts is not None and other.pts is not None:
+            return self.pts < other.pts
+        return self.number < other.number
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[T]):
+    """A frame that the source produced: ``frame`` is None where nothing came of it."""
+
+    frame: T | None
+    damaged: bool
+
+
+class FrameLedger(Generic[T]):
+    """What goes into the decoder against what comes out; gives frames out with a verdict.
+
+    A frame is held until all that was decoded before it has come, as the decoder tells of damage
+    with the frame itself, which others that are shown before may lean on.
+    """
+
+    def __init__(
+        self, references: References, *, period: float | None = None, joins: bool = False
+    ) -> None:
+        """``period``: a frame's length in units of ``pts``, None where unknown. ``joins``: the
+        source had begun before us, so what cannot be decoded at first is none of ours.
+        """
+        self._references = references
+        self._period = period
+        self._joins = joins
+        self._fed = self._epoch = self._depth = 0
+        self._owed = 0  # frames that were lost whole, and not counted yet
+        self._last_loss = -_DEEPEST_REORDER - 1  # the last number near which something was lost
+        self._waiting: deque[Entry] = deque()
+        self._held: deque[tuple[Entry, T]] = deque()
+        self._missing: list[Entry] = []
+        self._last: Entry | None = None
+
+    def enters(self, picture: CodedPicture, pts: int | None, *, near_loss: bool = False) -> Entry:
+        """A packet is about to be decoded."""
+        self._epoch += picture.refresh is Refresh.FULL
+        entry = Entry(self._fed, self._epoch, pts, picture, near_loss or picture.lost_before > 0)
+        entry.settled = not picture.shows
+        self._note_loss(entry)
+        self._fed += 1
+        self._waiting.append(entry)
+        return entry
+
+    def misses(self, count: int) -> None:
+        """So many packets are missing before the next one."""
+        self._owed += count
+
+    def fails(self, entry: Entry) -> None:
+        """Nothing will come of it: it is empty, or the decoder says so."""
+        entry.broken = entry.settled = entry.near_loss = True
+        self._note_loss(entry)
+
+    def comes(self, entry: Entry, frame: T, *, corrupt: bool) -> None:
+        """Its frame came out of the decoder, which calls it ``corrupt`` or not."""
+        if entry.came or (entry.damaged is not None and entry.picture.shows):
+            return  # it was given up, and counted
+        self._depth = max(self._depth, self._fed - 1 - entry.number)
+        entry.settled = entry.came = True
+        if corrupt:
+            entry.broken = entry.near_loss = True
+            self._note_loss(entry)
+            entry.damaged = entry.damaged if entry.damaged is None else True
+        self._held.append((entry, frame))
+        for other in self._waiting:
+            if not other.settled and self._is_overdue(other, entry):
+                self.fails(other)
+
+    def verdicts(self, *, ended: bool = False) -> Iterator[Verdict[T]]:
+        """What is certain by now, in the order of showing; at the end, everything."""
+        for entry in self._waiting if ended else ():
+            entry.broken |= entry.suspect
+            entry.suspect = False
+            if not entry.settled:
+                self.fails(entry)
+        while self._waiting and self._waiting[0].settled and not self._waiting[0].suspect:
+            self._judge(self._waiting.popleft())
+        while self._held and self._held[0][0].damaged is not None:
+            entry, frame = self._held[0]
+            if any(not e.settled and e.is_shown_before(entry) for e in self._waiting):
+                return
+            self._held.popleft()
+            yield from self._missing_before(entry)
+            yield from self._gap_before(entry)
+            if entry.counts or not entry.damaged:
+                yield Verdict(frame, bool(entry.damaged))
+        if ended:
+            yield from self._missing_before(None)
+            for _ in range(self._owed):  # they would have been shown last
+                yield Verdict(None, damaged=True)
+            self._owed = 0
+
+    def _judge(self, entry: Entry) -> None:
+        references, picture = self._references, entry.picture
+        if entry.damaged is None:
+            entry.damaged = references.damaged(picture, entry.pts, broken=entry.broken)
+        is_early = self._joins and not references.refreshed
+        entry.counts = not is_early and not references.leads_from_nothing(picture, entry.pts)
+        if picture.shows and not entry.came and entry.counts:
+            self._missing.append(entry)
+
+    def _is_overdue(self, other: Entry, came: Entry) -> bool:
+        """Whether one that has not come should have, now that ``came`` has."""
+        late = self._fed - 1 - other.number
+        if other.epoch < came.epoch or late > _DEEPEST_REORDER:
+            return True
+        if other.pts is None or came.pts is None:
+            return False
+        return late > self._depth and other.pts < came.pts
+
+    def _missing_before(self, entry: Entry | None) -> Iterator[Verdict[T]]:
+        before = [e for e in self._missing if entry is None or e.is_shown_before(entry)]
+        for missing in sorted(before, key=lambda e: (e.epoch, e.pts or 0, e.number)):
+            self._missing.remove(missing)
+            yield from self._gap_before(missing)
+            yield Verdict(None, damaged=True)
+
+    def _gap_before(self, entry: Entry) -> Iterator[Verdict[T]]:
+        """Frames whose packets were lost whole: known by the time that they leave empty."""
+        last, self._last = self._last, entry
+        if last is None or last.pts is None or entry.pts is None or not self._period:
+            return
+        if not (self._is_near_loss(last) or self._is_near_loss(entry)):
+            return
+        periods = (entry.pts - last.pts) / self._period
+        most = _LONGEST_LOSS if last.epoch == entry.epoch else _LONGEST_LOSS_AT_REFRESH
+        if _LONG_STEP <= periods <= most:
+            count = round(periods) - 1
+            self._owed = max(0, self._owed - count)
+            for _ in range(count):
+                yield Verdict(None, damaged=True)
+
+    def _note_loss(self, entry: Entry) -> None:
+        if entry.near_loss:
+            self._last_loss = max(self._last_loss, entry.number)
+
+    def _is_near_loss(self, entry: Entry) -> bool:
+        """Also what is decoded after a lost frame and shown before it is near it."""
+        return entry.near_loss or 0 <= entry.number - self._last_loss <= _DEEPEST_REORDER

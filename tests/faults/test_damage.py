@@ -1,0 +1,214 @@
+"""Frames lost and damaged on the way: what leans on them is not passed off as whole.
+
+The clips move, so that a frame that leans on a wrong one differs from what was filmed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from media import make_video
+from oneglance.streams import Frame, StreamError, open_stream
+from oneglance.streams.decoding import AvSource
+from transport import begins_frame, is_video, packets, without
+
+FRAMES, GROUP, RATE = 24, 12, 25
+SMALL, LARGE = (128, 96), (320, 192)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """``told``: the decoder notices when a picture's bytes were changed: H.265's never does, and
+    H.264's variable-length codes may by chance fall into step again."""
+
+    codec: str
+    options: dict[str, str]
+    told: bool = True
+
+
+def _x264(**more: str) -> Coding:
+    group = {"g": str(GROUP), "keyint_min": str(GROUP), "sc_threshold": "0", "preset": "veryfast"}
+    return Coding("libx264", {**group, "crf": "24", **more})
+
+
+def _x265(more: str) -> Coding:
+    fixed = f"log-level=none:keyint={GROUP}:min-keyint={GROUP}:scenecut=0:pools=none:b-adapt=0"
+    params = {"x265-params": f"{fixed}:frame-threads=1:{more}", "preset": "ultrafast"}
+    return Coding("libx265", params, told=False)
+
+
+CODINGS = {
+    "h264": _x264(bf="0"),
+    "h264 b-frames": _x264(bf="2", b_strategy="0"),
+    "h264 cavlc": replace(_x264(bf="0", profile="baseline"), told=False),
+    "h265": _x265("bframes=0"),
+    "h265 b-frames": _x265("bframes=2"),
+    "h265 open groups": _x265("bframes=3:open-gop=1"),
+    "mpeg4": Coding("mpeg4", {"g": str(GROUP), "bf": "0"}),
+    "mpeg4 b-frames": Coding("mpeg4", {"g": str(GROUP), "bf": "2"}),
+}
+every_coding = pytest.mark.parametrize("name", CODINGS)
+
+
+@cache
+def scenery() -> np.ndarray:
+    noise = np.random.default_rng(1).integers(0, 256, (40, 80, 3), np.uint8)
+    return np.asarray(cv2.resize(noise, (800, 400), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def clip(folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL) -> Path:
+    """A drive past random scenery, each frame 9 pixels further, with a ball that rolls along."""
+    shown = []
+    for index in range(FRAMES):
+        image = scenery()[20 : 20 + size[1], 9 * index : 9 * index + size[0]].copy()
+        cv2.circle(image, (20 + 4 * index, 40 + index), 14, (20, 40 + 8 * index, 230), -1)
+        shown.append(image)
+    how = CODINGS[coding]
+    return make_video(
+        folder / name, codec=how.codec, options=how.options, pictures=shown, size=size, rate=RATE
+    )
+
+
+@dataclass(frozen=True)
+class Played:
+    frames: list[Frame]
+    damaged: int
+    produced: int
+    story: str
+
+
+def play(path: Path) -> Played:
+    stream = open_stream(path)
+    assert isinstance(stream, AvSource)
+    frames, story = [], ""
+    try:
+        frames.extend(stream)
+    except StreamError as error:
+        story = str(error)
+    return Played(frames, stream.tally.damaged, stream.tally.produced, story)
+
+
+def differs(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether more than 1 in 200 of the blocks of 16×16 pixels is another to the eye."""
+    apart = cv2.absdiff(one, other).mean(-1)
+    height, width = apart.shape
+    blocks = apart.reshape(height // 16, 16, width // 16, 16).mean((1, 3))
+    return bool((blocks > 12).mean() > 0.005)
+
+
+def wrong(found: Played, whole: list[Frame]) -> list[int]:
+    """Frames that were passed off as whole, and are others than those filmed at that time."""
+    filmed = {round(frame.timestamp_s * RATE): frame.image for frame in whole}
+    return [
+        frame.index
+        for frame in found.frames
+        if frame.index != round(frame.timestamp_s * RATE)
+        or differs(frame.image, filmed[frame.index])
+    ]
+
+
+@every_coding
+def test_a_lost_packet_at_any_place_costs_what_leans_on_it_and_no_frame_is_uncounted(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.ts", name)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.story) == (FRAMES, "")
+    parts = packets(content)
+    places = [index for index, part in enumerate(parts) if is_video(part)]
+    first = [index for index in places if begins_frame(parts[index])]
+    # Without its first packet the first frame was never there, and nothing follows the last.
+    tried = [index for index in places if first[0] < index < first[-1]]
+    assert len(tried) > 40
+    for index in tried:
+        path.write_bytes(without(content, index))
+        found = play(path)
+        assert wrong(found, whole.frames) == [], index
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, index
+
+
+@pytest.mark.parametrize("name", [name for name, coding in CODINGS.items() if coding.told])
+@pytest.mark.parametrize("container", ["a.mp4", "a.mkv"])
+def test_changed_bytes_in_any_frame_cost_what_leans_on_it(
+    tmp_path: Path, name: str, container: str
+) -> None:
+    # Of a small picture, wrong bytes may by chance decode to as many blocks as it has.
+    path = clip(tmp_path, container, name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    with av.open(str(path)) as opened:
+        places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
+    for number, (at, size) in enumerate(places):
+        spoilt, chance = bytearray(content), random.Random(number)
+        for _ in range(6):
+            spoilt[at + size // 3 + chance.randrange(size // 2)] ^= 0xFF
+        path.write_bytes(spoilt)
+        found = play(path)
+        assert wrong(found, whole.frames) == [], number
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+
+
+@pytest.mark.parametrize("name", [name for name in CODINGS if "mpeg4" not in name])
+@pytest.mark.parametrize("between", ["", "pause"])
+def test_transport_streams_put_together_lose_no_frame(
+    tmp_path: Path, name: str, between: str
+) -> None:
+    # Counters and clocks start anew; after a pause of other packets as well.
+    path = clip(tmp_path, "a.ts", name)
+    one = path.read_bytes()
+    path.write_bytes(one + (one[:188] * 3 if between else b"") + one)
+    found = play(path)
+    assert (len(found.frames), found.damaged, found.story) == (2 * FRAMES, 0, "")
+    assert [frame.index for frame in found.frames] == list(range(2 * FRAMES))
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+@pytest.mark.parametrize("place", [0, 5, FRAMES - 1])
+def test_a_frame_that_the_recorder_left_empty_is_one_damaged_frame_in_every_coding(
+    tmp_path: Path, name: str, place: int
+) -> None:
+    path = clip(tmp_path, "a.mp4", name)
+    emptied(path, place)
+    found = play(path)
+    assert found.produced == FRAMES
+    assert len(found.frames) + found.damaged == FRAMES
+    until = (place // GROUP + 1) * GROUP
+    assert [frame.index for frame in found.frames] == [*range(place), *range(until, FRAMES)]
+    assert f"at index {place}, {place / RATE:.2f} s" in found.story
+
+
+def emptied(path: Path, place: int) -> None:
+    """Leave an mp4's sample empty; its only chunk closes up."""
+    with av.open(str(path)) as opened:
+        sample = [packet for packet in opened.demux(video=0) if packet.size][place]
+    content = path.read_bytes()
+    begin, end, after = sample.pos, sample.pos + sample.size, content.index(b"moov") - 4
+    moved = bytearray(content[:begin] + content[end:after] + bytes(sample.size) + content[after:])
+    at = moved.index(b"stsz") + 16 + 4 * place
+    moved[at : at + 4] = bytes(4)
+    path.write_bytes(moved)
+
+
+def test_the_cases_of_the_shared_material(shared: Path) -> None:
+    faults = shared / "faults" / "streams"
+    if not faults.is_dir():
+        pytest.skip("needs shared/faults/streams")
+    for name in ("drive_lost1_h264.ts", "drive_lost1_hevc.ts", "drive_zero_hevc.mp4"):
+        found = play(faults / name)
+        assert [frame.index for frame in found.frames] == [*range(30), *range(90, 120)], name
+        assert found.damaged == 60
+        assert "60 frames are damaged and were left out, the first at index 30" in found.story
+    flipped = play(faults / "drive_flip_h264.mp4")
+    assert [frame.index for frame in flipped.frames] == [*range(30), *range(90, 120)]
+    assert (len(play(faults / "restart.ts").frames), play(faults / "restart.ts").story) == (40, "")
+    for name in ("zero_mid_h264.mp4", "zero_mid_mjpeg.mp4"):
+        assert (
+            "1 frame is damaged and was left out at index 12, 0.40 s" in play(faults / name).story
+        )
