@@ -12,6 +12,7 @@ import pickle
 from pathlib import Path
 
 import torch
+from ultralytics.nn.modules.head import Detect
 from ultralytics.nn.tasks import DetectionModel, torch_safe_load
 
 from oneglance.streams.errors import ModelError
@@ -44,10 +45,40 @@ def read_checkpoint(file: Path) -> DetectionModel:
     ) as error:
         raise ModelError(f"{file} is not a YOLO checkpoint: {_reason(error)}") from None
     model = (content.get("ema") or content.get("model")) if isinstance(content, dict) else content
-    if not isinstance(model, DetectionModel):
-        kind = type(model).__name__ if isinstance(model, torch.nn.Module) else "no network"
-        raise ModelError(f"{file} holds {kind}, not a YOLO detection network")
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"{file} holds no network, not a YOLO detection network")
+    if (other := _other_network(model)) is not None:
+        raise ModelError(
+            f"{file} holds {other}: only plain YOLO detection networks, such as yolo26n.pt, can be "
+            "trained and exported here"
+        )
+    assert isinstance(model, DetectionModel)
     return model.float().eval()
+
+
+_OTHERS = {
+    "Seg": "a segmentation network",
+    "Pose": "a pose network",
+    "OBB": "a network for turned boxes (OBB)",
+    "Classif": "a classification network",
+    "RTDETR": "an RT-DETR network",
+    "World": "a YOLO-World network",
+    "YOLOE": "a YOLOE network",
+    "Depth": "a depth network",
+}
+"""What ultralytics' other networks and heads are, by a part of their class's name."""
+
+
+def _other_network(model: torch.nn.Module) -> str | None:
+    """What ``model`` is, if it is no plain detection network; several of those inherit from it."""
+    layers = getattr(model, "model", None)
+    kinds = [type(model), *([type(layers[-1])] if isinstance(layers, torch.nn.Sequential) else [])]
+    for kind in kinds:
+        for part, what in _OTHERS.items():
+            if part in kind.__name__:
+                return what
+    plain = isinstance(model, DetectionModel) and len(kinds) == 2 and issubclass(kinds[1], Detect)
+    return None if plain else f"{kinds[0].__name__}, not a YOLO detection network"
 
 
 def checkpoint_bytes(model: DetectionModel) -> bytes:

@@ -19,8 +19,10 @@ from ultralytics.nn.tasks import DetectionModel
 from oneglance.models.engines.onnxruntime import import_onnxruntime
 from oneglance.models.light_colours import LightColours
 from oneglance.models.metadata import KEY, Head, Metadata
-from oneglance.models.tasks import ModelClass, task_of
+from oneglance.models.model_file import check_layout
+from oneglance.models.tasks import ModelClass, class_of, task_of
 from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.fit.bases import check_size
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.models.training.reference import with_reference_frames
 from oneglance.streams.errors import ModelError
@@ -79,13 +81,12 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     """
     refuse_inputs(out, [weights, weights.with_name("recipe.json")])
     model = read_checkpoint(weights)
-    classes = _classes(model, weights)
-    if only is not None:
-        missing = [cls.name for cls in only if cls not in classes]
-        if missing:
-            trained = ", ".join(cls.name for cls in classes)
-            raise ModelError(f"{weights} does not know {', '.join(missing)}, only {trained}")
+    check_size(model, size)
+    if only is None:
+        classes = _classes(model, weights)
+    else:
         classes = tuple(only)
+        _rename(model, classes, weights)
         model = with_new_last_layer(model, classes)  # their own rows, bit for bit
     if colours is not None and (
         {cls.name for cls in classes} & {"light", *(c.name for c in colours.classes)} != {"light"}
@@ -96,7 +97,7 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     graph = _trace(model, size)
     _describe(graph, metadata, model)
     content = graph.SerializeToString()
-    parity = _parity(model, content, size, head)
+    parity = _parity(model, content, metadata, out)
     if not parity.holds:
         raise ModelError(
             f"{weights}: the exported network differs from torch by {parity.boxes_px:.3f} px and "
@@ -118,9 +119,35 @@ def _classes(model: DetectionModel, weights: Path) -> tuple[ModelClass, ...]:
     for class_name in model.names.values():
         task = task_of(class_name)
         if task is None:
-            raise ModelError(f"{weights}: class '{class_name}' serves none of our tasks")
+            raise ModelError(
+                f"{weights}: class '{class_name}' serves none of our tasks; --classes says which "
+                "of its classes the file is to have"
+            )
         classes.append(ModelClass(class_name, task))
     return tuple(classes)
+
+
+def _rename(model: DetectionModel, only: Sequence[ModelClass], weights: Path) -> None:
+    """Give the classes of ``model`` that mean one of ``only`` its name; the rest is dropped later.
+
+    A name as it is goes before one that means the same: ``car`` before ``van``.
+    """
+    names = dict(model.names)
+    for cls in only:
+        exact = [number for number, name in names.items() if name == cls.name]
+        alike = exact or [number for number, name in names.items() if class_of(name) == cls]
+        if len(alike) != 1:
+            found = ", ".join(names[number] for number in alike)
+            raise ModelError(
+                f"{weights} has several classes that are {cls.name} ({found}): which one is meant "
+                "cannot be told"
+                if alike
+                else f"{weights} does not know {cls.name}, only {', '.join(names.values())}"
+            )
+        model.names[alike[0]] = cls.name
+    for number, name in names.items():  # no other row may be taken for a relative
+        if model.names[number] == name and name not in {cls.name for cls in only}:
+            model.names[number] = f"dropped {number}"
 
 
 def _for_inference(model: DetectionModel, head: Head) -> DetectionModel:
@@ -178,20 +205,24 @@ def _describe(graph: onnx.ModelProto, metadata: Metadata, model: DetectionModel)
 
 
 def _parity(
-    model: DetectionModel, content: bytes, size: tuple[int, int], head: Head, *, inputs: int = 4
+    model: DetectionModel, content: bytes, metadata: Metadata, out: Path, *, inputs: int = 4
 ) -> Parity:
-    width, height = size
+    width, height = metadata.size
     session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
+    tensors = (
+        [tensor.shape for tensor in side()] for side in (session.get_inputs, session.get_outputs)
+    )
+    check_layout(*tensors, metadata=metadata, origin=str(out))  # as whoever loads the file will
     random = np.random.default_rng(0)
     boxes_px = scores = 0.0
     for _ in range(inputs):
         # Blocks of colour, not white noise: edges and areas that make the network answer.
-        small = random.random((1, 3, height // BLOCK, width // BLOCK), np.float32)
-        tensor = small.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)
+        small = random.random((1, 3, -(-height // BLOCK), -(-width // BLOCK)), np.float32)
+        tensor = small.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)[:, :, :height, :width].copy()
         with torch.no_grad():
             expected = model(torch.from_numpy(tensor)).numpy()[0]
         found = session.run(None, {"images": tensor})[0][0]
-        if head is Head.ONE_TO_ONE:
+        if metadata.head is Head.ONE_TO_ONE:
             expected, found = _paired(expected, found)
         boxes_px = max(boxes_px, _difference(expected[:4], found[:4]))
         scores = max(scores, _difference(expected[4:], found[4:]))

@@ -103,10 +103,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise UsageError("epochs and batch must be at least 1")
-        if not self.learning_rate > 0:
-            raise UsageError(f"the learning rate must be above 0, not {self.learning_rate}")
-        if not self.class_rate > 0:
-            raise UsageError(f"the class rate must be above 0, not {self.class_rate}")
+        if not 0 < self.learning_rate <= 1:
+            raise UsageError(
+                f"the learning rate must be above 0 and at most 1, not {self.learning_rate}: "
+                "AdamW mostly learns with 1e-5 to 1e-2"
+            )
+        if not 0 < self.class_rate <= 1000:
+            raise UsageError(
+                f"the class rate must be above 0 and at most 1000, not {self.class_rate}"
+            )
         if not 0 < self.alpha <= 1:
             raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
         if any(side < STRIDE or side % STRIDE for side in self.size):

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
@@ -42,6 +43,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """A polite kill ends a run as Ctrl-C does: files closed, figures printed."""
     del number, frame
     raise KeyboardInterrupt
+
+
+def say(text: str) -> None:
+    """Print a line that may hold paths: whole, as they are, whatever signs are in them."""
+    Console(markup=False, highlight=False, soft_wrap=True).print(text)
 
 
 def write_json(file: Path, content: dict[str, object]) -> None:

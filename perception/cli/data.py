@@ -16,6 +16,7 @@ from oneglance.perception.cli.common import (
     configure,
     missing,
     parse_size,
+    say,
     write_json,
 )
 from oneglance.streams.errors import DataError
@@ -32,7 +33,7 @@ def render(
 
     configure(debug)
     write_dataset(out, frames=frames, seed=seed)
-    Console().print(f"{frames} labelled images in {out} (data.yaml, images/, labels/)")
+    say(f"{frames} labelled images in {out} (data.yaml, images/, labels/)")
 
 
 def audit(
@@ -83,11 +84,11 @@ def evaluate(
         )
     Console().print(table)
     for task, kind in evaluation.kinds.items():
-        Console().print(
+        say(
             f"{task}: {kind.share:.1%} of {kind.found} found are told right "
             f"({kind.untold} are told no kind)"
         )
-    Console().print(f"{evaluation.images} images of {data} ({split}), {engine} {precision}")
+    say(f"{evaluation.images} images of {data} ({split}), {engine} {precision}")
     if json_file is not None:
         asked = {"model": model, "engine": engine, "precision": precision, "data": str(data)}
         write_json(json_file, {**asked, **evaluation.as_dict()})

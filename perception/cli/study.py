@@ -52,7 +52,7 @@ def study(
     from oneglance.models.training.study.plan import show_plan
     from oneglance.models.training.study.runner import open_study, run
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     options = StudyOptions(
         epochs=epochs,
         seeds=parse_numbers(seeds, "--seeds"),

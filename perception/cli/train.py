@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from oneglance.models.metadata import Head
 from oneglance.models.training.execution import Amp, Cache, Execution
@@ -20,7 +19,7 @@ from oneglance.models.training.recipe import (
     Unlabelled,
     training_facts,
 )
-from oneglance.perception.cli.common import Debug, configure, need_training, parse_size
+from oneglance.perception.cli.common import Debug, configure, need_training, parse_size, say
 from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,25 +143,22 @@ def train(
         strict=strict,
         execution=execution,
     )
-    Console().print(f"trained: {weights} (how: {out / 'recipe.json'})")
+    say(f"trained: {weights} (how: {out / 'recipe.json'})")
     if stopped := training_facts(weights).get("stopped"):
-        Console().print(
+        say(
             f"stopped by --minutes after {stopped['epochs_done']} of {stopped['of']} epochs: "
             "the same command goes on"
         )
 
 
 def _show_plan(plan: TrainingPlan) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{plan.images} images an epoch, {plan.steps_per_epoch} steps; {plan.steps} steps in all"
-    )
-    console.print(
+    say(f"{plan.images} images an epoch, {plan.steps_per_epoch} steps; {plan.steps} steps in all")
+    say(
         f"{plan.bytes_per_image / 1e6:.0f} MB of memory an image, "
         f"{plan.bytes_per_batch / 1e9:.1f} GB a batch; {plan.free_bytes / 1e9:.1f} GB are free "
         f"on {plan.device}"
     )
-    console.print(
+    say(
         f"{plan.seconds_per_image:.3f} s an image on {plan.device}, loading not counted: about "
         f"{plan.minutes:.0f} min in all"
     )
@@ -179,7 +175,7 @@ def average(
     from oneglance.models.training.fit.averaging import average as average_runs
 
     weights = average_runs(runs, out=out)
-    Console().print(f"averaged: {weights} (of what: {out / 'recipe.json'})")
+    say(f"averaged: {weights} (of what: {out / 'recipe.json'})")
 
 
 def export(
@@ -225,7 +221,7 @@ def export(
         colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
         reference_images=reference_images(parse_size(size)),
     )
-    Console().print(
+    say(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
         f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
     )
@@ -236,7 +232,7 @@ def _advised(data: Sequence[Path]) -> TrainableLayers:
     from oneglance.models.training.data.datasets import read_dataset
 
     advice = advised_depth([read_dataset(file) for file in data])
-    Console().print(f"training {advice.train}: {' '.join(advice.reasons)}")
+    say(f"training {advice.train}: {' '.join(advice.reasons)}")
     return advice.train
 
 

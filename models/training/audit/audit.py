@@ -215,7 +215,7 @@ def _audit_one(
     size: tuple[int, int],
 ) -> SetAudit:
     problems = check(dataset)
-    named = {problem.file for problem in problems if problem.line is None}
+    named = {problem.file for problem in problems if not problem.usable}
     splits: dict[str, SplitFacts] = {}
     for split in SPLITS:
         pairs = list(zip(images[split], looked[split], strict=True))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.training.data.images import open_image
+from oneglance.models.training.data.images import UNREADABLE, open_image
 
 HASH_SIDE = 16
 """The difference hash has HASH_SIDE² = 256 bits."""
@@ -63,7 +63,7 @@ def look_at(file: Path) -> Picture | str:
             size = _upright(opened)
             opened.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
             small = opened.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         return f"cannot be decoded ({error})"
     pixels = np.asarray(small, np.float32)
     spread = float(np.mean(pixels.max(axis=2) - pixels.min(axis=2)))

@@ -68,19 +68,21 @@ def _tasks(found: Audit) -> Table:
         for split, facts in one.splits.items():
             for task, held in facts.tasks.items():
                 table.add_row(
-                    one.name,
+                    escape(one.name),
                     split,
                     task.value,
                     str(held.images),
                     str(held.boxes),
                     f"{held.small_share:.0%}" if held.boxes else "",
                     f"{held.boxes / facts.images:.2f}",
-                    _counts(held.classes) if set(held.classes) != {task.value} else "",
+                    escape(_counts(held.classes)) if set(held.classes) != {task.value} else "",
                 )
             unknown = [task.value for task in Task if task not in facts.tasks]
             if unknown:
                 words = f"[dim]{', '.join(unknown)}[/]"
-                table.add_row(one.name, split, words, "", "", "", "", "[dim]not labelled[/]")
+                table.add_row(
+                    escape(one.name), split, words, "", "", "", "", "[dim]not labelled[/]"
+                )
         table.add_section()
     return table
 
@@ -100,7 +102,7 @@ def _images(found: Audit) -> Table:
             sizes = list(facts.sizes.items())
             more = f", {len(sizes) - 2} more" if len(sizes) > 2 else ""
             table.add_row(
-                one.name,
+                escape(one.name),
                 split,
                 str(facts.images),
                 str(facts.background),
@@ -126,7 +128,7 @@ def _print_unused(one: SetAudit, console: Console) -> None:
         (left_out, "unused, their task not being labelled throughout"),
     ):
         if counts:
-            console.print(f"{one.name}: {why}: {escape(_counts(counts))}")
+            console.print(f"{escape(one.name)}: {why}: {escape(_counts(counts))}")
 
 
 def _print_problems(found: Audit, console: Console, *, every: bool) -> None:
@@ -144,7 +146,7 @@ def _print_problems(found: Audit, console: Console, *, every: bool) -> None:
         ("images in both splits", tuple(twins)),
     ]:
         if problems:
-            console.print(f"  {title}: {len(problems)}")
+            console.print(f"  {escape(title)}: {len(problems)}")
             _print_some(problems, console, every=every)
 
 
@@ -166,7 +168,7 @@ def _print_answers(found: Audit, console: Console) -> None:
     for one in found.sets:
         if one.kind is not None:
             console.print(
-                f"  {one.name}: {one.kind.verdict}: {escape('; '.join(one.kind.reasons))}"
+                f"  {escape(one.name)}: {one.kind.verdict}: {escape('; '.join(one.kind.reasons))}"
             )
     console.print(
         f"[bold]Which layers to train?[/] {found.depth.train} "

@@ -1,16 +1,19 @@
-"""What is wrong in a data set, all of it, without decoding a single image.
+"""What is wrong in a data set, all of it; every image is decoded once.
 
-``stage`` refuses what cannot be used; ``oneglance audit`` lists everything and decodes the
-images besides.
+``stage`` refuses what cannot be used; ``oneglance audit`` lists everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import SPLITS, Dataset
-from oneglance.models.training.data.images import open_image
+from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
 
@@ -40,10 +43,10 @@ def check(dataset: Dataset) -> list[Problem]:
                 # Roboflow names a test folder also where it made none; nothing is trained on it.
                 problems.append(Problem(dataset.file, dataset.line(split), what, split == "test"))
             continue
-        for image in images:
+        for image, wrong in zip(images, check_images(dataset, images), strict=True):
             labels = dataset.label_file(image)
             label_files.add(labels)
-            problems += check_image(dataset, image)
+            problems += wrong
             if not labels.exists():
                 what = f"no label file {labels}: taken for an image without objects"
                 problems.append(Problem(image, None, what, True))
@@ -81,21 +84,21 @@ def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:
     return problems
 
 
-def check_image(dataset: Dataset, image: Path) -> list[Problem]:
-    """What is wrong with ``image`` as far as can be told quickly: missing, no image, cut short.
+def check_images(dataset: Dataset, images: Sequence[Path]) -> list[list[Problem]]:
+    """``check_image`` for each of ``images``, in order, on all processors."""
+    # Pillow warns of what is odd in a file; what matters is whether it can be decoded.
+    with warnings.catch_warnings(), ThreadPoolExecutor(available_cpus()) as pool:
+        warnings.simplefilter("ignore")
+        return list(pool.map(partial(check_image, dataset), images))
 
-    Pixels are decoded only of a JPEG whose end mark is missing.
-    """
+
+def check_image(dataset: Dataset, image: Path) -> list[Problem]:
+    """What is wrong with ``image``, which is decoded: missing, no image, cut short, too small."""
     try:
-        with open_image(image) as opened:
-            width, height = opened.size
-            if opened.format != "JPEG":
-                opened.verify()
-            elif not ends_as_jpeg(image):
-                opened.load()
+        width, height = decode_image(image)
     except FileNotFoundError:
         return [Problem(image, None, f"missing, but named by {dataset.file}", False)]
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         return [Problem(image, None, f"not an image that can be read ({_reason(error)})", False)]
     if min(width, height) < LEAST_SIDE:
         what = f"{width}x{height} pixels: too small to train on ({LEAST_SIDE} at least)"
@@ -111,7 +114,7 @@ def ends_as_jpeg(image: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _without_image(dataset: Dataset, expected: Iterable[Path]) -> list[Problem]:

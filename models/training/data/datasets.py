@@ -29,7 +29,7 @@ from oneglance.models.training.data.mappings import PART_OF_A_TASK, meaning
 from oneglance.models.training.data.text import YamlFile, read_text
 from oneglance.streams.errors import DataError, UsageError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 SPLITS = ("train", "val", "test")
 

@@ -193,12 +193,12 @@ def class_by_name(name: str, names: Mapping[int, str]) -> int | None:
 
 def image_size(image: Path) -> tuple[int, int] | None:
     """(width, height) of an image in pixels, as it is stored; None where it cannot be read."""
-    from oneglance.models.training.data.images import open_image  # Pillow: only where needed
+    from oneglance.models.training.data.images import UNREADABLE, open_image  # Pillow: if needed
 
     try:
         with open_image(image) as opened:
             return opened.size
-    except (OSError, SyntaxError, ValueError):
+    except UNREADABLE:
         return None
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ import yaml
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.checks import (
     check,
-    check_image,
+    check_images,
     ends_as_jpeg,
     what_is_assumed,
 )
@@ -30,6 +32,9 @@ from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder
 
 KNOWN = "known.json"
+
+MAX_STEM_BYTES = 180
+"""So much of an image's own name is kept."""
 
 _logger = logging.getLogger(__name__)
 
@@ -156,7 +161,8 @@ def _gather(
 
     What is wrong with images and labels is added to ``problems``.
     """
-    gathered: dict[Path, _Staged] = {}
+    # By file, and which of the set's links to it: a set may show an image more than once.
+    gathered: dict[tuple[Path, int], _Staged] = {}
     for number, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
         if split not in dataset.folders:
             continue
@@ -165,12 +171,18 @@ def _gather(
             for task in dataset.labelled_tasks
         }
         polygons = 0
-        for index, image in enumerate(subset.of(dataset.images(split))):
+        images = subset.of(dataset.images(split))
+        links: Counter[Path] = Counter()
+        for index, (image, wrong) in enumerate(
+            zip(images, check_images(dataset, images), strict=True)
+        ):
             labels = dataset.read_labels(image)
             polygons += labels.polygons
-            problems.update(dict.fromkeys((*check_image(dataset, image), *labels.problems)))
-            stem = f"{split}{number}_{index:05d}_{image.stem}"
-            staged = gathered.setdefault(image.resolve(), _Staged(image, stem, 0, [], {}))
+            problems.update(dict.fromkeys((*wrong, *labels.problems)))
+            stem = f"{split}{number}_{index:05d}_{_cut(image.stem)}"
+            file = image.resolve()
+            staged = gathered.setdefault((file, links[file]), _Staged(image, stem, 0, [], {}))
+            links[file] += 1
             twice = staged.tasks.keys() & served.keys()
             if twice:
                 raise DataError(
@@ -187,6 +199,11 @@ def _gather(
         if split == "train":
             problems.update(dict.fromkeys(what_is_assumed(dataset, polygons)))
     return list(gathered.values())
+
+
+def _cut(stem: str) -> str:
+    """A name short enough to have something before and after it: file systems take 255 bytes."""
+    return os.fsencode(stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
 def _held_out(train: Sequence[_Staged], val: Sequence[_Staged]) -> list[_Staged]:

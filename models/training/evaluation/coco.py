@@ -22,6 +22,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.labels import refuse
 from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
@@ -194,6 +195,9 @@ def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
     """
     labelled = [(path, dataset.read_labels(path)) for path in images]
     refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
+    # OpenCV makes grey of what a cut file lacks.
+    files = [path for path, _ in labelled]
+    refuse([problem for wrong in check_images(dataset, files) for problem in wrong])
     for path, labels in labelled:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:

@@ -44,7 +44,7 @@ class Distiller:
     def answers(self, images: Tensor) -> Answers:
         """For images B×3×H×W in 0..1; in the precision of the autocast around the call."""
         raw = self._network(images)
-        heads = {"one2many": raw["one2many"], "one2one": raw["one2one"]}
+        heads = raw if "one2many" in raw else {"one2many": raw}  # older networks have one head
         return Answers(
             {name: head["scores"].permute(0, 2, 1).sigmoid() for name, head in heads.items()},
             self._knows,

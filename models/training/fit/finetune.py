@@ -28,6 +28,7 @@ from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.merging import stage
 from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
+from oneglance.models.training.fit.bases import check_base
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.fit.session import Session, train
 from oneglance.models.training.fit.time_limit import TimeLimit
@@ -60,7 +61,8 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to average with.
+        UsageError: there is no ``base`` to distil from or to average with, or its stride does not
+            go into the recipe's size.
     """
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)
@@ -131,7 +133,7 @@ def _facts(session: Session, recipe: Recipe, first_epoch: int) -> dict[str, Any]
 
 def _check_base(base: Path | None, recipe: Recipe) -> None:
     if base is not None:
-        read_checkpoint(base)
+        check_base(read_checkpoint(base), base, recipe.size)
     elif recipe.unlabelled is Unlabelled.DISTILL:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
     if recipe.alpha < 1 and base is None:

@@ -107,3 +107,37 @@ def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match=r"does not end in \.pt"):
         read_checkpoint(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "what"),
+    [
+        ("SegmentationModel", "yolo26n-seg.yaml", "a segmentation network"),
+        ("SegmentationModel", "yolo11n-seg.yaml", "a segmentation network"),
+        ("PoseModel", "yolo26n-pose.yaml", "a pose network"),
+        ("OBBModel", "yolo11n-obb.yaml", "a network for turned boxes"),
+        ("ClassificationModel", "yolo11n-cls.yaml", "a classification network"),
+        ("WorldModel", "yolov8s-worldv2.yaml", "a YOLO-World network"),
+        ("YOLOEModel", "yoloe-11s.yaml", "a YOLOE network"),
+        ("RTDETRDetectionModel", "rtdetr-l.yaml", "an RT-DETR network"),
+    ],
+)
+def test_a_network_for_something_else_is_refused_and_named(
+    tmp_path: Path, kind: str, file: str, what: str
+) -> None:
+    from ultralytics.nn import tasks
+
+    model = getattr(tasks, kind)(file, verbose=False)
+    model.criterion = None
+    torch.save({"model": model.half(), "train_args": {}}, tmp_path / "base.pt")
+    with pytest.raises(ModelError, match=rf"base\.pt holds {what}.*: only plain YOLO detection"):
+        read_checkpoint(tmp_path / "base.pt")
+
+
+@pytest.mark.parametrize("file", ["yolov5nu", "yolov8n", "yolov10n", "yolo11n", "yolo12n"])
+def test_detection_networks_of_any_age_are_read(tmp_path: Path, file: str) -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    model = DetectionModel(file.replace("nu", "n") + ".yaml", verbose=False)
+    torch.save({"model": model.half(), "train_args": {}}, tmp_path / "base.pt")
+    assert isinstance(read_checkpoint(tmp_path / "base.pt"), DetectionModel)

@@ -18,13 +18,14 @@ pytest.importorskip("onnxslim", reason="needs the 'train' extra")
 
 from oneglance.models import Detector
 from oneglance.models.metadata import Head, read_metadata
+from oneglance.models.tasks import CLASSES as OURS
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
 from oneglance.models.training import export as exporting
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.export import Parity, export
 from oneglance.models.training.fit.heads import from_scratch, last_layer
 from oneglance.models.training.recipe import training_facts
-from oneglance.streams.errors import ModelError, SinkError
+from oneglance.streams.errors import ModelError, SinkError, UsageError
 
 from .conftest import awaken
 
@@ -267,3 +268,60 @@ def test_the_real_backbone_keeps_its_answers(shared: Path, tmp_path: Path) -> No
     torch.save({"model": with_new_last_layer(base, FOUR_TASKS).as_plain(), "train_args": {}}, file)
     parity = export(file, tmp_path / "road.onnx", name="road", size=(160, 96))
     assert parity.holds
+
+
+def own_network(folder: Path, *names: str) -> Path:
+    """A user's own best.pt, for classes of those names."""
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(1)
+    model = DetectionModel("yolo11n.yaml", nc=len(names), verbose=False)
+    model.names = dict(enumerate(names))
+    awaken(model)
+    torch.save({"model": model.half(), "train_args": {}}, folder / "best.pt")
+    return folder / "best.pt"
+
+
+def test_classes_that_are_not_asked_for_are_dropped_whatever_they_are(tmp_path: Path) -> None:
+    weights = own_network(tmp_path, "bike", "person", "traffic sign", "car", "van")
+    out = tmp_path / "out.onnx"
+    only = [OURS[name] for name in ("car", "pedestrian", "sign")]
+    with pytest.raises(ModelError, match="class 'bike' serves none of our tasks; --classes says"):
+        export(weights, out, name="own", size=SIZE)
+    export(weights, out, name="own", size=SIZE, only=only)
+    assert list(Detector.load(out).classes) == only
+    image = np.random.default_rng(1).random((1, 3, SIZE[1], SIZE[0]), np.float32)
+    (found,) = ort.InferenceSession(out, providers=["CPUExecutionProvider"]).run(
+        None, {"images": image}
+    )
+    with torch.no_grad():
+        expected = read_checkpoint(weights)(torch.from_numpy(image))[0].numpy()
+    np.testing.assert_allclose(found, expected[:, [0, 1, 2, 3, 7, 5, 6]], rtol=1e-3, atol=1e-3)
+
+
+def test_two_classes_that_mean_one_of_ours_cannot_be_told_apart(tmp_path: Path) -> None:
+    weights = own_network(tmp_path, "bus", "truck")
+    with pytest.raises(ModelError, match=r"several classes that are car \(bus, truck\)"):
+        export(weights, tmp_path / "out.onnx", name="own", size=SIZE, only=[OURS["car"]])
+
+
+def test_a_size_that_the_stride_does_not_go_into_is_refused(tmp_path: Path) -> None:
+    weights = own_network(tmp_path, "person", "car")
+    with pytest.raises(UsageError, match=r"multiples of 32, such as 96x64"):
+        export(weights, tmp_path / "out.onnx", name="own", size=(100, 60))
+
+
+def test_a_file_of_another_layout_than_a_detector_takes_is_never_written(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strange(*how: Any) -> Any:
+        graph = trace(*how)
+        graph.graph.output.append(graph.graph.output[0])
+        graph.graph.output[1].name = graph.graph.node[-1].input[0]
+        return graph
+
+    trace = exporting._trace
+    monkeypatch.setattr(exporting, "_trace", strange)
+    with pytest.raises(ModelError, match="are not the one_to_many layout"):
+        export(weights, tmp_path / "out.onnx", name="odd", size=SIZE)
+    assert not (tmp_path / "out.onnx").exists()

@@ -176,3 +176,11 @@ def test_the_shared_lights_are_as_their_readme_says(shared):
     assert lights.labelled == {Task.LIGHT}
     assert facts.classes == {"light_red": 975, "light_green": 664, "light_yellow": 194}
     assert lights.splits["val"].images == 200
+
+
+def test_a_set_is_named_as_its_folder_whatever_signs_are_in_it(make_set, oneglance):
+    file = make_set("cars [v2]", train={"a": "0 0.5 0.5 0.2 0.2"}, names=["car", "dog [small]"])
+    told = oneglance("audit", file)
+    assert told.code == 0
+    assert "cars [v2]" in told.out.split("Images")[0]
+    assert "dog [small]" in told.out

@@ -79,8 +79,8 @@ def test_a_missing_train_folder_is_told_beside_the_rest(make_set):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
-        (b"hello", "not an image that can be read (no JPEG, PNG, BMP or WebP)"),
+        (b"", "not an image that can be read (no JPEG, PNG, BMP, WebP or TIFF)"),
+        (b"hello", "not an image that can be read (no JPEG, PNG, BMP, WebP or TIFF)"),
     ],
 )
 def test_a_file_that_is_no_image_is_told(make_set, content, what):
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_image_is_told(make_set, content, what):
     assert told(file) == [f"x images/train/b.jpg: {what}"]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
 def test_an_image_cut_short_is_told(make_set, suffix):
     file = make_set(train={"a": ALL})
     image = file.parent / "images" / "train" / f"b{suffix}"

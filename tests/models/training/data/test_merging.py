@@ -2,6 +2,7 @@ import json
 import logging
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -243,3 +244,36 @@ def test_a_region_hides_nothing_of_what_another_set_labels(make_set, tmp_path):
     signs.write_text("train: images/train\nnames: [traffic sign]\nannotations: labels_sign\n")
     folder = staged(tmp_path / "out", [people, signs], (FOUR_TASKS[0], FOUR_TASKS[2]))
     assert sorted(line[0] for line in labels_of(folder)["a"].splitlines()) == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["x" * 246, "\N{HIRAGANA LETTER A}" * 82, "[a] b, c (1)"])
+def test_images_of_any_name_are_merged(make_set, tmp_path, name):
+    file = make_set(train={name: PERSON, "b": PERSON})
+    folder = staged(tmp_path / "out", [file], oversample=[2])
+    images = sorted(path.stem for path in (folder / "images" / "train").iterdir())
+    assert images == sorted(path.stem for path in (folder / "labels" / "train").iterdir())
+    assert images == sorted(known_classes(folder))
+    assert len(images) == 4
+
+
+def test_an_image_that_a_set_shows_twice_by_links_is_merged_twice(make_set, tmp_path):
+    file = make_set(train={"a": PERSON, "b": CAR})
+    images = file.parent / "images" / "train"
+    (images / "b.jpg").unlink()
+    (images / "b.jpg").symlink_to("a.jpg")
+    assert labels_of(staged(tmp_path / "out", [file])).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_an_image_cut_short_is_refused_before_anything_is_merged(make_set, tmp_path, suffix, share):
+    file = make_set(train={"a": PERSON})
+    image = file.parent / "images" / "train" / f"b{suffix}"
+    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    content = cv2.imencode(suffix, picture)[1].tobytes()
+    image.write_bytes(content)
+    staged(tmp_path / "whole", [file])
+    image.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=rf"b\{suffix}: not an image that can be read"):
+        staged(tmp_path / "out", [file])
+    assert not (tmp_path / "out").exists()

@@ -212,3 +212,18 @@ def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: P
 
 def list_images(data: Path) -> list[Path]:
     return list((data.parent / "images" / "train").iterdir())
+
+
+def test_paths_are_printed_whole_whatever_signs_are_in_them(
+    data: Path, base: Path, tmp_path: Path, oneglance: Any
+) -> None:
+    out = tmp_path / "runs [v2] of [bold]a long name, as folders of experiments have" / "[/]"
+    size = ("--size", "96x64")
+    last = ("--epochs", 1, "--trainable-layers", "last")
+    trained = oneglance("train", data, "--base", base, "--out", out, *size, *last)
+    assert trained.code == 0, trained.err
+    assert f"trained: {out}/model.pt (how: {out}/recipe.json)\n" in trained.out
+    onnx = out / "a[b].onnx"
+    exported = oneglance("export", out / "model.pt", "--out", onnx, *size)
+    assert exported.code == 0, exported.err
+    assert exported.out.startswith(f"{onnx}: largest difference")
