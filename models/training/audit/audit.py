@@ -249,8 +249,7 @@ def _facts(
     found: dict[Task, list[tuple[Path, str, float]]] = {t: [] for t in dataset.labelled_tasks}
     background = unlabelled = 0
     for file, picture in pairs:
-        labels = dataset.label_file(file)
-        unlabelled += not labels.exists()
+        unlabelled += not dataset.has_labels(file)
         boxes = dataset.read_labels(file).boxes
         background += not boxes
         shape = picture.size if isinstance(picture, Picture) else size

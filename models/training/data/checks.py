@@ -8,11 +8,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import SPLITS, Dataset
+from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
@@ -43,21 +46,17 @@ def check(dataset: Dataset) -> list[Problem]:
                 # Roboflow names a test folder also where it made none; nothing is trained on it.
                 problems.append(Problem(dataset.file, dataset.line(split), what, split == "test"))
             continue
-        for image, wrong in zip(images, check_images(dataset, images), strict=True):
-            labels = dataset.label_file(image)
-            label_files.add(labels)
-            problems += wrong
-            if not labels.exists():
-                what = f"no label file {labels}: taken for an image without objects"
-                problems.append(Problem(image, None, what, True))
+        label_files.update(map(dataset.label_file, images))
+        problems += chain.from_iterable(check_images(dataset, images))
+        problems += _unlabelled(dataset, split, images)
+        for image in images:
             scanned = dataset.read_labels(image)
             problems += scanned.problems
             polygons += scanned.polygons
-            if split == "train":
-                for box in scanned.boxes:
-                    cls = dataset.class_of(box)
-                    if cls is not None:
-                        boxes[cls.task] += 1
+            for box in scanned.boxes if split == "train" else ():
+                cls = dataset.class_of(box)
+                if cls is not None:
+                    boxes[cls.task] += 1
     problems += _without_image(dataset, label_files)
     if "train" in dataset.folders:
         for task in sorted(task for task, count in boxes.items() if count == 0):
@@ -65,6 +64,18 @@ def check(dataset: Dataset) -> list[Problem]:
             problems.append(Problem(dataset.file, None, what, True))
     # A folder that serves both splits is read twice; its problems are told once.
     return list(dict.fromkeys(what_is_assumed(dataset, polygons) + problems))
+
+
+def _unlabelled(dataset: Dataset, split: str, images: Sequence[Path]) -> list[Problem]:
+    """Images without a label file: all of them in one word, or each."""
+    if everything := without_labels(dataset, split, images):
+        return [replace(p, usable=split == "test") for p in everything]  # not trained on
+    what = "no label file {}: taken for an image without objects".format
+    return [
+        Problem(image, None, what(dataset.label_file(image)), True)
+        for image in images
+        if not dataset.has_labels(image)
+    ]
 
 
 def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:

@@ -12,7 +12,9 @@ boxes in ``…/labels/….txt``.
 ``classes:`` its names → our class names (``oneglance.models.tasks.CLASSES``), ``background`` or
     ``ignore`` (regions of which nothing is known), or the name of a ready-made mapping
     (``mappings.MAPPINGS``).
-``annotations:`` the folder beside ``images`` that holds the label files, when not ``labels``.
+``annotations:`` the folder beside ``images`` that holds the label files, when not ``labels``: text
+    files, or Pascal VOC's XML files. Or COCO's JSON files: a path from ``path``, a list of them, or
+    a map of split to path; or the folder that holds them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oneglance.models.tasks import ModelClass, Task, normalised, parse_tasks, task_of
+from oneglance.models.training.data.coco_labels import read_coco
 from oneglance.models.training.data.labels import LabelledBox, Labels, label_file, scan_labels
 from oneglance.models.training.data.mappings import PART_OF_A_TASK, meaning
 from oneglance.models.training.data.text import YamlFile, read_text
@@ -47,8 +50,9 @@ class Dataset:
     ``classes[class_id]`` is the class of ours that the set's class means; None for one that
     means none of them, or whose task the set does not claim to label: the latter are
     ``left_out``. ``regions``: classes that are no objects but regions, and the tasks unknown
-    there. ``unmapped``: classes of which nobody says what they are. ``count`` is its ``nc:``,
-    ``lines`` says where its keys stand.
+    there. ``unmapped``: classes of which nobody says what they are. ``annotations``: the folder of
+    its label files, ``coco_files``: COCO's label files by split, "" for all. ``root``: the folder
+    that its paths start from. ``count`` is its ``nc:``, ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -60,6 +64,8 @@ class Dataset:
     regions: Mapping[int, frozenset[Task]] = field(default_factory=dict)
     unmapped: frozenset[int] = frozenset()
     annotations: str = "labels"
+    coco_files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    root: Path = Path()
     count: int | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
 
@@ -118,8 +124,41 @@ class Dataset:
         return counts
 
     def read_labels(self, image: Path) -> Labels:
-        """What the set says of ``image``, and what is wrong with it; see ``scan_labels``."""
-        return scan_labels(self.label_file(image), self.names, image)
+        """What the set says of ``image``, and what is wrong with it; see ``scan_labels``.
+
+        Raises:
+            DataError: a COCO file cannot be read.
+        """
+        file = self.label_file(image)
+        if not file.exists():
+            if (xml := file.with_suffix(".xml")).exists():
+                from oneglance.models.training.data.voc import scan_voc
+
+                return scan_voc(xml, self.names, image)
+            for coco in self._coco_files(image):
+                labels = read_coco(coco).labels(image, self.names)
+                if labels is not None:
+                    return labels
+        return scan_labels(file, self.names, image)
+
+    def has_labels(self, image: Path) -> bool:
+        """Whether there is a label file that speaks of ``image``, be it that nothing is there."""
+        file = self.label_file(image)
+        return (
+            file.exists()
+            or file.with_suffix(".xml").exists()
+            or any(read_coco(coco).speaks_of(image) for coco in self._coco_files(image))
+        )
+
+    def _coco_files(self, image: Path) -> Iterable[Path]:
+        """COCO files that may name ``image``, those of its split first."""
+        own = [
+            split
+            for split in self.coco_files
+            if any(image.is_relative_to(folder) for folder in self.folders.get(split, ()))
+        ]
+        for split in (*own, *(split for split in self.coco_files if split not in own)):
+            yield from self.coco_files[split]
 
     def class_of(self, box: LabelledBox) -> ModelClass | None:
         """The class of ours that ``box`` shows; None where it shows none, or is a region."""
@@ -156,11 +195,7 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
     tasks = _labelled(source, names, classes)
     told = {n: c for n, c in classes.items() if n not in meant.regions}
     _no_task_ignored(source, names, told, tasks)
-    annotations = source.content.get("annotations", "labels")
-    if not isinstance(annotations, str) or Path(annotations).name != annotations:
-        raise DataError(
-            f"{source.at('annotations')}: 'annotations:' is the name of one folder, like labels"
-        )
+    annotations, coco_files = _annotations(source)
     count = source.content.get("nc")
     return Dataset(
         file=source.path,
@@ -172,6 +207,8 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         regions=meant.regions,
         unmapped=frozenset(meant.unmapped),
         annotations=annotations,
+        coco_files=coco_files,
+        root=_root(source),
         count=int(count) if isinstance(count, str) and count.isdecimal() else None,
         lines=source.lines,
     )
@@ -268,7 +305,7 @@ def _no_task_ignored(
 
 
 def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
-    root = (source.path.parent / _root(source)).resolve()
+    root = _root(source)
     folders: dict[str, tuple[Path, ...]] = {}
     for split in SPLITS:
         value = source.content.get(split)
@@ -280,9 +317,40 @@ def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
     return folders
 
 
-def _root(source: YamlFile) -> str:
+def _root(source: YamlFile) -> Path:
     path = source.content.get("path")
-    return "." if path in _NO_ENTRY else str(path)
+    return (source.path.parent / ("." if path in _NO_ENTRY else str(path))).resolve()
+
+
+def _annotations(source: YamlFile) -> tuple[str, dict[str, tuple[Path, ...]]]:
+    """The folder of label files, and COCO's files by split."""
+    value = source.content.get("annotations")
+    root = _root(source)
+    if value in _NO_ENTRY:
+        return "labels", {}
+    if isinstance(value, str) and Path(value).suffix != ".json":
+        if Path(value).name != value:
+            raise DataError(
+                f"{source.at('annotations')}: 'annotations:' is the name of one folder, like "
+                "labels, or COCO's JSON files"
+            )
+        return value, {"": _coco_in(root / value)}
+    by_split = value if isinstance(value, dict) else {"": value}
+    found: dict[str, tuple[Path, ...]] = {}
+    for split, entry in by_split.items():
+        files = tuple(root / str(file) for file in (entry if isinstance(entry, list) else [entry]))
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing or str(split) not in {"", *SPLITS}:
+            what = f"{missing[0]} does not exist" if missing else f"there is no split '{split}'"
+            raise DataError(f"{source.at('annotations')}: 'annotations:': {what}")
+        found[str(split)] = files
+    return "labels", found
+
+
+def _coco_in(folder: Path) -> tuple[Path, ...]:
+    """COCO's files in a folder; beside captions and key points, the boxes are in instances."""
+    files = sorted(folder.glob("*.json"))
+    return tuple([f for f in files if f.name.startswith("instances_")] or files)
 
 
 def _entry(root: Path, entry: str) -> Path:

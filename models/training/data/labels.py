@@ -67,14 +67,15 @@ class Labels:
 def label_file(image: Path, folder: str = "labels") -> Path:
     """The label file that belongs to ``image``: the last ``images`` in its path is ``folder``.
 
-    An image below no folder ``images`` has its label file beside it.
+    An image below no folder ``images`` has its label file beside it. With another ``folder`` than
+    labels, VOC's ``JPEGImages`` and KITTI's ``image_2`` are such folders too.
 
     >>> label_file(Path("set/images/train/a.jpg")).as_posix()
     'set/labels/train/a.txt'
     """
     parts = list(image.parts)
     for i in range(len(parts) - 2, -1, -1):
-        if parts[i] == "images":
+        if parts[i] == "images" or (folder != "labels" and parts[i] in {"JPEGImages", "image_2"}):
             parts[i] = folder
             break
     return Path(*parts).with_suffix(".txt")
@@ -103,7 +104,7 @@ def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None)
         if not line.strip():
             continue
         fields = line.split()
-        if len(fields) in KITTI_FIELDS and not _is_number(fields[0]):
+        if len(fields) in KITTI_FIELDS and not is_number(fields[0]):
             read = _kitti(fields, names, image)
         else:
             read = _box(fields, names)
@@ -154,6 +155,20 @@ def _edges(points: Sequence[float]) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
+def pixels_to_box(
+    class_id: int,
+    edges: tuple[float, float, float, float],
+    size: tuple[float, float],
+    *,
+    crowd: bool = False,
+) -> tuple[LabelledBox | None, str | None]:
+    """``edges_to_box`` of edges in pixels of an image of ``size`` (width, height)."""
+    left, top, right, bottom = edges
+    width, height = size
+    unit = (left / width, top / height, right / width, bottom / height)
+    return edges_to_box(class_id, unit, crowd=crowd)
+
+
 def edges_to_box(
     class_id: int, edges: tuple[float, float, float, float], *, crowd: bool = False
 ) -> tuple[LabelledBox | None, str | None]:
@@ -172,14 +187,13 @@ def _kitti(fields: Sequence[str], names: Mapping[int, str], image: Path | None) 
     class_id = class_by_name(fields[0], names)
     if class_id is None:
         return f"{what}, but 'names:' has no class '{fields[0]}'"
-    if not all(map(_is_number, fields[1:])):
+    if not all(map(is_number, fields[1:])):
         return f"{what} with a field that is no number: '{' '.join(fields)}'"
     size = None if image is None else image_size(image)
     if size is None:
         return f"{what}, whose pixels cannot be placed: its image cannot be read"
     left, top, right, bottom = (float(field) for field in fields[4:8])
-    width, height = size
-    return edges_to_box(class_id, (left / width, top / height, right / width, bottom / height))
+    return pixels_to_box(class_id, (left, top, right, bottom), size)
 
 
 def class_by_name(name: str, names: Mapping[int, str]) -> int | None:
@@ -202,7 +216,8 @@ def image_size(image: Path) -> tuple[int, int] | None:
         return None
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Whether a field is a finite number."""
     try:
         return math.isfinite(float(field))
     except ValueError:

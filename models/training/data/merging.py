@@ -26,6 +26,7 @@ from oneglance.models.training.data.checks import (
     what_is_assumed,
 )
 from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset
 from oneglance.streams.errors import DataError
@@ -172,6 +173,7 @@ def _gather(
         }
         polygons = 0
         images = subset.of(dataset.images(split))
+        problems.update(dict.fromkeys(without_labels(dataset, split, images)))
         links: Counter[Path] = Counter()
         for index, (image, wrong) in enumerate(
             zip(images, check_images(dataset, images), strict=True)

@@ -24,6 +24,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.labels import refuse
 from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
 from oneglance.streams.errors import DataError
@@ -141,7 +142,7 @@ def detect(
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
     chosen = [path for path in dataset.images(split) if path not in without]
-    for number, truth in enumerate(truths(dataset, chosen), 1):
+    for number, truth in enumerate(truths(dataset, split, chosen), 1):
         height, width = truth.image.shape[:2]
         images.append(
             {"id": number, "width": width, "height": height, "file_name": truth.path.name}
@@ -187,16 +188,17 @@ def _silent(*_: object) -> None:
     """The reference tool prints its table; ours is printed by the command line."""
 
 
-def truths(dataset: Dataset, images: Iterable[Path]) -> Iterator[Truth]:
-    """Each of ``images`` with its boxes of ours.
+def truths(dataset: Dataset, split: str, images: Iterable[Path]) -> Iterator[Truth]:
+    """Each of ``images``, of ``split``, with its boxes of ours.
 
     Raises:
-        DataError: labels are broken (all are named), or an image cannot be read.
+        DataError: there are no labels, some are broken (all are named), or an image cannot be read.
     """
-    labelled = [(path, dataset.read_labels(path)) for path in images]
+    files = list(images)
+    refuse(without_labels(dataset, split, files))
+    labelled = [(path, dataset.read_labels(path)) for path in files]
     refuse([p for _, labels in labelled for p in labels.problems if not p.usable])
     # OpenCV makes grey of what a cut file lacks.
-    files = [path for path, _ in labelled]
     refuse([problem for wrong in check_images(dataset, files) for problem in wrong])
     for path, labels in labelled:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -38,7 +38,7 @@ def fit_colours(datasets: Sequence[Dataset]) -> LightColours:
     rows: list[Floats] = []
     names: list[str] = []
     for dataset in datasets:
-        for truth in truths(dataset, dataset.images("train")):
+        for truth in truths(dataset, "train", dataset.images("train")):
             for name, box in _lights(truth, random):
                 rows.append(features(truth.image, box))
                 names.append(name)

@@ -193,7 +193,7 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             "train: x\nnames: [car]\nannotations: a/b\n",
-            ":3: 'annotations:' is the name of one folder, like labels",
+            ":3: 'annotations:' is the name of one folder, like labels, or COCO's JSON files",
         ),
     ],
 )

@@ -51,7 +51,7 @@ def told(data: Path, colours: Any) -> list[bool]:
 
     dataset = read_dataset(data)
     right = []
-    for truth in truths(dataset, dataset.images("val")):
+    for truth in truths(dataset, "val", dataset.images("val")):
         for cls, (left, top, width, height) in truth.boxes:
             box = np.array([(left, top, left + width, top + height)], np.float32)
             (found,) = colours.tell(truth.image, box)

@@ -1,0 +1,137 @@
+"""COCO's label file: one JSON file for many images, boxes in their pixels, classes by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from oneglance.models.training.data.labels import (
+    LabelledBox,
+    Labels,
+    Problem,
+    class_by_name,
+    pixels_to_box,
+)
+from oneglance.models.training.data.text import read_text
+from oneglance.streams.errors import DataError
+
+
+class CocoFile:
+    """A JSON file of COCO's form, read.
+
+    Raises:
+        DataError: it cannot be read, or is of another form.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        try:
+            content = json.loads(read_text(file))
+            self._categories = {c["id"]: str(c["name"]) for c in content["categories"]}
+            self._images: dict[str, list[dict[str, Any]]] = {}
+            for image in content["images"]:
+                parts = _parts(image["file_name"])
+                self._images.setdefault(parts[-1], []).append(image | {"parts": parts})
+            self._objects: dict[Any, list[dict[str, Any]]] = {}
+            for found in content["annotations"]:
+                self._objects.setdefault(found["image_id"], []).append(found)
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {error.strerror}") from None
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{file} is not of COCO's form: {type(error).__name__} {error}"
+            ) from None
+
+    def speaks_of(self, image: Path) -> bool:
+        """Whether it names ``image``, be it without a box."""
+        return self._entry(image) is not None
+
+    def labels(self, image: Path, names: Mapping[int, str]) -> Labels | None:
+        """What it says of ``image``, as ``scan_labels`` does of a text file; None: nothing.
+
+        An annotation with ``iscrowd`` is a region with an unknown number of objects.
+        """
+        entry = self._entry(image)
+        if entry is None:
+            return None
+        try:
+            width, height = float(entry["width"]), float(entry["height"])
+            if not (width > 0 and height > 0):
+                raise ValueError("no size")
+        except (KeyError, TypeError, ValueError):
+            what = f"says no width and height of {entry['file_name']}"
+            return Labels((), (Problem(self.file, None, what, usable=False),))
+        boxes: dict[LabelledBox, None] = {}
+        problems: list[Problem] = []
+        for found in self._objects.get(entry["id"], ()):
+            where = f"annotation {found.get('id')} ({entry['file_name']})"
+            read = self._box(found, names, (width, height))
+            if isinstance(read, str):
+                problems.append(Problem(self.file, None, f"{where} {read}", usable=False))
+                continue
+            box, complaint = read
+            if box is not None and box in boxes:
+                complaint = "the same box as one before: left out"
+            elif box is not None:
+                boxes[box] = None
+            if complaint is not None:
+                problems.append(Problem(self.file, None, f"{where}: {complaint}", usable=True))
+        return Labels(tuple(boxes), tuple(problems))
+
+    def _entry(self, image: Path) -> dict[str, Any] | None:
+        """The entry whose path ends as the image's does, on most parts."""
+        tail = image.parts[::-1]
+        entries = self._images.get(image.name, [])
+        return max(entries, key=lambda entry: _shared(tail, entry["parts"][::-1]), default=None)
+
+    def _box(
+        self, found: Mapping[str, Any], names: Mapping[int, str], size: tuple[float, float]
+    ) -> tuple[LabelledBox | None, str | None] | str:
+        name = self._categories.get(found.get("category_id"))
+        if name is None:
+            return f"is of category {found.get('category_id')}, which the file does not have"
+        class_id = class_by_name(name, names)
+        if class_id is None:
+            return f"is a '{name}', which 'names:' does not have"
+        try:
+            left, top, width, height = (float(side) for side in found["bbox"])
+        except (KeyError, TypeError, ValueError):
+            return "has no 'bbox' of four numbers"
+        edges = (left, top, left + width, top + height)
+        crowd = bool(found.get("iscrowd") or found.get("ignore"))
+        return pixels_to_box(class_id, edges, size, crowd=crowd)
+
+
+def read_coco(file: Path) -> CocoFile:
+    """The file, read once as long as it does not change.
+
+    Raises:
+        DataError: as ``CocoFile``.
+    """
+    try:
+        known = file.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from None
+    return _read(file, known.st_mtime_ns, known.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, changed_ns: int, size: int) -> CocoFile:
+    del changed_ns, size
+    return CocoFile(file)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in {"", "."})
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    same = 0
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
+        same += 1
+    return same

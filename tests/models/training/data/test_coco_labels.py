@@ -1,0 +1,130 @@
+import json
+
+import pytest
+
+from oneglance.models.tasks import Task
+from oneglance.models.training.data.coco_labels import CocoFile, read_coco
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.data.labels import LabelledBox
+from oneglance.streams.errors import DataError
+
+NAMES = {0: "person", 1: "car"}
+CAR = {"id": 7, "image_id": 3, "category_id": 3, "bbox": [16, 12, 32, 24], "iscrowd": 0}
+IMAGE = {"id": 3, "file_name": "a.jpg", "width": 64, "height": 48}
+CATEGORIES = [{"id": 1, "name": "Person"}, {"id": 3, "name": "car"}, {"id": 4, "name": "dog"}]
+
+
+def written(file, *annotations, images=(IMAGE,)):
+    file.parent.mkdir(exist_ok=True, parents=True)
+    content = {"images": [*images], "annotations": [*annotations], "categories": CATEGORIES}
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_boxes_are_placed_by_the_size_that_the_file_tells_and_named_by_category(tmp_path):
+    person = CAR | {"id": 8, "category_id": 1, "iscrowd": 1}
+    found = CocoFile(written(tmp_path / "a.json", CAR, person)).labels(tmp_path / "a.jpg", NAMES)
+    assert found.boxes == (
+        LabelledBox(1, 0.5, 0.5, 0.5, 0.5),
+        LabelledBox(0, 0.5, 0.5, 0.5, 0.5, crowd=True),
+    )
+    assert found.problems == ()
+
+
+def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_is_unlabelled(
+    tmp_path,
+):
+    file = CocoFile(written(tmp_path / "a.json"))
+    assert file.labels(tmp_path / "a.jpg", NAMES).boxes == ()
+    assert file.speaks_of(tmp_path / "a.jpg")
+    assert file.labels(tmp_path / "b.jpg", NAMES) is None
+    assert not file.speaks_of(tmp_path / "b.jpg")
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    images = [IMAGE | {"id": n, "file_name": f"town{n}/a.jpg"} for n in (1, 2)]
+    file = CocoFile(written(tmp_path / "a.json", CAR | {"image_id": 2}, images=images))
+    counts = [
+        len(file.labels(tmp_path / "images" / f"town{n}" / "a.jpg", NAMES).boxes) for n in (1, 2)
+    ]
+    assert counts == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"category_id": 4}, "is a 'dog', which 'names:' does not have"),
+        ({"category_id": 9}, "is of category 9, which the file does not have"),
+        ({"bbox": [1, 2, 3]}, "has no 'bbox' of four numbers"),
+        ({"bbox": "abcd"}, "has no 'bbox' of four numbers"),
+    ],
+)
+def test_an_annotation_that_cannot_be_understood_is_told(tmp_path, change, what):
+    file = CocoFile(written(tmp_path / "a.json", CAR | change))
+    (problem,) = file.labels(tmp_path / "a.jpg", NAMES).problems
+    assert problem.what == f"annotation 7 (a.jpg) {what}"
+    assert not problem.usable
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": 1, "annotations": 1}', "null", "{"])
+def test_a_file_of_another_form_is_told(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json is not of COCO's form"):
+        read_coco(tmp_path / "a.json")
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    file = written(tmp_path / "a.json", CAR)
+    assert len(read_coco(file).labels(tmp_path / "a.jpg", NAMES).boxes) == 1
+    written(file)
+    assert len(read_coco(file).labels(tmp_path / "a.jpg", NAMES).boxes) == 0
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {"train": "annotations/instances_train.json", "val": "annotations/instances_val.json"},
+        ["annotations/instances_train.json", "annotations/instances_val.json"],
+        "annotations",
+    ],
+)
+def test_a_set_laid_out_as_cocos_own_is_read(make_set, annotations):
+    file = make_set(
+        train={"a": None}, val={"b": None}, names=["person", "car"], annotations=annotations
+    )
+    folder = file.parent / "annotations"
+    written(folder / "instances_train.json", CAR, CAR | {"category_id": 1, "iscrowd": 1})
+    written(folder / "instances_val.json", images=[IMAGE | {"file_name": "b.jpg"}])
+    (folder / "captions_train.json").write_text("{}")
+    dataset = read_dataset(file)
+    (train,), (val,) = dataset.images("train"), dataset.images("val")
+    car, crowd = dataset.read_labels(train).boxes
+    assert dataset.class_of(car).task is Task.CAR
+    assert dataset.unknown_in(car) == frozenset()
+    assert dataset.class_of(crowd) is None
+    assert dataset.unknown_in(crowd) == {Task.PEDESTRIAN}
+    assert dataset.has_labels(val)
+    assert dataset.read_labels(val).boxes == ()
+
+
+def test_one_name_in_two_splits_is_that_of_its_own_split(make_set):
+    names = {"train": "train.json", "val": "val.json"}
+    file = make_set(train={"a": None}, val={"a": None}, names=["car"], annotations=names)
+    written(file.parent / "train.json")
+    written(file.parent / "val.json", CAR)
+    dataset = read_dataset(file)
+    counts = [len(dataset.read_labels(dataset.images(s)[0]).boxes) for s in ("train", "val")]
+    assert counts == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "what"),
+    [
+        ("gone.json", r"gone\.json does not exist"),
+        ({"all": "data.yaml"}, "there is no split 'all'"),
+        ("a/b", "is the name of one folder, like labels, or COCO's JSON files"),
+    ],
+)
+def test_annotations_that_are_not_there_are_told(make_set, annotations, what):
+    with pytest.raises(DataError, match=what):
+        read_dataset(make_set(train={"a": ""}, annotations=annotations))

@@ -1,0 +1,117 @@
+"""Labels that are not where they are looked for: an error in audit, train and eval."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.data.checks import check
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.data.merging import stage
+from oneglance.streams.errors import DataError
+
+BOX = "1 0.5 0.5 0.2 0.2"
+
+
+@pytest.fixture
+def bare(make_set):
+    """A set of two splits whose labels have been taken away, and their folder."""
+    file = make_set(train={"a": BOX, "b": BOX}, val={"c": BOX})
+    labels = file.parent / "taken"
+    (file.parent / "labels").rename(labels)
+    return file, labels
+
+
+def told(file):
+    """The one thing that makes training refuse ``file``, as an audit and as training say it."""
+    (problem,) = [p for p in check(read_dataset(file)) if "train:" in p.what and not p.usable]
+    with pytest.raises(DataError) as caught:
+        stage([read_dataset(file)], FOUR_TASKS, file.parent / "out")
+    assert problem.what in str(caught.value)
+    assert not (file.parent / "out").exists()
+    return problem.what
+
+
+@pytest.mark.parametrize("name", ["Labels", "annotations", "label", "labels [yolo]", "images"])
+def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare, name):
+    file, labels = bare
+    shutil.copytree(labels, file.parent / name, dirs_exist_ok=True)
+    shutil.rmtree(labels)
+    what = told(file)
+    assert what.startswith("train: not one of 2 images has a label file; looked for ")
+    assert what.endswith(f"{file.parent}/{name}/train: say 'annotations: {name}'")
+    proposed = what.rsplit("say '", 1)[1].removesuffix("'")
+    file.write_text(file.read_text() + yaml.safe_dump(dict([proposed.split(": ")])))
+    assert all(problem.usable for problem in check(read_dataset(file)))
+
+
+def test_labels_that_no_word_names_are_found_where_they_lie(bare):
+    file, labels = bare
+    flat = file.parent / "labels"
+    flat.mkdir()
+    for text in sorted(labels.rglob("*.txt")):
+        text.rename(flat / text.name)
+    shutil.rmtree(labels)
+    assert f"they seem to lie in {flat}: move or link them" in told(file)
+
+
+def test_xml_files_are_found_and_read(bare):
+    file, labels = bare
+    shutil.rmtree(labels)
+    thing = "<name>car</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>30</xmax><ymax>30</ymax>"
+    for image in (file.parent / "images").rglob("*.jpg"):
+        xml = file.parent / "Annotations" / image.parent.name / f"{image.stem}.xml"
+        xml.parent.mkdir(parents=True, exist_ok=True)
+        xml.write_text(
+            "<annotation><size><width>64</width><height>48</height></size>"
+            f"<object>{thing}</bndbox></object></annotation>"
+        )
+    assert "say 'annotations: Annotations'" in told(file)
+    file.write_text(file.read_text() + "annotations: Annotations\n")
+    assert all(problem.usable for problem in check(read_dataset(file)))
+
+
+def test_a_coco_file_is_found_and_read(bare):
+    file, labels = bare
+    shutil.rmtree(labels)
+    coco = file.parent / "images" / "train" / "_annotations.coco.json"
+    names = [(1, "a.jpg"), (2, "b.jpg"), (3, "c.jpg")]
+    content = {
+        "images": [{"id": n, "file_name": f, "width": 64, "height": 48} for n, f in names],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 1, 9, 9]}],
+        "categories": [{"id": 0, "name": "car"}],
+    }
+    coco.write_text(json.dumps(content))
+    (file.parent / "package.json").write_text("{}")
+    word = "images/train/_annotations.coco.json"
+    assert f"COCO's files name them: say 'annotations: {word}'" in told(file)
+    file.write_text(file.read_text() + f"annotations: {word}\n")
+    assert all(problem.usable for problem in check(read_dataset(file)))
+
+
+def test_a_set_without_any_labels_asks_for_empty_files(bare):
+    file, labels = bare
+    shutil.rmtree(labels)
+    assert "none were seen; where images really show nothing, empty label files say so" in told(
+        file
+    )
+    for split, stem in (("train", "a"), ("val", "c")):
+        text = file.parent / "labels" / split / f"{stem}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("")
+    assert all(problem.usable for problem in check(read_dataset(file)))
+
+
+def test_the_program_says_so_in_audit_and_eval(bare, oneglance, model):
+    file, labels = bare
+    labels.rename(file.parent / "annotations")
+    audit = oneglance("audit", file)
+    assert "2 of which training refuses" in audit.out
+    assert "say 'annotations: annotations'" in audit.out
+    scored = oneglance("eval", model, file)
+    assert scored.code == 2
+    assert "say 'annotations: annotations'" in scored.complaint
