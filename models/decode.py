@@ -50,7 +50,7 @@ class ClassTable:
         self.task = np.array([order.index(c.task) for c in classes], np.int32)
         counts = np.bincount(self.task, minlength=len(order))
         self.has_kinds = bool(counts.max() > 1)
-        is_plain = np.array([c.name == c.task.value for c in classes], np.bool_)
+        is_plain = np.array([c.is_parent for c in classes], np.bool_)
         self.kinds: dict[int, npt.NDArray[np.intp]] = {
             task: np.flatnonzero((self.task == task) & ~is_plain)
             for task in np.flatnonzero(counts > 1).tolist()

@@ -30,8 +30,8 @@ class ModelClass:
     task: Task
 
     @property
-    def plain(self) -> bool:
-        """Whether the class is its whole task, its kind (colour, category) unsaid."""
+    def is_parent(self) -> bool:
+        """Whether the class is its whole task, with no subclass (colour, category) told."""
         return self.name == self.task.value
 
 

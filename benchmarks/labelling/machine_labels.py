@@ -25,7 +25,7 @@ from oneglance.models.training.checkpoints import read_checkpoint, write_checkpo
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.export import export
 from oneglance.models.training.fit.heads import with_new_last_layer
-from oneglance.models.training.recipe import TAUGHT_TASKS
+from oneglance.models.training.pretrained import TAUGHT_TASKS
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 
 CONFIDENCE = 0.3

@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from oneglance.models.tasks import Task
 from oneglance.models.training.data.subsets import Subset
 from oneglance.streams.errors import UsageError
 
@@ -59,11 +58,6 @@ class LossWeight(StrEnum):
 
     BOX = "box"
     TASK = "task"
-
-
-TAUGHT_TASKS = (Task.PEDESTRIAN, Task.CAR, Task.LIGHT)
-"""What the pretrained network can answer for: COCO's person, car and traffic light mean the same
-as ours. Of signs it knows one kind alone, and its silence says nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.pretrained import TAUGHT_TASKS
 from oneglance.models.training.recipe import TrainableLayers
 
 SIMILAR_RATIO = 4.0
@@ -38,13 +39,6 @@ TRAINS: Mapping[TrainableLayers, str] = {
     TrainableLayers.NECK: "neck and head and keeps the backbone (ultralytics: freeze=11)",
     TrainableLayers.ALL: "all layers",
 }
-
-PRETRAINED_KNOWS: Mapping[Task, str] = {
-    Task.PEDESTRIAN: "COCO's person",
-    Task.CAR: "COCO's car, bus and truck",
-    Task.LIGHT: "COCO's traffic light",
-}
-"""What COCO's classes already say of a task; of signs they know the stop sign alone."""
 
 COCO_MEAN = (0.471, 0.448, 0.408)
 COCO_CONTRAST = 0.24
@@ -179,7 +173,7 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     reasons = [
         f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(depths, step)}"
     ]
-    new = [task for task in boxes if task not in PRETRAINED_KNOWS]
+    new = [task for task in boxes if task not in TAUGHT_TASKS]
     if not same_kind and step < len(depths) - 1:
         step += 1
         reasons.append("the images are of another kind than the pretraining's: one step deeper")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from oneglance.models.tasks import CLASSES, ModelClass, Task, class_of, normalised
 from oneglance.models.training.data.naming import near_class, region_of
+from oneglance.models.training.pretrained import COCO_CLASSES
 from oneglance.streams.errors import DataError
 
 BACKGROUND = "background"
@@ -72,10 +73,10 @@ MAPPINGS: Mapping[str, Mapping[str, str | None]] = {
         **dict.fromkeys(("trailer", "other vehicle"), None),
     },
     "coco": {
-        "person": "pedestrian",
-        **dict.fromkeys(("car", "bus", "truck"), "car"),
-        "traffic light": "light",
-        "stop sign": None,  # the only signs it labels: the others there are unknown, not absent
+        # The signs that it labels are not all there are: the others are unknown, not negative.
+        name: task.value if known.is_all else None
+        for task, known in COCO_CLASSES.items()
+        for name in known.names
     },
     "kitti": {
         **dict.fromkeys(("pedestrian", "person sitting", "person"), "pedestrian"),

@@ -275,4 +275,4 @@ def _known(cls: ModelClass, staged: _Staged) -> bool:
     loss leaves the kinds out on that box alone (see ``losses``).
     """
     source = staged.tasks.get(cls.task)
-    return source is not None and (cls.plain or cls in source)
+    return source is not None and (cls.is_parent or cls in source)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.coco import CATEGORY
+from oneglance.models.training.evaluation.overlap import iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """IoU from which a detection is true; mAP50-95 is the mean over them."""
@@ -61,11 +62,11 @@ def match(
         confidence = np.array([guess["score"] for guess in guesses], np.float64)
         order = np.argsort(-confidence, kind="stable")[:MOST_DETECTIONS]
         seen = _xywh([guesses[i] for i in order])
-        hits = _match_image(_iou(seen, _xywh(boxes)))
+        hits = _match_image(iou(seen, _xywh(boxes)))
         images.append(np.full(len(order), number, np.int64))
         scores.append(confidence[order])
         true.append(hits)
-        inside = _iou(seen, _xywh(areas), crowd=True).max(axis=1, initial=0)
+        inside = iou(seen, _xywh(areas), crowd=True).max(axis=1, initial=0)
         ignored.append(~hits & (inside[:, None] >= np.minimum(THRESHOLDS, 1 - 1e-10)))
     confidences = np.concatenate(scores)
     surest = np.argsort(-confidences, kind="stable")
@@ -155,19 +156,6 @@ def _match_image(overlap: Floats) -> npt.NDArray[np.bool_]:
             if candidates[best] >= min(threshold, 1 - 1e-10):
                 true[detection, level], free[best] = True, False
     return true
-
-
-def _iou(ones: Floats, others: Floats, *, crowd: bool = False) -> Floats:
-    """N×M overlaps of ``xywh`` boxes; with ``crowd``, how much of each of N lies in each of M."""
-    top_left = np.maximum(ones[:, None, :2], others[None, :, :2])
-    ends = np.minimum((ones[:, :2] + ones[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])
-    shared = (ends - top_left).clip(min=0).prod(axis=2)
-    union = ones[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1)[None] - shared
-    if crowd:
-        union = np.broadcast_to(ones[:, 2:].prod(axis=1)[:, None], shared.shape)
-    overlap: Floats = np.zeros_like(shared)
-    np.divide(shared, union, out=overlap, where=union > 0)
-    return overlap
 
 
 def _xywh(boxes: Sequence[Mapping[str, Any]]) -> Floats:

@@ -217,7 +217,7 @@ def truths(dataset: Dataset, split: str, images: Iterable[Path]) -> Iterator[Tru
 
 
 def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:
-    return {cls.task for cls in classes if cls is not None and not cls.plain}
+    return {cls.task for cls in classes if cls is not None and not cls.is_parent}
 
 
 def _kinds_right(truth: Truth, found: sv.Detections, task: Task) -> SubclassAccuracy:

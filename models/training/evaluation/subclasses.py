@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from oneglance.models.training.evaluation.overlap import iou, to_xywh
+
 MATCH_IOU = 0.5
 """A detection is true when it overlaps a labelled object of its task at least this much."""
 
@@ -43,7 +45,7 @@ def compare_subclasses(
     ``MATCH_IOU`` on. Objects labelled ``plain`` are matched but not counted.
     """
     right = untold = counted = 0
-    overlap = _iou(found, labelled)
+    overlap = iou(to_xywh(found), to_xywh(labelled))
     for row, name in zip(overlap, told, strict=True):
         if not row.size or row.max() < MATCH_IOU:
             continue
@@ -54,14 +56,3 @@ def compare_subclasses(
             right += name == kinds[object_]
             untold += name == plain
     return SubclassAccuracy(right, untold, counted)
-
-
-def _iou(ones: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
-    top_left = np.maximum(ones[:, None, :2], others[None, :, :2])
-    bottom_right = np.minimum(ones[:, None, 2:], others[None, :, 2:])
-    shared = (bottom_right - top_left).clip(min=0).prod(axis=2)
-    area = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (ones, others)]
-    union = area[0][:, None] + area[1][None, :] - shared
-    overlap: npt.NDArray[np.float64] = np.zeros_like(shared)
-    np.divide(shared, union, out=overlap, where=union > 0)
-    return overlap

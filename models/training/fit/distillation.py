@@ -17,7 +17,7 @@ from oneglance.models.tasks import ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.models.training.fit.losses import Answers
-from oneglance.models.training.recipe import TAUGHT_TASKS
+from oneglance.models.training.pretrained import TAUGHT_TASKS
 
 
 class Distiller:
@@ -36,7 +36,7 @@ class Distiller:
         last_layer(self._network).training = True  # raw scores of both heads, not boxes
         # A kind is not what the pretrained class means, only its task's plain class is.
         self._knows = torch.tensor(
-            [cls.task in TAUGHT_TASKS and cls.name == cls.task.value for cls in classes],
+            [cls.task in TAUGHT_TASKS and cls.is_parent for cls in classes],
             device=device,
         )
 

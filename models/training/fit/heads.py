@@ -14,18 +14,10 @@ from typing import Any
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from oneglance.models.tasks import ModelClass, Task
+from oneglance.models.tasks import ModelClass
 from oneglance.models.training.fit.losses import partial_criterion, plain_class_of
+from oneglance.models.training.pretrained import COCO_CLASSES
 from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
-
-RELATED: dict[Task, str] = {
-    Task.PEDESTRIAN: "person",
-    Task.CAR: "car",
-    Task.SIGN: "stop sign",
-    Task.LIGHT: "traffic light",
-}
-"""The COCO class whose row a task's new class starts from."""
-
 
 CLASS_BRANCHES = ("cv3", "one2one_cv3")
 """ultralytics' names of the class branches, one for each head; their last convolution has the
@@ -66,7 +58,7 @@ def with_new_last_layer(
     """A network with ``base``'s weights and a last layer for ``classes``.
 
     With ``HeadInit.PRETRAINED``, the weights of ``base``'s classes go to the classes of the same
-    name, else to those of the same task, else to those they mean by ``RELATED``; a class that
+    name, else to those of the same task, else to those they mean by ``COCO_CLASSES``; a class that
     finds none starts at random. Several classes may start from one. With ``HeadInit.RANDOM``
     all start at random.
     """
@@ -102,7 +94,7 @@ def _renew_rows(model: RoadModel) -> None:
 
 
 def _relatives(cls: ModelClass) -> tuple[str, ...]:
-    return cls.name, cls.task.value, RELATED[cls.task]
+    return cls.name, cls.task.value, COCO_CLASSES[cls.task].names[0]
 
 
 def last_layer(model: DetectionModel) -> Any:

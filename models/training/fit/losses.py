@@ -75,7 +75,7 @@ def plain_class_of(classes: Sequence[ModelClass]) -> dict[int, int]:
     >>> plain_class_of([ModelClass("light", Task.LIGHT), ModelClass("light_red", Task.LIGHT)])
     {1: 0}
     """
-    plain = {c.task: i for i, c in enumerate(classes) if c.name == c.task.value}
+    plain = {c.task: i for i, c in enumerate(classes) if c.is_parent}
     return {i: plain[c.task] for i, c in enumerate(classes) if plain.get(c.task, i) != i}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import TAUGHT_TASKS
+from oneglance.models.training.pretrained import TAUGHT_TASKS
 from oneglance.models.training.study.planner import (
     DISTILL,
     NEGATIVE,

@@ -70,7 +70,7 @@ def test_signs_may_be_named_with_their_category():
 
 def test_every_class_knows_its_task():
     assert {cls.task for name, cls in CLASSES.items() if name.startswith("light")} == {Task.LIGHT}
-    assert [cls.name for cls in CLASSES.values() if cls.plain] == [task.value for task in Task]
+    assert [cls.name for cls in CLASSES.values() if cls.is_parent] == [task.value for task in Task]
     for name, cls in CLASSES.items():
         assert task_of(name) is cls.task
 
