@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
+from oneglance.streams.bags.address import is_bag, split_topic
 from oneglance.streams.entry_points import SOURCES, find_offer, list_offers, load_offer
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
 from oneglance.streams.options import ConnectOptions
@@ -27,7 +28,9 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
     - ``rtsp://``, ``rtsps://``, ``http://``, ``https://`` (files, MJPEG, HLS), ``udp://``
       (MPEG-TS): a network stream;
     - a number or ``/dev/video0``: a camera of this machine;
-    - a folder, a glob pattern or an image file: images in natural order;
+    - a bag: an ``.mcap`` or ``.bag`` file or a rosbag2 folder, with ``?topic=/camera/front``
+      where it has several camera topics (the extra ``mcap``);
+    - another folder, a glob pattern or an image file: images in natural order;
     - any other file: a video;
     - ``scheme://…`` of an installed plugin (``oneglance plugins``): what that opens.
 
@@ -142,6 +145,11 @@ def _open_path(text: str, hwaccel: str | None) -> Stream:
     path = Path(text)
     try:
         there = path.exists()
+        bag, topic = (path, None) if there else split_topic(text)
+        if bag.exists() and is_bag(bag):
+            from oneglance.streams.bags.stream import BagStream
+
+            return BagStream(bag, topic=topic)
     except OSError as error:  # a folder on the way that may not be entered, a name too long
         name = redact_address(text)
         raise SourceUnreadable(f"cannot open {name}: {cause(error)}") from None

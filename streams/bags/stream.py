@@ -1,0 +1,224 @@
+"""A camera topic of a bag as a stream of frames."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+
+from oneglance.streams.bags.messages import (
+    Carries,
+    ImageMessage,
+    Topic,
+    Undecodable,
+    image_of,
+)
+from oneglance.streams.bags.reading import Bag, BagCut, open_bag
+from oneglance.streams.bags.video import VideoDecoder
+from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
+from oneglance.streams.frame import DeferredImage, Frame, Image
+from oneglance.streams.planes import DecodedImage
+
+logger = logging.getLogger(__name__)
+
+_NS = 1_000_000_000
+
+
+class BagStream:
+    """Frames of one camera topic, in the order they were recorded.
+
+    ``timestamp_s`` is the header's stamp in seconds, as it stands there; ``metadata`` has it
+    exactly (``stamp_ns``), the header's ``frame_id`` and the ``topic``. A message whose image
+    cannot be made keeps its index, and is raised when all others have been delivered.
+    """
+
+    live = False
+    frame_rate: Fraction | None = None
+
+    def __init__(self, path: Path, *, topic: str | None = None) -> None:
+        """Open a bag; ``topic``: its only camera topic by default.
+
+        Raises:
+            SourceNotFound: there is no such bag.
+            SourceUnreadable: it cannot be read, or has no camera topic.
+            UsageError: there is no such topic, or there are several to choose from; or the extra
+                ``mcap`` is not installed.
+        """
+        if not path.exists():
+            raise SourceNotFound(f"no file or folder {path}")
+        self._bag: Bag = open_bag(path)
+        try:
+            self._topic = _choose(self._bag.topics(), topic, path)
+        except BaseException:
+            self._bag.close()
+            raise
+        self.source = str(path) if topic is None else f"{path}?topic={topic}"
+        self.frame_count = self._topic.count
+        self._lock = threading.Lock()
+        self._played = self._iterating = self._closed = False
+        self._undecodable: list[str] = []
+        self._delivered = 0
+
+    def __iter__(self) -> Generator[Frame]:
+        """See ``Stream``.
+
+        Raises:
+            SourceBroken: the bag ends in the middle, or images in it cannot be made; every other
+                was delivered.
+            SourceUnreadable: not one image can be made.
+            UsageError: it has been iterated before.
+        """
+        with self._lock:
+            if self._played:
+                raise UsageError(f"{self.source} was played already: open it again")
+            if self._closed:
+                return
+            self._played = self._iterating = True
+        try:
+            cut = yield from self._frames()
+            if not self._closed:
+                self._judge(cut)
+        finally:
+            with self._lock:
+                self._iterating, self._closed = False, True
+            self._bag.close()
+
+    def close(self) -> None:
+        """End iteration at its next frame; free the bag."""
+        with self._lock:
+            already, self._closed = self._closed, True
+            if already or self._iterating:
+                return
+        self._bag.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _frames(self) -> Generator[Frame, None, BagCut | None]:
+        """Every frame; returns what cut the bag off, if anything did."""
+        images = self._video() if self._topic.carries is Carries.VIDEO else self._images()
+        try:
+            for index, message, image, decode_s in images:
+                if self._closed:
+                    return None
+                self._delivered += 1
+                yield Frame(
+                    image,
+                    index=index,
+                    timestamp_s=message.stamp_ns / _NS,
+                    source=self.source,
+                    metadata={
+                        "stamp_ns": message.stamp_ns,
+                        "frame_id": message.frame_id,
+                        "topic": self._topic.name,
+                    },
+                    decode_s=decode_s,
+                )
+        except BagCut as error:
+            return error
+        return None
+
+    def _images(self) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
+        for index, message in enumerate(self._bag.messages(self._topic)):
+            started_s = time.perf_counter()
+            try:
+                if isinstance(message, Undecodable):
+                    raise message
+                image = image_of(message, self._topic.carries)
+            except Undecodable as error:
+                self._undecodable.append(f"index {index}: {error}")
+                continue
+            yield index, message, image, time.perf_counter() - started_s
+
+    def _video(self) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
+        decoder: VideoDecoder | None = None
+        numbers: dict[int, int] = {}
+        cut: BagCut | None = None
+        messages = enumerate(self._bag.messages(self._topic))
+        while cut is None:
+            try:
+                index, message = next(messages, (0, None))
+            except BagCut as error:  # what the decoder holds still comes
+                cut = error
+                break
+            if message is None:
+                break
+            started_s = time.perf_counter()
+            try:
+                if isinstance(message, Undecodable):
+                    raise message
+                decoder = decoder or VideoDecoder(message.format)
+                numbers[id(message)] = index
+                done = list(decoder.decode(message))
+            except Undecodable as error:
+                self._undecodable.append(f"index {index}: {error}")
+                continue
+            yield from self._numbered(done, numbers, time.perf_counter() - started_s)
+        if decoder is not None:
+            yield from self._numbered(list(decoder.flush()), numbers, 0.0)
+            if decoder.before_key and self._delivered:
+                logger.warning(
+                    "%s: %d message(s) before the first key frame gave no image",
+                    *(self.source, decoder.before_key),
+                )
+            if decoder.lost:
+                self._undecodable.append(f"{decoder.lost} message(s) gave no image")
+        if cut is not None:
+            raise cut
+
+    @staticmethod
+    def _numbered(
+        done: list[tuple[ImageMessage, av.VideoFrame]], numbers: dict[int, int], decode_s: float
+    ) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
+        for message, frame in done:
+            yield numbers.pop(id(message)), message, DecodedImage(frame), decode_s / len(done)
+
+    def _judge(self, cut: BagCut | None) -> None:
+        if not self._delivered:
+            why = self._undecodable[0] if self._undecodable else cut or "it has no message"
+            raise SourceUnreadable(
+                f"{self.source}: no image of topic {self._topic.name} can be made ({why})"
+            )
+        if cut is not None:
+            raise SourceBroken(
+                f"{self.source} broke after {self._delivered} frames: {cut}; the frames before "
+                "are good"
+            )
+        if self._undecodable:
+            raise SourceBroken(
+                f"{self.source}: {len(self._undecodable)} message(s) hold no image that can be "
+                f"made, the first {self._undecodable[0]}; the {self._delivered} others were "
+                "delivered"
+            )
+
+
+def _choose(topics: tuple[Topic, ...], wanted: str | None, path: Path) -> Topic:
+    listed = "; ".join(f"{topic.name} ({topic.carries}, {topic.type})" for topic in topics)
+    if not topics:
+        raise SourceUnreadable(f"{path} has no topic with images or video")
+    if wanted is None:
+        if len(topics) == 1:
+            return topics[0]
+        raise UsageError(
+            f"{path} has {len(topics)} camera topics: choose one, as in "
+            f"'{path}?topic={topics[0].name}' ({listed})"
+        )
+    found = next((topic for topic in topics if topic.name == wanted), None)
+    if found is None:
+        raise UsageError(f"{path} has no camera topic {wanted} (there are: {listed})")
+    return found

@@ -1,0 +1,162 @@
+"""Real bags for tests, written by the libraries of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from media import Picture, picture
+
+START_NS = 1_790_000_000_123_456_789
+STEP_NS = 33_333_333
+
+
+def stamps(count: int) -> list[int]:
+    """The headers' times of ``count`` messages, in nanoseconds."""
+    return [START_NS + i * STEP_NS for i in range(count)]
+
+
+def jpeg(image: Picture) -> bytes:
+    """``image`` as a camera would send it, hardly compressed."""
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+
+
+def access_units(frames: int, codec: str = "libx264") -> list[bytes]:
+    """A video without B-frames, one access unit an image, as Foxglove wants it."""
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = 64, 48, "yuv420p"
+    context.time_base = Fraction(1, 30)
+    quiet = {"x265-params": "log-level=none:bframes=0"} if codec == "libx265" else {}
+    context.options = {"bf": "0", "g": "5", "sc_threshold": "0", "tune": "zerolatency", **quiet}
+    units = []
+    for index in range(frames):
+        frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+        frame.pts = index
+        units += [bytes(packet) for packet in context.encode(frame)]
+    return units + [bytes(packet) for packet in context.encode(None)]
+
+
+def write_ros2(
+    folder: Path,
+    *,
+    frames: int = 10,
+    storage: str = "SQLITE3",
+    encoding: str | None = None,
+    topics: Sequence[str] = ("/camera/front",),
+) -> Path:
+    """A rosbag2 folder; ``encoding``: of ``sensor_msgs/Image``, else JPEGs."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage]) as writer:
+        for topic in topics:
+            kind = "Image" if encoding else "CompressedImage"
+            name = f"sensor_msgs/msg/{kind}"
+            connection = writer.add_connection(topic, name, typestore=store)
+            for index, stamp in enumerate(stamps(frames)):
+                message = _ros_message(store, picture(index), stamp, encoding)
+                writer.write(connection, stamp + 5, store.serialize_cdr(message, name))
+        text = store.types["std_msgs/msg/String"](data="not an image")
+        other = writer.add_connection("/chatter", "std_msgs/msg/String", typestore=store)
+        writer.write(other, START_NS, store.serialize_cdr(text, "std_msgs/msg/String"))
+    return folder
+
+
+def write_ros1(file: Path, *, frames: int = 10) -> Path:
+    """A ROS 1 bag of JPEGs."""
+    from rosbags.rosbag1 import Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    name = "sensor_msgs/msg/CompressedImage"
+    with Writer(file) as writer:
+        connection = writer.add_connection("/camera/front", name, typestore=store)
+        for index, stamp in enumerate(stamps(frames)):
+            message = _ros_message(store, picture(index), stamp, None, seq=index)
+            writer.write(connection, stamp, store.serialize_ros1(message, name))
+    return file
+
+
+def write_foxglove(
+    file: Path,
+    *,
+    frames: int = 10,
+    codec: str | None = None,
+    spoil: int | None = None,
+    start: int = 0,
+) -> Path:
+    """An MCAP file of Foxglove's protobuf: JPEGs, or video in ``codec``. Message ``spoil`` holds
+    no image; messages before ``start`` are left out."""
+    import foxglove
+    from foxglove.channels import CompressedImageChannel, CompressedVideoChannel
+    from foxglove.messages import CompressedImage, CompressedVideo, Timestamp
+
+    units = access_units(frames, codec) if codec else [jpeg(picture(i)) for i in range(frames)]
+    units = units[start:]
+    context = foxglove.Context()
+    with foxglove.open_mcap(str(file), context=context, allow_overwrite=True):
+        topic = "/camera/front"
+        channel: Any = (
+            CompressedVideoChannel(topic, context=context)
+            if codec
+            else CompressedImageChannel(topic, context=context)
+        )
+        form = {"libx264": "h264", "libx265": "h265", None: "jpeg"}[codec]
+        make = CompressedVideo if codec else CompressedImage
+        for index, (unit, stamp) in enumerate(zip(units, stamps(frames), strict=False)):
+            data = b"spoilt" if index == spoil else unit
+            time = Timestamp(sec=stamp // 10**9, nsec=stamp % 10**9)
+            channel.log(
+                make(timestamp=time, frame_id="front", data=data, format=form), log_time=stamp
+            )
+    return file
+
+
+def _ros_message(
+    store: Any, image: Picture, stamp_ns: int, encoding: str | None, *, seq: int | None = None
+) -> Any:
+    time = store.types["builtin_interfaces/msg/Time"](
+        sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9
+    )
+    facts: dict[str, Any] = {"stamp": time, "frame_id": "front"}
+    if seq is not None:
+        facts["seq"] = seq
+    header = store.types["std_msgs/msg/Header"](**facts)
+    if encoding is None:
+        data = np.frombuffer(jpeg(image), np.uint8)
+        make = store.types["sensor_msgs/msg/CompressedImage"]
+        return make(header=header, format="jpeg", data=data)
+    pixels = _encoded(image, encoding)
+    height, width = image.shape[:2]
+    return store.types["sensor_msgs/msg/Image"](
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels.nbytes // height,
+        data=pixels.reshape(-1).view(np.uint8),
+    )
+
+
+def _encoded(image: Picture, encoding: str) -> np.ndarray:
+    """A grey ``image`` in a ROS encoding."""
+    if encoding == "mono8":
+        return np.ascontiguousarray(image[:, :, 0])
+    if encoding == "mono16":
+        return image[:, :, 0].astype(np.uint16) * 257
+    if encoding == "rgba8":
+        return np.dstack((image[:, :, ::-1], np.full(image.shape[:2], 255, np.uint8)))
+    if encoding == "yuv422_yuy2":
+        pixels = np.full((*image.shape[:2], 2), 128, np.uint8)
+        pixels[:, :, 0] = np.round(16 + image[:, :, 0] * (219 / 255))  # the limited range
+        return pixels
+    return np.ascontiguousarray(image[:, :, ::-1] if encoding == "rgb8" else image)

@@ -1,0 +1,183 @@
+"""Camera topics of real bags, written by the libraries of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bags import stamps, write_foxglove, write_ros1, write_ros2
+from media import index_of
+from oneglance.streams import Frame, Stream, open_stream
+from oneglance.streams.errors import (
+    SourceBroken,
+    SourceNotFound,
+    SourceUnreadable,
+    StreamError,
+    UsageError,
+)
+
+pytest.importorskip("mcap", reason="needs the extra mcap")
+
+BAGS: dict[str, Callable[[Path], Path]] = {
+    "rosbag2 sqlite": lambda folder: write_ros2(folder / "drive"),
+    "rosbag2 mcap": lambda folder: write_ros2(folder / "drive", storage="MCAP"),
+    "bare ros2 mcap": lambda folder: next(
+        write_ros2(folder / "drive", storage="MCAP").glob("*.mcap")
+    ).rename(folder / "bare.mcap"),
+    "ros1": lambda folder: write_ros1(folder / "drive.bag"),
+    "foxglove jpeg": lambda folder: write_foxglove(folder / "drive.mcap"),
+    "foxglove h264": lambda folder: write_foxglove(folder / "drive.mcap", codec="libx264"),
+    "foxglove h265": lambda folder: write_foxglove(folder / "drive.mcap", codec="libx265"),
+}
+
+
+def play(source: str | Path) -> tuple[list[Frame], StreamError | None]:
+    """Every frame, and how the source broke, if it did."""
+    frames: list[Frame] = []
+    try:
+        with open_stream(source) as stream:
+            frames.extend(stream)
+    except StreamError as error:
+        return frames, error
+    return frames, None
+
+
+@pytest.mark.parametrize("kind", BAGS)
+def test_every_kind_of_bag_gives_its_images_with_their_headers(kind: str, tmp_path: Path) -> None:
+    bag = BAGS[kind](tmp_path)
+    frames, error = play(bag)
+    assert error is None
+    assert [frame.index for frame in frames] == list(range(10))
+    assert [index_of(frame.image) for frame in frames] == list(range(10))
+    assert [frame.metadata["stamp_ns"] for frame in frames] == stamps(10)
+    assert {frame.metadata["frame_id"] for frame in frames} == {"front"}
+    assert [frame.timestamp_s for frame in frames] == [stamp / 10**9 for stamp in stamps(10)]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["bgr8", "rgb8", "rgba8", "mono8", "mono16", "yuv422_yuy2", "8UC3"]
+)
+def test_the_common_encodings_of_raw_images_are_read(encoding: str, tmp_path: Path) -> None:
+    frames, error = play(write_ros2(tmp_path / "drive", encoding=encoding, frames=4))
+    assert error is None
+    assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+
+
+def test_a_stream_says_what_it_is(tmp_path: Path) -> None:
+    with open_stream(write_foxglove(tmp_path / "drive.mcap")) as stream:
+        assert isinstance(stream, Stream)
+        assert (stream.live, stream.frame_count) == (False, 10)
+        assert stream.source.endswith("drive.mcap")
+
+
+def test_of_several_topics_one_is_chosen(tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "drive", topics=("/camera/front", "/camera/rear"))
+    with pytest.raises(UsageError, match=r"2 camera topics.*\?topic=/camera/front.*/camera/rear"):
+        open_stream(bag)
+    frames, error = play(f"{bag}?topic=/camera/rear")
+    assert error is None
+    assert len(frames) == 10
+    assert frames[0].metadata["topic"] == "/camera/rear"
+    with pytest.raises(UsageError, match=r"no camera topic /up \(there are: /camera/front"):
+        open_stream(f"{bag}?topic=/up")
+
+
+def test_a_bag_without_images_says_so(tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "drive", topics=())
+    with pytest.raises(SourceUnreadable, match="has no topic with images or video"):
+        open_stream(bag)
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5])
+def test_an_mcap_file_that_was_cut_gives_the_frames_before(keep: float, tmp_path: Path) -> None:
+    file = write_ros2(tmp_path / "drive", storage="MCAP", frames=40, encoding="bgr8")
+    whole = next(file.glob("*.mcap"))
+    content = whole.read_bytes()
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(content[: int(len(content) * keep)])
+    frames, error = play(cut)  # rosbags writes chunks of a megabyte: the first is the whole bag
+    assert frames == []
+    assert error is not None
+    assert "no topic with images" in str(error)
+
+
+def test_a_recorder_that_crashed_leaves_what_can_be_played(tmp_path: Path) -> None:
+    import foxglove
+
+    # As a recorder is killed: chunks are whole, the index is missing.
+    file = tmp_path / "drive.mcap"
+    write_foxglove(file, frames=60)
+    del foxglove
+    content = file.read_bytes()
+    chunk_end = content.index(b"/camera/front", len(content) // 2)
+    file.write_bytes(content[: max(chunk_end, len(content) - 600)])
+    frames, error = play(file)
+    assert isinstance(error, SourceBroken)
+    assert "the frames before are good" in str(error)
+    assert [index_of(frame.image) for frame in frames[:5]] == [0, 1, 2, 3, 4]
+
+
+def test_a_message_without_an_image_keeps_its_index_and_is_told(tmp_path: Path) -> None:
+    frames, error = play(write_foxglove(tmp_path / "drive.mcap", spoil=4))
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert isinstance(error, SourceBroken)
+    assert "1 message(s) hold no image" in str(error)
+    assert "index 4" in str(error)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_video_is_played_from_its_first_key_frame(
+    codec: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames, error = play(write_foxglove(tmp_path / "drive.mcap", codec=codec, start=2, frames=12))
+    assert [frame.index for frame in frames] == list(range(3, 10))  # the third is a key frame
+    assert [index_of(frame.image) for frame in frames] == list(range(5, 12))
+    assert error is None  # a recording may begin anywhere
+    assert "3 message(s) before the first key frame gave no image" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89MCAP0\r\n", b"not a bag at all", bytes(4000)])
+@pytest.mark.parametrize("name", ["a.mcap", "a.bag"])
+def test_what_is_no_bag_is_a_sentence(name: str, content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(SourceUnreadable) as error:
+        open_stream(file)
+    assert "\n" not in str(error.value)
+    assert str(file) in str(error.value)
+
+
+def test_a_folder_with_broken_metadata_is_a_sentence(tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "drive")
+    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
+    with pytest.raises(SourceUnreadable, match=r"ros2 bag reindex|damaged"):
+        open_stream(bag)
+
+
+def test_a_missing_bag_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound):
+        open_stream(tmp_path / "none.mcap")
+
+
+def test_closing_in_the_middle_ends_it_and_twice_does_nothing(tmp_path: Path) -> None:
+    stream = open_stream(write_foxglove(tmp_path / "drive.mcap"))
+    frames = iter(stream)
+    next(frames)
+    stream.close()
+    stream.close()
+    assert list(frames) == []
+    with pytest.raises(UsageError, match="was played already"):
+        next(iter(stream))
+
+
+def test_the_shared_bags_play(shared: Path) -> None:
+    for name, topic, count in (
+        ("ros1.bag", "", 30),
+        ("foxglove_h264.mcap", "?topic=/front/video", 30),
+        ("foxglove_h264.mcap", "?topic=/rear/compressed", 3),
+    ):
+        frames, error = play(f"{shared / 'bags' / name}{topic}")
+        assert error is None
+        assert len(frames) == count
