@@ -83,6 +83,12 @@ def evaluate(
             task.value, f"{accuracy.map50:.3f}", f"{accuracy.map50_95:.3f}", str(accuracy.boxes)
         )
     Console().print(table)
+    for task, partial in evaluation.partial.items():
+        Console().print(
+            f"{task} (labelled in part, so no mAP): {partial.recall:.1%} of {partial.boxes} boxes "
+            f"found at confidence {partial.confidence:g}; {partial.unmatched_per_image:.2f} "
+            "detections an image have no box, right ones among them"
+        )
     for task, kind in evaluation.kinds.items():
         say(
             f"{task}: {kind.share:.1%} of {kind.found} found are told right "

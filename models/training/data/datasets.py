@@ -8,7 +8,8 @@ boxes in ``…/labels/….txt``.
 
 ``labels:`` the tasks this set labels, in every image, completely. The others are unknown there,
     not absent. Without it: the tasks that its names serve as a whole ("stop sign" alone does
-    not label signs).
+    not label signs). As a map (``{sign: partial, light: complete}``) it may have tasks that are
+    labelled in part: what is boxed is true, what is not boxed may be an object as well.
 ``classes:`` its names → our class names (``oneglance.models.tasks.CLASSES``), ``background`` or
     ``ignore`` (regions of which nothing is known), or the name of a ready-made mapping
     (``mappings.MAPPINGS``).
@@ -49,10 +50,12 @@ class Dataset:
 
     ``classes[class_id]`` is the class of ours that the set's class means; None for one that
     means none of them, or whose task the set does not claim to label: the latter are
-    ``left_out``. ``regions``: classes that are no objects but regions, and the tasks unknown
-    there. ``unmapped``: classes of which nobody says what they are. ``annotations``: the folder of
-    its label files, ``coco_files``: COCO's label files by split, "" for all. ``root``: the folder
-    that its paths start from. ``count`` is its ``nc:``, ``lines`` says where its keys stand.
+    ``left_out``. ``partial_tasks``: of the labelled ones, those whose boxes are not all there:
+    where there is none, nothing is known. ``regions``: classes that are no objects but regions,
+    and the tasks unknown there. ``unmapped``: classes of which nobody says what they are.
+    ``annotations``: the folder of its label files, ``coco_files``: COCO's label files by split,
+    "" for all. ``root``: the folder that its paths start from. ``count`` is its ``nc:``,
+    ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -61,6 +64,7 @@ class Dataset:
     labelled_tasks: frozenset[Task]
     folders: Mapping[str, tuple[Path, ...]]
     left_out: frozenset[int] = frozenset()
+    partial_tasks: frozenset[Task] = frozenset()
     regions: Mapping[int, frozenset[Task]] = field(default_factory=dict)
     unmapped: frozenset[int] = frozenset()
     annotations: str = "labels"
@@ -204,6 +208,7 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
         labelled_tasks=tasks,
         folders=_folders(source),
         left_out=frozenset(n for n, c in classes.items() if c is not None and c.task not in tasks),
+        partial_tasks=_partial(source),
         regions=meant.regions,
         unmapped=frozenset(meant.unmapped),
         annotations=annotations,
@@ -273,6 +278,8 @@ def _labelled(
             )
         return frozenset(whole)
     words = [given] if isinstance(given, str) else given
+    if isinstance(words, dict):
+        words = list(words)
     if not isinstance(words, list):
         raise DataError(f"{where}: 'labels:' must be a list of tasks ({', '.join(Task)})")
     try:
@@ -285,6 +292,23 @@ def _labelled(
             "classes serves it: leave it out, or, if no image shows one, add it to 'names:'"
         )
     return tasks
+
+
+def _partial(source: YamlFile) -> frozenset[Task]:
+    """The tasks that ``labels:`` says are labelled in part; its keys are known to be tasks."""
+    given = source.content.get("labels")
+    if not isinstance(given, dict):
+        return frozenset()
+    partial: set[Task] = set()
+    for word, amount in given.items():
+        if amount not in ("complete", "partial"):
+            raise DataError(
+                f"{source.at('labels')}: 'labels:' says {word}: {amount}; it is complete (every "
+                "object has a box) or partial (some have none)"
+            )
+        if amount == "partial":
+            partial.update(parse_tasks([str(word)]))
+    return frozenset(partial)
 
 
 def _no_task_ignored(

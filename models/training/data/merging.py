@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder
 
 KNOWN = "known.json"
+PARTIAL = "partial.json"
 
 MAX_STEM_BYTES = 180
 """So much of an image's own name is kept."""
@@ -50,6 +51,7 @@ class _Staged:
     boxes: list[tuple[ModelClass, LabelledBox]]
     tasks: dict[Task, frozenset[ModelClass]]
     regions: list[tuple[Task, LabelledBox]] = field(default_factory=list)
+    partial: set[Task] = field(default_factory=set)
 
 
 def stage(
@@ -69,7 +71,8 @@ def stage(
 
     A box goes to its own class; without one, to the plain class of its task. A region goes to a
     class of its task after all those (``ignore_car``), which is none of the model's.
-    ``folder/known.json`` says what is known of each image (``known_classes`` reads it).
+    ``folder/known.json`` says what is known of each image (``known_classes`` reads it),
+    ``folder/partial.json`` which tasks it labels in part (``partial_tasks`` reads it).
     The same image in two sets (signs labelled in one, people in the other) is staged once, with
     what both know.
 
@@ -78,7 +81,8 @@ def stage(
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
-            one image, a task of ``classes`` is labelled in no training image; with ``strict``,
+            one image, a task of ``classes`` is labelled in no training image, a set labels a task
+            in part and has no box of it; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
         SinkError: ``folder`` holds something that was not staged, or cannot be written.
     """
@@ -110,6 +114,7 @@ def stage(
             made(f"labels/{split}.cache")  # ultralytics' own
             known |= _write(images, classes, (split, made))
         made(KNOWN).write_text(json.dumps(known), encoding="utf-8")
+        made(PARTIAL).write_text(json.dumps(_partial(splits["train"])), encoding="utf-8")
         file = made("data.yaml")
     content = {
         "path": str(folder.resolve()),
@@ -134,6 +139,24 @@ def known_classes(folder: Path) -> dict[str, frozenset[str]]:
     except FileNotFoundError:
         raise DataError(f"{folder} holds no staged data set: it has no {KNOWN}") from None
     return {stem: frozenset(names) for stem, names in content.items()}
+
+
+def partial_tasks(folder: Path) -> dict[str, frozenset[Task]]:
+    """By its stem, for each training image that has any: the tasks whose boxes are not all there.
+
+    Raises:
+        DataError: ``folder`` holds no staged data set.
+    """
+    try:
+        content = json.loads((folder / PARTIAL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no staged data set: it has no {PARTIAL}") from None
+    return {stem: frozenset(map(Task, tasks)) for stem, tasks in content.items()}
+
+
+def _partial(images: Sequence[_Staged]) -> dict[str, list[str]]:
+    some = [staged for staged in images if staged.partial]
+    return {stem: sorted(staged.partial) for staged in some for stem in _stems(staged)}
 
 
 def _counts(datasets: Sequence[Dataset], oversample: Sequence[int] | None) -> list[int]:
@@ -171,7 +194,7 @@ def _gather(
             task: frozenset(c for c in dataset.classes.values() if c is not None and c.task is task)
             for task in dataset.labelled_tasks
         }
-        polygons = 0
+        polygons, boxed = 0, set[Task]()
         images = subset.of(dataset.images(split))
         problems.update(dict.fromkeys(without_labels(dataset, split, images)))
         links: Counter[Path] = Counter()
@@ -193,19 +216,33 @@ def _gather(
                 )
             staged.repeats = max(staged.repeats, count)
             staged.tasks |= served
+            staged.partial |= dataset.partial_tasks
             for box in labels.boxes:
                 cls = dataset.class_of(box)
                 if cls is not None:
                     staged.boxes.append((cls, box))
+                    boxed.add(cls.task)
                 staged.regions += [(task, box) for task in sorted(dataset.unknown_in(box))]
         if split == "train":
             problems.update(dict.fromkeys(what_is_assumed(dataset, polygons)))
+            if subset == WHOLE:
+                _check_partial(dataset, boxed)
     return list(gathered.values())
 
 
 def _cut(stem: str) -> str:
     """A name short enough to have something before and after it: file systems take 255 bytes."""
     return os.fsencode(stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
+
+
+def _check_partial(dataset: Dataset, boxed: Set[Task]) -> None:
+    line = dataset.line("labels")
+    for task in sorted(dataset.partial_tasks - boxed):
+        raise DataError(
+            f"{dataset.file}{'' if line is None else f':{line}'}: 'labels:' says {task} is "
+            "labelled in part, but no training image has a box of it, so it would teach nothing: "
+            f"leave {task} out of 'labels:'"
+        )
 
 
 def _held_out(train: Sequence[_Staged], val: Sequence[_Staged]) -> list[_Staged]:
@@ -231,12 +268,16 @@ def _write(
     for staged in images:
         lines = "".join(_lines(staged, places))
         names = [cls.name for cls in classes if _known(cls, staged)]
-        for repeat in range(staged.repeats):
-            stem = staged.stem if repeat == 0 else f"{staged.stem}_again{repeat}"
+        for stem in _stems(staged):
             _place(staged.image, made(f"images/{split}/{stem}{staged.image.suffix}"))
             made(f"labels/{split}/{stem}.txt").write_text(lines, encoding="utf-8")
             known[stem] = names
     return known
+
+
+def _stems(staged: _Staged) -> list[str]:
+    """Under which names the image is staged: as many as it is shown in an epoch."""
+    return [staged.stem, *(f"{staged.stem}_again{again}" for again in range(1, staged.repeats))]
 
 
 def _place(image: Path, target: Path) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.evaluation.coco import CATEGORY
 from oneglance.models.training.evaluation.overlap import iou
+
+CATEGORY = {task: number for number, task in enumerate(Task, 1)}
+"""The ids of tasks in COCO's own structures."""
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """IoU from which a detection is true; mAP50-95 is the mean over them."""

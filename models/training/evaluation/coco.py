@@ -26,13 +26,13 @@ from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.labels import refuse
+from oneglance.models.training.evaluation.bootstrap import CATEGORY
+from oneglance.models.training.evaluation.partial import PartialAccuracy, partial_accuracy
 from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
 from oneglance.streams.errors import DataError
 
 EVALUATION_CONFIDENCE = 0.001
 """mAP walks the whole precision-recall curve, so nearly every box counts; COCO's habit."""
-
-CATEGORY = {task: number for number, task in enumerate(Task, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,17 @@ class Evaluation:
     images: int
     tasks: dict[Task, TaskAccuracy]
     kinds: dict[Task, SubclassAccuracy] = field(default_factory=dict)
+    partial: dict[Task, PartialAccuracy] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}, "kinds":
-        {task: {"right", "untold", "found", "share"}}}``."""
+        {task: {"right", "untold", "found", "share"}}, "partial": {task: {"recall",
+        "unmatched_per_image", "confidence", "boxes"}}}``, the latter for tasks labelled in part."""
         return {
             "images": self.images,
             "tasks": {t.value: asdict(a) for t, a in self.tasks.items()},
             "kinds": {t.value: asdict(k) | {"share": k.share} for t, k in self.kinds.items()},
+            "partial": {t.value: asdict(p) for t, p in self.partial.items()},
         }
 
 
@@ -100,7 +103,8 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
     curve. A detection in a region of which nothing is known is neither right nor wrong (COCO's
     ``iscrowd``). Tasks that the set does not label, or labels no box of, or that the model does not
-    do, are left out. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
+    do, are left out. A task labelled in part has no average precision, for a detection without a
+    box may be right: see ``partial``. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
 
     Raises:
         DataError: the split is missing, an image cannot be read, labels are broken (all are
@@ -109,12 +113,17 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     found = detect(detector, dataset, split=split)
     scored = {task: score(found.ground_truth, found.predictions, task) for task in found.tasks}
     accuracy = {task: a for task, a in scored.items() if a is not None}
-    return Evaluation(len(found.ground_truth["images"]), accuracy, found.kinds)
+    partial = {
+        task: partial_accuracy(found.ground_truth, found.predictions, task)
+        for task in found.partial_tasks
+    }
+    return Evaluation(len(found.ground_truth["images"]), accuracy, found.kinds, partial)
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """Labels and detections of a split in COCO's own structures, and the tasks to score.
+    """Labels and detections of a split in COCO's own structures, and the tasks to score; apart
+    from them those that the set labels in part.
 
     Image ids count from 1 in the order of ``Dataset.images``.
     """
@@ -123,6 +132,7 @@ class Detected:
     predictions: list[dict[str, Any]]
     tasks: tuple[Task, ...]
     kinds: dict[Task, SubclassAccuracy]
+    partial_tasks: tuple[Task, ...] = ()
 
 
 def detect(
@@ -130,14 +140,14 @@ def detect(
 ) -> Detected:
     """Run ``detector`` over ``split``, see ``evaluate``; not over the images ``without``."""
     served = {cls.task for cls in detector.classes}
-    tasks = tuple(task for task in Task if task in dataset.labelled_tasks & served)
-    if not tasks:
+    common = tuple(task for task in Task if task in dataset.labelled_tasks & served)
+    if not common:
         raise DataError(
             f"{dataset.file} labels {', '.join(sorted(dataset.labelled_tasks))}, model "
             f"{detector.name} does {', '.join(sorted(served))}: nothing to score"
         )
     told = _tasks_with_kinds(dataset.classes.values()) & _tasks_with_kinds(detector.classes)
-    kinds = {task: SubclassAccuracy(0, 0, 0) for task in tasks if task in told}
+    kinds = {task: SubclassAccuracy(0, 0, 0) for task in common if task in told}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
@@ -156,9 +166,11 @@ def detect(
         predictions += _predictions(found, number)
         for task in kinds:
             kinds[task] += _kinds_right(truth, found, task)
-    categories = [{"id": CATEGORY[task], "name": task.value} for task in tasks]
+    categories = [{"id": CATEGORY[task], "name": task.value} for task in common]
     ground_truth = {"images": images, "annotations": annotations, "categories": categories}
-    return Detected(ground_truth, predictions, tasks, kinds)
+    tasks = tuple(task for task in common if task not in dataset.partial_tasks)
+    partial = tuple(task for task in common if task in dataset.partial_tasks)
+    return Detected(ground_truth, predictions, tasks, kinds, partial)
 
 
 def score(

@@ -36,24 +36,37 @@ class Known:
 
     ``labelled`` B×C float, 1 where the image's source labels the class's task at all.
     ``told`` B×C float, 1 where it tells this very class from the others of its task.
+    ``partial`` B×C bool, where it labels the class's task in part: what has no box is unknown.
+    None where no image does.
     """
 
     labelled: Tensor
     told: Tensor
+    partial: Tensor | None = None
 
     @classmethod
-    def of(cls, classes: Sequence[ModelClass], known: Sequence[Set[str]]) -> Self:
-        """From the names of the classes that each image's source decides on."""
+    def of(
+        cls,
+        classes: Sequence[ModelClass],
+        known: Sequence[Set[str]],
+        partial: Sequence[Set[Task]] = (),
+    ) -> Self:
+        """From the names of the classes that each image's source decides on, and the tasks that
+        it labels in part; none by default."""
         told = [[float(c.name in names) for c in classes] for names in known]
         labelled = []
         for names in known:
             tasks = {c.task for c in classes if c.name in names}
             labelled.append([float(c.task in tasks) for c in classes])
-        return cls(torch.tensor(labelled), torch.tensor(told))
+        in_part = None
+        if any(partial):
+            in_part = torch.tensor([[c.task in tasks for c in classes] for tasks in partial])
+        return cls(torch.tensor(labelled), torch.tensor(told), in_part)
 
     def to(self, device: torch.device) -> Known:
         """The same on another device."""
-        return Known(self.labelled.to(device), self.told.to(device))
+        partial = None if self.partial is None else self.partial.to(device)
+        return Known(self.labelled.to(device), self.told.to(device), partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,8 @@ class PartialBCE(nn.Module):
     the result is the plain one bit for bit. ``answers``, scores B×A×C and for which of the C
     classes, are the targets of what images do not label. ``equal``: who scaled the targets;
     the cross-entropy is scaled instead. ``regions``: who says where, besides, nothing is known:
-    only objects labelled there count.
+    only objects labelled there count. Of a task that an image labels in part only anchors count
+    that a box of it was assigned to; the others have their answers, if any.
     """
 
     def __init__(
@@ -127,6 +141,7 @@ class PartialBCE(nn.Module):
         self.equal = equal
         self.regions = regions
         self.answers: tuple[Tensor, Tensor] | None = None
+        self._plain_of = dict(plain_of)
         self._kinds = list(plain_of)
         self._plain = list(plain_of.values())
 
@@ -143,9 +158,13 @@ class PartialBCE(nn.Module):
             targets = self._raised(targets)
         if self.regions is not None and (outside := self.regions.outside) is not None:
             weight = weight * torch.where(targets > 0, 1, outside.to(weight.dtype))
+        unknown = self.known.labelled[:, None] == 0  # B×1×C
+        if self.known.partial is not None:
+            unknown = unknown | self._without_box(targets, self.known.partial)
+            weight = weight * ~unknown
         if self.answers is not None:
             scores, knows = self.answers
-            answered = knows & (self.known.labelled[:, None] == 0)  # B×1×C
+            answered = knows & unknown
             targets = torch.where(answered, scores.to(targets.dtype), targets)
             weight = weight + answered.to(weight.dtype)
         if factors is not None:
@@ -160,6 +179,14 @@ class PartialBCE(nn.Module):
         untold = self.known.told[:, None, self._kinds] == 0
         certain[..., self._kinds] = 1 - (untold & (targets[..., self._plain] > 0)).to(certain.dtype)
         return certain
+
+    def _without_box(self, targets: Tensor, partial: Tensor) -> Tensor:
+        """B×A×C: where no object of a class's task was assigned, and its labels are not all there.
+
+        ``targets`` are raised, so the plain class says it of its kinds.
+        """
+        judges = [self._plain_of.get(number, number) for number in range(targets.shape[-1])]
+        return (targets[..., judges] <= 0) & partial[:, None]
 
     def _raised(self, targets: Tensor) -> Tensor:
         """Targets in which an object of a kind is an object of the plain class as well."""

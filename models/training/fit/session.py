@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.training.data.merging import known_classes
+from oneglance.models.training.data.merging import known_classes, partial_tasks
 from oneglance.models.training.execution import Amp, Job
 from oneglance.models.training.fit.devices import (
     batch_that_fits,
@@ -77,7 +77,11 @@ def _train_here(
     job: Job, *, staged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
 ) -> Session:
     trainer = RoadTrainer(
-        job=job, known=known_classes(staged), overrides=dict(overrides), limit=limit
+        job=job,
+        known=known_classes(staged),
+        partial=partial_tasks(staged),
+        overrides=dict(overrides),
+        limit=limit,
     )
     try:
         trainer.train()  # type: ignore[no-untyped-call]

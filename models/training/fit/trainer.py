@@ -23,6 +23,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOCAL_RANK, IterableSimpleNamespace
 
 from oneglance.models.cpus import available_cpus
+from oneglance.models.tasks import Task
 from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
 from oneglance.models.training.fit.devices import precision, resolve
@@ -42,6 +43,9 @@ from oneglance.models.training.recipe import STRIDE, HeadInit, Unlabelled
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
+
+PartialTasks = Mapping[str, frozenset[Task]]
+"""By the stem of a staged image: the tasks that its source labels in part, where there are any."""
 
 
 def distributed() -> bool:
@@ -75,6 +79,7 @@ class RoadDataset(YOLODataset):
         *args: Any,
         size: tuple[int, int],
         known: KnownClasses,
+        partial: PartialTasks,
         classes: int,
         decoded: Path | None = None,
         **kwargs: Any,
@@ -84,17 +89,22 @@ class RoadDataset(YOLODataset):
         self.size = size
         self.classes = classes
         self._known = known
+        self._partial = partial
         self._decoded: ImageCache | None = None  # ultralytics loads images before it is there
         super().__init__(*args, **kwargs)
         if decoded is not None:
             self._decoded = ImageCache(decoded, [Path(f) for f in self.im_files], max(size))
-        self._alike: dict[frozenset[str], list[int]] = {}
+        self._alike: dict[tuple[frozenset[str], frozenset[Task]], list[int]] = {}
         for index, file in enumerate(self.im_files):
-            self._alike.setdefault(known[Path(file).stem], []).append(index)
+            self._alike.setdefault(self._labels_what(file), []).append(index)
 
     def alike(self, file: str) -> Sequence[int]:
         """Indexes of the images whose sources label the same as that of ``file``."""
-        return self._alike[self._known[Path(file).stem]]
+        return self._alike[self._labels_what(file)]
+
+    def _labels_what(self, file: str) -> tuple[frozenset[str], frozenset[Task]]:
+        stem = Path(file).stem
+        return self._known[stem], self._partial.get(stem, frozenset())
 
     def load_image(
         self, i: int, rect_mode: bool = True, resize_short: bool = False
@@ -130,10 +140,11 @@ class RoadTrainer(DetectionTrainer):
         *,
         job: Job,
         known: KnownClasses,
+        partial: PartialTasks,
         overrides: dict[str, Any],
         limit: TimeLimit | None = None,
     ) -> None:
-        """``known``: of the staged images. ``limit``: when to stop, see ``time_limit``.
+        """``known``, ``partial``: of the staged images. ``limit``: see ``time_limit``.
 
         Raises:
             UsageError: a device is not there, or does not compute in what is asked for.
@@ -142,6 +153,7 @@ class RoadTrainer(DetectionTrainer):
         names = frozenset(cls.name for cls in self.classes)
         absent = self.recipe.unlabelled is Unlabelled.NEGATIVE
         self.known = dict.fromkeys(known, names) if absent else known
+        self.partial: PartialTasks = {} if absent else partial
         self.limit = limit
         self.cut = False
         super().__init__(overrides=overrides | {"device": resolve(self.execution)})
@@ -202,6 +214,7 @@ class RoadTrainer(DetectionTrainer):
             data=self.data,
             size=self.recipe.size,
             known=self.known,
+            partial=self.partial,
             classes=len(self.classes),
             decoded=self._decoded_folder() if training else None,
         )
@@ -223,8 +236,10 @@ class RoadTrainer(DetectionTrainer):
         regions = take_regions(batch, self.classes)
         batch = super().preprocess_batch(batch)
         batch["regions"] = regions.to(self.device)
-        known = [self.known[Path(file).stem] for file in batch["im_file"]]
-        batch["known"] = Known.of(self.classes, known).to(self.device)
+        stems = [Path(file).stem for file in batch["im_file"]]
+        known = [self.known[stem] for stem in stems]
+        partial = [self.partial.get(stem, frozenset()) for stem in stems]
+        batch["known"] = Known.of(self.classes, known, partial).to(self.device)
         if self.bf16:
             # The weights follow: measured 1.2 times the rate of planes one after another.
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)

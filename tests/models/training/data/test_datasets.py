@@ -155,7 +155,10 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             "train: x\nnames: [car]\nlabels: {car: yes}\n",
-            ":3: 'labels:' must be a list of tasks (pedestrian, car, sign, light)",
+            (
+                ":3: 'labels:' says car: yes; it is complete (every object has a box) or partial "
+                "(some have none)"
+            ),
         ),
         (
             "train: x\nnames: [car]\nclasses: bdd\n",
@@ -391,3 +394,25 @@ def test_a_byte_order_mark_is_no_part_of_the_file(make_set, encoding):
     dataset = read_dataset(file)
     assert dataset.tasks == {0: Task.PEDESTRIAN, 1: Task.CAR}
     assert dataset.images("train") == [file.parent / "images" / "train" / "a.jpg"]
+
+
+def test_labels_as_a_map_say_which_tasks_are_labelled_in_part(make_set):
+    labels = {"sign": "partial", "light": "complete"}
+    found = read_dataset(make_set(train={"a": ""}, labels=labels))
+    assert found.labelled_tasks == {Task.SIGN, Task.LIGHT}
+    assert found.partial_tasks == {Task.SIGN}
+    assert not read_dataset(make_set("other", train={"a": ""}, labels=["sign"])).partial_tasks
+
+
+@pytest.mark.parametrize("word", ["maybe", "", None, ["partial"]])
+def test_labels_that_are_neither_complete_nor_partial_are_refused(make_set, word):
+    file = make_set(train={"a": ""}, labels={"sign": word})
+    with pytest.raises(
+        DataError, match=r"data.yaml:\d+: 'labels:' says sign: .*complete .*partial"
+    ):
+        read_dataset(file)
+
+
+def test_a_map_of_labels_names_tasks_that_there_are(make_set):
+    with pytest.raises(DataError, match=r"'labels:' has an unknown task 'signs'.*mean 'sign'"):
+        read_dataset(make_set(train={"a": ""}, labels={"signs": "partial"}))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import yaml
 
-from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS, Task
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import known_classes, stage
+from oneglance.models.training.data.merging import known_classes, partial_tasks, stage
 from oneglance.streams.errors import DataError
 
 PERSON, CAR, SIGN, LIGHT = (f"{number} 0.5 0.5 0.2 0.2" for number in range(4))
+SIGN = "2 0.5 0.5 0.2 0.2"
 COLOURS = ["green", "red", "yellow"]
 WITH_COLOURS = FOUR_TASKS + LIGHT_COLOURS
 
@@ -277,3 +278,24 @@ def test_an_image_cut_short_is_refused_before_anything_is_merged(make_set, tmp_p
     with pytest.raises(DataError, match=rf"b\{suffix}: not an image that can be read"):
         staged(tmp_path / "out", [file])
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_labelled_in_part_is_noted_for_each_time_an_image_is_shown(make_set, tmp_path):
+    some = make_set("some", train={"a": SIGN}, labels={"sign": "partial"})
+    all_of = make_set("all", train={"b": SIGN})
+    datasets = [read_dataset(some), read_dataset(all_of)]
+    stage(datasets, FOUR_TASKS, tmp_path / "staged", oversample=[2, 1])
+    assert partial_tasks(tmp_path / "staged") == {
+        "train0_00000_a": {Task.SIGN},
+        "train0_00000_a_again1": {Task.SIGN},
+    }
+    assert known_classes(tmp_path / "staged")["train0_00000_a"] == {"sign"}
+
+
+def test_a_task_labelled_in_part_without_a_box_is_refused(make_set, tmp_path):
+    some = make_set(
+        "some", train={"a": "1 0.5 0.5 0.2 0.2"}, labels={"car": "complete", "sign": "partial"}
+    )
+    with pytest.raises(DataError, match=r"sign is labelled in part, but no training image has"):
+        stage([read_dataset(some)], FOUR_TASKS[1:3], tmp_path / "staged")
+    assert not (tmp_path / "staged").exists()

@@ -7,13 +7,14 @@ pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.bootstrap import (
+    CATEGORY,
     Matches,
     average_precision,
     draw_images,
     f1,
     match,
 )
-from oneglance.models.training.evaluation.coco import CATEGORY, score
+from oneglance.models.training.evaluation.coco import score
 
 
 def random_case(seed, *, images=15, levels=30, crowds=0.0):

@@ -104,6 +104,59 @@ def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() ->
     assert logits.grad[0, 0].tolist() == pytest.approx([-0.5, 0, 0, 0], abs=1e-7)
 
 
+def partial_bce(classes: tuple[ModelClass, ...], known: set[str], *tasks: Task) -> PartialBCE:
+    """The loss of one image that labels ``tasks`` in part."""
+    loss = PartialBCE(plain_class_of(classes))
+    loss.known = Known.of(classes, [known], [set(tasks)])
+    return loss
+
+
+def test_of_a_task_labelled_in_part_boxes_teach_and_their_absence_does_not() -> None:
+    # Two anchors: a sign that has a box, and one where none is. Cars are labelled completely.
+    logits = torch.tensor([[[5.0, 0, LN3, 5], [5, 0, LN3, 5]]], requires_grad=True)
+    loss = partial_bce(FOUR_TASKS, {"car", "sign"}, Task.SIGN)
+    cost = loss(logits, torch.tensor([[[0.0, 0, 1, 0], [0, 0, 0, 0]]]))
+    assert cost[0].tolist() == [
+        pytest.approx([0, LN2, math.log(4 / 3), 0]),
+        pytest.approx([0, LN2, 0, 0]),
+    ]
+    cost.sum().backward()
+    assert logits.grad is not None
+    # d/dx = p - target: 1/2 - 0 for cars at both, 3/4 - 1 for the sign, and exactly nothing.
+    assert logits.grad[0].tolist() == [
+        pytest.approx([0, 0.5, -0.25, 0]),
+        pytest.approx([0, 0.5, 0, 0]),
+    ]
+    assert logits.grad[0, 1, 2] == 0
+
+
+def test_on_a_box_of_a_task_labelled_in_part_its_kinds_are_told_apart() -> None:
+    # A red light that has a box; where none is, neither light nor colours are known.
+    targets = torch.tensor([[[0.0, 0, 1, 0], [0, 0, 0, 0]]])
+    loss = partial_bce(LIGHTS, {"light", *COLOURS}, Task.LIGHT)
+    on_the_light, beside = loss(torch.zeros(1, 2, 4), targets)[0].tolist()
+    assert on_the_light == pytest.approx([0, LN2, LN2, LN2])
+    assert beside == [0, 0, 0, 0]
+
+
+def test_where_a_task_labelled_in_part_has_no_box_the_answer_is_the_target() -> None:
+    loss = partial_bce(FOUR_TASKS, {"light"}, Task.LIGHT)
+    answers = torch.full((1, 2, 4), 0.25)
+    loss.answers = answers, torch.tensor([False, False, False, True])
+    logits = torch.tensor([[[0.0, 0, 0, LN3], [0, 0, 0, LN3]]], requires_grad=True)
+    loss(logits, torch.tensor([[[0.0, 0, 0, 1], [0, 0, 0, 0]]])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0, :, 3].tolist() == pytest.approx([0.75 - 1, 0.75 - 0.25])
+    assert logits.grad[0, :, :3].abs().sum() == 0
+
+
+def test_each_image_of_a_batch_is_complete_or_not_by_its_own_source() -> None:
+    loss = PartialBCE({})
+    loss.known = Known.of(FOUR_TASKS, [{"sign"}, {"sign"}], [{Task.SIGN}, set()])
+    cost = loss(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4))
+    assert (cost > 0).sum(dim=(1, 2)).tolist() == [0, 3]
+
+
 def test_a_batch_whose_knowledge_was_never_told_is_a_bug_of_ours() -> None:
     with pytest.raises(RuntimeError, match="not set"):
         PartialBCE({})(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
