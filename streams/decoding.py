@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 from oneglance.streams.accounting import DecodeStats
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
 from oneglance.streams.planes import DecodedImage, can_convert
 from oneglance.streams.timestamps import MonotonicTimestamps
@@ -22,7 +24,14 @@ from oneglance.streams.timestamps import MonotonicTimestamps
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+logger = logging.getLogger(__name__)
+
 _FALLBACK_RATE = Fraction(25)
+
+_RAW = frozenset(
+    ("h261", "h263", "h264", "hevc", "vvc", "mjpeg", "m4v", "mpegvideo", "cavsvideo", "vc1", "obu")
+)
+"""Formats that are a coding alone: they have no times, and libav gives them a rate of its own."""
 
 
 def pick_video(container: InputContainer, source: str) -> VideoStream:
@@ -57,7 +66,9 @@ class AvSource:
 
     live = False
 
-    def __init__(self, container: InputContainer, source: str) -> None:
+    def __init__(
+        self, container: InputContainer, source: str, options: ConnectOptions | None = None
+    ) -> None:
         """Take over an open container, and close it when it is of no use.
 
         Raises:
@@ -69,10 +80,10 @@ class AvSource:
         except SourceUnreadable:
             container.close()
             raise
-        # Unmeasured, as live streams are, the rate is what the coding itself declares.
-        rate = self._stream.average_rate or self._stream.codec_context.framerate
+        self._asked = options or ConnectOptions()
+        self._is_raw = container.format.name in _RAW
         self.source = source
-        self.frame_rate: Fraction | None = Fraction(rate) if rate else None
+        self.frame_rate: Fraction | None = self._rate()
         self.frame_count: int | None = self._stream.frames or None
         self.tally = DecodeStats()
         self._start_s = _start_s(container)
@@ -123,6 +134,15 @@ class AvSource:
     ) -> None:
         self.close()
 
+    def _rate(self) -> Fraction | None:
+        """What the source declares, or where it does not, what we were told."""
+        # Unmeasured, as live streams are, the rate is what the coding itself declares.
+        coded = self._stream.codec_context.framerate
+        if not self._is_raw:
+            return self._stream.average_rate or coded or None
+        told = self._asked.fps  # libav's own default is no declaration
+        return coded or (Fraction(told).limit_denominator(1001) if told else None)
+
     @property
     def _period_s(self) -> float:
         return float(1 / (self.frame_rate or _FALLBACK_RATE))
@@ -143,9 +163,17 @@ class AvSource:
         tally = self.tally
         steady = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
+        if self.frame_rate is None and self._is_raw:
+            logger.warning(
+                "%s does not say how many frames it has a second: %d are assumed (fps says it)",
+                self.source,
+                _FALLBACK_RATE,
+            )
         for got in self._decoded(time.perf_counter):
             at_s, lasts_s, unit = tally.end_s, period, self._stream.time_base
-            if unit is not None:
+            if self._is_raw:  # nor has it times
+                at_s = got.index * period
+            elif unit is not None:
                 if got.pts is not None:
                     at_s = got.pts * unit - self._start_s
                 if got.picture.duration:
@@ -161,7 +189,12 @@ class AvSource:
             yield self._frame(got, got.arrived_s)
 
     def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
-        options = DecodeOptions(joins=self.live, clock=clock, find_loss=self._find_loss())
+        options = DecodeOptions(
+            joins=self.live,
+            damaged=self._asked.damaged,
+            clock=clock,
+            find_loss=self._find_loss(),
+        )
         return iter(FrameDecoder(self._container, self._stream, self.tally, options))
 
     def _find_loss(self) -> FindLoss | None:

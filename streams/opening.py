@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -34,8 +35,9 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
     - any other file: a video;
     - ``scheme://…`` of an installed plugin (``oneglance plugins``): what that opens.
 
-    ``options``: time-outs and transport of cameras and network sources, and the accelerator that
-    decodes videos and network streams.
+    ``options``: time-outs and transport of cameras and network sources, the accelerator that
+    decodes videos and network streams, what becomes of damaged frames, and the rate of
+    recordings that declare none.
 
     Raises:
         SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
@@ -60,7 +62,7 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
         return NetworkStream(text, options)
     if kind is Kind.PLUGIN:
         return _open_plugin(text, options)
-    return _open_path(text, options.hwaccel)
+    return _open_path(text, options)
 
 
 class Kind(StrEnum):
@@ -138,11 +140,12 @@ def _open_plugin(text: str, options: ConnectOptions) -> Stream:
     return stream
 
 
-def _open_path(text: str, hwaccel: str | None) -> Stream:
-    from oneglance.streams.files.images import ImageFiles, is_image
+def _open_path(text: str, options: ConnectOptions) -> Stream:
+    from oneglance.streams.files.images import DEFAULT_RATE, ImageFiles, is_image
     from oneglance.streams.files.video import VideoFile
 
     path = Path(text)
+    rate = Fraction(options.fps).limit_denominator(1001) if options.fps else DEFAULT_RATE
     try:
         there = path.exists()
         bag, topic = (path, None) if there else split_topic(text)
@@ -155,13 +158,13 @@ def _open_path(text: str, hwaccel: str | None) -> Stream:
         raise SourceUnreadable(f"cannot open {name}: {cause(error)}") from None
     is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
     if path.is_dir() or is_pattern:
-        return ImageFiles.from_path(path)
+        return ImageFiles.from_path(path, frame_rate=rate)
     if not there:
         # What is not on the disk may be an address that lacks its scheme.
         raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")
     if is_image(path):
-        return ImageFiles([path], source=text)
-    return VideoFile(path, hwaccel=hwaccel)
+        return ImageFiles([path], source=text, frame_rate=rate)
+    return VideoFile(path, options)
 
 
 def _near(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from fractions import Fraction
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from oneglance.streams.accounting import DecodeStats
 from oneglance.streams.bitstream import CodedPicture, Refresh, inspector
 from oneglance.streams.errors import cause
 from oneglance.streams.files.transport import Loss
+from oneglance.streams.options import Damaged
 from oneglance.streams.references import Entry, FrameLedger, References, Verdict
 
 if TYPE_CHECKING:
@@ -39,15 +39,6 @@ FindLoss = Callable[[int, int], Loss | None]
 """What was lost from the frame that begins at one byte to the one that begins at the other."""
 
 
-class Damaged(StrEnum):
-    """What becomes of frames that are damaged, or lean on damaged ones: they are left out,
-    delivered with a mark, or delivered as they are. All are counted."""
-
-    SKIP = "skip"
-    MARK = "mark"
-    KEEP = "keep"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
     """How to decode.
@@ -58,7 +49,7 @@ class DecodeOptions:
     """
 
     joins: bool = False
-    damaged: Damaged = Damaged.SKIP
+    damaged: str = Damaged.SKIP
     clock: Callable[[], float] = time.perf_counter
     find_loss: FindLoss | None = None
 
@@ -67,8 +58,9 @@ class DecodeOptions:
 class DecodedFrame:
     """A frame as it came out of the decoder.
 
-    ``pts``: when it is shown, in units of the stream's time base; None where unknown. Its packet
-    ``arrived_s``, and decoding it took ``decode_s``, without the wait for the packet.
+    ``pts``: when it is shown, in units of the stream's time base; None where unknown.
+    ``damaged``: it is marked so. Its packet ``arrived_s``, and decoding it took ``decode_s``,
+    without the wait for the packet.
     """
 
     picture: VideoFrame
@@ -105,7 +97,8 @@ class FrameDecoder:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
         self._clock, self._find_loss = options.clock, options.find_loss
-        self._keeps = options.damaged is not Damaged.SKIP
+        self._keeps = options.damaged != Damaged.SKIP
+        self._marks = options.damaged == Damaged.MARK
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
@@ -268,7 +261,7 @@ class FrameDecoder:
         stats = self._stats
         for verdict in verdicts:
             index = stats.count(damaged=verdict.damaged)
-            pts = heappop(self._slots) if self._slots else None
+            pts = heappop(self._slots) if self._slots and verdict.had_packet else None
             taken = verdict.frame
             if taken is None or (verdict.damaged and not self._keeps):
                 continue
@@ -278,7 +271,7 @@ class FrameDecoder:
                 taken.picture,
                 index,
                 taken.picture.pts if self._slots is None else pts,
-                verdict.damaged,
+                verdict.damaged and self._marks,
                 taken.arrived_s,
                 taken.decode_s,
             )

@@ -129,10 +129,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[T]):
-    """A frame that the source produced: ``frame`` is None where nothing came of it."""
+    """A frame that the source produced: ``frame`` is None where nothing came of it, and
+    ``had_packet`` False where not even its packet did."""
 
     frame: T | None
     damaged: bool
+    had_packet: bool = True
 
 
 class FrameLedger(Generic[T]):
@@ -214,7 +216,7 @@ class FrameLedger(Generic[T]):
         if ended:
             yield from self._missing_before(None)
             for _ in range(self._owed):  # they would have been shown last
-                yield Verdict(None, damaged=True)
+                yield Verdict(None, damaged=True, had_packet=False)
             self._owed = 0
 
     def _judge(self, entry: Entry) -> None:
@@ -245,17 +247,21 @@ class FrameLedger(Generic[T]):
     def _gap_before(self, entry: Entry) -> Iterator[Verdict[T]]:
         """Frames whose packets were lost whole: known by the time that they leave empty."""
         last, self._last = self._last, entry
+        count = (
+            entry.picture.lost_before if entry.pts is None else self._periods_between(last, entry)
+        )
+        self._owed = max(0, self._owed - count)
+        for _ in range(count):
+            yield Verdict(None, damaged=True, had_packet=False)
+
+    def _periods_between(self, last: Entry | None, entry: Entry) -> int:
         if last is None or last.pts is None or entry.pts is None or not self._period:
-            return
+            return 0
         if not (self._is_near_loss(last) or self._is_near_loss(entry)):
-            return
+            return 0
         periods = (entry.pts - last.pts) / self._period
         most = _LONGEST_LOSS if last.epoch == entry.epoch else _LONGEST_LOSS_AT_REFRESH
-        if _LONG_STEP <= periods <= most:
-            count = round(periods) - 1
-            self._owed = max(0, self._owed - count)
-            for _ in range(count):
-                yield Verdict(None, damaged=True)
+        return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
 
     def _note_loss(self, entry: Entry) -> None:
         if entry.near_loss:

@@ -17,7 +17,7 @@ from oneglance.perception.cli.common import (
     configure,
 )
 from oneglance.perception.mode import Mode
-from oneglance.streams.options import ConnectOptions, Transport
+from oneglance.streams.options import ConnectOptions, Damaged, Transport
 
 
 def run(
@@ -59,6 +59,13 @@ def run(
     hwaccel: Annotated[
         str | None, typer.Option(help="Decode with this accelerator (cuda, vaapi, …) or fail.")
     ] = None,
+    damaged: Annotated[
+        Damaged, typer.Option(help="Frames that are damaged, or lean on damaged ones.")
+    ] = Damaged.SKIP,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frames a second of recordings that do not say (raw video, images)."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
@@ -84,7 +91,12 @@ def run(
         max_frames=max_frames,
         json_summary=json_summary,
         connect=ConnectOptions(
-            timeout_s=timeout, stall_s=stall, transport=transport, hwaccel=hwaccel
+            timeout_s=timeout,
+            stall_s=stall,
+            transport=transport,
+            hwaccel=hwaccel,
+            damaged=damaged,
+            fps=fps,
         ),
     )
     job = Run(options, console)

@@ -102,7 +102,8 @@ def as_object(result: Result) -> dict[str, Any]:
 
     Keys: ``source``, ``frame`` (its index), ``timestamp_s``, ``dropped`` (frames since the last
     result), ``detections`` (``task``, ``class``, ``confidence``, ``xyxy`` in pixels,
-    ``track_id`` or None), ``timings_ms`` (by stage) and, for live sources, ``age_ms``.
+    ``track_id`` or None), ``timings_ms`` (by stage), for live sources ``age_ms``, and ``damaged``
+    (true) where a frame is marked so.
     """
     frame = result.frame
     found: dict[str, Any] = {
@@ -114,6 +115,8 @@ def as_object(result: Result) -> dict[str, Any]:
         "detections": _objects(result.detections),
         "timings_ms": {stage: round(1e3 * s, 3) for stage, s in result.timings.items()},
     }
+    if frame.damaged:
+        found["damaged"] = True
     if result.age_s is not None:
         found["age_ms"] = round(1e3 * result.age_s, 3)
     return found

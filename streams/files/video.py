@@ -22,6 +22,7 @@ from oneglance.streams.files.integrity import (
 from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.packets import FindLoss
 
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
@@ -34,15 +35,16 @@ class VideoFile(AvSource):
     ``timestamp_s`` is the presentation time from the start of the file's sound or video,
     whichever begins first; variable frame rates stay as filmed and rotation metadata is
     honoured. ``index`` counts damaged frames too. A file that ends too early or holds damaged
-    frames yields every whole one and then raises.
+    frames yields every whole one (all, if ``damaged`` asks for them) and then raises.
 
     Not honoured: mirroring, pixels that are not square. Only the first video track is played.
     Not noticed, because libav does not tell: damage within an H.265 picture whose header is
     whole, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, hwaccel: str | None = None) -> None:
-        """Open a file and find its video stream; ``hwaccel`` decodes it, see ``hardware``.
+    def __init__(self, path: str | os.PathLike[str], options: ConnectOptions | None = None) -> None:
+        """Open a file and find its video stream; of the ``options`` it heeds ``hwaccel``,
+        ``damaged`` and ``fps``.
 
         Raises:
             SourceNotFound: there is no such file.
@@ -51,7 +53,9 @@ class VideoFile(AvSource):
             UsageError: an accelerator that cannot be used here.
         """
         self._file = Path(path)
-        super().__init__(_open(self._file, hardware(hwaccel)), os.fspath(path))
+        options = options or ConnectOptions()
+        container = _open(self._file, hardware(options.hwaccel))
+        super().__init__(container, os.fspath(path), options)
 
     def _frames(self) -> Iterator[Frame]:
         try:

@@ -86,8 +86,7 @@ class ThreadedSource(AvSource):
     ``stall_s``: for every other.
 
     ``close()`` ends iteration at once, whatever libav is doing, and interrupts libav; the reading
-    thread closes the container. Damaged frames are left out, counted in ``tally.damaged`` and
-    logged.
+    thread closes the container. Damaged frames are counted in ``tally.damaged`` and logged.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class ThreadedSource(AvSource):
         source: str,
         options: ConnectOptions,
     ) -> None:
-        super().__init__(container, source)
+        super().__init__(container, source, options)
         self._stall_s = options.stall_s
         self._patience_s = max(options.timeout_s, options.stall_s)
         self._arrived: BlockingBuffer[Frame] = BlockingBuffer(1)

@@ -5,6 +5,7 @@ The clips move, so that a frame that leans on a wrong one differs from what was 
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 
 from media import make_video
-from oneglance.streams import Frame, StreamError, open_stream
+from oneglance.streams import ConnectOptions, Frame, StreamError, UsageError, open_stream
 from oneglance.streams.decoding import AvSource
+from program import Program
 from transport import begins_frame, is_video, packets, without
 
 FRAMES, GROUP, RATE = 24, 12, 25
@@ -85,8 +87,8 @@ class Played:
     story: str
 
 
-def play(path: Path) -> Played:
-    stream = open_stream(path)
+def play(path: Path, options: ConnectOptions | None = None) -> Played:
+    stream = open_stream(path, options)
     assert isinstance(stream, AvSource)
     frames, story = [], ""
     try:
@@ -194,6 +196,68 @@ def emptied(path: Path, place: int) -> None:
     at = moved.index(b"stsz") + 16 + 4 * place
     moved[at : at + 4] = bytes(4)
     path.write_bytes(moved)
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 b-frames", "mpeg4"])
+def test_damaged_frames_are_marked_or_kept_on_request_and_counted_all_the_same(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.mp4", name, LARGE)
+    spoil(path, packet=5)
+    skipped = play(path)
+    marked = play(path, ConnectOptions(damaged="mark"))
+    kept = play(path, ConnectOptions(damaged="keep"))
+    assert [frame.index for frame in marked.frames] == list(range(FRAMES))
+    assert [frame.index for frame in kept.frames] == list(range(FRAMES))
+    whole = [frame.index for frame in marked.frames if not frame.damaged]
+    assert whole == [frame.index for frame in skipped.frames]
+    assert not any(frame.damaged for frame in kept.frames)
+    assert skipped.damaged == marked.damaged == kept.damaged == FRAMES - len(whole) > 0
+    assert f"{FRAMES - len(whole)} of them and the {len(whole)} others were delivered" in kept.story
+
+
+def spoil(path: Path, *, packet: int) -> None:
+    """Invert some bytes in the middle of a packet."""
+    with av.open(str(path)) as opened:
+        found = [found for found in opened.demux(video=0) if found.size][packet]
+    content = bytearray(path.read_bytes())
+    middle = found.pos + found.size // 2
+    for at in range(middle, middle + 20):
+        content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_another_choice_for_damaged_frames_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown choice 'drop' .*skip, mark, keep"):
+        ConnectOptions(damaged="drop")
+
+
+def test_json_lines_tell_which_frames_are_marked(
+    tmp_path: Path, model: Path, oneglance: Program
+) -> None:
+    path, lines = clip(tmp_path, "a.mp4", "h264", LARGE), tmp_path / "a.jsonl"
+    spoil(path, packet=15)
+    run = oneglance("run", path, "--model", model, "--damaged", "mark", "--jsonl", lines)
+    assert run.code == 2
+    assert "9 frames are damaged, the first at index 15, 0.60 s" in run.err.replace("\n", " ")
+    found = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [line["frame"] for line in found] == list(range(FRAMES))
+    assert [line.get("damaged", False) for line in found] == [False] * 15 + [True] * 9
+
+
+def test_intra_refresh_heals_without_a_key_frame(tmp_path: Path) -> None:
+    # One key frame at the start; from then on a column of intra blocks wanders across.
+    shown = [scenery()[20:212, 9 * i : 9 * i + 320].copy() for i in range(48)]
+    options = {"intra-refresh": "1", "g": "8", "bf": "0", "preset": "veryfast"}
+    path = make_video(tmp_path / "a.mp4", pictures=shown, size=LARGE, options=options)
+    whole = play(path)
+    assert (len(whole.frames), whole.story) == (48, "")
+    spoil(path, packet=12)
+    found = play(path)
+    assert wrong(found, whole.frames) == []
+    assert [frame.index for frame in found.frames[:12]] == list(range(12))
+    assert 2 <= found.damaged <= 24
+    assert found.frames[-1].index == 47
 
 
 def test_the_cases_of_the_shared_material(shared: Path) -> None:

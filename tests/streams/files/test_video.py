@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from media import index_of, make_video, turn
-from oneglance.streams import Frame, UsageError
+from oneglance.streams import ConnectOptions, Frame, UsageError
 from oneglance.streams.files.video import VideoFile
 from waiting import LONG_S, wait_until, within
 
@@ -79,6 +79,69 @@ def test_the_first_frame_is_shown_at_the_start_whatever_frames_wait_for_later_on
     frames = play(video(name, codec=codec, pix_fmt=pix_fmt, frames=10, options=options[codec]))
     assert [index_of(frame.image) for frame in frames] == list(range(10))
     assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("waiting", ["1", "3"])
+def test_times_in_avi_are_those_of_showing_though_it_holds_those_of_decoding(
+    video: MakeVideo, codec: str, waiting: str
+) -> None:
+    frames = play(video("a.avi", codec=codec, frames=25, options={"bf": waiting, "g": "12"}))
+    assert [index_of(frame.image) for frame in frames] == list(range(25))
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(25)]
+
+
+def raw_mjpeg(video: MakeVideo) -> Path:
+    return video("a.mjpeg", codec="mjpeg", pix_fmt="yuvj420p", frames=10, rate=20)
+
+
+def test_a_raw_recording_without_a_rate_has_none_and_its_assumed_times_are_told(
+    video: MakeVideo, caplog: pytest.LogCaptureFixture
+) -> None:
+    with VideoFile(raw_mjpeg(video)) as stream:
+        assert stream.frame_rate is None
+        frames = list(stream)
+    assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+    assert "does not say how many frames it has a second: 25 are assumed" in caplog.text
+
+
+@pytest.mark.parametrize("fps", [20, 29.97])
+def test_who_knows_the_rate_of_a_raw_recording_can_say_it(
+    video: MakeVideo, fps: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    with VideoFile(raw_mjpeg(video), ConnectOptions(fps=fps)) as stream:
+        assert float(stream.frame_rate or 0) == pytest.approx(fps)
+        times_s = [frame.timestamp_s for frame in stream]
+    assert times_s == pytest.approx([index / fps for index in range(10)])
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.h264", "libx264"), ("a.hevc", "libx265")])
+@pytest.mark.parametrize("waiting", ["0", "2"])
+def test_a_raw_recording_is_believed_the_rate_that_its_coding_declares(
+    video: MakeVideo, name: str, codec: str, waiting: str
+) -> None:
+    params = f"log-level=none:bframes={waiting}:b-adapt=0"
+    options = {"x265-params": params} if codec == "libx265" else {"bf": waiting}
+    path = video(name, codec=codec, options=options, frames=10, rate=20)
+    with VideoFile(path, ConnectOptions(fps=50)) as stream:
+        assert stream.frame_rate == 20
+        frames = list(stream)
+    assert [index_of(frame.image) for frame in frames] == list(range(10))
+    assert [frame.timestamp_s for frame in frames] == [index / 20 for index in range(10)]
+
+
+def test_the_cases_of_times_in_the_shared_material(shared: Path) -> None:
+    faults = shared / "faults" / "streams"
+    if not faults.is_dir():
+        pytest.skip("needs shared/faults/streams")
+    times_s = [frame.timestamp_s for frame in play(faults / "bframes.avi")]
+    assert times_s == [float(Fraction(index, 30)) for index in range(60)]
+    assert len(play(faults / "fmt_xvid.avi")) == 18
+    with VideoFile(faults / "fcamera.hevc") as camera:
+        assert camera.frame_rate is None
+    with VideoFile(faults / "fcamera.hevc", ConnectOptions(fps=20)) as camera:
+        assert [frame.timestamp_s for frame in camera] == [index / 20 for index in range(40)]
 
 
 def test_ntsc_times_in_mp4_are_exact_to_the_last_bit(video: MakeVideo) -> None:
