@@ -2,6 +2,8 @@
 
     python3 tests/check.py            # own environment in .venv-check, lint, types, tests, wheel
     python3 tests/check.py --here     # the same in the environment that runs this script
+    python3 tests/check.py --fast     # without training, long tests and the wheel: 3 minutes
+    python3 tests/check.py --lowest   # the light tests with the lowest versions that we allow
 
 Exits with the first failing step's code. Written for the standard library alone.
 """
@@ -10,17 +12,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-check"
+ROOMS = ("streams", "models", "perception", "tests")
+LIGHT = ("pytest", "pytest-timeout", "hypothesis", "psutil", "onnx", "pycocotools")
+"""What the tests need where there is no torch."""
+
+FAST = (
+    *("-m", "not slow", "--ignore", "models/training", "--ignore", "tests/models/training"),
+    *("--ignore", "tests/benchmarks", "--ignore", "tests/faults"),
+)
+"""What ``--fast`` leaves out: training, benchmarks and the faults of the world."""
+
 RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "rtsp_server_main.py"))
 RTSP_PACKAGES = (
     "python3-gi",
@@ -38,30 +52,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--here", action="store_true", help="use the current environment as it is")
-    here = parser.parse_args().here
-    python = Path(sys.executable) if here else _environment()
-    if not here:
+    parser.add_argument("--fast", action="store_true", help="no training, no soak, no wheel")
+    parser.add_argument("--lowest", action="store_true", help="the lowest versions that we allow")
+    asked = parser.parse_args()
+    if asked.lowest:
+        with tempfile.TemporaryDirectory() as folder:
+            _tests_with_the_lowest_versions(Path(folder))
+    else:
+        _everything(is_here=asked.here, is_fast=asked.fast)
+    print("\nall checks passed")
+
+
+def _everything(*, is_here: bool, is_fast: bool) -> None:
+    python = Path(sys.executable) if is_here else _environment()
+    if not is_here:
         _rtsp_server()
     bin_ = python.parent
     step("format", bin_ / "ruff", "format", "--check", ".")
     step("lint", bin_ / "ruff", "check", ".")
     step("imports", bin_ / "lint-imports")
     step("types", bin_ / "mypy")
-    step(
-        "tests",
-        python,
-        "-m",
-        "pytest",
-        "--doctest-modules",
-        "streams",
-        "models",
-        "perception",
-        "tests",
-    )
-    if not here:
+    step("tests", python, "-m", "pytest", "--doctest-modules", *ROOMS, *(FAST if is_fast else ()))
+    if not is_here and not is_fast:
         with tempfile.TemporaryDirectory() as folder:
             _tests_against_the_wheel(python, Path(folder))
-    print("\nall checks passed")
 
 
 def _environment() -> Path:
@@ -101,30 +115,51 @@ def _can_serve_rtsp() -> bool:
 
 def _tests_against_the_wheel(python: Path, folder: Path) -> None:
     """What users install: the wheel, alone in a light environment, runs and brings no torch."""
-    step("wheel", python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
-    wheel = next(folder.glob("oneglance-*.whl"))
+    wheel = _wheel(python, folder)
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
     strangers = {top for top in tops if top != "oneglance" and not top.endswith(".dist-info")}
     if strangers:
         sys.exit(f"the wheel installs more than oneglance: {sorted(strangers)}")
+    light = _light_environment(folder)
+    step("light install", light, "-m", "pip", "install", "--quiet", f"{wheel}[eval]", *LIGHT)
+    step("tests against the wheel", light, "-m", "pytest", ROOT / "tests", "-q", cwd=folder)
+
+
+def _tests_with_the_lowest_versions(folder: Path) -> None:
+    """Every lower bound of pyproject.toml that users get is one that works."""
+    light = _light_environment(folder)
+    wheel = _wheel(light, folder)
+    lowest = folder / "lowest.txt"
+    lowest.write_text("\n".join(_lowest_versions()) + "\n")
+    step(
+        "lowest versions",
+        *(light, "-m", "pip", "install", "--quiet", "--constraint", lowest),
+        *(f"{wheel}[eval]", *LIGHT),
+    )
+    rooms = (ROOT / "tests" / room for room in ("streams", "models", "perception"))
+    step("tests with the lowest versions", light, "-m", "pytest", *rooms, "-q", cwd=folder)
+
+
+def _lowest_versions() -> list[str]:
+    """``name==version`` for each requirement of what is installed without torch."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["eval"]]
+    found = [re.match(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in asked]
+    return [f"{match[1]}=={match[2]}" for match in found if match is not None]
+
+
+def _wheel(python: Path, folder: Path) -> Path:
+    step("wheel", python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
+    return next(folder.glob("oneglance-*.whl"))
+
+
+def _light_environment(folder: Path) -> Path:
+    """The interpreter of a new environment in ``folder``."""
     light = folder / "light"
     venv.create(light, with_pip=True)
-    light_python = light / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    step(
-        "light install",
-        *(light_python, "-m", "pip", "install", "--quiet"),
-        *(
-            f"{wheel}[eval]",
-            "pytest",
-            "pytest-timeout",
-            "hypothesis",
-            "psutil",
-            "onnx",
-            "pycocotools",
-        ),
-    )
-    step("tests against the wheel", light_python, "-m", "pytest", ROOT / "tests", "-q", cwd=folder)
+    return light / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def step(name: str, *command: str | Path, cwd: Path = ROOT) -> None:

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 LONG_S = 60.0
 """Longer than anything that ends takes, even on a busy machine: only what hangs reaches it."""
 
+ENDED_S = 10.0
+"""How soon a program that is told to stop has ended: it is a process of its own, whose share of a
+busy machine nobody here can measure. What it must not wait for takes ``LONG_S``."""
+
 _TICK_S = 0.01
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from benchmarks.labelling.scoring_sets import Box, write_scoring_set
 from oneglance.models.detector import Detector
@@ -69,10 +70,10 @@ def label(dataset: Dataset, detector: Detector, out: Path) -> None:
 
 def _answers(detector: Detector, path: Path, tasks: Sequence[Task]) -> list[tuple[Task, Box]]:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
+    if picture is None or picture.dtype != np.uint8:
         raise DataError(f"cannot read image {path}")
     height, width = picture.shape[:2]
-    found = detector(picture)
+    found = detector(picture.astype(np.uint8, copy=False))
     corners = found.xyxy / (width, height, width, height)
     named = zip(map(Task, map(str, found.data["task"])), corners.tolist(), strict=True)
     return [(task, tuple(box)) for task, box in named if task in tasks]

@@ -78,18 +78,16 @@ def _live(part: Part) -> tuple[str, ...] | None:
     return name, row["result fps"], row["age p50 ms"], row["age p99 ms"], memory, NONE
 
 
-def _one_and_four(parts: Parts) -> list[tuple[str, ...] | None]:
-    timed, rows = parts["one_vs_four"], []
+def _one_and_four(parts: Parts) -> list[tuple[str, ...]]:
+    timed, rows = parts["one_vs_four"], list[tuple[str, ...]]()
     names = {"one": "one network for four tasks", "four": "four networks, at their best"}
     for many, name in names.items():
         setting = side_by_side.best_setting(timed, many)
-        row = setting and _row(timed, "p99 ms", setting.label)
-        cost = setting and _row(timed, "PSS MB", setting.label)
-        if row is None or cost is None:
-            rows.append(None)
-            continue
-        figures = (row["frames/s"], row["p50 ms"], row["p99 ms"], cost["PSS MB"])
-        rows.append((name, *figures, _accuracy(parts["accuracy"], many)))
+        row = _row(timed, "p99 ms", setting.label) if setting is not None else None
+        cost = _row(timed, "PSS MB", setting.label) if setting is not None else None
+        if row is not None and cost is not None:
+            figures = (row["frames/s"], row["p50 ms"], row["p99 ms"], cost["PSS MB"])
+            rows.append((name, *figures, _accuracy(parts["accuracy"], many)))
     return rows
 
 

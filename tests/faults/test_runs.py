@@ -20,7 +20,7 @@ from media import cut
 from oneglance.models import Detector
 from oneglance.streams import SourceBroken, open_stream
 from program import Program, content, lines_of, start
-from waiting import LONG_S, wait_until, within
+from waiting import ENDED_S, LONG_S, wait_until, within
 
 MakeVideo = Callable[..., Path]
 
@@ -326,7 +326,7 @@ def test_a_run_that_waits_for_a_silent_camera_can_be_interrupted(
             stderr=subprocess.PIPE,
         )
         wait_for(lambda: content(out), program)
-        with within(3.0):
+        with within(ENDED_S):
             program.send_signal(signal.SIGINT)
             program.communicate(timeout=LONG_S)
     assert program.returncode == 130

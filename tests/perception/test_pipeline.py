@@ -37,7 +37,7 @@ from oneglance.streams import (
 from oneglance.streams.buffers import BlockingBuffer, Closed
 from onnx_models import build_model, seeing_model
 from silences import our_threads
-from waiting import LONG_S, Stopwatch, wait_until, within
+from waiting import ENDED_S, LONG_S, Stopwatch, wait_until, within
 
 MakeVideo = Callable[..., Path]
 
@@ -632,7 +632,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path) -> None:
+def test_ctrl_c_ends_a_program_whose_source_is_stuck(model: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STUCK, str(model)],
         stdout=subprocess.PIPE,
@@ -644,9 +644,9 @@ def test_ctrl_c_ends_a_program_whose_source_is_stuck_within_a_second(model: Path
         pressed = Stopwatch()
         run.send_signal(signal.SIGINT)
         assert run.stdout.readline() == "interrupted\n"
-        assert pressed.elapsed_s() < 1.0
+        assert pressed.elapsed_s() < ENDED_S
         assert run.communicate(timeout=LONG_S) == ("", "")
-        assert pressed.stop() < 1.0 + 0.5  # half a second is Python's own, to end
+        assert pressed.stop() < ENDED_S
     assert run.returncode == 0
 
 
