@@ -6,9 +6,7 @@ import io
 import os
 
 from oneglance.perception.sinks.files import write_whole
-
-_HEADER = 8
-_LONG_HEADER = 16
+from oneglance.streams.files.boxes import top_level_boxes
 
 
 class FragmentedMp4:
@@ -71,16 +69,5 @@ def end_of_fragments(file: io.FileIO) -> int:
     A fragment is an index (``moov`` or ``moof``) and then its data (``mdat``).
     """
     size = file.seek(0, os.SEEK_END)
-    place = end = 0
-    while place + _HEADER <= size:
-        file.seek(place)
-        header = file.read(_LONG_HEADER)
-        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        if length < _HEADER:
-            break
-        place += length
-        if kind == b"mdat" and place <= size:
-            end = place
-    return end
+    data = [end for name, end in top_level_boxes(file, size) if name == b"mdat"]
+    return max((end for end in data if end is not None and end <= size), default=0)

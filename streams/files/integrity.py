@@ -12,10 +12,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
+from oneglance.streams.files.boxes import top_level_boxes
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -150,20 +152,9 @@ _Part = tuple[bytes, int]
 
 
 def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
-    """Top-level boxes of ISO media."""
-    at = 0
-    while at + 8 <= size:
-        content.seek(at)
-        header = content.read(16)
-        length, name = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        if name not in _BOXES:
-            return
-        at = size if length == 0 else at + length  # 0: to the end of the file
-        yield name, at
-        if length and length < 8:
-            return
+    """Top-level boxes of ISO media, as far as they are of the kinds that it has."""
+    for name, end in takewhile(lambda box: box[0] in _BOXES, top_level_boxes(content, size)):
+        yield name, size if end is None else end
 
 
 def _elements(content: BinaryIO, size: int) -> Iterator[_Part]:

@@ -1,0 +1,36 @@
+"""The boxes that ISO media (mp4, mov) is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+HEADER = 8
+_LONG_HEADER = 16
+
+
+def top_level_boxes(content: IO[bytes], size: int) -> Iterator[tuple[bytes, int | None]]:
+    """The name of each box of a file of ``size`` bytes, and the offset at which it should end.
+
+    The end lies beyond ``size`` where the file was cut off, and is None for a last box that says
+    it reaches to the file's end, however long that is. Nothing comes after what cannot be a box.
+
+    >>> import io
+    >>> film = io.BytesIO(b"\\0\\0\\0\\x0cftypisom" b"\\0\\0\\0\\x64mdat")
+    >>> list(top_level_boxes(film, 20))
+    [(b'ftyp', 12), (b'mdat', 112)]
+    """
+    at = 0
+    while at + HEADER <= size:
+        content.seek(at)
+        header = content.read(_LONG_HEADER)
+        length, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if length == 0:
+            yield name, None
+            return
+        if length < HEADER:
+            return
+        at += length
+        yield name, at
