@@ -10,7 +10,6 @@ from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import av
 from av.video.stream import VideoStream
 
 from oneglance.streams.accounting import DecodeStats
@@ -20,6 +19,7 @@ from oneglance.streams.options import ConnectOptions
 from oneglance.streams.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
 from oneglance.streams.planes import DecodedImage, can_convert
 from oneglance.streams.timestamps import MonotonicTimestamps
+from oneglance.streams.tracks import choose_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,24 +34,14 @@ _RAW = frozenset(
 """Formats that are a coding alone: they have no times, and libav gives them a rate of its own."""
 
 
-def pick_video(container: InputContainer, source: str) -> VideoStream:
-    """The video stream a player would choose, ready to decode.
+def pick_video(container: InputContainer, source: str, number: int | None = None) -> VideoStream:
+    """The video stream that ``choose_track`` chooses, ready to decode.
 
     Raises:
         SourceUnreadable: there is none (a cover picture is none), or no decoder for it.
+        UsageError: there is none of that ``number``.
     """
-    stream = container.streams.best("video")
-    story = ""
-    if not isinstance(stream, VideoStream):
-        kinds = ", ".join(sorted({s.type for s in container.streams}))
-        story = f"has no video in it, only {kinds}" if kinds else "has no frames"
-    elif stream.disposition & av.stream.Disposition.attached_pic:
-        story = "has no video in it, only a cover picture"
-    elif stream.codec_context is None:
-        story = "holds video in a coding that cannot be decoded here: convert it to H.264"
-    if story:
-        raise SourceUnreadable(f"{source} {story}", reason=Reason.CODEC)
-    assert isinstance(stream, VideoStream)
+    stream = choose_track(container, source, number)
     # One decoding thread: the processors are the network's, and decoding overlaps with it.
     stream.codec_context.thread_count = 1
     return stream
@@ -67,17 +57,23 @@ class AvSource:
     live = False
 
     def __init__(
-        self, container: InputContainer, source: str, options: ConnectOptions | None = None
+        self,
+        container: InputContainer,
+        source: str,
+        options: ConnectOptions | None = None,
+        *,
+        number: int | None = None,
     ) -> None:
         """Take over an open container, and close it when it is of no use.
 
         Raises:
             SourceUnreadable: it has no video, or none that can be decoded.
+            UsageError: it has none of that ``number``; see ``choose_track``.
         """
         self._container = container
         try:
-            self._stream = pick_video(container, source)
-        except SourceUnreadable:
+            self._stream = pick_video(container, source, number)
+        except (SourceUnreadable, UsageError):
             container.close()
             raise
         self._asked = options or ConnectOptions()

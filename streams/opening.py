@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +24,15 @@ RENDERED = "rendered:"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
 
-def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | None = None) -> Stream:
+_CHOICE = re.compile(r"(.+)\?video=([^?/&]*)", re.S)
+
+
+def open_stream(
+    uri: str | os.PathLike[str] | int,
+    options: ConnectOptions | None = None,
+    *,
+    video: int | None = None,
+) -> Stream:
     """Open whatever ``uri`` names.
 
     - ``rendered:`` (with options, ``rendered:?seed=7&frames=600``): a drive oneglance draws;
@@ -31,21 +41,25 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
     - a number or ``/dev/video0``: a camera of this machine;
     - a bag: an ``.mcap`` or ``.bag`` file or a rosbag2 folder, with ``?topic=/camera/front``
       where it has several camera topics (the extra ``mcap``);
-    - another folder, a glob pattern or an image file: images in natural order;
-    - any other file: a video;
+    - another folder or a glob pattern: its images in natural order; or its clips, one after the
+      other;
+    - an image file; any other file: a video;
     - ``scheme://…`` of an installed plugin (``oneglance plugins``): what that opens.
 
     ``options``: time-outs and transport of cameras and network sources, the accelerator that
     decodes videos and network streams, what becomes of damaged frames, and the rate of
-    recordings that declare none.
+    recordings that declare none. ``video``: which of several videos in one file, counted from 0;
+    ``drive.mkv?video=1`` says the same. None: the largest.
 
     Raises:
         SourceNotFound, SourceUnreadable, SourceStalled: the source cannot be opened.
         UsageError: a scheme that is not supported, a bad option of ``rendered:``, an accelerator
-            that cannot be used.
+            that cannot be used, a ``video`` that is not there or of something that is no file.
     """
     options = options or ConnectOptions()
     kind = kind_of(uri)
+    if video is not None and kind is not Kind.PATH:
+        raise UsageError("only of a file can a video be chosen by its number")
     text = str(uri) if isinstance(uri, int) else os.fspath(uri)
     if kind is Kind.CAMERA:
         from oneglance.streams.live.camera import Camera
@@ -62,7 +76,7 @@ def open_stream(uri: str | os.PathLike[str] | int, options: ConnectOptions | Non
         return NetworkStream(text, options)
     if kind is Kind.PLUGIN:
         return _open_plugin(text, options)
-    return _open_path(text, options)
+    return _open_path(text, options, video)
 
 
 class Kind(StrEnum):
@@ -140,31 +154,88 @@ def _open_plugin(text: str, options: ConnectOptions) -> Stream:
     return stream
 
 
-def _open_path(text: str, options: ConnectOptions) -> Stream:
-    from oneglance.streams.files.images import DEFAULT_RATE, ImageFiles, is_image
-    from oneglance.streams.files.video import VideoFile
+def _open_path(text: str, options: ConnectOptions, video: int | None) -> Stream:
+    from oneglance.streams.files.images import ImageFiles, is_image
 
     path = Path(text)
-    rate = Fraction(options.fps).limit_denominator(1001) if options.fps else DEFAULT_RATE
-    try:
-        there = path.exists()
-        bag, topic = (path, None) if there else split_topic(text)
-        if bag.exists() and is_bag(bag):
-            from oneglance.streams.bags.stream import BagStream
+    there = _exists(text)
+    bag, topic = (path, None) if there else split_topic(text)
+    if _is_bag(bag):
+        if video is not None:
+            raise UsageError(f"{text} is a bag: choose a camera with ?topic=… behind its name")
+        from oneglance.streams.bags.stream import BagStream
 
-            return BagStream(bag, topic=topic)
+        return BagStream(bag, topic=topic)
+    chosen = None if there else _CHOICE.fullmatch(text)
+    if chosen is not None and _exists(chosen[1]):  # else a pattern may look like that
+        if video is not None:
+            raise UsageError(f"{text}: a video is chosen twice")
+        return _open_path(chosen[1], options, _video_number(chosen[2], text))
+    is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
+    is_many = path.is_dir() or is_pattern
+    if not there and not is_many:
+        # What is not on the disk may be an address that lacks its scheme.
+        raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")
+    if video is not None and (is_many or is_image(path)):
+        raise UsageError(f"{text} is no video file: no video can be chosen by its number")
+    if is_many:
+        return _open_many(path, options)
+    if is_image(path):
+        return ImageFiles([path], source=text, frame_rate=_image_rate(options))
+    from oneglance.streams.files.video import VideoFile
+
+    stream = VideoFile(path, options, video=video)
+    stream.tell_of_others()
+    return stream
+
+
+def _open_many(path: Path, options: ConnectOptions) -> Stream:
+    from oneglance.streams.files.folders import files_in
+    from oneglance.streams.files.images import ImageFiles, is_image
+
+    files, name = files_in(path), os.fspath(path)
+    if all(is_image(file) for file in files):
+        return ImageFiles(files, source=name, frame_rate=_image_rate(options))
+    from oneglance.streams.files.sequence import FileSequence
+    from oneglance.streams.files.video import VideoFile
+
+    return FileSequence(
+        files,
+        source=name,
+        open_clip=lambda file: VideoFile(file, options),
+        image_rate=_image_rate(options),
+    )
+
+
+def _image_rate(options: ConnectOptions) -> Fraction:
+    from oneglance.streams.files.images import DEFAULT_RATE
+
+    return Fraction(options.fps).limit_denominator(1001) if options.fps else DEFAULT_RATE
+
+
+def _exists(text: str) -> bool:
+    with _looking_at(text):
+        return Path(text).exists()
+
+
+def _is_bag(path: Path) -> bool:
+    with _looking_at(os.fspath(path)):
+        return path.exists() and is_bag(path)
+
+
+@contextmanager
+def _looking_at(text: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:  # a folder on the way that may not be entered, a name too long
         name = redact_address(text)
         raise SourceUnreadable(f"cannot open {name}: {cause(error)}") from None
-    is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
-    if path.is_dir() or is_pattern:
-        return ImageFiles.from_path(path, frame_rate=rate)
-    if not there:
-        # What is not on the disk may be an address that lacks its scheme.
-        raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")
-    if is_image(path):
-        return ImageFiles([path], source=text, frame_rate=rate)
-    return VideoFile(path, options)
+
+
+def _video_number(text: str, source: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise UsageError(f"{source}: a video's number is counted from 0, not '{text}'")
+    return int(text)
 
 
 def _near(path: Path) -> str:

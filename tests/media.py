@@ -105,6 +105,28 @@ def make_video(
     return path
 
 
+def make_tracks(
+    path: Path, *, sizes: Sequence[tuple[int, int]], frames: int = 3, titles: Sequence[str] = ()
+) -> Path:
+    """One file with a video of each size, as cars with several cameras record it."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for number, (width, height) in enumerate(sizes):
+            stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            if titles:
+                stream.metadata["title"] = titles[number]
+            streams.append(stream)
+        for index in range(frames):
+            for stream, size in zip(streams, sizes, strict=True):
+                frame = av.VideoFrame.from_ndarray(picture(index, size), format="bgr24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
 def turn(path: Path, degrees: int) -> Path:
     """Ask players to show an mp4 or mov turned clockwise, as phones do: rewrites its tkhd."""
     one, sides = (

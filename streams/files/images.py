@@ -1,8 +1,7 @@
-"""Folders and globs of images as a stream, in the order a person would sort them."""
+"""Images as a stream."""
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import re
@@ -17,19 +16,21 @@ from typing import Self
 import cv2
 import numpy as np
 
-from oneglance.streams.errors import (
-    SourceBroken,
-    SourceNotFound,
-    SourceUnreadable,
-    UsageError,
-    cause,
-)
+from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
+from oneglance.streams.files.jpeg import is_damaged_jpeg
 from oneglance.streams.frame import Frame, Image
-from oneglance.streams.redaction import redact_address
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset((".bmp", ".png", ".tif", ".tiff", ".webp", ".avif", ".jp2")) | {
+    *(".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".pnm", ".ppm"),
+}
+
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_NETPBM = re.compile(
+    rb"P(?:(4)|([56]))%b(\d{1,9})%b(\d{1,9})(?(2)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP)
+)
 
 DEFAULT_RATE = Fraction(10)
 """Frames a second that images are taken to lie apart: pictures carry no time of their own."""
@@ -74,12 +75,9 @@ class ImageFiles:
             SourceNotFound: nothing matches the pattern, or no image does.
             SourceUnreadable: the folder holds no image, or the files may not be looked at.
         """
-        text = os.fspath(path)
-        try:
-            files = _in_folder(text) if Path(text).is_dir() else _matching(text)
-        except OSError as error:
-            raise SourceUnreadable(f"cannot look into {text}: {cause(error)}") from None
-        return cls(sorted(files, key=_natural), source=text, frame_rate=frame_rate)
+        from oneglance.streams.files.folders import files_in
+
+        return cls(files_in(path, clips=False), source=os.fspath(path), frame_rate=frame_rate)
 
     @property
     def frame_count(self) -> int | None:
@@ -141,27 +139,21 @@ class ImageFiles:
         )
 
 
-def _in_folder(folder: str) -> list[Path]:
-    files = [p for p in Path(folder).iterdir() if is_image(p) and not p.name.startswith(".")]
-    if not files:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise SourceUnreadable(f"folder {folder} has no image in it ({kinds})")
-    return files
-
-
-def _matching(pattern: str) -> list[Path]:
-    found = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - any root
-    files = [p for p in found if is_image(p)]
-    if not files:
-        others = "1 other file does" if len(found) == 1 else f"{len(found)} other files do"
-        name = redact_address(pattern)
-        raise SourceNotFound(f"no image matches {name}{f' ({others})' if found else ''}")
-    return files
-
-
 def is_image(file: Path) -> bool:
-    """Whether the name says that this is an image, and it is no folder."""
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir()
+    """Whether the name says that this is a still image, and it is no folder."""
+    suffix = file.suffix.lower()
+    return (
+        suffix in IMAGE_SUFFIXES and not file.is_dir() and not (suffix == ".avif" and _moves(file))
+    )
+
+
+def _moves(file: Path) -> bool:
+    """Whether an AVIF is a sequence, by its brand."""
+    try:
+        with file.open("rb") as content:
+            return content.read(12)[4:] == b"ftypavis"
+    except OSError:
+        return False
 
 
 def read_image(file: Path) -> Image | None:
@@ -170,7 +162,7 @@ def read_image(file: Path) -> Image | None:
         if not file.is_file():  # a pipe of that name would block for ever
             return None
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
-        if not content or _is_cut_jpeg(content):
+        if not content or is_damaged_jpeg(content) or _is_cut_netpbm(content):
             return None
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
@@ -178,22 +170,15 @@ def read_image(file: Path) -> Image | None:
     return None if image is None else np.asarray(image, np.uint8)
 
 
-def _is_cut_jpeg(content: bytes) -> bool:
-    """Whether a JPEG stops in the middle: OpenCV before 5 fills the rest with grey."""
-    if not content.startswith(b"\xff\xd8"):
+def _is_cut_netpbm(content: bytes) -> bool:
+    """Whether a binary PBM, PGM or PPM is shorter than its header says: OpenCV plays on."""
+    head = _NETPBM.match(content)
+    if head is None:
         return False
-    at = 2
-    while content[at : at + 1] == b"\xff":
-        marker = content[at + 1 : at + 2]
-        if marker == b"\xda":  # the picture itself; the end of a thumbnail may come before
-            return content.find(b"\xff\xd9", at) < 0
-        filler = marker == b"\xff"
-        at += 1 if filler else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return at >= len(content)
-
-
-def _natural(file: Path) -> tuple[list[int | str], str]:
-    """frame2 before frame10."""
-    words: list[int | str] = list(re.split("([0-9]+)", str(file).lower()))
-    words[1::2] = [int(word) for word in words[1::2]]  # numbers stand at odd places always
-    return words, str(file)
+    width, height = int(head[3]), int(head[4])
+    if head[1]:
+        size = (width + 7) // 8 * height
+    else:
+        sample = 2 if int(head[5]) > 255 else 1
+        size = width * height * sample * (3 if head[2] == b"6" else 1)
+    return len(content) - head.end() < size

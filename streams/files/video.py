@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.packets import FindLoss
+from oneglance.streams.tracks import describe_tracks, video_tracks
+
+logger = logging.getLogger(__name__)
 
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
@@ -37,25 +41,46 @@ class VideoFile(AvSource):
     honoured. ``index`` counts damaged frames too. A file that ends too early or holds damaged
     frames yields every whole one (all, if ``damaged`` asks for them) and then raises.
 
-    Not honoured: mirroring, pixels that are not square. Only the first video track is played.
+    Of several videos in one file the largest is played, unless another is chosen.
+
+    Not honoured: mirroring, pixels that are not square.
     Not noticed, because libav does not tell: damage within an H.265 picture whose header is
     whole, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: ConnectOptions | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        options: ConnectOptions | None = None,
+        *,
+        video: int | None = None,
+    ) -> None:
         """Open a file and find its video stream; of the ``options`` it heeds ``hwaccel``,
         ``damaged`` and ``fps``.
+
+        ``video``: which of several, counted from 0; None: the largest.
 
         Raises:
             SourceNotFound: there is no such file.
             SourceUnreadable: a folder, no permission, empty, no video or not one libav (or the
                 accelerator) knows.
-            UsageError: an accelerator that cannot be used here.
+            UsageError: an accelerator that cannot be used here, or no video of that number.
         """
         self._file = Path(path)
         options = options or ConnectOptions()
         container = _open(self._file, hardware(options.hwaccel))
-        super().__init__(container, os.fspath(path), options)
+        super().__init__(container, os.fspath(path), options, number=video)
+        self._is_chosen = video is not None
+
+    def tell_of_others(self) -> None:
+        """Warn of other videos in the file, unless one was asked for."""
+        tracks = video_tracks(self._container)
+        if len(tracks) > 1 and not self._is_chosen:
+            logger.warning(
+                "%s holds %d videos (%s): number %d is played; choose another with ?video=N behind "
+                "its name, or --stream N",
+                *(self.source, len(tracks), describe_tracks(tracks), tracks.index(self._stream)),
+            )
 
     def _frames(self) -> Iterator[Frame]:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from media import make_video, picture
+from media import make_tracks, make_video, picture
 from oneglance.streams import (
     ConnectOptions,
     SourceNotFound,
@@ -44,6 +44,12 @@ def folder(tmp_path: Path) -> Path:
     for name in ("a.png", "b.PNG"):
         (tmp_path / "images" / name).write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
     return tmp_path
+
+
+@pytest.fixture
+def cameras(tmp_path: Path) -> Path:
+    """A file of two videos: 64x48, then 96x64."""
+    return make_tracks(tmp_path / "cameras.mkv", sizes=[(64, 48), (96, 64)])
 
 
 @pytest.mark.parametrize(
@@ -150,13 +156,43 @@ def test_a_name_near_nothing_is_told_plainly(folder: Path, name: str) -> None:
 def test_a_pattern_that_matches_nothing_is_told(folder: Path) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / "images" / "*.jpg")
-    assert str(caught.value) == f"no image matches {folder}/images/*.jpg"
+    assert str(caught.value) == f"no image or video matches {folder}/images/*.jpg"
 
 
-def test_a_pattern_that_matches_no_image_is_told(folder: Path) -> None:
+def test_a_pattern_that_matches_nothing_to_play_is_told_with_what_it_matches(folder: Path) -> None:
+    (folder / "drip.txt").touch()
     with pytest.raises(SourceNotFound) as caught:
-        open_stream(folder / "dri*")
-    assert str(caught.value) == f"no image matches {folder}/dri* (2 other files do)"
+        open_stream(folder / "dri[vp]*[!4]")
+    assert str(caught.value) == (
+        f"no image or video matches {folder}/dri[vp]*[!4] (2 other files do: drip.txt, drive)"
+    )
+
+
+def test_of_several_videos_in_a_file_one_is_chosen_by_its_number(
+    folder: Path, cameras: Path
+) -> None:
+    def size(uri: str | Path, video: int | None = None) -> tuple[int, int]:
+        with open_stream(uri, video=video) as stream:
+            return next(iter(stream)).size
+
+    assert size(cameras) == (96, 64)
+    assert size(f"{cameras}?video=0") == size(cameras, 0) == (64, 48)
+    assert size(f"{cameras}?video=1") == size(cameras, 1) == (96, 64)
+    odd = folder / "drive.mp4?video=1"
+    (folder / "drive.mp4").rename(odd)
+    assert size(odd) == size(str(odd)) == (64, 48)
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "", "1.0"])
+def test_a_video_s_number_that_is_none_is_told(cameras: Path, number: str) -> None:
+    with pytest.raises(UsageError, match="counted from 0"):
+        open_stream(f"{cameras}?video={number}")
+
+
+@pytest.mark.parametrize("uri", ["rendered:", "0", "images", "images/a.png", "images/*.png"])
+def test_only_of_a_video_file_a_video_can_be_chosen(folder: Path, uri: str) -> None:
+    with pytest.raises(UsageError, match="video"):
+        open_stream(f"{folder}/{uri}" if "im" in uri else uri, video=1)
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0b.mp4"], ids=["long", "nul"])

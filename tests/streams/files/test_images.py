@@ -20,8 +20,9 @@ from playing import play_until
 
 WriteImage = Callable[..., Path]
 
-LOSSLESS = [".bmp", ".png", ".tif", ".tiff"]
-LOSSY = [".jpeg", ".jpg", ".webp"]
+LOSSLESS = [".bmp", ".png", ".pnm", ".ppm", ".tif", ".tiff"]
+LOSSY = [".avif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"]
+GREY = [".pbm", ".pgm"]
 
 # Where the white corner of a picture goes that is to be shown turned or mirrored as EXIF says.
 EXIF_CORNERS = {
@@ -44,6 +45,10 @@ def write(tmp_path: Path) -> WriteImage:
         pixels = picture(content) if isinstance(content, int) else content
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in GREY and pixels.ndim == 3:
+            pixels = pixels[..., 0]
+        if path.suffix == ".ppm" and pixels.ndim == 2:
+            pixels = np.dstack([pixels] * 3)
         path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
         return path
 
@@ -55,7 +60,7 @@ def names(stream: ImageFiles) -> list[str]:
 
 
 def test_the_kinds_tested_are_the_kinds_played() -> None:
-    assert {*LOSSLESS, *LOSSY} == IMAGE_SUFFIXES
+    assert {*LOSSLESS, *LOSSY, *GREY} == IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("suffix", [*LOSSLESS, *LOSSY])
@@ -123,7 +128,8 @@ def test_a_folder_without_images_is_told_with_what_an_image_is(tmp_path: Path) -
     with pytest.raises(SourceUnreadable) as caught:
         ImageFiles.from_path(tmp_path)
     assert str(caught.value) == (
-        f"folder {tmp_path} has no image in it (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)"
+        f"folder {tmp_path} has no image in it (images: .avif .bmp .jp2 .jpe .jpeg .jpg .pbm .pgm "
+        ".png .pnm .ppm .tif .tiff .webp); it holds notes.txt"
     )
 
 
@@ -351,3 +357,20 @@ def png(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
     )
+
+
+@pytest.mark.parametrize("comment", ["", "# a comment\n# another\n"])
+def test_a_whole_netpbm_file_is_played_whatever_its_header(tmp_path: Path, comment: str) -> None:
+    path = tmp_path / "a.pgm"
+    path.write_bytes(f"P5\n{comment}64 48\n255\n".encode() + bytes([90]) * 64 * 48)
+    image = read_image(path)
+    assert image is not None
+    assert image.mean() == 90
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_image(path) is None
+
+
+def test_an_image_made_of_tiles_is_played_whole(shared: Path) -> None:
+    grid = shared / "faults" / "streams" / "images" / "grid.avif"
+    [frame] = ImageFiles([grid], source=str(grid))
+    assert frame.size == (1024, 576)

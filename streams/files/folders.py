@@ -1,0 +1,140 @@
+"""What a folder or a glob pattern names: images, clips, and files that are neither."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from oneglance.streams.errors import SourceNotFound, SourceUnreadable, StreamError, cause
+from oneglance.streams.files.images import IMAGE_SUFFIXES, is_image
+from oneglance.streams.redaction import redact_address
+
+logger = logging.getLogger(__name__)
+
+CLIP_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".avif",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".h265",
+        ".heic",
+        ".heif",
+        ".264",
+        ".265",
+        ".hevc",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
+)
+"""What libav plays, in a folder of other things too; given by itself, a file may have any name.
+Moving images are among them, and still ones that OpenCV does not read."""
+
+_NAMED = 3
+
+
+def files_in(path: str | os.PathLike[str], *, clips: bool = True) -> list[Path]:
+    """The images (and ``clips``) of a folder without its hidden files and subfolders, or of a
+    pattern, in the order a person would sort them. What else there is, is counted and named in
+    a warning.
+
+    A part of a pattern that is the name of a folder or file is that one: ``drive [front]/*.jpg``.
+
+    Raises:
+        SourceNotFound: nothing that can be played matches the pattern.
+        SourceUnreadable: nothing in the folder can be played, or it may not be looked into.
+    """
+    text = os.fspath(path)
+    what = "image or video" if clips else "image"
+    try:
+        is_folder = Path(text).is_dir()
+        found = _in_folder(text) if is_folder else _matching(text)
+        files = [file for file in found if (can_be_played(file) if clips else is_image(file))]
+    except OSError as error:
+        name = redact_address(text)
+        raise SourceUnreadable(f"cannot look into {name}: {cause(error)}") from None
+    others = sorted(set(found).difference(files), key=natural)
+    if not files:
+        raise _nothing(text, others, is_folder=is_folder, what=what)
+    if others:
+        logger.warning(
+            "%s: %s left out, no %s by name (%s)",
+            *(text, "1 file is" if len(others) == 1 else f"{len(others)} files are"),
+            *(what, _names(others)),
+        )
+    return sorted(files, key=natural)
+
+
+def can_be_played(file: Path) -> bool:
+    """Whether the name says that this is an image or a clip, and it is no folder."""
+    return is_image(file) or (file.suffix.lower() in CLIP_SUFFIXES and not file.is_dir())
+
+
+def natural(file: Path) -> tuple[list[int | str], str]:
+    """frame2 before frame10."""
+    words: list[int | str] = list(re.split("([0-9]+)", str(file).lower()))
+    words[1::2] = [int(word) for word in words[1::2]]  # numbers stand at odd places always
+    return words, str(file)
+
+
+def _in_folder(folder: str) -> list[Path]:
+    return [p for p in Path(folder).iterdir() if not p.name.startswith(".") and not p.is_dir()]
+
+
+def _matching(pattern: str) -> list[Path]:
+    found = glob.glob(_literal_where_it_exists(pattern), recursive=True)  # noqa: PTH207 - any root
+    return [file for name in found if not (file := Path(name)).is_dir()]
+
+
+def _literal_where_it_exists(pattern: str) -> str:
+    """``pattern`` with what is the name of something at its beginning taken by its letters."""
+    path = Path(pattern)
+    literal, rest = Path(), list(path.parts)
+    while rest and os.path.lexists(literal / rest[0]):
+        literal /= rest.pop(0)
+    return str(Path(glob.escape(str(literal)), *rest)) if literal.parts else pattern
+
+
+def _nothing(text: str, others: Sequence[Path], *, is_folder: bool, what: str) -> StreamError:
+    name = redact_address(text)
+    if is_folder:
+        known = " ".join(sorted(IMAGE_SUFFIXES))
+        known += f"; videos: {' '.join(sorted(CLIP_SUFFIXES))}" if "video" in what else ""
+        there = f"; it holds {_names(others)}" if others else ""
+        nor = " and no video" if "video" in what else ""
+        return SourceUnreadable(f"folder {name} has no image in it{nor} (images: {known}){there}")
+    count = "1 other file does" if len(others) == 1 else f"{len(others)} other files do"
+    why = f" ({count}: {_names(others)})" if others else ""
+    return SourceNotFound(f"no {what} matches {name}{why}")
+
+
+def _names(files: Iterable[Path]) -> str:
+    """The first names, and how many there are of each kind."""
+    names = [file.name for file in files]
+    first = ", ".join(names[:_NAMED])
+    if len(names) <= _NAMED:
+        return first
+    kinds = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
+    return f"{first}, …; " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))

@@ -1,0 +1,89 @@
+"""Which of a container's videos is played: cameras of one car often share a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+
+def choose_track(container: InputContainer, source: str, number: int | None = None) -> VideoStream:
+    """The largest video of all, the first of those that are as large; or that of ``number``,
+    counted from 0 as ``describe_tracks`` does.
+
+    Raises:
+        SourceUnreadable: there is none: sound alone, a cover picture, the tiles of one image; or
+            there is no decoder for it.
+        UsageError: there is no video of that ``number``.
+    """
+    tracks = video_tracks(container)
+    story = ""
+    if _is_tiled(container):
+        tiles = sum(_is_tile(stream) for stream in container.streams.video)
+        story = (
+            f"is one image made of {tiles} tiles, which are not put together here: convert it to "
+            "JPEG or PNG"
+        )
+    elif not tracks and container.streams.video:
+        story = "has no video in it, only a cover picture"
+    elif not tracks:
+        kinds = ", ".join(sorted({s.type for s in container.streams}))
+        story = f"has no video in it, only {kinds}" if kinds else "has no frames"
+    if story:
+        raise SourceUnreadable(f"{source} {story}", reason=Reason.CODEC)
+    if number is not None and not 0 <= number < len(tracks):
+        raise UsageError(
+            f"{source} has no video of number {number} (videos: {describe_tracks(tracks)})"
+        )
+    # max() keeps the first of several that are as large.
+    chosen = max(tracks, key=_pixels) if number is None else tracks[number]
+    if chosen.codec_context is None:
+        raise SourceUnreadable(
+            f"{source} holds video in a coding that cannot be decoded here: convert it to H.264",
+            reason=Reason.CODEC,
+        )
+    return chosen
+
+
+def video_tracks(container: InputContainer) -> list[VideoStream]:
+    """The videos that may be chosen, in the container's order: no cover pictures, no thumbnails,
+    and no layers that lean on another video."""
+    unwanted = Disposition.attached_pic | Disposition.dependent | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & unwanted]
+
+
+def describe_tracks(tracks: Sequence[VideoStream]) -> str:
+    """Such as ``0: 640x360 h264, 1: 320x180 h264``."""
+    return ", ".join(f"{number}: {_describe(track)}" for number, track in enumerate(tracks))
+
+
+def _describe(track: VideoStream) -> str:
+    context = track.codec_context
+    if context is None:
+        return "in an unknown coding"
+    title = track.metadata.get("title") or track.metadata.get("TITLE")
+    return f"{context.width}x{context.height} {context.name}" + (f" '{title}'" if title else "")
+
+
+def _pixels(track: VideoStream) -> tuple[bool, int]:
+    """What can be decoded comes first, whatever its size."""
+    context = track.codec_context
+    return (False, 0) if context is None else (True, context.width * context.height)
+
+
+def _is_tile(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.dependent) and stream.frames <= 1
+
+
+def _is_tiled(container: InputContainer) -> bool:
+    """Whether the container holds a still image in parts (HEIC and AVIF do; what stands beside
+    them is a thumbnail), and not a video with layers."""
+    tiles = [stream for stream in container.streams.video if _is_tile(stream)]
+    return len(tiles) > 1 and all(stream.frames <= 1 for stream in container.streams.video)
