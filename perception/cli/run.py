@@ -47,6 +47,13 @@ def run(
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
     ] = None,
     video: Annotated[Path | None, typer.Option(help="Write an annotated video.")] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:TARGET]",
+            help="Another output, as often as you like: mcap:out.mcap; see 'oneglance plugins'.",
+        ),
+    ] = None,
     max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
     json_summary: Annotated[Path | None, typer.Option(help="Write the closing figures.")] = None,
     timeout: Annotated[
@@ -88,6 +95,7 @@ def run(
         track=track,
         jsonl=jsonl,
         video=video,
+        sinks=tuple(sink or ()),
         max_frames=max_frames,
         json_summary=json_summary,
         connect=ConnectOptions(

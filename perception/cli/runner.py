@@ -23,11 +23,12 @@ from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
+from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.readers.frame_reader import FrameReader
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
-from oneglance.perception.sinks import JsonLinesSink, VideoSink
+from oneglance.perception.sinks import VideoSink
 from oneglance.perception.sinks.files import open_output
 from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
 from oneglance.perception.summary import RunSummary
@@ -36,6 +37,7 @@ from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.files.images import IMAGE_SUFFIXES
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.outputs import refuse_inputs, same_file, write_file
+from oneglance.streams.redaction import redact
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -56,6 +58,7 @@ class RunOptions:
     track: bool = True
     jsonl: str | None = None
     video: Path | None = None
+    sinks: Sequence[str] = ()
     max_frames: int | None = None
     json_summary: Path | None = None
     connect: ConnectOptions = field(default_factory=ConnectOptions)
@@ -95,7 +98,7 @@ class Run:
         cv2.setNumThreads(1)
         failed: list[StreamError] = []
         with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
-            jsonl: JsonLinesSink | None = None
+            shared: list[Sink] | None = None
             detector: Detector | None = None
             for source in [list(options.sources)] if options.together else options.sources:
                 try:
@@ -104,10 +107,8 @@ class Run:
                         detector = detector or self._load(reader, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
                         video = self._video(reader)
-                        if jsonl is None and options.jsonl is not None:
-                            jsonl = JsonLinesSink(options.jsonl)
-                            outputs.callback(jsonl.close)
-                        shared = [] if jsonl is None else [_KeptOpen(jsonl)]
+                        if shared is None:
+                            shared = self._shared(reader, detector, outputs)
                         self._run_one(reader, detector, [*shared, *video])
                 except StreamError as error:
                     failed.append(error)
@@ -152,6 +153,26 @@ class Run:
             return []
         return [VideoSink(self.options.video, frame_rate=reader.frame_rate)]
 
+    def _shared(self, reader: FrameReader, detector: Detector, outputs: ExitStack) -> list[Sink]:
+        """The sinks that take every source's results; ``outputs`` closes them."""
+        options = self.options
+        shared: list[Sink] = []
+        is_one = options.together or len(options.sources) == 1
+        context = SinkContext(
+            sources=tuple(map(redact, options.sources)),
+            frame_rate=reader.frame_rate if is_one else None,
+            model=detector.name,
+            engine=detector.engine,
+            precision=detector.precision,
+            classes=detector.classes,
+        )
+        texts = [*([] if options.jsonl is None else [f"jsonl:{options.jsonl}"]), *options.sinks]
+        for choice in map(SinkChoice.parse, texts):
+            sink = choice.open(context)
+            outputs.callback(sink.close)
+            shared.append(_KeptOpen(sink))
+        return shared
+
     def _run_one(self, reader: FrameReader, detector: Detector, sinks: Sequence[Sink]) -> None:
         options = self.options
         pipeline = Pipeline(
@@ -195,11 +216,13 @@ def _check_outputs(options: RunOptions) -> None:
         for p in (options.jsonl, options.video, options.json_summary)
         if p is not None and p != STANDARD_OUTPUT
     ]
-    for output in outputs:
+    targets = [SinkChoice.parse(text).target.partition("?")[0] for text in options.sinks]
+    every = [*outputs, *(Path(target) for target in targets if target)]
+    for output in every:
         if any(_is_read(output, source) for source in options.sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
         refuse_inputs(output, [options.model])
-        if sum(output == other or same_file(output, other) for other in outputs) > 1:
+        if sum(output == other or same_file(output, other) for other in every) > 1:
             raise UsageError(f"{output} is given for two outputs")
     for output in outputs:
         _check_writable(output)  # an hour's run must not end in a path that never worked

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from oneglance.perception.plugins import SinkChoice, SinkContext, installed
 from oneglance.streams.errors import UsageError
+from program import Program, lines_of
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,51 @@ print(json.dumps(sorted(new - set(sys.stdlib_module_names))))
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == []
+
+
+def test_a_run_writes_to_every_sink_it_is_given(
+    tmp_path: Path, oneglance: Program, model: Path
+) -> None:
+    files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
+    words = [word for file in files for word in ("--sink", f"jsonl:{file}")]
+    outcome = oneglance("run", "rendered:?frames=3", "--model", model, *words)
+    assert outcome.code == 0, outcome.err
+    one, other = (lines_of(file) for file in files)
+    assert one == other
+    assert [line["frame"] for line in one] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("sink", "sentence"),
+    [
+        ("jsnl:x", "unknown sink 'jsnl'; did you mean 'jsonl'?"),
+        (":x", "a sink is NAME or NAME:TARGET"),
+        ("video", "needs a file"),
+    ],
+)
+def test_a_sink_that_is_none_ends_a_run_in_one_sentence(
+    sink: str, sentence: str, oneglance: Program, model: Path
+) -> None:
+    outcome = oneglance("run", "rendered:?frames=2", "--model", model, "--sink", sink)
+    assert outcome.code == 2
+    assert sentence in outcome.complaint
+
+
+def test_a_sink_never_writes_over_the_source_or_another_output(
+    tmp_path: Path, oneglance: Program, model: Path, video: Callable[..., Path]
+) -> None:
+    clip = video("a.mp4", frames=3)
+    before = clip.read_bytes()
+    outcome = oneglance("run", clip, "--model", model, "--sink", f"jsonl:{clip}")
+    assert "is the source: writing there would destroy it" in outcome.complaint
+    assert clip.read_bytes() == before
+    out = tmp_path / "o.jsonl"
+    outcome = oneglance("run", clip, "--model", model, "--jsonl", out, "--sink", f"jsonl:{out}")
+    assert "is given for two outputs" in outcome.complaint
+
+
+def test_the_list_is_printed(oneglance: Program) -> None:
+    outcome = oneglance("plugins")
+    assert outcome.code == 0
+    assert "jsonl" in outcome.out
+    assert "ready" in outcome.out
