@@ -21,6 +21,8 @@ FRAME_S = 0.02
 class Handler(BaseHTTPRequestHandler):
     """``/file/NAME`` the files, in parts when asked; ``/cut/NAME`` hangs up half-way;
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
+    ``/once/NAME`` knows no parts; ``/unsized`` one JPEG without a
+    length; ``/loop`` leads to itself;
     ``/silent`` nothing at all; ``/status/CODE`` that answer; ``/any/…`` the file ``any.mp4``,
     whatever follows. A query is not looked at."""
 
@@ -37,17 +39,44 @@ class Handler(BaseHTTPRequestHandler):
             return
 
     def _file(self, name: str) -> None:
+        if not (self.folder / name).is_file():
+            self._status("404")
+            return
         content = (self.folder / name).read_bytes()
-        first = 0
+        first, last = 0, len(content) - 1
         wanted = self.headers.get("Range")
         if wanted is not None:
-            first = int(wanted.removeprefix("bytes=").split("-")[0])
+            begin, end = wanted.removeprefix("bytes=").split("-")
+            first, last = int(begin), min(int(end or last), last)
+        if first > last:
+            self._status("416")
+            return
         self.send_response(200 if wanted is None else 206)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(content) - first))
-        self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
-        self.wfile.write(content[first:])
+        self.wfile.write(content[first : last + 1])
+
+    def _once(self, name: str) -> None:
+        """The file, whole, whatever part of it is asked for."""
+        content = (self.folder / name).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _unsized(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.end_headers()
+        self.wfile.write(cv2.imencode(".jpg", picture(3))[1].tobytes())
+
+    def _loop(self, *_: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", "/loop")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _any(self, *_: str) -> None:
         self._file("any.mp4")

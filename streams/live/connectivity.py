@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import selectors
 import socket
 import ssl
 import time
-from urllib.parse import urlsplit
+from contextlib import ExitStack
+from urllib.parse import urljoin, urlsplit
 
 from oneglance.streams import shutdown
 from oneglance.streams.errors import Reason
@@ -20,6 +22,12 @@ from oneglance.streams.live.cancellation import is_cancelled
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _TLS = frozenset({"rtsps", "https"})
+
+_MOST_REDIRECTS = 9
+"""More than libav follows."""
+
+_LONGEST_HEAD = 1 << 16
+"""Bytes before the answer itself."""
 
 # The first that fits; all are OSErrors.
 _FAILURES: tuple[tuple[type[OSError], Reason], ...] = (
@@ -47,10 +55,71 @@ def why_unreachable(url: str, timeout_s: float) -> Reason:
     try:
         with _connected(host, port, timeout_s) as connection:
             if parts.scheme in _TLS:
-                _shake_hands(connection, host, timeout_s)
+                _private(connection, host, timeout_s).close()
     except OSError as error:
         return next(reason for kind, reason in _FAILURES if isinstance(error, kind))
     return Reason.UNKNOWN
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that libav asks for ``url``, as its variable has it; None: it goes there itself.
+
+    libav knows ``http_proxy``, for TLS too, and ``no_proxy``: names, ``*``, or ends of names.
+    """
+    parts = urlsplit(url)
+    proxy = os.environ.get("http_proxy", "")
+    if parts.scheme not in {"http", "https"} or not proxy.startswith("http://"):
+        return None
+    host = parts.hostname or ""
+    for name in re.split("[ ,]+", os.environ.get("no_proxy", "")):
+        ending = name.removeprefix("*").removeprefix(".").lower()
+        if name == "*" or (ending and (host == ending or host.endswith(f".{ending}"))):
+            return None
+    return proxy
+
+
+def is_endless_redirect(url: str, timeout_s: float) -> bool:
+    """Whether ``url`` leads to itself, or from one address to the next without end."""
+    until_s = time.monotonic() + timeout_s
+    try:
+        for _ in range(_MOST_REDIRECTS):
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                return False
+            answer = _head(url, until_s - time.monotonic())
+            found = re.search(rb"^location:[ \t]*([^\r\n]+)", answer, re.IGNORECASE | re.MULTILINE)
+            if found is None or not re.match(rb"HTTP/[\d.]+ 3\d\d", answer):
+                return False
+            url = urljoin(url, found[1].decode("latin-1").strip())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _head(url: str, timeout_s: float) -> bytes:
+    """How a server begins its answer."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    question = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n\r\n"
+    until_s = time.monotonic() + timeout_s
+    found = b""
+    with ExitStack() as open_:
+        connection = _connected(parts.hostname, parts.port or _PORTS[parts.scheme], timeout_s)
+        open_.callback(connection.close)
+        if parts.scheme in _TLS:
+            connection = open_.enter_context(_private(connection, parts.hostname, timeout_s))
+        connection.send(question.encode("latin-1", "replace"))
+        while b"\r\n\r\n" not in found and len(found) < _LONGEST_HEAD:
+            try:
+                came = connection.recv(4096)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                _wait(connection, selectors.EVENT_READ, until_s)
+                continue
+            if not came:
+                break
+            found += came
+    return found.partition(b"\r\n\r\n")[0]
 
 
 def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
@@ -80,21 +149,25 @@ def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
     raise failure
 
 
-def _shake_hands(connection: socket.socket, host: str, timeout_s: float) -> None:
+def _private(connection: socket.socket, host: str, timeout_s: float) -> ssl.SSLSocket:
+    """``connection``, after the handshake of TLS."""
     # As tolerant as libav: whose certificate it is, is not the question here.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     until_s = time.monotonic() + timeout_s
-    with context.wrap_socket(
-        connection, server_hostname=host, do_handshake_on_connect=False
-    ) as private:
+    private = context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
+    try:
         while True:
             try:
-                return private.do_handshake()
+                private.do_handshake()
+                return private
             except ssl.SSLWantReadError:
                 _wait(private, selectors.EVENT_READ, until_s)
             except ssl.SSLWantWriteError:
                 _wait(private, selectors.EVENT_WRITE, until_s)
+    except BaseException:
+        private.close()
+        raise
 
 
 def _wait(connection: socket.socket, event: int, until_s: float) -> None:

@@ -7,6 +7,8 @@ URL, password included, so none of them is passed on: each kind of error has a s
 from __future__ import annotations
 
 import errno
+import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,12 @@ from oneglance.streams.errors import (
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
-from oneglance.streams.live.connectivity import why_unreachable
+from oneglance.streams.live.connectivity import (
+    is_endless_redirect,
+    proxy_of,
+    why_unreachable,
+)
+from oneglance.streams.live.promise import Promise, keep_only
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
@@ -35,11 +42,20 @@ from oneglance.streams.timestamps import MonotonicTimestamps
 # Measuring the rate first would hold back the first seconds of a live stream.
 _AT_ONCE = {"fpsprobesize": "0"}
 # A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
-_HTTP = {**_AT_ONCE, "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+_REACHABLE = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+# What a segment is called says nothing of what it is.
+_ANY_NAME = {
+    "extension_picky": "0",
+    "allowed_extensions": "ALL",
+    "allowed_segment_extensions": "ALL",
+}
+_HTTP = {**_AT_ONCE, **_REACHABLE, **_ANY_NAME}
 # What comes while the decoder is busy waits in a ring of 188-byte packets; one that overflows
 # loses packets and not the stream.
 _UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
 _OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
+
+_LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""
@@ -82,23 +98,59 @@ class NetworkStream(ThreadedSource):
             container = opened_within(options.timeout_s, opening.open)
         except (av.error.FFmpegError, OSError) as error:
             raise _unopened(error, url, safe, options.timeout_s) from None
-        self.live = opening.scheme.startswith(("rtsp", "udp")) or container.duration is None
+        self.live = opening.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
+        self._promised: Promise | None = None
+        self._url, self._options = url, options
         super().__init__(container, safe, options)
+        if self._is_segmented:
+            keep_only(container, self._stream)
 
     def _frames(self) -> Iterator[Frame]:
         try:
-            yield from self._arriving() if self.live else self._presented()
+            if self.live:
+                yield from self._arriving()
+            elif self._is_segmented:
+                yield from self._listed()
+            else:
+                yield from self._presented()
         except (av.error.FFmpegError, OSError) as error:
-            raise self._lost(error) from None
+            # Where no length is told, hanging up is how an answer ends.
+            if not (self._is_still() and error.errno == errno.EIO):
+                raise self._lost(error) from None
         if self._closed:
             return
+        if self._is_still():
+            self.live = False
         if self.live:
             raise SourceBroken(
                 f"{self.source} was ended by the server after {self.tally.delivered} frames",
                 reason=Reason.ENDED,
             )
+        if self._promised is not None:
+            self._promised.check(self.source, self.tally)
         check_integrity(self.source, self._stream, self.tally)
+
+    def _is_still(self) -> bool:
+        """Whether one image lay there, and no camera."""
+        is_image = self._container.format.name.endswith("_pipe")
+        return is_image and self.tally.produced == 1
+
+    def _listed(self) -> Iterator[Frame]:
+        """Frames at the times of their playlist, also after a part of it that is missing."""
+        length_s = (self._container.duration or 0) / av.time_base
+        promised = self._promised = Promise(
+            self._url, self._stream, length_s, _REACHABLE, timeout_s=self._options.timeout_s
+        )
+        last_s = -math.inf
+        for frame in self._presented():
+            at_s = promised.coverage.place(frame.timestamp_s)
+            last_s = max(at_s, math.nextafter(last_s, math.inf))
+            yield frame.changed(timestamp_s=last_s)
+
+    def _silence(self) -> str:
+        story = super()._silence()
+        return story if self._promised is None else f"{story}; {self._promised.missing(self.tally)}"
 
     def _arriving(self) -> Iterator[Frame]:
         if not self._is_segmented:
@@ -118,11 +170,21 @@ class NetworkStream(ThreadedSource):
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
         why = "the server hung up" if hung_up else cause(error)
         if not self.live:
+            if self._promised is not None:
+                why += f"; {self._promised.missing(self.tally)}"
             return broken(self.source, self._stream, self.tally, why)
         return SourceBroken(
             f"{self.source} was lost after {self.tally.delivered} frames: {why}",
             reason=Reason.LOST,
         )
+
+
+def _is_endless(container: av.container.InputContainer) -> bool:
+    """Whether what HTTP brings has no end that is known: neither a duration nor a size. Cameras
+    are known to claim a size, though."""
+    if container.duration is not None:
+        return False
+    return container.size <= 0 or container.format.name in {"mpjpeg", "hls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +198,10 @@ class _Opening:
 
     def open(self) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
+        if _LIST.search(self.url.split("?")[0]):
+            # A segment that hangs is given up in time to go on with the next.
+            hang_s = min(self.asked.timeout_s, self.asked.stall_s) / 2
+            options["rw_timeout"] = str(round(hang_s * 1e6))
         if self.scheme.startswith("rtsp"):
             options["rtsp_transport"] = str(self.asked.transport)
         accelerator = hardware(self.asked.hwaccel)
@@ -195,8 +261,13 @@ _UNREACHED = {
     Reason.TIMEOUT: "{source} cannot be reached: the host does not answer",
     Reason.TLS: "{source} answers, but not with TLS: is it rtsp:// or http:// without the s?",
     Reason.UNREACHABLE: "{source} cannot be reached: there is no way to the host",
-    Reason.UNKNOWN: "{source} cannot be opened: {kind}",
 }
+_UNKNOWN = "{source} cannot be opened: {kind}"
+_LOOP = "{source} redirects from one address to the next, without end"
+_NO_PROXY = (
+    "{source} cannot be reached: the proxy that http_proxy names cannot. Correct the variable, or "
+    "add the host to no_proxy"
+)
 
 # Without an @, at which a later redaction would take all before it for a password.
 _ESCAPING_HINT = " (a password's at sign / : ? # are written %40 %2F %3A %3F %23)"
@@ -206,15 +277,28 @@ _KNOCK_S = 2.0
 
 
 def _unopened(error: Exception, url: str, source: str, timeout_s: float) -> StreamError:
+    proxy = proxy_of(url)
+    through = "" if proxy is None else f" (asked through the proxy {redact_address(proxy)})"
     if isinstance(error, av.error.ExitError | TimeoutError):
-        story = f"{source} did not answer within {timeout_s:g} s"
+        story = f"{source} did not answer within {timeout_s:g} s{through}"
         return SourceStalled(story, reason=Reason.TIMEOUT)
     known = next((row[1:] for row in _UNOPENED if isinstance(error, row[0])), None)
     # libav calls an RTSP host that it cannot reach invalid data.
-    if known is None or known[1] is Reason.CODEC:
-        reason = why_unreachable(url, min(timeout_s, _KNOCK_S))
-        if known is None or reason is not Reason.UNKNOWN:
-            known = SourceNotFound, reason, _UNREACHED[reason]
-    meant, reason, sentence = known
+    if known is None or known[1] in {Reason.CODEC, Reason.REFUSED}:
+        known = _why_unopened(url, proxy, min(timeout_s, _KNOCK_S)) or known
+    meant, reason, sentence = known or (SourceNotFound, Reason.UNKNOWN, _UNKNOWN)
     hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
-    return meant(sentence.format(source=source, kind=cause(error)) + hint, reason=reason)
+    return meant(sentence.format(source=source, kind=cause(error)) + through + hint, reason=reason)
+
+
+def _why_unopened(
+    url: str, proxy: str | None, knock_s: float
+) -> tuple[type[StreamError], Reason, str] | None:
+    """What is found out by asking once more; None: nothing."""
+    reason = why_unreachable(proxy or url, knock_s)
+    if reason is not Reason.UNKNOWN:
+        sentence = _UNREACHED[reason] if proxy is None else _NO_PROXY
+        return SourceNotFound, reason, sentence
+    if proxy is None and is_endless_redirect(url, knock_s):
+        return SourceUnreadable, Reason.SERVER, _LOOP
+    return None

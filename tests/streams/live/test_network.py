@@ -24,9 +24,13 @@ from oneglance.streams import (
     UsageError,
     redact,
 )
+from oneglance.streams.live.connectivity import proxy_of
 from oneglance.streams.live.network import NetworkStream
+from oneglance.streams.live.reconnecting import open_with_reconnect
 from playing import play_until
+from program import Program
 from rtsp_server import PASSWORD, USER, RtspServer, rtsp_server
+from scripted_camera import jpeg
 from waiting import LONG_S, wait_until, within
 
 ESCAPED = PASSWORD.replace("@", "%40").replace("/", "%2F")
@@ -271,3 +275,89 @@ def test_a_playlist_from_a_stranger_does_not_open_files_of_ours(tmp_path: Path, 
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{ours}\n#EXT-X-ENDLIST\n"
     )
     fails(f"{web}/file/list.m3u8", SourceUnreadable)
+
+
+def test_one_jpeg_behind_http_is_one_frame_and_ends_the_run(
+    tmp_path: Path, web: str, model: Path, oneglance: Program
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(7))
+    with NetworkStream(f"{web}/once/a.jpg", ConnectOptions(timeout_s=5)) as stream:
+        assert not stream.live
+        assert [index_of(frame.image) for frame in stream] == [7]
+    run = oneglance("run", f"{web}/once/a.jpg", "--model", model, "--jsonl", "-")
+    assert (run.code, run.out.count("\n")) == (0, 1)
+
+
+def test_one_jpeg_of_a_length_that_nobody_tells_is_one_frame(web: str) -> None:
+    with open_with_reconnect(f"{web}/unsized") as stream:
+        assert [index_of(frame.image) for frame in stream] == [3]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv"])
+def test_a_finished_file_from_a_server_without_parts_is_played_once(
+    tmp_path: Path, web: str, model: Path, oneglance: Program, name: str
+) -> None:
+    movflags = {"movflags": "faststart"} if name == "a.mp4" else {}
+    make_video(tmp_path / name, frames=20, container_options=movflags)
+    with NetworkStream(f"{web}/once/{name}", ConnectOptions(timeout_s=5)) as stream:
+        assert not stream.live
+        frames = list(stream)
+    assert [index_of(frame.image) for frame in frames] == list(range(20))
+    assert [frame.timestamp_s for frame in frames] == pytest.approx([n / 25 for n in range(20)])
+    run = oneglance("run", f"{web}/once/{name}", "--model", model, "--jsonl", "-")
+    assert (run.code, run.out.count("\n")) == (0, 20)
+
+
+def test_a_finished_file_that_breaks_off_is_told(tmp_path: Path, web: str) -> None:
+    make_video(tmp_path / "a.ts", options={"bf": "0"})
+    with NetworkStream(f"{web}/cut/a.ts", ConnectOptions(timeout_s=5)) as stream:
+        frames, story = play_until(SourceBroken, stream)
+    assert 0 < len(frames) < 25
+    assert "the server hung up" in story
+
+
+def test_a_redirect_without_end_is_told(web: str) -> None:
+    story = fails(f"{web}/loop?token=SECRET", SourceUnreadable)
+    assert story == f"{web}/loop?token=*** redirects from one address to the next, without end"
+
+
+def test_a_proxy_that_is_dead_is_named_and_not_the_camera(
+    web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_port() as host:
+        monkeypatch.setenv("http_proxy", f"http://driver:SECRET@{host}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        story = fails(f"{web}/mjpeg/5", SourceNotFound)
+        assert f"{web}/mjpeg/5 cannot be reached: the proxy that http_proxy names cannot" in story
+        assert story.endswith(f"(asked through the proxy http://***@{host})")
+        assert "SECRET" not in story
+        assert redact(story) == story
+        monkeypatch.setenv("no_proxy", "example.org,127.0.0.1")
+        NetworkStream(f"{web}/mjpeg/5", ConnectOptions(timeout_s=5)).close()
+
+
+def test_what_a_proxy_answers_is_told_as_such(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", web)
+    monkeypatch.delenv("no_proxy", raising=False)
+    story = fails("http://camera.invalid/status", SourceUnreadable)
+    assert story.endswith(f"(asked through the proxy {web})")
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "is_asked"),
+    [
+        ("http://cam.local/x", "", True),
+        ("https://cam.local/x", "", True),
+        ("rtsp://cam.local/x", "", False),
+        ("http://cam.local/x", "*", False),
+        ("http://cam.local/x", "a.org, .local", False),
+        ("http://cam.local/x", "cam.local", False),
+        ("http://mycam.local/x", "cam.local", True),
+    ],
+)
+def test_the_proxy_of_an_address_is_the_one_that_libav_asks(
+    url: str, no_proxy: str, is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert proxy_of(url) == ("http://proxy:3128" if is_asked else None)

@@ -1,0 +1,141 @@
+"""What a finished HLS playlist promises, fetched; whether it was kept, said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import av
+
+from oneglance.streams.errors import Reason, SourceBroken
+from oneglance.streams.live.fetching import fetched, is_there
+from oneglance.streams.live.playlist import (
+    Coverage,
+    Hole,
+    Playlist,
+    Segment,
+    describe,
+    parse_playlist,
+)
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from oneglance.streams.accounting import DecodeStats
+
+logger = logging.getLogger(__name__)
+
+_TRIED = 20
+"""Segments at the beginning of a playlist that are looked for."""
+
+_LOOK_S = 2.0
+"""Longest wait for one of them."""
+
+
+def keep_only(container: InputContainer, stream: VideoStream) -> None:
+    """Have libav fetch the playlist of ``stream`` alone: left to itself it fetches all renditions
+    and the sound too."""
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+
+
+class Promise:
+    """The playlist of a stream, and how much of it came."""
+
+    def __init__(
+        self,
+        address: str,
+        stream: VideoStream,
+        length_s: float,
+        options: Mapping[str, str],
+        *,
+        timeout_s: float,
+    ) -> None:
+        """Fetch the playlist at ``address``, and see from where on it can be had.
+
+        ``length_s``: what libav says of it, which must do where it cannot be fetched once more.
+        """
+        self._options, self._look_s = options, min(timeout_s, _LOOK_S)
+        playlist = _playlist(address, stream, options, timeout_s)
+        if not playlist.is_finished or not playlist.segments:
+            playlist = Playlist((Segment(address, 0.0, length_s),), is_finished=True)
+        # Where none is there, they were looked for in the wrong place.
+        there = filter(self._is_there, playlist.segments[:_TRIED])
+        head_s = next((segment.begin_s for segment in there), 0.0)
+        rate = stream.average_rate or stream.codec_context.framerate
+        self.playlist = playlist
+        self.coverage = Coverage(
+            playlist, period_s=float(1 / rate) if rate else None, head_s=head_s
+        )
+
+    def missing(self, tally: DecodeStats) -> str:
+        """How much has not come so far."""
+        holes = self.coverage.holes(is_cut=True)
+        return self._described(holes, tally) if holes else "nothing is missing"
+
+    def check(self, source: str, tally: DecodeStats) -> None:
+        """Judge a playlist that ended.
+
+        Raises:
+            SourceBroken: not all that it promises came.
+        """
+        if not tally.delivered or not self.coverage.holes(is_cut=True):
+            return
+        is_cut = self.playlist.is_rounded and not self._is_there(self.playlist.segments[-1])
+        holes = self.coverage.holes(is_cut=is_cut)
+        if not holes:
+            return
+        raise SourceBroken(
+            f"{source}: {self._described(holes, tally)}: parts of the playlist cannot be had, are "
+            f"shorter than it says, or broken; the {tally.delivered} frames that came were "
+            "delivered",
+            reason=Reason.LOST,
+        )
+
+    def _described(self, holes: list[Hole], tally: DecodeStats) -> str:
+        is_damaged = tally.left_out > 0
+        return describe(holes, self.playlist, frames=tally.delivered, is_damaged=is_damaged)
+
+    def _is_there(self, segment: Segment) -> bool:
+        return is_there(segment.address, self._options, timeout_s=self._look_s, part=segment.bytes)
+
+
+def _playlist(
+    address: str, stream: VideoStream, options: Mapping[str, str], timeout_s: float
+) -> Playlist:
+    """The playlist that ``stream`` is played from; one without segments where none is found."""
+    try:
+        playlist = _fetched(address, options, timeout_s)
+        if not playlist.renditions:
+            return playlist
+        width = stream.codec_context.width
+        told = str(stream.metadata.get("variant_bitrate"))
+        chosen = next(
+            (each for each in playlist.renditions if str(each.bandwidth) == told),
+            next(
+                (r for r in playlist.renditions if r.resolution.startswith(f"{width}x")),
+                playlist.renditions[0],
+            ),
+        )
+        others = [each for each in playlist.renditions if each is not chosen]
+        if others:
+            logger.info(
+                "playing %s of a playlist that offers %s too",
+                _named(chosen.resolution, chosen.bandwidth),
+                ", ".join(_named(each.resolution, each.bandwidth) for each in others),
+            )
+        return _fetched(chosen.address, options, timeout_s)
+    except (av.error.FFmpegError, OSError, ValueError):
+        return Playlist()
+
+
+def _named(resolution: str, bandwidth: int) -> str:
+    return f"{resolution or 'a rendition'} ({bandwidth / 1000:.0f} kbit/s)"
+
+
+def _fetched(address: str, options: Mapping[str, str], timeout_s: float) -> Playlist:
+    text = fetched(address, options, timeout_s=timeout_s).decode("utf-8", "replace")
+    return parse_playlist(text, address)
