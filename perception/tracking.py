@@ -7,7 +7,6 @@ take over the car's track. Track ids are unique across tasks.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.tasks import Task
+from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -47,12 +47,13 @@ class Tracker:
             high_conf_det_threshold=NEW_TRACK_CONFIDENCE,
         )
         self._trackers: dict[Task, ByteTrackTracker] = {}
-        self._last_s = -math.inf
+        self._period_s = 1 / frame_rate
+        self._times = MonotonicTimestamps(self._period_s)
 
     def fresh(self) -> Tracker:
         """Another tracker like this one, that has seen nothing: for another source."""
         tracker = copy.copy(self)
-        tracker._trackers, tracker._last_s = {}, -math.inf
+        tracker._trackers, tracker._times = {}, MonotonicTimestamps(self._period_s)
         return tracker
 
     def update(self, detections: sv.Detections, *, timestamp_s: float) -> sv.Detections:
@@ -61,8 +62,9 @@ class Tracker:
         ``tracker_id`` is an int64 for each box: positive for a track, ``NO_TRACK`` for a box
         that no track holds (yet: a track is confirmed by its second frame).
         """
-        # ByteTrack refuses time that stands still; some files hold two frames of one time.
-        self._last_s = timestamp_s = max(timestamp_s, math.nextafter(self._last_s, math.inf))
+        # ByteTrack refuses time that stands still, and a clock that was set back would stop it
+        # for good; some files hold two frames of one time.
+        timestamp_s = self._times.steady(timestamp_s)
         tracker_id = np.full(len(detections), NO_TRACK, np.int64)
         tasks = detections.data.get("task", np.empty(0, "<U10"))
         for number, task in enumerate(Task):

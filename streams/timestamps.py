@@ -42,8 +42,18 @@ class MonotonicTimestamps:
             self._out_of_order += 1
             is_glitch = self._out_of_order == 1 and not last_s < shown_s < math.inf
             step_s = self._period_s / 2 if is_glitch else self._period_s
-            shown_s = max(last_s + step_s, math.nextafter(last_s, math.inf))
+            shown_s = strictly_after(last_s + step_s, last_s)
             if not is_glitch and math.isfinite(at_s):
                 self._offset_s = shown_s - at_s
         self._last_s = shown_s
         return shown_s
+
+
+def strictly_after(at_s: float, last_s: float) -> float:
+    """``at_s``, or the least time after ``last_s`` where it is none: for clocks that may show the
+    same time twice, and whose frames must never be dated later than they are.
+
+    >>> strictly_after(2.0, 1.0), strictly_after(1.0, 1.0) > 1.0
+    (2.0, True)
+    """
+    return max(at_s, math.nextafter(last_s, math.inf))

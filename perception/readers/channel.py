@@ -15,23 +15,17 @@ from oneglance.streams.errors import Reason, StreamError
 from oneglance.streams.live.reconnecting import ReconnectingStream
 from oneglance.streams.live.status import SourceMonitor, SourceStatus
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.pacing import RealTimePacer
+from oneglance.streams.pacing import pacer_for
 from oneglance.streams.stream import Stream
-from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
     from oneglance.perception.protocols import TrackerLike
-
-LONGEST_GAP_S = 10.0
-"""A leap in a recording's times of more than this is not waited for when it is played live."""
 
 OVERLOAD, FROZEN, CLOSING = "newer frame", "frozen", "closing"
 """Why frames are dropped: a newer one came first, the image was frozen, the run ended."""
 
 OPENED_BEFORE_S = 10.0
 """A live frame may have been captured so long before its source was given to a run."""
-
-_USUAL_RATE = 30.0
 
 
 class Channel:
@@ -79,7 +73,7 @@ class Channel:
     def read(self, hand_in: Callable[[CapturedFrame], bool]) -> None:
         """Read the stream to its end, and hand in every new image. Runs in its own thread."""
         live = self.stream.live
-        pace = None if live else _Pace(self.stream, self._clock)
+        pace = None if live else pacer_for(self.stream.frame_rate, self._clock)
         for frame in self.stream:
             if self._closed.is_set():
                 break
@@ -205,17 +199,3 @@ def capture_time(timestamp_s: float, arrived_s: float, *, since_s: float) -> flo
     (99.5, 100.0)
     """
     return timestamp_s if since_s - OPENED_BEFORE_S <= timestamp_s <= arrived_s else arrived_s
-
-
-class _Pace:
-    """The pace of a recording that is played live, whatever its times do."""
-
-    def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
-        period_s = 1 / float(stream.frame_rate or _USUAL_RATE)
-        longest_gap_s = max(LONGEST_GAP_S, 2 * period_s)
-        self._times = MonotonicTimestamps(period_s, longest_gap_s=longest_gap_s)
-        self._pacer = RealTimePacer(clock)
-
-    def wait_for(self, timestamp_s: float, stopping: threading.Event) -> None:
-        """Return when the frame of ``timestamp_s`` is due, or when ``stopping`` is set."""
-        self._pacer.wait_for(self._times.steady(timestamp_s), stopping)

@@ -7,7 +7,6 @@ end of a recording that turned out to lie behind the address, ends iteration.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import threading
@@ -34,9 +33,10 @@ from oneglance.streams.live.status import SourceMonitor, SourceStatus
 from oneglance.streams.live.threaded import Answer
 from oneglance.streams.opening import kind_of, open_stream
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.pacing import RealTimePacer
+from oneglance.streams.pacing import pacer_for
 from oneglance.streams.redaction import redact_address
 from oneglance.streams.stream import Stream
+from oneglance.streams.timestamps import strictly_after
 
 OPENING_S = 300.0
 """Longest wait for a source that does not keep its own time-out when it is opened."""
@@ -188,7 +188,7 @@ class ReconnectingStream:
     def _frames_of(self, stream: Stream) -> Generator[Frame]:
         monitor = self._monitor
         base, received = monitor.next_index, 0
-        pace = None if stream.live else RealTimePacer(self._clock)
+        pace = None if stream.live else pacer_for(stream.frame_rate, self._clock)
         try:
             for frame in stream:
                 received += 1
@@ -196,7 +196,7 @@ class ReconnectingStream:
                 if pace is not None:
                     pace.wait_for(at_s, self._halt)
                     at_s = self._clock()
-                at_s = max(at_s, math.nextafter(monitor.last_s, math.inf))
+                at_s = strictly_after(at_s, monitor.last_s)
                 index = base + frame.index
                 if monitor.came(frame, index=index, at_s=at_s):
                     yield frame.changed(index=index, timestamp_s=at_s, source=self.source)

@@ -119,6 +119,17 @@ def test_frames_of_one_time_and_time_that_runs_backwards_are_borne() -> None:
     assert len({row[0] for row in ids[1:]}) == 1
 
 
+def test_a_clock_that_was_set_back_goes_on_from_there_and_gaps_are_gaps_still() -> None:
+    times_s = [3600 + i / FPS for i in range(10)]
+    times_s += [i / FPS for i in range(10)]  # an hour back
+    times_s += [times_s[-1] + LOST_TRACK_S + 1 + i / FPS for i in range(10)]
+    # The same place, two seconds later: another car.
+    ids = ids_of([found(car(100)) for _ in times_s], times_s=times_s)
+    assert ids[9] == ids[19]
+    assert ids[29][0] > 0
+    assert ids[29] != ids[19]
+
+
 @pytest.mark.parametrize("make", [found, sv.Detections.empty])
 def test_a_frame_without_boxes_has_no_ids(make: Callable[[], sv.Detections]) -> None:
     tracker = Tracker(frame_rate=FPS)

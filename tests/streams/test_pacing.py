@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from fractions import Fraction
 
 import pytest
 
-from oneglance.streams.pacing import BEHIND_S, RealTimePacer
+from oneglance.streams.pacing import BEHIND_S, LONGEST_GAP_S, RealTimePacer, pacer_for
 from waiting import within
 
 
@@ -46,3 +47,22 @@ def test_waiting_ends_when_stopped() -> None:
     stopping.set()
     with within(1):
         pace.wait_for(60.0, stopping)
+
+
+def test_a_pause_is_waited_for_and_a_splice_is_not() -> None:
+    pace = pacer_for(Fraction(25), Clock())
+    assert pace.due_s(0.0) == 100.0
+    assert pace.due_s(LONGEST_GAP_S - 1) == 100.0 + LONGEST_GAP_S - 1
+    assert pace.due_s(8 * 3600.0) == pytest.approx(100.0 + LONGEST_GAP_S - 1 + 0.04)
+
+
+def test_times_that_run_back_are_due_after_what_came_before() -> None:
+    pace = pacer_for(None, Clock())
+    due_s = [pace.due_s(at_s) for at_s in (5.0, 5.03, 1.0, 1.03, 1.07)]
+    assert due_s == sorted(set(due_s))
+    assert due_s[-1] == pytest.approx(100.0 + 0.03 + 0.5 / 30 + 1 / 30 + 0.04)
+
+
+def test_a_frame_an_hour_is_no_splice() -> None:
+    pace = pacer_for(Fraction(1, 3600), Clock())
+    assert [pace.due_s(at_s) for at_s in (0.0, 3600.0)] == [100.0, 3700.0]
