@@ -86,7 +86,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         raise output_error(path, error) from None
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Put a file of ``data`` in the place of ``path``, which may be a link: it is not followed.
 
     Raises:
@@ -204,7 +204,7 @@ class OutputFolder:
         """Whether the folder carries a mark of ours."""
         return _regular(self.path / MARK)
 
-    def write(self, name: str, content: bytes | str) -> Path:
+    def write(self, name: str, content: bytes | memoryview | str) -> Path:
         """Write a file of that name in the folder, whole or not at all; returns its path.
 
         Raises:

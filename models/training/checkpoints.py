@@ -18,6 +18,13 @@ from ultralytics.nn.tasks import DetectionModel, torch_safe_load
 from oneglance.streams.errors import ModelError
 from oneglance.streams.outputs import write_file
 
+_KNOWN = ("torch.", "ultralytics.", "numpy.")
+_PATHS = frozenset(
+    f"{module}.{name}"
+    for module in ("pathlib", "pathlib._local")
+    for name in ("PosixPath", "WindowsPath")
+)
+
 
 def read_checkpoint(file: Path) -> DetectionModel:
     """The YOLO detection network in ``file``, on the CPU, in float32, in evaluation mode.
@@ -99,18 +106,31 @@ def write_checkpoint(model: DetectionModel, file: Path) -> None:
     write_file(file, checkpoint_bytes(model))
 
 
+def foreign_code(file: Path) -> str | None:
+    """What loading ``file`` would import and is neither torch's, ultralytics' nor numpy's.
+
+    Only the names in the pickle are looked at; nothing is loaded. Paths are harmless: older
+    versions of ultralytics keep some in a checkpoint.
+
+    Raises:
+        EOFError, RuntimeError, ValueError, pickle.UnpicklingError: torch did not write it, or it
+            is cut short.
+    """
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    foreign = sorted(n for n in names if not n.startswith(_KNOWN) and n not in _PATHS)
+    return foreign[0] if foreign else None
+
+
 def _refuse_foreign_code(file: Path) -> None:
-    """Look at the names that the pickle would import; nothing is loaded."""
     try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+        foreign = foreign_code(file)
     except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
         raise ModelError(
             f"{file} is not a YOLO checkpoint: torch did not write it, or it is cut short"
         ) from None
-    foreign = sorted(n for n in names if not n.startswith(("torch.", "ultralytics.", "numpy.")))
     if foreign:
         raise ModelError(
-            f"{file} is not a YOLO checkpoint: loading it would run {foreign[0]}; refused unread"
+            f"{file} is not a YOLO checkpoint: loading it would run {foreign}; refused unread"
         )
 
 

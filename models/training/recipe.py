@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from oneglance.models.training.data.subsets import Subset
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import DataError, UsageError
 
 STRIDE = 32
 """Both sides of a network's input are multiples of it."""
@@ -140,15 +140,32 @@ class Recipe:
         )
 
 
+def read_recipe(file: Path) -> dict[str, Any]:
+    """What a ``recipe.json`` says; {} where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise DataError(
+            f"{file} is damaged: nothing says how the weights beside it were made; train anew in "
+            "another folder"
+        )
+    return facts
+
+
 def training_facts(weights: Path) -> dict[str, Any]:
     """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one.
 
     Folders are left out: they say nothing to anybody else and may hold names.
     """
-    file = weights.parent / "recipe.json"
-    if not file.is_file():
-        return {}
-    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    facts = read_recipe(weights.parent / "recipe.json")
     if "run" in facts:  # an average tells the same of its parts
         facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts

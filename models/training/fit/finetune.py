@@ -20,21 +20,25 @@ from typing import Any
 
 import torch
 import ultralytics
-from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import FOUR_TASKS, ModelClass
-from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.data.fingerprint import fingerprint
 from oneglance.models.training.data.merging import stage
 from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
-from oneglance.models.training.fit.heads import with_new_last_layer
+from oneglance.models.training.fit.heads import from_scratch, with_new_last_layer
 from oneglance.models.training.fit.session import Session, train
+from oneglance.models.training.fit.states import State, TrainingStates
 from oneglance.models.training.fit.time_limit import TimeLimit
-from oneglance.models.training.recipe import Recipe, Unlabelled, training_facts
+from oneglance.models.training.recipe import Recipe, Unlabelled, read_recipe, training_facts
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.outputs import OutputFolder
+
+_NAMES = {"data_sha256": "data", "base_sha256": "base"}
+"""What a difference of a run is called."""
 
 
 def finetune(  # noqa: PLR0913 - each says what is trained, or on what
@@ -72,12 +76,12 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     place.check(_inputs(datasets, base))
     description = _describe(datasets, base, recipe, classes)
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
-    earlier: dict[str, Any] = {}
-    if recipe_file.is_file():
-        earlier = json.loads(recipe_file.read_text(encoding="utf-8"))
-        begun = model_file.is_file() or (out / "weights" / "last.pt").is_file()
-        same = begun and _same_run(earlier, description, out)
-        if same and model_file.is_file() and "stopped" not in earlier:
+    states = TrainingStates(out / "weights")
+    states.check()
+    earlier = read_recipe(recipe_file)
+    if earlier and (model_file.is_file() or states.any):
+        same = _same_run(earlier, description, out)
+        if same and "stopped" not in earlier and _is_whole(model_file, earlier):
             return model_file
     with _claimed(place):
         staged = stage(
@@ -88,32 +92,31 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
             subset=recipe.subset,
             strict=strict,
         )
-    facts = {key: value for key, value in earlier.items() if key != "run"}
-    if "stopped" not in facts:
-        model_file.unlink(missing_ok=True)  # never beside a recipe that is not its own
-    _write(recipe_file, {"run": description, **facts})
-    last = out / "weights" / "last.pt"
+    # Without the checksum of the weights, which are not this recipe's yet.
+    facts = {key: value for key, value in earlier.items() if key not in {"run", "model_sha256"}}
+    place.write(recipe_file.name, _json({"run": description, **facts}))
+    states.claim()
     job = Job(classes=classes, recipe=recipe, execution=execution, base=base)
-    first_epoch = _epochs_done(last) if last.is_file() else 0
+    state = states.newest()
+    first_epoch = 0 if state is None else state["epoch"] + 1
     if first_epoch < facts.get("shortened_to_epochs", recipe.epochs):
-        resumed = last if last.is_file() else None
-        overrides = _overrides(recipe, execution, staged, out) | _weights(base, resumed)
+        overrides = _overrides(recipe, execution, staged, out) | {"resume": state is not None}
         session = train(job, staged=staged.parent, overrides=overrides, limit=limit)
         facts = _facts(session, recipe, first_epoch) | {
             "minutes_of_last_session": round((time.monotonic() - started) / 60, 2)
         }
-    start = None
-    if recipe.alpha < 1 and base is not None:
-        start = with_new_last_layer(read_checkpoint(base), classes)
-    _save(last, model_file, recipe, start)
+        state = states.newest()
+    content = _weights(job, state)
+    place.write(model_file.name, content)
     facts |= {
+        "model_sha256": hashlib.sha256(content).hexdigest(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "torch": torch.__version__,
         "ultralytics": ultralytics.__version__,
     }
     if base is not None and (of_base := training_facts(base)):
         facts["base_training"] = of_base
-    _write(recipe_file, {"run": description, **facts})
+    place.write(recipe_file.name, _json({"run": description, **facts}))
     return model_file
 
 
@@ -171,6 +174,7 @@ def _describe(
 ) -> dict[str, Any]:
     return {
         "data": [str(dataset.file) for dataset in datasets],
+        "data_sha256": [fingerprint(dataset) for dataset in datasets],
         "base": None if base is None else base.name,
         "base_sha256": None if base is None else hashlib.sha256(base.read_bytes()).hexdigest(),
         "classes": [{"name": cls.name, "task": cls.task.value} for cls in classes],
@@ -185,10 +189,12 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
     if isinstance(recipe := old.get("recipe"), dict):
         alpha = recipe.get("alpha")
         old = old | {"recipe": recipe | {"alpha": wanted["recipe"]["alpha"]}}
-    differing = sorted(key for key in wanted if wanted[key] != old.get(key))
+    # Data is known by what it holds; where it lies may change.
+    differing = sorted(key for key in wanted if key != "data" and wanted[key] != old.get(key))
     if differing:
         raise DataError(
-            f"{out} holds a run made another way (different {', '.join(differing)}): "
+            f"{out} holds a run made another way (different "
+            f"{', '.join(_NAMES.get(key, key) for key in differing)}): "
             "give another --out, or the same arguments to resume it"
         )
     return bool(alpha == wanted["recipe"]["alpha"])
@@ -196,6 +202,7 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
 
 def _overrides(recipe: Recipe, execution: Execution, staged: Path, out: Path) -> dict[str, Any]:
     return {
+        "model": "yolo26n.yaml",  # a name only: the trainer builds its own network
         "data": str(staged),
         "save_dir": str(out),
         "imgsz": max(recipe.size),
@@ -222,30 +229,32 @@ def _overrides(recipe: Recipe, execution: Execution, staged: Path, out: Path) ->
     }
 
 
-def _weights(base: Path | None, resumed: Path | None) -> dict[str, Any]:
-    if resumed is not None:
-        return {"model": str(resumed), "resume": str(resumed)}
-    return {"model": "yolo26n.yaml" if base is None else str(base), "resume": False}
+def _weights(job: Job, state: State | None) -> bytes:
+    """A file of the averaged weights of ``state`` that needs nothing of ours.
 
-
-def _epochs_done(last: Path) -> int:
-    return int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
-
-
-def _save(last: Path, file: Path, recipe: Recipe, start: DetectionModel | None) -> None:
-    """The averaged weights of checkpoint ``last`` as a file that needs nothing of ours.
-
-    ``start``: the network they started from, with which the recipe averages them.
+    They are averaged with the weights they started from where the recipe says so.
     """
-    model = torch.load(last, map_location="cpu", weights_only=False)["ema"]
-    if start is not None:
-        average_with_start(
-            model.float(), start, alpha=recipe.alpha
-        )  # checkpoints are in half precision
-    model = model.as_plain()
-    model.args = {"imgsz": list(recipe.size), "task": "detect"}
-    torch.save({"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}, file)
+    assert state is not None, "a session keeps a state, or raises"
+    if job.base is None:
+        model = from_scratch(job.classes)
+    else:
+        model = with_new_last_layer(read_checkpoint(job.base), job.classes)
+    model.load_state_dict(state["ema"])
+    if job.base is not None and job.recipe.alpha < 1:
+        start = with_new_last_layer(read_checkpoint(job.base), job.classes)
+        average_with_start(model, start, alpha=job.recipe.alpha)
+    plain: Any = model.as_plain()
+    plain.args = {"imgsz": list(job.recipe.size), "task": "detect"}
+    return checkpoint_bytes(plain)
 
 
-def _write(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def _is_whole(model: Path, facts: dict[str, Any]) -> bool:
+    """Whether the weights are those that the recipe speaks of, to the last byte."""
+    try:
+        return hashlib.sha256(model.read_bytes()).hexdigest() == facts.get("model_sha256")
+    except FileNotFoundError:
+        return False
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import random
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+import yaml
 from ultralytics.data.augment import (
     Compose,
     Format,
@@ -21,9 +22,11 @@ from ultralytics.data.augment import (
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOCAL_RANK, IterableSimpleNamespace
+from ultralytics.utils.torch_utils import init_seeds, unwrap_model
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.tasks import Task
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
 from oneglance.models.training.fit.devices import precision, resolve
@@ -38,8 +41,12 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
+from oneglance.models.training.fit.reports import no_reports
+from oneglance.models.training.fit.states import State, TrainingStates
 from oneglance.models.training.fit.time_limit import TimeLimit
-from oneglance.models.training.recipe import STRIDE, HeadInit, Unlabelled
+from oneglance.models.training.recipe import STRIDE, Unlabelled
+from oneglance.streams.errors import UsageError
+from oneglance.streams.outputs import write_file
 
 KnownClasses = Mapping[str, frozenset[str]]
 """By the stem of a staged image: the names of the classes that its source decides on."""
@@ -156,10 +163,10 @@ class RoadTrainer(DetectionTrainer):
         self.partial: PartialTasks = {} if absent else partial
         self.limit = limit
         self.cut = False
-        super().__init__(overrides=overrides | {"device": resolve(self.execution)})
-        if self.resume:  # a shortened run that was killed had fewer
-            self.epochs = self.args.epochs = self.recipe.epochs
-            self.args.close_mosaic = overrides["close_mosaic"]
+        self.base = job.base
+        self.states = TrainingStates(Path(overrides["save_dir"]) / "weights")
+        with no_reports():
+            super().__init__(overrides=overrides | {"device": resolve(self.execution)})
         computes = precision(self.execution, self.device)
         self.args.amp = {Amp.OFF: False, Amp.BF16: "bf16", Amp.FP16: True}[computes]
         self.bf16 = self.device.type == "cpu" and computes is Amp.BF16
@@ -170,6 +177,7 @@ class RoadTrainer(DetectionTrainer):
             if "OMP_NUM_THREADS" not in os.environ:  # ultralytics leaves one idle
                 torch.set_num_threads(available_cpus())
         self.add_callback("on_train_epoch_start", _no_smaller_batch)
+        self.add_callback("on_train_epoch_start", _seed)
         self.add_callback("on_train_batch_end", _stop_in_time)
         self.add_callback("on_fit_epoch_end", _shorten)
         self.teacher: Distiller | None = None
@@ -177,14 +185,36 @@ class RoadTrainer(DetectionTrainer):
             assert job.base is not None  # finetune saw to it
             self.teacher = Distiller(job.base, self.classes, self.device)
 
+    def check_resume(self, overrides: dict[str, Any]) -> None:
+        """Our arguments are the recipe's, and not those that a file holds."""
+        del overrides
+        self.resume = bool(self.args.resume)
+
+    def get_dataset(self) -> dict[str, Any]:
+        """The merged set, which needs no check, and no font from the network."""
+        content: dict[str, Any] = yaml.safe_load(Path(self.args.data).read_text(encoding="utf-8"))
+        folder = Path(content["path"])
+        splits = {split: str(folder / content[split]) for split in ("train", "val")}
+        return {**content, **splits, "path": folder, "nc": len(content["names"]), "channels": 3}
+
+    def setup_model(self) -> State | None:
+        """The network to begin with; returns the state to go on from, None for a new training.
+
+        ultralytics would unpickle files whole.
+        """
+        if isinstance(self.model, torch.nn.Module):
+            return None
+        weights = None if self.base is None else read_checkpoint(self.base)
+        self.model = self.get_model(weights=weights)
+        return self.states.newest() if self.resume else None
+
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> RoadModel:
         """The pretrained network with a last layer for our classes."""
         del cfg, verbose
         if weights is None:
             model = from_scratch(self.classes)
         else:
-            head_init = HeadInit.PRETRAINED if self.resume else self.recipe.head_init
-            model = with_new_last_layer(weights, self.classes, head_init=head_init)
+            model = with_new_last_layer(weights, self.classes, head_init=self.recipe.head_init)
             self.args.freeze = frozen_layers(model, self.recipe.trainable)
         model.loss_weight = self.recipe.loss_weight
         return model
@@ -269,35 +299,70 @@ class RoadTrainer(DetectionTrainer):
             )
         super()._build_train_pipeline()  # type: ignore[no-untyped-call]
 
-    def resume_training(self, ckpt: Any) -> None:
-        """ultralytics' own, which knows no run that was stopped within its first epoch."""
-        if self.resume and ckpt is not None and ckpt["epoch"] < 0:
-            self._load_checkpoint_state(ckpt)  # type: ignore[no-untyped-call]
+    def resume_training(self, ckpt: State | None) -> None:
+        """Go on as if the training had not been stopped: weights, their average and the optimizer
+        in the precision they had, which ultralytics' own halves."""
+        if ckpt is None:
             return
-        super().resume_training(ckpt)  # type: ignore[no-untyped-call]
+        network: Any = unwrap_model(self.model)
+        ema: Any = self.ema
+        optimizer: Any = self.optimizer
+        network.load_state_dict(ckpt["model"])
+        ema.ema.load_state_dict(ckpt["ema"])
+        ema.updates = ckpt["updates"]
+        groups = zip(ckpt["optimizer"]["param_groups"], optimizer.param_groups, strict=True)
+        for saved, group in groups:
+            saved["fused"] = group.get("fused")  # the device at hand decides it
+        optimizer.load_state_dict(ckpt["optimizer"])
+        self.scaler.load_state_dict(ckpt["scaler"])
+        self.start_epoch = ckpt["epoch"] + 1
+        criterion = network.init_criterion()
+        if self.start_epoch > 0 and hasattr(criterion, "update"):
+            # It shifts its weight from one head to the other, epoch by epoch.
+            criterion.updates = self.start_epoch - 1
+            criterion.update()
+            network.criterion = criterion
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """ultralytics' own, but no line for an epoch that will be trained again, and no column
         for what is never scored: it has those in some lines only."""
-        if not self.cut:
-            metrics = {name: m for name, m in metrics.items() if not name.startswith("val/")}
-            super().save_metrics(metrics)  # type: ignore[no-untyped-call]
+        if self.cut:
+            return
+        metrics = {name: m for name, m in metrics.items() if not name.startswith("val/")}
+        row = {"epoch": self.epoch + 1, "time": time.time() - self.train_time_start, **metrics}
+        lines = self.csv.read_text(encoding="utf-8").splitlines() if self.csv.is_file() else []
+        # A run that was killed may have noted an epoch of which it kept no state.
+        kept = [line for line in lines[1:] if int(line.partition(",")[0]) <= self.epoch]
+        fresh = ",".join(f"{value:.6g}" for value in row.values())
+        write_file(self.csv, "\n".join([",".join(row), *kept, fresh]) + "\n")
 
     def save_model(self) -> bool:
-        """ultralytics' own; an epoch that was cut short does not count as done."""
-        self.epoch -= self.cut
-        try:
-            return bool(super().save_model())  # type: ignore[no-untyped-call]
-        finally:
-            self.epoch += self.cut
+        """Keep the state to go on from; an epoch that was cut short does not count as done."""
+        ema: Any = self.ema
+        optimizer: Any = self.optimizer
+        state = {
+            "epoch": self.epoch - self.cut,
+            "model": unwrap_model(self.model).state_dict(),
+            "ema": ema.ema.state_dict(),
+            "updates": ema.updates,
+            "optimizer": optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        self.states.keep(state)
+        return True
 
-    def read_results_csv(self) -> dict[str, list[float]]:
-        """By column, what was noted of each epoch; ultralytics' own needs polars for it."""
-        if not self.csv.is_file():
-            return {}
-        with self.csv.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """ultralytics goes back an epoch, which would go the same way again.
+
+        Raises:
+            UsageError: the loss is no number any more.
+        """
+        if self.loss is not None and not self.loss.isfinite():
+            raise UsageError(
+                f"the training diverged in epoch {epoch + 1}: its loss is no number any more; "
+                "give a lower --learning-rate and another --out"
+            )
+        return False
 
     def get_validator(self) -> SimpleNamespace:
         """A validator that has no metrics: ultralytics' own needs torchvision's operators."""
@@ -309,6 +374,15 @@ class RoadTrainer(DetectionTrainer):
 
     def final_eval(self) -> None:
         """Accuracy is measured from the exported file (``oneglance eval``), not from here."""
+
+
+def _seed(trainer: Any) -> None:
+    """Before each epoch: what is drawn in it depends on its number and on nothing before it, so
+    that a training which was stopped goes on as if it had not been."""
+    seed = trainer.recipe.seed + 1_000_003 * trainer.epoch + max(LOCAL_RANK, 0)
+    init_seeds(seed, deterministic=trainer.args.deterministic)
+    if trainer.train_loader.generator is not None:  # the order of the images
+        trainer.train_loader.generator.manual_seed(seed)
 
 
 def _no_smaller_batch(trainer: Any) -> None:

@@ -95,22 +95,27 @@ def begin(folder: Path, asked: dict[str, Any]) -> None:
         DataError: there is already one made another way.
     """
     file = folder / "arm.json"
+    OutputFolder(folder, "train").claim()
     if file.is_file():
         found = _read(file)
-        differing = sorted(key for key in asked if asked[key] != found.get(key))
-        if differing == ["scored_on"]:
+        # Where a checksum says what a set holds, it does not matter where the set lies.
+        differing = sorted(
+            key for key in asked if asked[key] != found.get(key) and f"{key}_sha256" not in asked
+        )
+        if differing and set(differing) <= {"scored_on", "scored_on_sha256"}:
             (folder / "result.json").unlink(missing_ok=True)
         elif differing:
             raise DataError(
-                f"{folder} holds an arm made another way (different {', '.join(differing)}): "
+                f"{folder} holds an arm made another way (different "
+                f"{', '.join(key.removesuffix('_sha256') for key in differing)}): "
                 "give another --out, or the same arguments to go on"
             )
-    OutputFolder(folder, "train").claim()
     _write(file, asked)
 
 
 def keep(folder: Path, result: ArmResult) -> None:
     """Write an arm's result; its result.json last, for it says that all is there."""
+    (folder / "result.json").unlink(missing_ok=True)
     draws = np.array([np.vstack((s.by_iou_draws, s.f1_draws)) for s in result.scores])
     buffer = io.BytesIO()
     np.save(buffer, draws.astype(np.float32), allow_pickle=False)

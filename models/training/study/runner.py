@@ -22,6 +22,7 @@ from oneglance.models.training.audit.audit import set_names
 from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.data import merging as staging
 from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.data.fingerprint import fingerprint
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE
 from oneglance.models.training.evaluation.scores import scores_on
 from oneglance.models.training.export import export
@@ -55,7 +56,7 @@ _staging_logger = logging.getLogger(staging.__name__)
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study as it was asked for: see ``open_study``."""
+    """A study as it was asked for: see ``open_study``. ``fingerprints``: of each set, by name."""
 
     datasets: tuple[Dataset, ...]
     sets: tuple[SetFacts, ...]
@@ -64,6 +65,7 @@ class Study:
     out: Path
     options: StudyOptions
     arms: tuple[Arm, ...]
+    fingerprints: Mapping[str, str]
 
     def folder(self, arm: Arm) -> Path:
         """Where the arm is trained and its result lies."""
@@ -93,7 +95,8 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
         for name, dataset in zip(set_names(datasets), datasets, strict=True)
     )
     digest = hashlib.sha256(base.read_bytes()).hexdigest()
-    return Study(datasets, sets, base, digest, out, options, plan(sets, options))
+    held = {s.name: fingerprint(dataset) for s, dataset in zip(sets, datasets, strict=True)}
+    return Study(datasets, sets, base, digest, out, options, plan(sets, options), held)
 
 
 def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> Path:
@@ -237,9 +240,12 @@ def duration(seconds: float) -> str:
 
 def _asked(study: Study, arm: Arm) -> dict[str, Any]:
     files = {s.name: str(s.file.resolve()) for s in study.sets}
+    held = study.fingerprints
     return arm.as_dict() | {
         "data": [files[name] for name in arm.sets],
-        "scored_on": [str(s.file.resolve()) for s in study.sets if s.val],
+        "data_sha256": [held[name] for name in arm.sets],
+        "scored_on": [files[s.name] for s in study.sets if s.val],
+        "scored_on_sha256": [held[s.name] for s in study.sets if s.val],
         "base_sha256": study.base_sha256 if arm.pretrained else None,
         "batch": study.options.batch,
         "learning_rate": study.options.learning_rate,

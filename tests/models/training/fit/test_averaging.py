@@ -60,7 +60,7 @@ def test_alpha_may_be_chosen_after_the_training(
     trained, facts = train(1.0)
     checkpoint = (tmp_path / "weights" / "last.pt").stat().st_mtime_ns
     with monkeypatch.context() as patch:  # stopped half-way: the old weights are not the new ones
-        patch.setattr(finetuning, "_save", _interrupt)
+        patch.setattr(finetuning, "_weights", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(0.5)
     kept, later = train(0.5)
