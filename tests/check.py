@@ -72,6 +72,7 @@ def _everything(*, is_here: bool, is_fast: bool) -> None:
     step("lint", bin_ / "ruff", "check", ".")
     step("imports", bin_ / "lint-imports")
     step("types", bin_ / "mypy")
+    step("types of the tests", bin_ / "mypy", "--config-file", "tests/mypy.ini")
     step("tests", python, "-m", "pytest", "--doctest-modules", *ROOMS, *(FAST if is_fast else ()))
     if not is_here and not is_fast:
         with tempfile.TemporaryDirectory() as folder:

@@ -30,6 +30,9 @@ class SlowDetector:
         self.engine, self.precision = detector.engine, detector.precision
         self.took_s: list[float] = []
 
+    def __call__(self, image: np.ndarray) -> sv.Detections:
+        return self.detect(image)[0]
+
     def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
         began_s = time.monotonic()
         time.sleep(self._takes_s)

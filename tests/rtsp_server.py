@@ -50,7 +50,7 @@ def rtsp_server(
     assert process.stderr is not None
     with process:
         try:
-            port = process.stdout.readline().strip()
+            port = process.stdout.readline().strip()  # type: ignore[assignment]
             if not port:
                 why = (process.stderr.read().strip().splitlines() or ["it said nothing"])[-1]
                 pytest.skip(f"no RTSP server ({why}); tests/check.py installs one on Debian")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,7 +28,7 @@ LIVE, STALLED = (State.LIVE, Reason.PLAYING), (State.STALLED, Reason.SILENT)
 LOST = (State.RECONNECTING, Reason.LOST)
 
 
-def first_time(connection: Connection, script) -> None:
+def first_time(connection: Connection, script: Any) -> None:
     """``script`` for the first client, a healthy camera for those after it."""
     (script if connection.number == 0 else steady)(connection)
 

@@ -90,7 +90,7 @@ class Played:
 def play(path: Path, options: ConnectOptions | None = None) -> Played:
     stream = open_stream(path, options)
     assert isinstance(stream, AvSource)
-    frames, story = [], ""
+    frames, story = [], ""  # type: ignore[var-annotated]
     try:
         frames.extend(stream)
     except StreamError as error:

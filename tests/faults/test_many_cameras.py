@@ -61,7 +61,7 @@ def test_all_cameras_may_be_down_at_the_start(detector: Detector) -> None:
         for camera in two:
             camera.unplug()
         pipeline = Pipeline([camera.url for camera in two], detector, mode=quick())
-        threading.Timer(0.5, lambda: [camera.plug_in() for camera in two]).start()
+        threading.Timer(0.5, lambda: [camera.plug_in() for camera in two]).start()  # type: ignore[func-returns-value]
         results = results_until(pipeline, lambda r: len({x.frame.source for x in r}) == 2)
     assert results
 
@@ -155,7 +155,7 @@ def test_a_source_that_breaks_for_good_leaves_the_run_and_is_told_at_its_end(
         def __iter__(self) -> Iterator[Frame]:
             yield from islice(super().__iter__(), 60)
 
-    pipeline = Pipeline([Camera("bad", before=unplugged), Short("good")], detector, mode=quick())
+    pipeline = Pipeline([Camera("bad", before=unplugged), Short("good")], detector, mode=quick())  # type: ignore[list-item]
     results: list[Result] = []
     with pytest.raises(SourceBroken, match="bad: unplugged"):
         results.extend(pipeline)

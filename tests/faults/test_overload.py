@@ -96,7 +96,7 @@ def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector)
     pause_s = max(b.timestamp_s - a.timestamp_s for a, b in pairwise(seen))
     assert pause_s == pytest.approx(2.0, abs=0.5)
     assert len([s for s in seen if 20 <= s.index < 120]) < 50
-    assert max(r.age_s for r in results) < 0.5
+    assert max(r.age_s for r in results) < 0.5  # type: ignore[type-var]
     assert all(s.picture == s.index % 25 for s in seen)
     assert uncounted(pipeline.health().sources[0]) == 0
 

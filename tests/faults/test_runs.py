@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -42,7 +43,7 @@ def test_a_truncated_video_gives_every_whole_frame_and_says_where_it_broke(
     options = {"movflags": "faststart"} if name == "a.mp4" else {}
     clip = cut(video(name, frames=50, container_options=options), keep=0.6)
     with open_stream(clip) as stream:
-        whole = []
+        whole = []  # type: ignore[var-annotated]
         with pytest.raises(SourceBroken):
             whole.extend(frame.timestamp_s for frame in stream)
     out, film = tmp_path / "out.jsonl", tmp_path / "out.mp4"
@@ -117,13 +118,13 @@ def test_images_of_every_shape_and_colour_are_seen(
         "deep.png": np.full((48, 64, 3), 9000, np.uint16),
     }
     for name, image in images.items():
-        assert cv2.imwrite(str(folder / name), image)
+        assert cv2.imwrite(str(folder / name), image)  # type: ignore[call-overload]
     run = oneglance("run", folder, "--model", model, "--jsonl", "-", "--no-track")
     assert run.code == 0
     by_name = {Path(line["source"]).name: line["detections"] for line in lines_of(run.out)}
     assert by_name.keys() == images.keys()
     for name, detections in by_name.items():
-        height, width = images[name].shape[:2]
+        height, width = images[name].shape[:2]  # type: ignore[attr-defined]
         for seen in detections:
             x1, y1, x2, y2 = seen["xyxy"]
             assert 0 <= x1 <= x2 <= width
@@ -333,8 +334,8 @@ def test_a_run_that_waits_for_a_silent_camera_can_be_interrupted(
     assert len(lines_of(out)) >= 1
 
 
-def wait_for(ready: Callable[[], bool], program: subprocess.Popen) -> None:
-    def ready_or_dead() -> bool:
+def wait_for(ready: Callable[[], object], program: subprocess.Popen[Any]) -> None:
+    def ready_or_dead() -> object:
         assert program.poll() is None, program.stderr and program.stderr.read()
         return ready()
 

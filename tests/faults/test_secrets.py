@@ -47,7 +47,7 @@ def emitted(
         deadline_s = time.monotonic() + 40
         printed = ""
         while run.poll() is None:
-            assert time.monotonic() < deadline_s, run.kill() or printed[-2000:]
+            assert time.monotonic() < deadline_s, run.kill() or printed[-2000:]  # type: ignore[func-returns-value]
             printed += _rest(ours)
             if interrupt(printed):
                 run.send_signal(signal.SIGINT)

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +31,7 @@ def limit(folder: Path, text: str) -> None:
         (folder / "cpu.cfs_period_us").write_text("100000\n")
 
 
-def test_without_a_quota_it_is_what_the_affinity_mask_allows(tmp_path):
+def test_without_a_quota_it_is_what_the_affinity_mask_allows(tmp_path: Path) -> None:
     assert available_cpus(tmp_path, proc=tmp_path) == ALLOWED
 
 
@@ -41,19 +44,21 @@ def test_without_a_quota_it_is_what_the_affinity_mask_allows(tmp_path):
         ("max 100000", ALLOWED),
     ],
 )
-def test_a_cgroup_v2_quota_caps_it(tmp_path, quota, expected):
+def test_a_cgroup_v2_quota_caps_it(tmp_path: Path, quota: str, expected: Any) -> None:
     (tmp_path / "cpu.max").write_text(quota)
     assert available_cpus(tmp_path, proc=tmp_path) == expected
 
 
-def test_a_cgroup_v1_quota_caps_it(tmp_path):
+def test_a_cgroup_v1_quota_caps_it(tmp_path: Path) -> None:
     limit(tmp_path / "cpu", "100000")
     assert available_cpus(tmp_path, proc=tmp_path) == 1
 
 
 @needs_two
 @pytest.mark.parametrize("limited", ["system.slice/job.service/worker", "system.slice"])
-def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v2(tmp_path, limited):
+def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v2(
+    tmp_path: Path, limited: str
+) -> None:
     mount = tmp_path / "sys fs"
     for folder in ("system.slice", "system.slice/job.service", "system.slice/job.service/worker"):
         limit(mount / folder, "50000 100000" if folder == limited else "max 100000")
@@ -64,7 +69,9 @@ def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v2(tmp_path, limite
 
 @needs_two
 @pytest.mark.parametrize("limited", ["a/b", "a"])
-def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v1(tmp_path, limited):
+def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v1(
+    tmp_path: Path, limited: str
+) -> None:
     mount = tmp_path / "cpu,cpuacct"
     for folder in ("a", "a/b"):
         limit(mount / folder, "50000" if folder == limited else "-1")
@@ -78,7 +85,7 @@ def test_a_quota_of_its_own_cgroup_or_of_one_above_counts_in_v1(tmp_path, limite
 
 @needs_two
 @pytest.mark.parametrize("group", ["/docker/abc", "/docker/abc/child", "/elsewhere", "/../.."])
-def test_a_container_finds_the_group_that_is_mounted_for_it(tmp_path, group):
+def test_a_container_finds_the_group_that_is_mounted_for_it(tmp_path: Path, group: str) -> None:
     mount = tmp_path / "cgroup"
     limit(mount, "100000 100000")
     mounts = f"31 23 0:28 /docker/abc {mount} ro - cgroup2 cgroup rw\n"
@@ -86,21 +93,21 @@ def test_a_container_finds_the_group_that_is_mounted_for_it(tmp_path, group):
 
 
 @needs_two
-def test_another_group_s_quota_is_no_limit(tmp_path):
+def test_another_group_s_quota_is_no_limit(tmp_path: Path) -> None:
     limit(tmp_path / "cgroup" / "neighbour", "50000 100000")
     mounts = f"31 23 0:28 / {tmp_path}/cgroup ro - cgroup2 cgroup rw\n"
     assert own(tmp_path, "0::/mine\n", mounts) == ALLOWED
 
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", "0::\n", "1:cpu\n::::\n"])
-def test_what_cannot_be_understood_is_no_limit(tmp_path, text):
+def test_what_cannot_be_understood_is_no_limit(tmp_path: Path, text: str) -> None:
     assert own(tmp_path, text, text) == ALLOWED
 
 
 @pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this platform has no CPU affinity"
 )
-def test_a_narrower_affinity_mask_is_followed(tmp_path):
+def test_a_narrower_affinity_mask_is_followed(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +22,7 @@ COLOURS = ClassTable(
 CAR, LIGHT, RED, GREEN = range(4)
 
 
-def test_one_to_one_rows_are_kept_from_the_confidence_up():
+def test_one_to_one_rows_are_kept_from_the_confidence_up() -> None:
     rows = np.array(
         [[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.25, 2], [1, 1, 2, 2, 0.2499, 0]]], np.float32
     )
@@ -27,7 +31,7 @@ def test_one_to_one_rows_are_kept_from_the_confidence_up():
     assert found.xyxy.tolist() == [[0, 0, 10, 10], [5, 5, 9, 9]]
 
 
-def test_only_allowed_classes_come_out_of_either_head():
+def test_only_allowed_classes_come_out_of_either_head() -> None:
     only_sign = ClassTable(FOUR_TASKS, {Task.SIGN})
     rows = np.array([[[0, 0, 10, 10, 0.9, 1], [5, 5, 9, 9, 0.5, 2]]], np.float32)
     assert decode(rows, Head.ONE_TO_ONE, confidence=0.25, table=only_sign).class_id.tolist() == [2]
@@ -38,7 +42,7 @@ def test_only_allowed_classes_come_out_of_either_head():
     assert found.confidence.tolist() == [0.5]
 
 
-def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class():
+def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class() -> None:
     # Boxes 0..10 and 1..11 wide: overlap 9×10 = 90, union 110, IoU 0.82 > 0.7.
     # The third is the same place but another class; the fourth is far away.
     columns = np.zeros((1, 8, 4), np.float32)
@@ -51,7 +55,7 @@ def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class():
     assert found.xyxy.tolist() == [[1, 0, 11, 10], [0, 0, 10, 10], [48, 16, 52, 24]]
 
 
-def test_boxes_that_overlap_less_than_the_bound_both_stay():
+def test_boxes_that_overlap_less_than_the_bound_both_stay() -> None:
     # 0..10 and 4..14: overlap 60, union 140, IoU 0.43 < 0.7.
     columns = np.zeros((1, 8, 2), np.float32)
     columns[0, :4] = np.array([[5, 5, 10, 10], [9, 5, 10, 10]]).T
@@ -59,7 +63,7 @@ def test_boxes_that_overlap_less_than_the_bound_both_stay():
     assert len(decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=ALL).xyxy) == 2
 
 
-def test_nothing_found_is_empty_arrays_of_the_right_shape():
+def test_nothing_found_is_empty_arrays_of_the_right_shape() -> None:
     for head, output in (
         (Head.ONE_TO_ONE, np.zeros((1, 300, 6), np.float32)),
         (Head.ONE_TO_MANY, np.zeros((1, 8, 50), np.float32)),
@@ -80,14 +84,14 @@ def test_nothing_found_is_empty_arrays_of_the_right_shape():
         ((0.9, 0.8, 0.70, 0.10), CAR),
     ],
 )
-def test_an_object_is_of_its_best_kind_when_that_is_likely_enough(scores, told):
+def test_an_object_is_of_its_best_kind_when_that_is_likely_enough(scores: Any, told: Any) -> None:
     columns = np.array([[[5], [5], [10], [10], *([s] for s in scores)]], np.float32)
     found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=COLOURS)
     assert found.class_id.tolist() == [told]
     assert found.confidence[0] == np.float32(max(scores))
 
 
-def test_two_colours_of_one_light_are_one_light():
+def test_two_colours_of_one_light_are_one_light() -> None:
     # Two anchors on the same light: 0..10 and 1..11, IoU 0.82.
     columns = np.zeros((1, 8, 2), np.float32)
     columns[0, :4] = np.array([[5, 5, 10, 10], [6, 5, 10, 10]]).T
@@ -97,7 +101,7 @@ def test_two_colours_of_one_light_are_one_light():
     assert found.class_id.tolist() == [RED]
 
 
-def test_the_one_to_one_head_lists_an_object_once_whatever_it_may_be():
+def test_the_one_to_one_head_lists_an_object_once_whatever_it_may_be() -> None:
     box, other = [0, 0, 10, 10], [20, 0, 30, 10]
     rows = [[*box, 0.8, LIGHT], [*other, 0.7, RED], [*box, 0.5, GREEN], [*other, 0.3, LIGHT]]
     found = decode(np.array([rows], np.float32), Head.ONE_TO_ONE, confidence=0.25, table=COLOURS)

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +17,17 @@ ROWS = np.array(
 IMAGE = np.zeros((64, 128, 3), np.uint8)
 
 
-def test_boxes_come_back_in_pixels_of_the_picture(make_model):
+def test_boxes_come_back_in_pixels_of_the_picture(make_model: Any) -> None:
     found = Detector.load(make_model(ROWS))(IMAGE)
     assert found.xyxy.dtype == np.float32
     assert found.xyxy.tolist() == [[4, 8, 24, 28], [60, 16, 80, 36]]
     assert found.class_id.tolist() == [1, 2]
     assert found.data["class_name"].tolist() == ["car", "sign"]
     assert found.data["task"].tolist() == ["car", "sign"]
-    np.testing.assert_allclose(found.confidence, [0.9, 0.6])
+    np.testing.assert_allclose(found.confidence, [0.9, 0.6])  # type: ignore[arg-type]
 
 
-def test_both_heads_give_the_same_boxes(make_model):
+def test_both_heads_give_the_same_boxes(make_model: Any) -> None:
     columns = np.zeros((1, 8, 2), np.float32)
     columns[0, :4] = np.array([[7, 9, 10, 10], [35, 13, 10, 10]]).T
     columns[0, 5, 0], columns[0, 6, 1] = 0.9, 0.6
@@ -34,48 +37,48 @@ def test_both_heads_give_the_same_boxes(make_model):
     assert one.class_id.tolist() == many.class_id.tolist()
 
 
-def test_only_the_tasks_asked_for_are_found(make_model):
+def test_only_the_tasks_asked_for_are_found(make_model: Any) -> None:
     detector = Detector.load(make_model(ROWS), tasks=["sign"])
     assert detector(IMAGE).data["task"].tolist() == ["sign"]
 
 
-def test_confidence_is_a_lower_bound(make_model):
+def test_confidence_is_a_lower_bound(make_model: Any) -> None:
     assert len(Detector.load(make_model(ROWS), confidence=0.05)(IMAGE)) == 3
     assert len(Detector.load(make_model(ROWS), confidence=0.7)(IMAGE)) == 1
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 1.5, float("nan")])
-def test_a_confidence_outside_0_to_1_is_refused(make_model, confidence):
+def test_a_confidence_outside_0_to_1_is_refused(make_model: Any, confidence: Any) -> None:
     with pytest.raises(UsageError, match="between 0 and 1"):
         Detector.load(make_model(ROWS), confidence=confidence)
 
 
-def test_an_unknown_task_is_refused_with_the_nearest(make_model):
+def test_an_unknown_task_is_refused_with_the_nearest(make_model: Any) -> None:
     with pytest.raises(UsageError, match="did you mean 'pedestrian'"):
         Detector.load(make_model(ROWS), tasks=["pedestrain"])
 
 
-def test_nothing_found_is_empty_with_the_same_columns(make_model):
+def test_nothing_found_is_empty_with_the_same_columns(make_model: Any) -> None:
     found = Detector.load(make_model(ROWS), confidence=0.95)(IMAGE)
     assert len(found) == 0
     assert found.xyxy.shape == (0, 4)
     assert set(found.data) == {"class_name", "task"}
 
 
-def test_the_picture_is_never_changed(make_model):
+def test_the_picture_is_never_changed(make_model: Any) -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
     before = image.copy()
     Detector.load(make_model(ROWS))(image)
     assert (image == before).all()
 
 
-def test_grey_and_bgra_pictures_are_taken(make_model):
+def test_grey_and_bgra_pictures_are_taken(make_model: Any) -> None:
     detector = Detector.load(make_model(ROWS))
     assert len(detector(np.zeros((64, 128), np.uint8))) == 2
     assert len(detector(np.zeros((64, 128, 4), np.uint8))) == 2
 
 
-def test_one_detector_serves_many_threads_with_pictures_of_many_sizes():
+def test_one_detector_serves_many_threads_with_pictures_of_many_sizes() -> None:
     detector = Detector.load("road4-n", threads=1, confidence=0.01)
     random = np.random.default_rng(1)
     images = [
@@ -89,7 +92,7 @@ def test_one_detector_serves_many_threads_with_pictures_of_many_sizes():
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_model_tells_its_classes(make_model):
+def test_a_model_tells_its_classes(make_model: Any) -> None:
     detector = Detector.load(make_model(ROWS))
     assert [c.task for c in detector.classes] == list(Task)
     assert detector.name == "fixed"

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import copy
 import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ HINT = "if the change is meant: python tests/golden/regenerate.py"
 
 
 @pytest.mark.parametrize("model", [entry.name for entry in list_zoo()])
-def test_a_bundled_model_sees_what_it_saw_when_it_was_published(model):
+def test_a_bundled_model_sees_what_it_saw_when_it_was_published(model: Any) -> None:
     kept = json.loads(golden_file(model).read_text(encoding="utf-8"))
     assert sum(len(rows) for rows in kept.values()) >= 12
     found = differences(kept, answers(model))
@@ -31,11 +34,11 @@ BOX = {"class": "car", "confidence": 0.8, "xyxy": [10.0, 10.0, 50.0, 40.0]}
         ({"class": "sign"}, True),
     ],
 )
-def test_only_what_a_reader_would_call_a_change_is_one(change, differs):
+def test_only_what_a_reader_would_call_a_change_is_one(change: Any, differs: bool) -> None:
     assert bool(differences({"a": [BOX]}, {"a": [{**copy.deepcopy(BOX), **change}]})) is differs
 
 
-def test_a_box_at_the_edge_of_the_confidence_may_come_and_go():
+def test_a_box_at_the_edge_of_the_confidence_may_come_and_go() -> None:
     faint = {**BOX, "confidence": CONFIDENCE + 0.01}
     assert differences({"a": []}, {"a": [faint]}) == []
     assert differences({"a": [faint]}, {"a": []}) == []

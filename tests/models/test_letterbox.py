@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +16,9 @@ targets = st.sampled_from([(640, 384), (416, 256), (960, 576), (64, 64)])
 
 
 @given(width=sides, height=sides, target=targets)
-def test_the_scaled_picture_lies_inside_the_input_and_touches_two_sides(width, height, target):
+def test_the_scaled_picture_lies_inside_the_input_and_touches_two_sides(
+    width: Any, height: Any, target: Any
+) -> None:
     box = Letterbox.fit((width, height), target)
     assert box.left >= 0
     assert box.top >= 0
@@ -29,7 +35,9 @@ def test_the_scaled_picture_lies_inside_the_input_and_touches_two_sides(width, h
     target=targets,
     corners=st.tuples(*[st.floats(0, 1) for _ in range(4)]),
 )
-def test_a_box_goes_into_the_input_and_back_to_where_it_was(width, height, target, corners):
+def test_a_box_goes_into_the_input_and_back_to_where_it_was(
+    width: Any, height: Any, target: Any, corners: Any
+) -> None:
     box = Letterbox.fit((width, height), target)
     x1, x2 = sorted((corners[0] * width, corners[2] * width))
     y1, y2 = sorted((corners[1] * height, corners[3] * height))
@@ -40,13 +48,13 @@ def test_a_box_goes_into_the_input_and_back_to_where_it_was(width, height, targe
     assert np.abs(back - boxes).max() <= span * 2**-21 + 1e-3
 
 
-def test_boxes_outside_the_picture_are_clipped_to_it():
+def test_boxes_outside_the_picture_are_clipped_to_it() -> None:
     box = Letterbox.fit((1280, 720), (640, 384))  # half size, 12 rows of grey above and below
     found = box.to_source(np.array([[-10, 0, 700, 384]], np.float32))
     assert found.tolist() == [[0, 0, 1280, 720]]
 
 
-def test_the_tensor_is_rgb_in_0_to_1_with_grey_bands():
+def test_the_tensor_is_rgb_in_0_to_1_with_grey_bands() -> None:
     image = np.zeros((360, 640, 3), np.uint8)
     image[:] = (255, 128, 0)  # blue, green, red
     tensor, box = Canvas((640, 384)).fill(image)
@@ -57,14 +65,14 @@ def test_the_tensor_is_rgb_in_0_to_1_with_grey_bands():
     np.testing.assert_allclose(tensor[0, :, 5, 300], [PAD_VALUE / 255] * 3, atol=1e-6)
 
 
-def test_the_tensor_equals_opencvs_own_blob():
+def test_the_tensor_equals_opencvs_own_blob() -> None:
     image = np.random.default_rng(0).integers(0, 256, (384, 640, 3), np.uint8)
     tensor, _ = Canvas((640, 384)).fill(image)
     blob = cv2.dnn.blobFromImage(image, 1 / 255, swapRB=True)
     assert np.abs(tensor - blob).max() < 1e-6
 
 
-def test_a_smaller_picture_after_a_larger_one_leaves_no_trace_of_it():
+def test_a_smaller_picture_after_a_larger_one_leaves_no_trace_of_it() -> None:
     canvas = Canvas((64, 64))
     canvas.fill(np.full((64, 64, 3), 255, np.uint8))
     tensor, box = canvas.fill(np.zeros((32, 64, 3), np.uint8))
@@ -73,13 +81,13 @@ def test_a_smaller_picture_after_a_larger_one_leaves_no_trace_of_it():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (6000, 8000, 3), (1, 5000, 3), (5000, 1, 3)])
-def test_pictures_of_any_size_fit(shape):
+def test_pictures_of_any_size_fit(shape: Any) -> None:
     tensor, box = Canvas((640, 384)).fill(np.zeros(shape, np.uint8))
     assert np.isfinite(tensor).all()
     assert min(box.scaled) >= 1
 
 
-def test_grey_is_repeated_and_alpha_dropped():
+def test_grey_is_repeated_and_alpha_dropped() -> None:
     grey = np.array([[7]], np.uint8)
     assert as_bgr(grey).tolist() == [[[7, 7, 7]]]
     assert as_bgr(grey[..., None]).tolist() == [[[7, 7, 7]]]
@@ -96,6 +104,6 @@ def test_grey_is_repeated_and_alpha_dropped():
         "road.jpg",
     ],
 )
-def test_what_is_not_a_picture_is_refused_by_name(image):
+def test_what_is_not_a_picture_is_refused_by_name(image: Any) -> None:
     with pytest.raises(UsageError, match=r"image"):
         as_bgr(image)

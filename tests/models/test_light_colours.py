@@ -86,12 +86,12 @@ def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(
         tmp_path / "m.onnx", np.array([rows], np.float32), size=size, colours=by_hand
     )
     detector = Detector.load(file, threads=1)
-    found = detector(image)
+    found = detector(image)  # type: ignore[arg-type]
     assert list(found.data["class_name"]) == ["light_red", "light_green", "sign"]
     assert list(found.data["task"]) == ["light", "light", "sign"]
     assert [detector.classes[i].name for i in found.class_id] == list(found.data["class_name"])
     assert found.confidence.tolist() == pytest.approx([0.9, 0.8, 0.7])
-    signs = Detector.load(file, threads=1, tasks=["sign"])(image)
+    signs = Detector.load(file, threads=1, tasks=["sign"])(image)  # type: ignore[arg-type]
     assert list(signs.data["class_name"]) == ["sign"]
 
 
@@ -101,7 +101,7 @@ def test_the_file_keeps_them_and_broken_ones_are_refused(by_hand: LightColours) 
     assert kept is not None
     assert kept.classes == by_hand.classes
     np.testing.assert_allclose(kept.weights, by_hand.weights)
-    for broken in (
+    for broken in (  # type: ignore[var-annotated]
         {"classes": ["light_red"], "weights": [[1.0]]},
         {"classes": ["light_blue"], "weights": [[0.0] * (FEATURES + 1)]},
         {"classes": ["light_red"], "weights": [[float("nan")] * (FEATURES + 1)]},

@@ -67,7 +67,7 @@ def test_an_inference_that_takes_too_long_is_told_once() -> None:
 @pytest.mark.parametrize("wrong", [{"stuck_s": 0}, {"window_s": 0}, {"drop_share": 1.5}])
 def test_useless_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="live mode needs"):
-        Live(**wrong)
+        Live(**wrong)  # type: ignore[arg-type]
 
 
 def source(name: str, **facts: object) -> SourceHealth:

@@ -104,6 +104,9 @@ class Watched:
         self.name, self.threads = detector.name, detector.threads
         self.engine, self.precision = detector.engine, detector.precision
 
+    def __call__(self, image: np.ndarray) -> sv.Detections:
+        return self.detect(image)[0]
+
     def detect(self, image: np.ndarray) -> tuple[sv.Detections, dict[str, float]]:
         self._before(index_of(image))
         return self._detector.detect(image)
@@ -199,7 +202,7 @@ def test_several_workers_infer_at_once_and_keep_the_order(
 def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dawdling(BlockingBuffer):
+    class Dawdling(BlockingBuffer):  # type: ignore[type-arg]
         def get(self, timeout_s: float) -> CapturedFrame:
             captured = super().get(timeout_s)
             time.sleep(0.01 * (1 - captured.frame.index % 2))
@@ -242,7 +245,7 @@ def test_only_a_few_frames_are_decoded_ahead_of_a_slow_consumer(detector: Detect
         next(results)
         time.sleep(0.1)  # more would be decoded now, if it were
         # Taken, in work or ready, and decoded ahead; one more in the reader's hand.
-        most = 1 + 2 * pipeline.available_cpus() + recorded.DECODED_AHEAD + 1
+        most = 1 + 2 * pipeline.available_cpus() + recorded.DECODED_AHEAD + 1  # type: ignore[attr-defined]
         assert 1 < source.produced <= most
 
 
@@ -324,8 +327,8 @@ def test_a_slow_consumer_of_a_live_source_sees_fresh_results(detector: Detector)
         produced = source.produced
     # A queue of old frames would be up to 200 behind at the end; here one or two are in work.
     assert len(ages_s) >= 5
-    assert sorted(behind)[len(behind) // 2] <= pipeline.available_cpus() + 4
-    assert min(ages_s) >= 0
+    assert sorted(behind)[len(behind) // 2] <= pipeline.available_cpus() + 4  # type: ignore[attr-defined]
+    assert min(ages_s) >= 0  # type: ignore[type-var]
 
 
 def test_a_recording_played_live_keeps_its_own_pace(video: MakeVideo, detector: Detector) -> None:
@@ -393,7 +396,7 @@ def test_what_a_tracker_raises_is_raised(detector: Detector) -> None:
             return super().update(detections, timestamp_s=timestamp_s)
 
     sink = Sink()
-    taken, _ = taken_until(Trouble, Pipeline(Source(10), detector, tracker=Broken(), sinks=[sink]))
+    taken, _ = taken_until(Trouble, Pipeline(Source(10), detector, tracker=Broken(), sinks=[sink]))  # type: ignore[arg-type]
     assert taken == sink.written == [0, 1, 2]
 
 

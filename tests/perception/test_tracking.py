@@ -48,7 +48,7 @@ def ids_of(
     tracker = Tracker(frame_rate=FPS)
     times_s = [i / FPS for i in range(len(frames))] if times_s is None else times_s
     return [
-        tracker.update(frame, timestamp_s=at_s).tracker_id.tolist()  # type: ignore[union-attr]
+        tracker.update(frame, timestamp_s=at_s).tracker_id.tolist()
         for frame, at_s in zip(frames, times_s, strict=True)
     ]
 

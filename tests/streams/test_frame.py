@@ -107,7 +107,7 @@ def test_metadata_is_a_copy_that_cannot_be_changed() -> None:
     known["frame_id"] = "rear"
     assert frame.metadata == {"frame_id": "front", "stamp": 1.7e9}
     with pytest.raises(TypeError):
-        frame.metadata["frame_id"] = "rear"  # type: ignore[index]
+        frame.metadata["frame_id"] = "rear"
 
 
 def test_a_frame_may_be_sent_to_another_process() -> None:

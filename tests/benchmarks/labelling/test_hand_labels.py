@@ -35,7 +35,7 @@ def boxes_of(image: Path) -> list[tuple[Task, list[float]]]:
 
 def write_table(file: Path, rows: list[list[object]]) -> Path:
     lines = [COLUMNS, *rows]
-    file.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    file.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))  # type: ignore[call-overload]
     return file
 
 

@@ -22,7 +22,7 @@ from onnx_models import build_model
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Task, Path]]:
-    return cut_all(resolve_model(DEFAULT), tmp_path_factory.mktemp("four"))
+    return cut_all(resolve_model(DEFAULT), tmp_path_factory.mktemp("four"))  # type: ignore[return-value]
 
 
 def _output(model: Path, tensor: np.ndarray) -> np.ndarray:

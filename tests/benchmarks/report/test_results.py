@@ -81,7 +81,7 @@ def test_results_that_cannot_be_written_are_told(part: PartMaker, tmp_path: Path
 def test_a_claim_meets_its_goal_at_the_goal(
     value: float, goal: dict[str, float], met: bool | None
 ) -> None:
-    assert Claim(name="a", label="a", value=value, low=value, high=value, **goal).met is met
+    assert Claim(name="a", label="a", value=value, low=value, high=value, **goal).met is met  # type: ignore[arg-type]
 
 
 def test_percentiles_of_too_few_frames_are_dashes_and_one_hole(part: PartMaker) -> None:
@@ -96,7 +96,7 @@ def test_a_row_that_does_not_fit_its_table_is_refused() -> None:
         Table("t", ("a", "b"), (("1",),))
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path):
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SinkError, match=r"did not make \(notes.txt\); nothing was written"):
         results.write(Part(part="live", title="l", timer="t"), tmp_path)

@@ -23,7 +23,7 @@ def report(gap: float) -> dict[str, Any]:
 
     line = {"left": estimate(0.6 + gap), "right": estimate(0.6), "difference": estimate(gap)}
     missing = {"what": "light", "left": None, "right": estimate(0.4), "difference": None}
-    answer = {"title": "One or four?", "sentences": ["It is so."], "same_size": []}
+    answer: dict[str, Any] = {"title": "One or four?", "sentences": ["It is so."], "same_size": []}
     answer["same_size"] = [{"what": "car", **line}, missing]
     return {
         "facts": {"command": "oneglance study", "seeds": "0"},

@@ -1,9 +1,13 @@
 """What every engine does alike, and how one is chosen."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from oneglance.streams.errors import ModelError, UsageError
 ROWS = np.array([[[0, 0, 8, 8, 0.9, 1]]], np.float32)
 
 
-def test_a_model_of_ours_runs_and_says_how_long_it_took(load, make_model):
+def test_a_model_of_ours_runs_and_says_how_long_it_took(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS), threads=1)
     output, seconds = engine.run(np.zeros((1, 3, 32, 64), np.float32))
     assert output.tolist() == ROWS.tolist()
@@ -24,7 +28,7 @@ def test_a_model_of_ours_runs_and_says_how_long_it_took(load, make_model):
     assert (engine.threads, engine.precision) == (1, "fp32")
 
 
-def test_an_output_is_the_callers_to_keep(load, make_model):
+def test_an_output_is_the_callers_to_keep(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS, gain=1.0), threads=1)
     dark, _ = engine.run(np.zeros((1, 3, 32, 64), np.float32))
     bright, _ = engine.run(np.ones((1, 3, 32, 64), np.float32))
@@ -34,11 +38,11 @@ def test_an_output_is_the_callers_to_keep(load, make_model):
     np.testing.assert_allclose(engine.run(np.zeros((1, 3, 32, 64), np.float32))[0], ROWS)
 
 
-def test_more_threads_may_ask_at_once_than_there_are_processors(load, make_model):
+def test_more_threads_may_ask_at_once_than_there_are_processors(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS, gain=1.0), threads=1)
     levels = np.linspace(0, 1, 64, dtype=np.float32)
 
-    def answer(level):
+    def answer(level: Any) -> Any:
         return engine.run(np.full((1, 3, 32, 64), level, np.float32))[0][0, 0, 0]
 
     with ThreadPoolExecutor(8) as pool:
@@ -46,32 +50,32 @@ def test_more_threads_may_ask_at_once_than_there_are_processors(load, make_model
     np.testing.assert_allclose(found, levels, atol=1e-5)
 
 
-def test_more_threads_than_processors_are_taken(load, make_model):
+def test_more_threads_than_processors_are_taken(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS), threads=64)
     assert engine.threads == 64
     assert engine.run(np.zeros((1, 3, 32, 64), np.float32))[0].tolist() == ROWS.tolist()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
-def test_a_files_name_may_be_any_bytes(load, make_model):
+def test_a_files_name_may_be_any_bytes(load: Any, make_model: Any) -> None:
     file = make_model(ROWS)
     engine = load(file.rename(file.with_name(os.fsdecode(b"caf\xe9.onnx"))), threads=1)
     assert engine.run(np.zeros((1, 3, 32, 64), np.float32))[0].tolist() == ROWS.tolist()
 
 
-def test_onnx_runtime_does_not_keep_the_file_in_memory(make_model):
+def test_onnx_runtime_does_not_keep_the_file_in_memory(make_model: Any) -> None:
     engine = load_engine(make_model(ROWS), threads=1)
-    assert not any(isinstance(held, bytes) for held in vars(engine._session).values())
+    assert not any(isinstance(held, bytes) for held in vars(engine._session).values())  # type: ignore[attr-defined]
 
 
-def test_onnx_runtime_does_not_spin_and_has_the_threads_asked_for(make_model):
+def test_onnx_runtime_does_not_spin_and_has_the_threads_asked_for(make_model: Any) -> None:
     engine = load_engine(make_model(ROWS), threads=2)
-    options = engine._session.get_session_options()
+    options = engine._session.get_session_options()  # type: ignore[attr-defined]
     assert options.intra_op_num_threads == 2
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-def test_a_file_that_is_not_onnx_is_refused_in_one_sentence(load, tmp_path):
+def test_a_file_that_is_not_onnx_is_refused_in_one_sentence(load: Any, tmp_path: Path) -> None:
     file = tmp_path / "notes.onnx"
     file.write_text("shopping list")
     with pytest.raises(ModelError, match=r"notes\.onnx is not an ONNX model") as error:
@@ -79,24 +83,24 @@ def test_a_file_that_is_not_onnx_is_refused_in_one_sentence(load, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_an_empty_file_is_refused(load, tmp_path):
+def test_an_empty_file_is_refused(load: Any, tmp_path: Path) -> None:
     file = tmp_path / "empty.onnx"
     file.touch()
     with pytest.raises(ModelError, match=r"empty\.onnx"):
         load(file)
 
 
-def test_a_folder_is_refused(load, tmp_path):
+def test_a_folder_is_refused(load: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a folder"):
         load(tmp_path)
 
 
-def test_an_onnx_model_without_our_metadata_is_refused(load, make_model):
+def test_an_onnx_model_without_our_metadata_is_refused(load: Any, make_model: Any) -> None:
     with pytest.raises(ModelError, match="not one of ours"):
         load(make_model(ROWS, metadata=False))
 
 
-def test_a_model_with_external_data_is_refused(load, make_model, tmp_path):
+def test_a_model_with_external_data_is_refused(load: Any, make_model: Any, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(make_model(np.zeros((1, 300, 6), np.float32)))
     file = tmp_path / "outside.onnx"
@@ -106,32 +110,36 @@ def test_a_model_with_external_data_is_refused(load, make_model, tmp_path):
         load(file)
 
 
-def test_an_output_that_is_not_the_layout_named_is_refused(load, make_model):
+def test_an_output_that_is_not_the_layout_named_is_refused(load: Any, make_model: Any) -> None:
     with pytest.raises(ModelError, match="are not the one_to_many layout"):
         load(make_model(ROWS, head=Head.ONE_TO_MANY))
 
 
-def annotate(model, text, file):
+def annotate(model: Any, text: Any, file: Any) -> None:
     onnx = pytest.importorskip("onnx")
     content = onnx.load(model)
     content.metadata_props.add(key="oneglance", value=text)
     onnx.save(content, file)
 
 
-def test_metadata_that_is_not_json_is_refused(load, make_model, tmp_path):
+def test_metadata_that_is_not_json_is_refused(load: Any, make_model: Any, tmp_path: Path) -> None:
     annotate(make_model(ROWS, metadata=False), "{", tmp_path / "torn.onnx")
     with pytest.raises(ModelError, match="broken 'oneglance' metadata"):
         load(tmp_path / "torn.onnx")
 
 
-def test_metadata_that_lacks_something_is_refused_by_its_name(load, make_model, tmp_path):
+def test_metadata_that_lacks_something_is_refused_by_its_name(
+    load: Any, make_model: Any, tmp_path: Path
+) -> None:
     text = '{"format": 1, "name": "a"}'
     annotate(make_model(ROWS, metadata=False), text, tmp_path / "poor.onnx")
     with pytest.raises(ModelError, match="broken 'oneglance' metadata: it lacks 'classes'"):
         load(tmp_path / "poor.onnx")
 
 
-def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(load, make_model, tmp_path, capfd):
+def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(
+    load: Any, make_model: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     content = make_model(ROWS).read_bytes()
     file = tmp_path / "damaged.onnx"
     told = []
@@ -148,7 +156,7 @@ def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(load, make_model, tmp_p
     assert capfd.readouterr().out == ""
 
 
-def test_no_thread_at_all_is_refused(load, make_model):
+def test_no_thread_at_all_is_refused(load: Any, make_model: Any) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         load(make_model(ROWS), threads=0)
 
@@ -168,14 +176,16 @@ def test_no_thread_at_all_is_refused(load, make_model):
     ],
 )
 def test_an_engine_or_a_precision_that_is_not_there_is_refused(
-    make_model, engine, precision, story
-):
+    make_model: Any, engine: str, precision: str, story: str
+) -> None:
     with pytest.raises(UsageError, match=story.replace("?", r"\?")):
         load_engine(make_model(ROWS), engine=engine, precision=precision)
 
 
 @pytest.mark.parametrize("engine", PRECISIONS)
-def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(request, tmp_path, engine):
+def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: Any
+) -> None:
     if engine == "openvino":
         request.getfixturevalue("openvino")
     program = f"""

@@ -55,7 +55,7 @@ def test_in_fp32_it_sees_what_onnx_runtime_sees(
         found = detector(picture)
         assert found.class_id.tolist() == known.class_id.tolist()
         np.testing.assert_allclose(found.xyxy, known.xyxy, atol=0.05)
-        np.testing.assert_allclose(found.confidence, known.confidence, atol=1e-3)
+        np.testing.assert_allclose(found.confidence, known.confidence, atol=1e-3)  # type: ignore[arg-type]
     assert sum(map(len, reference)) > 12
 
 
@@ -76,8 +76,8 @@ def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_processor_cannot(
     differences = []
     for picture, known in zip(pictures, reference, strict=True):
         found, sure = detector(picture), known[known.confidence > 0.25]
-        pairs = partners(sure, found)
-        assert len(pairs) == len(sure) > 0  # nothing that is clearly there is lost
+        pairs = partners(sure, found)  # type: ignore[arg-type]
+        assert len(pairs) == len(sure) > 0  # type: ignore[arg-type]  # nothing that is clearly there is lost
         for mine, other in pairs:
             differences.append(np.abs(sure.xyxy[mine] - found.xyxy[other]).max())
             assert abs(sure.confidence[mine] - found.confidence[other]) < 0.06
@@ -92,7 +92,7 @@ def test_a_processor_without_bf16_is_named() -> None:
 
 def test_threads_are_shared_out_among_as_many_inferences_as_they_leave_room_for() -> None:
     engine = Detector.load("road4-n", engine="openvino", threads=1)._engine
-    compiled = engine._compiled
+    compiled = engine._compiled  # type: ignore[attr-defined]
     from oneglance.models.cpus import available_cpus
 
     assert compiled.get_property("NUM_STREAMS") == available_cpus()

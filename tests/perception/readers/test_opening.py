@@ -103,7 +103,7 @@ def test_when_one_of_several_cannot_be_opened_the_others_are_closed() -> None:
 
     front = Closing()
     with pytest.raises(SourceNotFound):
-        open_reader([front, "no-such-file.mp4"], quick())
+        open_reader([front, "no-such-file.mp4"], quick())  # type: ignore[list-item]
     assert front.was_closed.is_set()
 
 

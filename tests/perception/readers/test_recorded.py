@@ -53,7 +53,7 @@ class Silent(Camera):
 
 def test_a_recording_that_does_not_say_is_measured_and_a_camera_is_not() -> None:
     for live in (False, True):
-        with closing(reader_of(Silent(live=live))) as reader:
+        with closing(reader_of(Silent(live=live))) as reader:  # type: ignore[arg-type]
             reader.start(None)
             captured = reader.get(LONG_S)
             # A camera's frame was waited for, and that is no stage.

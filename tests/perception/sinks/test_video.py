@@ -39,7 +39,7 @@ def play(path: Path) -> Played:
             start_s=float((stream.start_time or 0) * (stream.time_base or 0)),
             size=(stream.width, stream.height),
             times_s=[float(frame.time or 0) for frame in frames],
-            images=[frame.to_ndarray(format="bgr24") for frame in frames],
+            images=[frame.to_ndarray(format="bgr24") for frame in frames],  # type: ignore[misc]
         )
 
 

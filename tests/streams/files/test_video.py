@@ -298,7 +298,7 @@ def test_playing_twice_is_refused_and_not_taken_for_an_empty_video(video: MakeVi
 
 
 def test_another_thread_may_close_while_frames_are_read(video: MakeVideo) -> None:
-    stream, playing, closed = VideoFile(video("a.mp4", frames=100)), threading.Event(), []
+    stream, playing, closed = VideoFile(video("a.mp4", frames=100)), threading.Event(), list[bool]()
     counts: list[int] = []
 
     def play_on() -> None:

@@ -60,7 +60,7 @@ def kept(
     *connections: Connection | StreamError, clock: Callable[[], float] = time.monotonic
 ) -> tuple[ReconnectingStream, list[Event]]:
     """A stream over these connections, one after the other; closed when there are no more."""
-    waiting, events = list(connections), []
+    waiting, events = list(connections), []  # type: ignore[var-annotated]
 
     def open_() -> Connection:
         if not waiting:
@@ -113,7 +113,7 @@ def test_every_failure_is_an_event_with_its_reason() -> None:
         Connection([(0, 1.0)], broken(Reason.SILENT)),
         Connection([(0, 2.0)]),
     ]
-    stream, events = kept(*failures)
+    stream, events = kept(*failures)  # type: ignore[arg-type]
     list(stream)
     assert [(event.after, event.reason) for event in events] == [
         (State.RECONNECTING, Reason.REFUSED),
@@ -141,7 +141,7 @@ def test_a_recording_behind_the_address_is_played_once_at_its_own_pace() -> None
 
 def test_a_recording_that_breaks_is_told_and_not_begun_anew() -> None:
     stream, events = kept(Connection([(0, 0.0)], broken(), live=False), Connection([(0, 0.0)]))
-    frames = []
+    frames = []  # type: ignore[var-annotated]
     with pytest.raises(SourceBroken, match="it broke"):
         frames.extend(stream)
     assert len(frames) == 1

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from oneglance.models.tasks import Task
@@ -14,13 +18,13 @@ from oneglance.models.training.audit.advice import (
 PERSON, CAR, SIGN, LIGHT = Task
 
 
-def test_amounts_within_four_times_are_similar():
+def test_amounts_within_four_times_are_similar() -> None:
     answer = amounts_similar([{PERSON: 100, CAR: 300}, {CAR: 100}], ["a", "b"])
     assert answer.good
     assert answer.reasons == ("pedestrian 100, car 400: at most 4.0 times as many",)
 
 
-def test_amounts_beyond_four_times_are_not_and_repeats_are_advised():
+def test_amounts_beyond_four_times_are_not_and_repeats_are_advised() -> None:
     # Signs only in "b": 1000 cars to 100 signs; shown three times, to 300; four times, to 400.
     answer = amounts_similar([{CAR: 1000}, {SIGN: 100}], ["a", "b"])
     assert not answer.good
@@ -30,22 +34,22 @@ def test_amounts_beyond_four_times_are_not_and_repeats_are_advised():
     )
 
 
-def test_a_task_without_a_box_is_not_similar():
+def test_a_task_without_a_box_is_not_similar() -> None:
     assert not amounts_similar([{CAR: 10, SIGN: 0}], ["a"]).good
 
 
-def test_repeats_that_do_not_help_are_not_advised():
+def test_repeats_that_do_not_help_are_not_advised() -> None:
     answer = amounts_similar([{CAR: 1000, SIGN: 10}], ["a"])
     assert answer.reasons == ("car 1000, sign 10: car has 100.0 times as many boxes as sign",)
 
 
-def test_the_cheapest_of_equally_good_repeats_is_chosen():
+def test_the_cheapest_of_equally_good_repeats_is_chosen() -> None:
     assert best_repeats([{CAR: 100}, {SIGN: 50}]) == (1, 2)
     assert best_repeats([{CAR: 100}, {SIGN: 100}]) == (1, 1)
     assert best_repeats([{CAR: 10**6}] + [{SIGN: 1}] * 6) == (1,) * 7
 
 
-def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_class():
+def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_class() -> None:
     counts = {
         LIGHT: {"light": 5000, "light_red": 900, "light_yellow": 200},
         SIGN: {"sign": 9000, "sign_other": 5},
@@ -64,14 +68,16 @@ def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_cla
         (Look(COCO_MEAN, 0.45, 1.0), "harsher than photographs: contrast 0.45"),
     ],
 )
-def test_pictures_unlike_photographs_are_of_another_kind_and_the_reason_is_told(look, doubt):
+def test_pictures_unlike_photographs_are_of_another_kind_and_the_reason_is_told(
+    look: Any, doubt: str
+) -> None:
     answer = same_kind(look)
     assert not answer.good
     assert len(answer.reasons) == 1
     assert answer.reasons[0].startswith(doubt)
 
 
-def test_photographs_are_of_the_same_kind_and_squares_are_remarked():
+def test_photographs_are_of_the_same_kind_and_squares_are_remarked() -> None:
     assert same_kind(Look(COCO_MEAN, 0.24, 1.0)).good
     squares = same_kind(Look(COCO_MEAN, 0.24, 1.0, square=True))
     assert squares.good
@@ -82,11 +88,11 @@ def test_photographs_are_of_the_same_kind_and_squares_are_remarked():
     ("boxes", "depth"),
     [(99, "last"), (100, "head"), (499, "head"), (500, "neck"), (1999, "neck"), (2000, "all")],
 )
-def test_more_boxes_of_the_poorest_task_train_more_layers(boxes, depth):
+def test_more_boxes_of_the_poorest_task_train_more_layers(boxes: int, depth: str) -> None:
     assert layers_to_train({CAR: 10**6, PERSON: boxes}, same_kind=True).train == depth
 
 
-def test_another_kind_of_input_and_an_unknown_task_go_one_step_deeper_each():
+def test_another_kind_of_input_and_an_unknown_task_go_one_step_deeper_each() -> None:
     assert layers_to_train({PERSON: 50}, same_kind=False).train == "head"
     assert layers_to_train({PERSON: 900, SIGN: 50}, same_kind=True).train == "head"
     advice = layers_to_train({PERSON: 900, SIGN: 50}, same_kind=False)
@@ -99,9 +105,9 @@ def test_another_kind_of_input_and_an_unknown_task_go_one_step_deeper_each():
     )
 
 
-def test_nothing_is_deeper_than_all_layers():
+def test_nothing_is_deeper_than_all_layers() -> None:
     assert layers_to_train({SIGN: 10**5}, same_kind=False).train == "all"
 
 
-def test_without_a_box_there_is_little_to_train():
+def test_without_a_box_there_is_little_to_train() -> None:
     assert layers_to_train({}, same_kind=True).reasons == ("no task has a training box",)

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -12,11 +16,11 @@ ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.
 SIZE = (640, 384)
 
 
-def looked_through(*files, size=SIZE):
+def looked_through(*files: Any, size: Any = SIZE) -> Any:
     return audit([read_dataset(file) for file in files], size=size)
 
 
-def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_set):
+def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_set: Any) -> None:
     text = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n3 0.3 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2"
     file = make_set(
         train={"a": text, "b": "1 0.5 0.5 0.2 0.2", "c": ""},
@@ -31,7 +35,7 @@ def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_se
     assert (train.images, train.background, train.negatives) == (3, 1, {"motorbike": 1})
 
 
-def test_boxes_that_are_not_used_are_told_by_reason(make_set, oneglance):
+def test_boxes_that_are_not_used_are_told_by_reason(make_set: Any, oneglance: Any) -> None:
     text = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n1 0.2 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2"
     file = make_set(train={"a": text}, names=["dog", "stop sign", "car"])
     (one,) = looked_through(file).sets
@@ -42,7 +46,7 @@ def test_boxes_that_are_not_used_are_told_by_reason(make_set, oneglance):
     assert "set: unused, their task not being labelled throughout: stop sign 2" in words
 
 
-def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set):
+def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set: Any) -> None:
     # 64×48 pictures in 640×384 are enlarged 8 times (384/48). A box of 2×2 px becomes 16 px:
     # not small; 2×1.9 becomes 15.6: small. At half the input all are.
     text = "1 0.5 0.5 0.03125 0.0416667\n1 0.2 0.5 0.03125 0.0395833"
@@ -53,7 +57,7 @@ def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set):
     assert half.splits["train"].tasks[Task.CAR].small_share == 1.0
 
 
-def test_an_image_in_both_splits_is_found_across_sets(make_set):
+def test_an_image_in_both_splits_is_found_across_sets(make_set: Any) -> None:
     one = make_set("one", train={"a": ALL, "b": ALL}, size=(160, 120))
     two = make_set("two", train={"c": ALL}, val={"d": ALL, "e": ALL}, size=(160, 120))
     picture = cv2.imread(str(one.parent / "images" / "train" / "b.jpg"))
@@ -67,7 +71,7 @@ def test_an_image_in_both_splits_is_found_across_sets(make_set):
     assert "looks the same as" in problem.what
 
 
-def test_training_images_that_look_alike_are_counted(make_set):
+def test_training_images_that_look_alike_are_counted(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": ALL, "c": ALL}, size=(160, 120))
     images = file.parent / "images" / "train"
     shutil.copyfile(images / "a.jpg", images / "b.jpg")
@@ -76,12 +80,12 @@ def test_training_images_that_look_alike_are_counted(make_set):
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".webp"])
-def test_an_image_whose_pixels_are_missing_is_found(make_set, suffix):
+def test_an_image_whose_pixels_are_missing_is_found(make_set: Any, suffix: str) -> None:
     file = make_set(train={"a": ALL, "b": ALL})
     folder = file.parent / "images" / "train"
     picture = cv2.imread(str(folder / "b.jpg"))
     (folder / "b.jpg").unlink()
-    content = cv2.imencode(suffix, picture)[1].tobytes()
+    content = cv2.imencode(suffix, picture)[1].tobytes()  # type: ignore[arg-type]
     (folder / f"b{suffix}").write_bytes(content)
     assert looked_through(file).problems == []
     (folder / f"b{suffix}").write_bytes(content[: len(content) // 2])
@@ -89,7 +93,7 @@ def test_an_image_whose_pixels_are_missing_is_found(make_set, suffix):
     assert (problem.file, problem.usable) == (folder / f"b{suffix}", False)
 
 
-def test_the_questions_are_answered(make_set):
+def test_the_questions_are_answered(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": "1 0.5 0.5 0.2 0.2"}, val={"c": ALL})
     found = looked_through(file)
     assert found.amounts.verdict == "similar"
@@ -100,25 +104,27 @@ def test_the_questions_are_answered(make_set):
     assert found.sets[0].kind is not None
 
 
-def test_the_depth_is_advised_without_the_whole_audit(make_set):
+def test_the_depth_is_advised_without_the_whole_audit(make_set: Any) -> None:
     files = [make_set("a", train={"a": ALL}), make_set("b", train={"b": ALL}, names=["car"] * 4)]
     datasets = [read_dataset(file) for file in files]
     assert advised_depth(datasets) == audit(datasets).depth
 
 
-def test_a_task_labelled_without_a_box_is_the_poorest(make_set):
+def test_a_task_labelled_without_a_box_is_the_poorest(make_set: Any) -> None:
     file = make_set(train={"a": "1 0.5 0.5 0.2 0.2"}, names=["person", "car"])
     assert "pedestrian, has 0 training boxes" in advised_depth([read_dataset(file)]).reasons[0]
 
 
-def test_progress_counts_every_image_once(make_set):
+def test_progress_counts_every_image_once(make_set: Any) -> None:
     seen = []
     file = make_set(train={"a": ALL, "b": ALL}, val={"c": ALL})
     audit([read_dataset(file)], progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_the_program_prints_what_it_found_and_writes_it_as_json(make_set, oneglance, tmp_path):
+def test_the_program_prints_what_it_found_and_writes_it_as_json(
+    make_set: Any, oneglance: Any, tmp_path: Path
+) -> None:
     people = make_set("people", train={"p": ALL, "q": None}, labels=["pedestrian", "car"])
     report = tmp_path / "audit.json"
     outcome = oneglance("audit", people, "--json", report, "--size", "320x192")
@@ -137,7 +143,9 @@ def test_the_program_prints_what_it_found_and_writes_it_as_json(make_set, onegla
     assert one["problems"][0]["usable"] is True
 
 
-def test_strict_makes_any_problem_an_error_and_still_shows_it(make_set, oneglance):
+def test_strict_makes_any_problem_an_error_and_still_shows_it(
+    make_set: Any, oneglance: Any
+) -> None:
     good = make_set("good", train={"a": ALL})
     assert oneglance("audit", good, "--strict").code == 0
     bad = make_set("bad", train={"a": ALL, "b": "1 0.5 nan 0.2 0.2"})
@@ -148,7 +156,7 @@ def test_strict_makes_any_problem_an_error_and_still_shows_it(make_set, oneglanc
     assert outcome.complaint == f"problems in {bad}: 1 (--strict makes them errors)"
 
 
-def test_all_problems_are_shown_only_when_asked_for(make_set, oneglance):
+def test_all_problems_are_shown_only_when_asked_for(make_set: Any, oneglance: Any) -> None:
     lines = "\n".join(f"{9 + i} 0.5 0.5 0.2 0.2" for i in range(12))
     file = make_set(train={"a": f"{ALL}\n{lines}"})
     assert oneglance("audit", file).out.count("is not one of") == 10
@@ -164,13 +172,15 @@ def test_all_problems_are_shown_only_when_asked_for(make_set, oneglance):
         (["{good}", "--size", "0x5"], "size 0x5: both sides must be positive"),
     ],
 )
-def test_what_cannot_be_audited_is_told_in_a_sentence(make_set, oneglance, words, complaint):
+def test_what_cannot_be_audited_is_told_in_a_sentence(
+    make_set: Any, oneglance: Any, words: Any, complaint: str
+) -> None:
     good = make_set(train={"a": ALL})
     outcome = oneglance("audit", *(word.format(good=good) for word in words))
     assert (outcome.code, outcome.complaint) == (2, complaint)
 
 
-def test_the_shared_lights_are_as_their_readme_says(shared):
+def test_the_shared_lights_are_as_their_readme_says(shared: Path) -> None:
     (lights,) = looked_through(shared / "data" / "lights" / "data.yaml").sets
     facts = lights.splits["train"].tasks[Task.LIGHT]
     assert lights.labelled == {Task.LIGHT}
@@ -178,7 +188,9 @@ def test_the_shared_lights_are_as_their_readme_says(shared):
     assert lights.splits["val"].images == 200
 
 
-def test_a_set_is_named_as_its_folder_whatever_signs_are_in_it(make_set, oneglance):
+def test_a_set_is_named_as_its_folder_whatever_signs_are_in_it(
+    make_set: Any, oneglance: Any
+) -> None:
     file = make_set("cars [v2]", train={"a": "0 0.5 0.5 0.2 0.2"}, names=["car", "dog [small]"])
     told = oneglance("audit", file)
     assert told.code == 0

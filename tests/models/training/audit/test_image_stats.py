@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from oneglance.models.training.audit.image_stats import (
 SIZE = (320, 240)
 
 
-def seen(folder, name, picture, *options):
+def seen(folder: Any, name: Any, picture: Any, *options: Any) -> Any:
     file = folder / name
     assert cv2.imwrite(str(file), picture, list(options))
     found = look_at(file)
@@ -21,7 +26,7 @@ def seen(folder, name, picture, *options):
     return found
 
 
-def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path):
+def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path: Path) -> None:
     picture = photograph(1, SIZE)
     one = seen(tmp_path, "one.png", picture)
     small = cv2.resize(picture, (200, 150), interpolation=cv2.INTER_AREA)
@@ -31,18 +36,18 @@ def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path):
     assert bits <= SAME_LOOK_BITS
 
 
-def test_a_mirrored_copy_looks_the_same(tmp_path):
+def test_a_mirrored_copy_looks_the_same(tmp_path: Path) -> None:
     picture = photograph(2, SIZE)
     pair = seen(tmp_path, "a.jpg", picture), seen(tmp_path, "b.jpg", picture[:, ::-1])
     assert len(same_looks([pair[0]], [pair[1]])) == 1
 
 
-def test_other_pictures_look_different(tmp_path):
+def test_other_pictures_look_different(tmp_path: Path) -> None:
     pictures = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(30)]
     assert same_looks(pictures[:10], pictures[10:]) == []
 
 
-def test_a_picture_is_not_its_own_twin(tmp_path):
+def test_a_picture_is_not_its_own_twin(tmp_path: Path) -> None:
     pictures = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(3)]
     copy = seen(tmp_path, "copy.png", photograph(1, SIZE))
     pairs = same_looks([*pictures, copy], [*pictures, copy])
@@ -52,13 +57,13 @@ def test_a_picture_is_not_its_own_twin(tmp_path):
     }
 
 
-def test_nothing_has_no_twin(tmp_path):
+def test_nothing_has_no_twin(tmp_path: Path) -> None:
     one = seen(tmp_path, "a.jpg", photograph(1))
     assert same_looks([], [one]) == []
     assert same_looks([one], []) == []
 
 
-def test_colour_brightness_and_contrast_are_measured(tmp_path):
+def test_colour_brightness_and_contrast_are_measured(tmp_path: Path) -> None:
     halves = np.zeros((64, 64, 3), np.uint8)
     halves[:, 32:] = 255  # half black, half white: mean 1/2, deviation 1/2
     found = seen(tmp_path, "halves.png", halves)
@@ -70,7 +75,7 @@ def test_colour_brightness_and_contrast_are_measured(tmp_path):
     assert not red.grey
 
 
-def test_the_size_is_the_one_that_is_shown(tmp_path):
+def test_the_size_is_the_one_that_is_shown(tmp_path: Path) -> None:
     from PIL import Image
 
     exif = Image.Exif()
@@ -81,7 +86,7 @@ def test_the_size_is_the_one_that_is_shown(tmp_path):
     assert found.size == (48, 64)
 
 
-def test_an_image_cut_short_is_no_picture(tmp_path):
+def test_an_image_cut_short_is_no_picture(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     content = cv2.imencode(".jpg", photograph(1, SIZE))[1].tobytes()
     file.write_bytes(content[: len(content) // 2])
@@ -90,7 +95,7 @@ def test_an_image_cut_short_is_no_picture(tmp_path):
     assert found.startswith("cannot be decoded (")
 
 
-def test_pictures_come_in_the_order_of_the_files_and_each_is_counted(tmp_path):
+def test_pictures_come_in_the_order_of_the_files_and_each_is_counted(tmp_path: Path) -> None:
     files = [seen(tmp_path, f"{i}.jpg", photograph(i)).file for i in range(9)]
     counted = []
     found = list(look_at_all(files, lambda: counted.append(1)))

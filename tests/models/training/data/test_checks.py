@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ CAR = "1 0.5 0.5 0.2 0.2"
 ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
 
 
-def told(file):
+def told(file: Any) -> Any:
     """What ``check`` says of ``file``, paths below its folder; ! is usable, x is not."""
     return [
         ("! " if p.usable else "x ") + str(p).replace(f"{file.parent}/", "")
@@ -17,11 +21,11 @@ def told(file):
     ]
 
 
-def test_a_good_set_has_no_problem(make_set):
+def test_a_good_set_has_no_problem(make_set: Any) -> None:
     assert told(make_set(train={"a": ALL, "empty": ""}, val={"b": CAR})) == []
 
 
-def test_images_without_labels_and_labels_without_images_are_told(make_set):
+def test_images_without_labels_and_labels_without_images_are_told(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": None})
     (file.parent / "labels" / "train" / "gone.txt").write_text(CAR)
     assert told(file) == [
@@ -33,7 +37,7 @@ def test_images_without_labels_and_labels_without_images_are_told(make_set):
     ]
 
 
-def test_a_task_without_a_training_box_is_told(make_set):
+def test_a_task_without_a_training_box_is_told(make_set: Any) -> None:
     assert told(make_set(train={"a": CAR}, val={"b": ALL}, names=["person", "car"])) == [
         "x labels/val/b.txt:3: class 2 is not one of 0, 1",
         "x labels/val/b.txt:4: class 3 is not one of 0, 1",
@@ -41,13 +45,13 @@ def test_a_task_without_a_training_box_is_told(make_set):
     ]
 
 
-def test_a_wrong_count_of_classes_is_told_with_its_line(make_set):
+def test_a_wrong_count_of_classes_is_told_with_its_line(make_set: Any) -> None:
     file = make_set(train={"a": ALL})
     file.write_text("nc: 5\n" + file.read_text())
     assert told(file) == ["! data.yaml:1: 'nc: 5' but 4 names: the names are believed"]
 
 
-def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set):
+def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set: Any) -> None:
     file = make_set(train={"a": f"{ALL}\n9 0.5 0.5 0.1 0.1"})
     file.write_text(file.read_text() + "val: images/train\n")
     line = file.read_text().splitlines().index("val: images/train") + 1
@@ -60,7 +64,7 @@ def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set):
     ]
 
 
-def test_a_missing_folder_is_told_with_its_line(make_set):
+def test_a_missing_folder_is_told_with_its_line(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, val={"b": ALL})
     (file.parent / "images" / "val" / "b.jpg").unlink()
     line = [text.split(":")[0] for text in file.read_text().splitlines()].index("val") + 1
@@ -68,7 +72,7 @@ def test_a_missing_folder_is_told_with_its_line(make_set):
     assert [text.replace(f"({file.parent}/", "(") for text in told(file)] == [problem]
 
 
-def test_a_missing_train_folder_is_told_beside_the_rest(make_set):
+def test_a_missing_train_folder_is_told_beside_the_rest(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, val={"b": CAR})
     file.write_text(file.read_text().replace("images/train", "images/trian"))
     (first, *_) = told(file)
@@ -83,14 +87,14 @@ def test_a_missing_train_folder_is_told_beside_the_rest(make_set):
         (b"hello", "not an image that can be read (no JPEG, PNG, BMP, WebP or TIFF)"),
     ],
 )
-def test_a_file_that_is_no_image_is_told(make_set, content, what):
+def test_a_file_that_is_no_image_is_told(make_set: Any, content: bytes, what: str) -> None:
     file = make_set(train={"a": ALL, "b": CAR})
     (file.parent / "images" / "train" / "b.jpg").write_bytes(content)
     assert told(file) == [f"x images/train/b.jpg: {what}"]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
-def test_an_image_cut_short_is_told(make_set, suffix):
+def test_an_image_cut_short_is_told(make_set: Any, suffix: str) -> None:
     file = make_set(train={"a": ALL})
     image = file.parent / "images" / "train" / f"b{suffix}"
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -103,12 +107,14 @@ def test_an_image_cut_short_is_told(make_set, suffix):
     assert told(file) == []
 
 
-def test_an_image_too_small_to_train_on_is_told(make_set):
+def test_an_image_too_small_to_train_on_is_told(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, size=(9, 30))
     assert told(file) == ["x images/train/a.jpg: 9x30 pixels: too small to train on (10 at least)"]
 
 
-def test_a_class_that_nobody_speaks_of_is_told_once_and_one_said_to_be_background_is_not(make_set):
+def test_a_class_that_nobody_speaks_of_is_told_once_and_one_said_to_be_background_is_not(
+    make_set: Any,
+) -> None:
     file = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.3"}, names=["car", "dog"])
     line = file.read_text().splitlines().index("names:") + 1
     assert told(file) == [
@@ -121,13 +127,13 @@ def test_a_class_that_nobody_speaks_of_is_told_once_and_one_said_to_be_backgroun
     assert told(file) == []
 
 
-def test_polygons_are_told_once_however_many_there_are(make_set):
+def test_polygons_are_told_once_however_many_there_are(make_set: Any) -> None:
     polygon = "1 0.1 0.1 0.4 0.1 0.4 0.4\n"
     file = make_set(train={"a": ALL + "\n" + polygon, "b": polygon}, val={"c": polygon})
     assert told(file) == ["! data.yaml: 3 of its labels are polygons: their boxes are used"]
 
 
-def test_a_test_folder_that_is_not_there_stops_no_training(make_set):
+def test_a_test_folder_that_is_not_there_stops_no_training(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, test="images/test")
     (problem,) = told(file)
     assert problem.startswith("! data.yaml:")

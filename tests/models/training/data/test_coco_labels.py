@@ -1,4 +1,8 @@
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +18,16 @@ IMAGE = {"id": 3, "file_name": "a.jpg", "width": 64, "height": 48}
 CATEGORIES = [{"id": 1, "name": "Person"}, {"id": 3, "name": "car"}, {"id": 4, "name": "dog"}]
 
 
-def written(file, *annotations, images=(IMAGE,)):
+def written(file: Any, *annotations: Any, images: Any = (IMAGE,)) -> Any:
     file.parent.mkdir(exist_ok=True, parents=True)
     content = {"images": [*images], "annotations": [*annotations], "categories": CATEGORIES}
     file.write_text(json.dumps(content))
     return file
 
 
-def test_boxes_are_placed_by_the_size_that_the_file_tells_and_named_by_category(tmp_path):
+def test_boxes_are_placed_by_the_size_that_the_file_tells_and_named_by_category(
+    tmp_path: Path,
+) -> None:
     person = CAR | {"id": 8, "category_id": 1, "iscrowd": 1}
     found = CocoFile(written(tmp_path / "a.json", CAR, person)).labels(tmp_path / "a.jpg", NAMES)
     assert found.boxes == (
@@ -32,8 +38,8 @@ def test_boxes_are_placed_by_the_size_that_the_file_tells_and_named_by_category(
 
 
 def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_is_unlabelled(
-    tmp_path,
-):
+    tmp_path: Path,
+) -> None:
     file = CocoFile(written(tmp_path / "a.json"))
     assert file.labels(tmp_path / "a.jpg", NAMES).boxes == ()
     assert file.speaks_of(tmp_path / "a.jpg")
@@ -41,7 +47,7 @@ def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_
     assert not file.speaks_of(tmp_path / "b.jpg")
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     images = [IMAGE | {"id": n, "file_name": f"town{n}/a.jpg"} for n in (1, 2)]
     file = CocoFile(written(tmp_path / "a.json", CAR | {"image_id": 2}, images=images))
     counts = [
@@ -59,7 +65,9 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
         ({"bbox": "abcd"}, "has no 'bbox' of four numbers"),
     ],
 )
-def test_an_annotation_that_cannot_be_understood_is_told(tmp_path, change, what):
+def test_an_annotation_that_cannot_be_understood_is_told(
+    tmp_path: Path, change: Any, what: str
+) -> None:
     file = CocoFile(written(tmp_path / "a.json", CAR | change))
     (problem,) = file.labels(tmp_path / "a.jpg", NAMES).problems
     assert problem.what == f"annotation 7 (a.jpg) {what}"
@@ -67,13 +75,13 @@ def test_an_annotation_that_cannot_be_understood_is_told(tmp_path, change, what)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": 1, "annotations": 1}', "null", "{"])
-def test_a_file_of_another_form_is_told(tmp_path, text):
+def test_a_file_of_another_form_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json is not of COCO's form"):
         read_coco(tmp_path / "a.json")
 
 
-def test_a_file_that_has_changed_is_read_again(tmp_path):
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     file = written(tmp_path / "a.json", CAR)
     assert len(read_coco(file).labels(tmp_path / "a.jpg", NAMES).boxes) == 1
     written(file)
@@ -88,7 +96,7 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         "annotations",
     ],
 )
-def test_a_set_laid_out_as_cocos_own_is_read(make_set, annotations):
+def test_a_set_laid_out_as_cocos_own_is_read(make_set: Any, annotations: Any) -> None:
     file = make_set(
         train={"a": None}, val={"b": None}, names=["person", "car"], annotations=annotations
     )
@@ -107,7 +115,7 @@ def test_a_set_laid_out_as_cocos_own_is_read(make_set, annotations):
     assert dataset.read_labels(val).boxes == ()
 
 
-def test_one_name_in_two_splits_is_that_of_its_own_split(make_set):
+def test_one_name_in_two_splits_is_that_of_its_own_split(make_set: Any) -> None:
     names = {"train": "train.json", "val": "val.json"}
     file = make_set(train={"a": None}, val={"a": None}, names=["car"], annotations=names)
     written(file.parent / "train.json")
@@ -125,6 +133,8 @@ def test_one_name_in_two_splits_is_that_of_its_own_split(make_set):
         ("a/b", "is the name of one folder, like labels, or COCO's JSON files"),
     ],
 )
-def test_annotations_that_are_not_there_are_told(make_set, annotations, what):
+def test_annotations_that_are_not_there_are_told(
+    make_set: Any, annotations: Any, what: str
+) -> None:
     with pytest.raises(DataError, match=what):
         read_dataset(make_set(train={"a": ""}, annotations=annotations))

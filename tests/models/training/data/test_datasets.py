@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import json
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +20,7 @@ NO_NAMES = ":2: 'names:' must be a list of names or a map of number to name"
 BOX = "0 0.5 0.5 0.2 0.2"
 
 
-def meanings(file):
+def meanings(file: Any) -> Any:
     dataset = read_dataset(file)
     return {
         dataset.names[number]: None if cls is None else cls.name
@@ -25,7 +28,7 @@ def meanings(file):
     }
 
 
-def complaint(file, text):
+def complaint(file: Any, text: Any) -> Any:
     """What reading ``file`` complains of, once ``text`` is written there."""
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text(text)
@@ -34,14 +37,14 @@ def complaint(file, text):
     return str(caught.value).removeprefix(str(file))
 
 
-def test_a_set_labels_the_tasks_that_its_names_serve_and_no_other(make_set):
+def test_a_set_labels_the_tasks_that_its_names_serve_and_no_other(make_set: Any) -> None:
     dataset = read_dataset(make_set(train={"a": BOX}, names=["bus", "car", "motorbike", "person"]))
     assert dataset.labelled_tasks == {Task.PEDESTRIAN, Task.CAR}
     assert dataset.background == ("motorbike",)
     assert dataset.tasks == {0: Task.CAR, 1: Task.CAR, 2: None, 3: Task.PEDESTRIAN}
 
 
-def test_a_part_of_a_task_does_not_label_the_task(make_set):
+def test_a_part_of_a_task_does_not_label_the_task(make_set: Any) -> None:
     # COCO's: a street there may be full of signs that are no stop signs.
     dataset = read_dataset(make_set(train={"a": BOX}, names=["person", "stop sign"]))
     assert dataset.labelled_tasks == {Task.PEDESTRIAN}
@@ -50,29 +53,29 @@ def test_a_part_of_a_task_does_not_label_the_task(make_set):
     assert dataset.background == ()  # not background either: it is a sign
 
 
-def test_a_part_of_a_task_labels_it_where_the_file_says_so(make_set):
+def test_a_part_of_a_task_labels_it_where_the_file_says_so(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, names=["person", "stop sign"], labels=["sign"])
     assert meanings(file) == {"person": None, "stop sign": "sign"}
 
 
-def test_only_parts_of_tasks_ask_for_a_word(make_set):
+def test_only_parts_of_tasks_ask_for_a_word(make_set: Any) -> None:
     with pytest.raises(DataError, match=r"bus are only a part of a task.*say so with 'labels:'"):
         read_dataset(make_set(train={"a": BOX}, names=["bus"]))
 
 
-def test_colours_of_lights_are_kept_apart(make_set):
+def test_colours_of_lights_are_kept_apart(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, names=["green", "red", "yellow"])
     assert meanings(file) == {"green": "light_green", "red": "light_red", "yellow": "light_yellow"}
 
 
-def test_classes_map_names_to_ours_and_leave_the_rest_as_they_say(make_set):
+def test_classes_map_names_to_ours_and_leave_the_rest_as_they_say(make_set: Any) -> None:
     file = make_set(
         train={"a": BOX}, names=["Speed_Limit", "car", "dog"], classes={"speed-limit": "sign"}
     )
     assert meanings(file) == {"Speed_Limit": "sign", "car": "car", "dog": None}
 
 
-def test_an_absolute_path_lets_the_file_live_elsewhere(make_set, tmp_path):
+def test_an_absolute_path_lets_the_file_live_elsewhere(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": BOX})
     elsewhere = tmp_path / "elsewhere.yaml"
     elsewhere.write_text(file.read_text().replace("path: .", f"path: {file.parent}"))
@@ -80,7 +83,7 @@ def test_an_absolute_path_lets_the_file_live_elsewhere(make_set, tmp_path):
     assert image == file.parent / "images" / "train" / "a.jpg"
 
 
-def test_folders_are_looked_through_to_the_bottom_and_lists_are_read(make_set):
+def test_folders_are_looked_through_to_the_bottom_and_lists_are_read(make_set: Any) -> None:
     file = make_set(train={"a": BOX, "b": BOX})
     town = file.parent / "images" / "train" / "aachen"
     town.mkdir()
@@ -91,27 +94,27 @@ def test_folders_are_looked_through_to_the_bottom_and_lists_are_read(make_set):
     assert read_dataset(file).images("train") == [town / "b.jpg"]
 
 
-def test_roboflows_path_above_the_file_is_found_beside_it(make_set):
+def test_roboflows_path_above_the_file_is_found_beside_it(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, names=["car"])
     file.write_text("names: [car]\ntrain: ../images/train\n")
     assert len(read_dataset(file).images("train")) == 1
 
 
-def test_download_is_never_executed(make_set, tmp_path):
+def test_download_is_never_executed(make_set: Any, tmp_path: Path) -> None:
     trap = tmp_path / "executed"
     file = make_set(train={"a": BOX}, download=f"touch {trap}")
     read_dataset(file).images("train")
     assert not trap.exists()
 
 
-def test_yaml_that_makes_objects_is_refused(tmp_path):
+def test_yaml_that_makes_objects_is_refused(tmp_path: Path) -> None:
     trap = tmp_path / "executed"
     text = f"names: !!python/object/apply:os.system ['touch {trap}']\n"
     assert "is not YAML" in complaint(tmp_path / "data.yaml", text)
     assert not trap.exists()
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no data set file .*nowhere\.yaml"):
         read_dataset(tmp_path / "nowhere.yaml")
 
@@ -200,11 +203,13 @@ def test_a_missing_file_is_named(tmp_path):
         ),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_by_line(tmp_path, text, expected):
+def test_a_file_that_cannot_be_used_is_told_by_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     assert complaint(tmp_path / "data.yaml", text) == expected
 
 
-def test_a_split_that_is_not_there_is_told(make_set):
+def test_a_split_that_is_not_there_is_told(make_set: Any) -> None:
     dataset = read_dataset(make_set(train={"a": BOX}, val={}))
     with pytest.raises(DataError, match="no image in val"):
         dataset.images("val")
@@ -225,7 +230,7 @@ def test_a_split_that_is_not_there_is_told(make_set):
         ("lights", {"light"}),
     ],
 )
-def test_the_shared_sets_are_understood_as_they_lie(shared, name, tasks):
+def test_the_shared_sets_are_understood_as_they_lie(shared: Path, name: str, tasks: Any) -> None:
     assert read_dataset(shared / "data" / name / "data.yaml").labelled_tasks == tasks
 
 
@@ -239,7 +244,9 @@ def test_the_shared_sets_are_understood_as_they_lie(shared, name, tasks):
 @pytest.mark.parametrize(
     "form", ["names: [car, {0}]", "names: [car, '{0}']", "names: {{0: car, 1: {0}}}"]
 )
-def test_a_name_is_what_stands_there_and_no_value_of_yaml(tmp_path, form, name):
+def test_a_name_is_what_stands_there_and_no_value_of_yaml(
+    tmp_path: Path, form: str, name: Any
+) -> None:
     file = tmp_path / "data.yaml"
     file.write_text(f"train: x\n{form.format(name)}\n")
     dataset = read_dataset(file)
@@ -248,7 +255,9 @@ def test_a_name_is_what_stands_there_and_no_value_of_yaml(tmp_path, form, name):
 
 
 @given(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1))
-def test_a_quoted_name_of_any_spelling_is_kept_and_what_it_is_is_never_left_unsaid(name):
+def test_a_quoted_name_of_any_spelling_is_kept_and_what_it_is_is_never_left_unsaid(
+    name: Any,
+) -> None:
     assume(name.strip())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "data.yaml"
@@ -265,7 +274,7 @@ def test_a_quoted_name_of_any_spelling_is_kept_and_what_it_is_is_never_left_unsa
     assert told == 1
 
 
-def test_keys_of_classes_are_read_as_written_too(make_set):
+def test_keys_of_classes_are_read_as_written_too(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, names=["car"])
     file.write_text(
         "train: images/train\nnames: [off, 00010, null, no]\n"
@@ -275,7 +284,7 @@ def test_keys_of_classes_are_read_as_written_too(make_set):
     assert read_dataset(file).unmapped == frozenset()
 
 
-def test_a_dark_light_of_the_lights_mapping_is_a_light(make_set):
+def test_a_dark_light_of_the_lights_mapping_is_a_light(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, names=["car"])
     file.write_text("train: images/train\nnames: [Red, Yellow, Green, off]\nclasses: lights\n")
     assert meanings(file)["off"] == "light"
@@ -306,11 +315,11 @@ def test_a_dark_light_of_the_lights_mapping_is_a_light(make_set):
         ("train: x\nnames: {-1: car}\n", NO_NAMES),
     ],
 )
-def test_what_stands_twice_or_has_no_name_is_told(tmp_path, text, expected):
+def test_what_stands_twice_or_has_no_name_is_told(tmp_path: Path, text: str, expected: Any) -> None:
     assert complaint(tmp_path / "data.yaml", text) == expected
 
 
-def test_a_merge_key_is_no_key_that_stands_twice(tmp_path):
+def test_a_merge_key_is_no_key_that_stands_twice(tmp_path: Path) -> None:
     file = tmp_path / "data.yaml"
     file.write_text("train: x\nnames: &n {0: car, 1: dog}\nval: {<<: *n, <<: *n}\n")
     assert read_dataset(file).names == {0: "car", 1: "dog"}
@@ -328,8 +337,8 @@ def test_a_merge_key_is_no_key_that_stands_twice(tmp_path):
     ],
 )
 def test_a_name_that_is_almost_ours_is_an_error_that_proposes_what_it_means(
-    make_set, names, proposed
-):
+    make_set: Any, names: Any, proposed: str
+) -> None:
     file = make_set(train={"a": BOX}, names=names)
     with pytest.raises(DataError, match=re.escape(f"'classes: {proposed}'")):
         read_dataset(file)
@@ -338,7 +347,7 @@ def test_a_name_that_is_almost_ours_is_an_error_that_proposes_what_it_means(
     assert meanings(told) == {n: chosen.get(n, n if n == "car" else None) for n in names}
 
 
-def test_background_is_said_in_words_and_stays_background(make_set):
+def test_background_is_said_in_words_and_stays_background(make_set: Any) -> None:
     file = make_set(
         train={"a": BOX}, names=["car", "car wheel", "dog"], classes={"car wheel": "background"}
     )
@@ -347,7 +356,7 @@ def test_background_is_said_in_words_and_stays_background(make_set):
     assert dataset.unmapped == {2}
 
 
-def test_regions_are_known_by_their_names_and_can_be_said(make_set):
+def test_regions_are_known_by_their_names_and_can_be_said(make_set: Any) -> None:
     names = ["car", "person", "DontCare", "persongroup", "crowd", "blur", "far"]
     file = make_set(
         train={"a": BOX}, names=names, classes={"blur": "ignore", "far": "ignore_pedestrian"}
@@ -359,7 +368,9 @@ def test_regions_are_known_by_their_names_and_can_be_said(make_set):
     assert dataset.unmapped == frozenset()
 
 
-def test_a_linked_folder_of_images_is_looked_through_and_loops_end(make_set, tmp_path):
+def test_a_linked_folder_of_images_is_looked_through_and_loops_end(
+    make_set: Any, tmp_path: Path
+) -> None:
     file = make_set(train={"a": BOX})
     town = tmp_path / "elsewhere" / "town"
     (town / "deep").mkdir(parents=True)
@@ -374,7 +385,7 @@ def test_a_linked_folder_of_images_is_looked_through_and_loops_end(make_set, tmp
         read_dataset(file).images("train")
 
 
-def test_a_test_split_is_read_and_another_one_is_named(make_set):
+def test_a_test_split_is_read_and_another_one_is_named(make_set: Any) -> None:
     file = make_set(train={"a": BOX}, test="images/train")
     assert len(read_dataset(file).images("test")) == 1
     with pytest.raises(UsageError, match="no split 'all': a data set has train, val, test"):
@@ -386,7 +397,7 @@ def test_a_test_split_is_read_and_another_one_is_named(make_set):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_is_no_part_of_the_file(make_set, encoding):
+def test_a_byte_order_mark_is_no_part_of_the_file(make_set: Any, encoding: str) -> None:
     file = make_set(train={"a": BOX})
     text = "train: list.txt\nnames: [Fußgänger, car]\nclasses: {Fußgänger: pedestrian}\n"
     file.write_text(text.replace("\n", "\r\n"), encoding=encoding)
@@ -396,7 +407,7 @@ def test_a_byte_order_mark_is_no_part_of_the_file(make_set, encoding):
     assert dataset.images("train") == [file.parent / "images" / "train" / "a.jpg"]
 
 
-def test_labels_as_a_map_say_which_tasks_are_labelled_in_part(make_set):
+def test_labels_as_a_map_say_which_tasks_are_labelled_in_part(make_set: Any) -> None:
     labels = {"sign": "partial", "light": "complete"}
     found = read_dataset(make_set(train={"a": ""}, labels=labels))
     assert found.labelled_tasks == {Task.SIGN, Task.LIGHT}
@@ -405,7 +416,7 @@ def test_labels_as_a_map_say_which_tasks_are_labelled_in_part(make_set):
 
 
 @pytest.mark.parametrize("word", ["maybe", "", None, ["partial"]])
-def test_labels_that_are_neither_complete_nor_partial_are_refused(make_set, word):
+def test_labels_that_are_neither_complete_nor_partial_are_refused(make_set: Any, word: Any) -> None:
     file = make_set(train={"a": ""}, labels={"sign": word})
     with pytest.raises(
         DataError, match=r"data.yaml:\d+: 'labels:' says sign: .*complete .*partial"
@@ -413,6 +424,6 @@ def test_labels_that_are_neither_complete_nor_partial_are_refused(make_set, word
         read_dataset(file)
 
 
-def test_a_map_of_labels_names_tasks_that_there_are(make_set):
+def test_a_map_of_labels_names_tasks_that_there_are(make_set: Any) -> None:
     with pytest.raises(DataError, match=r"'labels:' has an unknown task 'signs'.*mean 'sign'"):
         read_dataset(make_set(train={"a": ""}, labels={"signs": "partial"}))

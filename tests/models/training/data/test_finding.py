@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +20,7 @@ BOX = "1 0.5 0.5 0.2 0.2"
 
 
 @pytest.fixture
-def bare(make_set):
+def bare(make_set: Any) -> Any:
     """A set of two splits whose labels have been taken away, and their folder."""
     file = make_set(train={"a": BOX, "b": BOX}, val={"c": BOX})
     labels = file.parent / "taken"
@@ -26,7 +28,7 @@ def bare(make_set):
     return file, labels
 
 
-def told(file):
+def told(file: Any) -> Any:
     """The one thing that makes training refuse ``file``, as an audit and as training say it."""
     (problem,) = [p for p in check(read_dataset(file)) if "train:" in p.what and not p.usable]
     with pytest.raises(DataError) as caught:
@@ -37,7 +39,7 @@ def told(file):
 
 
 @pytest.mark.parametrize("name", ["Labels", "annotations", "label", "labels [yolo]", "images"])
-def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare, name):
+def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare: Any, name: str) -> None:
     file, labels = bare
     shutil.copytree(labels, file.parent / name, dirs_exist_ok=True)
     shutil.rmtree(labels)
@@ -49,7 +51,7 @@ def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare, name):
     assert all(problem.usable for problem in check(read_dataset(file)))
 
 
-def test_labels_that_no_word_names_are_found_where_they_lie(bare):
+def test_labels_that_no_word_names_are_found_where_they_lie(bare: Any) -> None:
     file, labels = bare
     flat = file.parent / "labels"
     flat.mkdir()
@@ -59,7 +61,7 @@ def test_labels_that_no_word_names_are_found_where_they_lie(bare):
     assert f"they seem to lie in {flat}: move or link them" in told(file)
 
 
-def test_xml_files_are_found_and_read(bare):
+def test_xml_files_are_found_and_read(bare: Any) -> None:
     file, labels = bare
     shutil.rmtree(labels)
     thing = "<name>car</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>30</xmax><ymax>30</ymax>"
@@ -75,7 +77,7 @@ def test_xml_files_are_found_and_read(bare):
     assert all(problem.usable for problem in check(read_dataset(file)))
 
 
-def test_a_coco_file_is_found_and_read(bare):
+def test_a_coco_file_is_found_and_read(bare: Any) -> None:
     file, labels = bare
     shutil.rmtree(labels)
     coco = file.parent / "images" / "train" / "_annotations.coco.json"
@@ -93,7 +95,7 @@ def test_a_coco_file_is_found_and_read(bare):
     assert all(problem.usable for problem in check(read_dataset(file)))
 
 
-def test_a_set_without_any_labels_asks_for_empty_files(bare):
+def test_a_set_without_any_labels_asks_for_empty_files(bare: Any) -> None:
     file, labels = bare
     shutil.rmtree(labels)
     assert "none were seen; where images really show nothing, empty label files say so" in told(
@@ -106,7 +108,7 @@ def test_a_set_without_any_labels_asks_for_empty_files(bare):
     assert all(problem.usable for problem in check(read_dataset(file)))
 
 
-def test_the_program_says_so_in_audit_and_eval(bare, oneglance, model):
+def test_the_program_says_so_in_audit_and_eval(bare: Any, oneglance: Any, model: Path) -> None:
     file, labels = bare
     labels.rename(file.parent / "annotations")
     audit = oneglance("audit", file)

@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,22 +21,22 @@ COLOURS = ["green", "red", "yellow"]
 WITH_COLOURS = FOUR_TASKS + LIGHT_COLOURS
 
 
-def staged(folder, files, classes=FOUR_TASKS, **how):
+def staged(folder: Any, files: Any, classes: Any = FOUR_TASKS, **how: Any) -> Any:
     stage([read_dataset(file) for file in files], classes, folder, **how)
     return folder
 
 
-def by_name(found):
+def by_name(found: Any) -> Any:
     """Facts by the images' own names, which end what they are staged as."""
     return {stem.rsplit("_", 1)[1]: value for stem, value in found.items()}
 
 
-def labels_of(folder, split="train"):
+def labels_of(folder: Any, split: Any = "train") -> Any:
     files = (folder / "labels" / split).iterdir()
     return by_name({file.stem: file.read_text() for file in files})
 
 
-def test_each_image_says_which_classes_its_source_labels(make_set, tmp_path):
+def test_each_image_says_which_classes_its_source_labels(make_set: Any, tmp_path: Path) -> None:
     people = make_set("people", train={"p": PERSON}, names=["person", "car"])
     lights = make_set("lights", train={"l": "1 0.5 0.5 0.2 0.2"}, names=COLOURS)
     whole = make_set("whole", train={"w": SIGN}, val={"v": ""})
@@ -45,7 +49,7 @@ def test_each_image_says_which_classes_its_source_labels(make_set, tmp_path):
     }
 
 
-def test_boxes_get_the_numbers_of_the_models_classes(make_set, tmp_path):
+def test_boxes_get_the_numbers_of_the_models_classes(make_set: Any, tmp_path: Path) -> None:
     text = "0 0.5 0.5 0.2 0.2\n1 0.25 0.5 0.1 0.2\n2 0.5 0.25 0.2 0.1\n"
     lights = make_set(train={"l": text}, names=COLOURS)
     labels = "3 0.500000 0.500000 0.200000 0.200000\n"
@@ -57,14 +61,14 @@ def test_boxes_get_the_numbers_of_the_models_classes(make_set, tmp_path):
     assert [line[0] for line in told.splitlines()] == ["3", "1", "2"]
 
 
-def test_names_of_no_task_are_left_out_of_the_labels(make_set, tmp_path):
+def test_names_of_no_task_are_left_out_of_the_labels(make_set: Any, tmp_path: Path) -> None:
     mixed = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2"}, names=["dog", "car"])
     assert labels_of(staged(tmp_path / "out", [mixed], FOUR_TASKS[1:2]))["a"].count("\n") == 1
 
 
 def test_colours_are_known_where_they_are_labelled_and_the_plain_light_everywhere(
-    make_set, tmp_path
-):
+    make_set: Any, tmp_path: Path
+) -> None:
     coloured = make_set("lights", train={"c": "0 0.5 0.5 0.2 0.2"}, names=COLOURS)
     plain = make_set("plain", train={"p": LIGHT})
     known = by_name(known_classes(staged(tmp_path / "out", [coloured, plain], WITH_COLOURS)))
@@ -72,14 +76,16 @@ def test_colours_are_known_where_they_are_labelled_and_the_plain_light_everywher
     assert known["p"] == {"pedestrian", "car", "sign", "light"}
 
 
-def test_a_light_without_colour_has_no_box_in_a_model_of_colours_alone(make_set, tmp_path):
+def test_a_light_without_colour_has_no_box_in_a_model_of_colours_alone(
+    make_set: Any, tmp_path: Path
+) -> None:
     plain = make_set("plain", train={"p": f"{LIGHT}\n{CAR}"})
     folder = staged(tmp_path / "out", [plain], (FOUR_TASKS[1], *LIGHT_COLOURS))
     assert labels_of(folder)["p"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
     assert by_name(known_classes(folder))["p"] == {"car"}
 
 
-def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set, tmp_path):
+def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car"])
     signs = make_set("signs", train={"s": f"{SIGN}\n{LIGHT}"})
     folder = staged(tmp_path / "out", [file, signs])
@@ -87,7 +93,9 @@ def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set, tmp_path):
     assert by_name(known_classes(folder))["a"] == {"pedestrian", "car"}
 
 
-def test_one_image_in_two_sets_is_staged_once_with_what_both_know(make_set, tmp_path):
+def test_one_image_in_two_sets_is_staged_once_with_what_both_know(
+    make_set: Any, tmp_path: Path
+) -> None:
     road = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car", "light"])
     kinds = road.parent / "labels_sign" / "train"
     kinds.mkdir(parents=True)
@@ -102,13 +110,17 @@ def test_one_image_in_two_sets_is_staged_once_with_what_both_know(make_set, tmp_
     assert by_name(known_classes(folder))["a"] == {cls.name for cls in classes}
 
 
-def test_two_sets_that_label_one_task_of_one_image_are_refused(make_set, tmp_path):
+def test_two_sets_that_label_one_task_of_one_image_are_refused(
+    make_set: Any, tmp_path: Path
+) -> None:
     file = make_set(train={"a": PERSON})
     with pytest.raises(DataError, match=r"both label car, light, pedestrian, sign in .*a\.jpg"):
         staged(tmp_path / "out", [file, file])
 
 
-def test_repeats_show_the_training_images_of_a_set_more_often(make_set, tmp_path):
+def test_repeats_show_the_training_images_of_a_set_more_often(
+    make_set: Any, tmp_path: Path
+) -> None:
     small = make_set("small", train={"s": SIGN}, val={"v": SIGN})
     large = make_set("large", train={"l": CAR, "m": CAR})
     folder = staged(tmp_path / "out", [small, large], oversample=[3, 1])
@@ -122,13 +134,15 @@ def test_repeats_show_the_training_images_of_a_set_more_often(make_set, tmp_path
 
 
 @pytest.mark.parametrize("oversample", [[1], [0, 1], [1, 1, 1]])
-def test_repeats_must_be_one_positive_count_a_set(make_set, tmp_path, oversample):
+def test_repeats_must_be_one_positive_count_a_set(
+    make_set: Any, tmp_path: Path, oversample: Any
+) -> None:
     files = [make_set("a", train={"a": SIGN}), make_set("b", train={"b": SIGN})]
     with pytest.raises(DataError, match="2 data sets need 2 repeat counts"):
         staged(tmp_path / "out", files, oversample=oversample)
 
 
-def test_images_that_are_trained_on_are_not_held_out(make_set, tmp_path):
+def test_images_that_are_trained_on_are_not_held_out(make_set: Any, tmp_path: Path) -> None:
     coad = make_set("coad", train={"a": PERSON}, val=None)
     coad.write_text(coad.read_text() + "val: images/train\n")
     other = make_set("other", train={"b": SIGN}, val={"v": SIGN})
@@ -136,21 +150,21 @@ def test_images_that_are_trained_on_are_not_held_out(make_set, tmp_path):
     assert [image.stem[-1] for image in (folder / "images" / "val").iterdir()] == ["v"]
 
 
-def test_images_of_one_name_in_two_folders_do_not_meet(make_set, tmp_path):
+def test_images_of_one_name_in_two_folders_do_not_meet(make_set: Any, tmp_path: Path) -> None:
     one, two = make_set("one", train={"a": PERSON}), make_set("two", train={"a": CAR})
     folder = staged(tmp_path / "out", [one, two])
     texts = [file.read_text()[0] for file in sorted((folder / "labels" / "train").iterdir())]
     assert texts == ["0", "1"]
 
 
-def test_staging_again_leaves_nothing_of_the_last_time(make_set, tmp_path):
+def test_staging_again_leaves_nothing_of_the_last_time(make_set: Any, tmp_path: Path) -> None:
     staged(tmp_path / "out", [make_set("one", train={"a": PERSON, "b": PERSON})])
     folder = staged(tmp_path / "out", [make_set("two", train={"c": PERSON})])
     assert list(labels_of(folder)) == ["c"]
     assert list(by_name(known_classes(folder))) == ["c"]
 
 
-def test_the_sources_are_linked_and_stay_as_they_are(make_set, tmp_path):
+def test_the_sources_are_linked_and_stay_as_they_are(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
     before = {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()}
     folder = staged(tmp_path / "out", [file])
@@ -159,7 +173,7 @@ def test_the_sources_are_linked_and_stay_as_they_are(make_set, tmp_path):
     assert {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()} == before
 
 
-def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set, tmp_path):
+def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
     picture = file.parent / "images" / "train" / "a.jpg"
     picture.write_bytes(picture.read_bytes() + b"padding")  # whole, but its end mark is not last
@@ -168,7 +182,9 @@ def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set, tmp_path):
     assert cv2.imread(str(image)) is not None
 
 
-def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(make_set, tmp_path):
+def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(
+    make_set: Any, tmp_path: Path
+) -> None:
     one = make_set("one", train={"a": "9 0.5 0.5 0.2 0.2", "b": PERSON})
     two = make_set("two", train={"c": f"{CAR}\n0 nan 0.5 0.2 0.2"}, val={"d": "hello"})
     with pytest.raises(DataError) as caught:
@@ -183,7 +199,9 @@ def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(make_set
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_mended_is_logged_and_strict_makes_it_an_error(make_set, tmp_path, caplog):
+def test_what_is_mended_is_logged_and_strict_makes_it_an_error(
+    make_set: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = make_set(train={"a": f"{PERSON}\n0 1.0 0.5 0.2 0.2"})
     with caplog.at_level(logging.WARNING):
         folder = staged(tmp_path / "out", [file])
@@ -194,18 +212,18 @@ def test_what_is_mended_is_logged_and_strict_makes_it_an_error(make_set, tmp_pat
         staged(tmp_path / "strict", [file], strict=True)
 
 
-def test_a_task_that_no_set_labels_cannot_be_trained(make_set, tmp_path):
+def test_a_task_that_no_set_labels_cannot_be_trained(make_set: Any, tmp_path: Path) -> None:
     people = make_set(train={"p": PERSON}, names=["person", "car"])
     with pytest.raises(DataError, match=r"no training image for sign: none of .*data\.yaml labels"):
         staged(tmp_path / "out", [people])
 
 
-def test_sets_without_training_images_cannot_be_trained(make_set, tmp_path):
+def test_sets_without_training_images_cannot_be_trained(make_set: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no training images"):
         staged(tmp_path / "out", [make_set(val={"v": PERSON})])
 
 
-def test_a_missing_image_of_a_list_is_told(make_set, tmp_path):
+def test_a_missing_image_of_a_list_is_told(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
     (file.parent / "list.txt").write_text("images/train/a.jpg\nimages/train/gone.jpg\n")
     file.write_text(file.read_text().replace("train: images/train", "train: list.txt"))
@@ -213,18 +231,18 @@ def test_a_missing_image_of_a_list_is_told(make_set, tmp_path):
         staged(tmp_path / "out", [file])
 
 
-def test_a_folder_that_is_not_staged_knows_nothing(tmp_path):
+def test_a_folder_that_is_not_staged_knows_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no staged data set: it has no known\.json"):
         known_classes(tmp_path)
 
 
-def test_what_is_known_is_plain_json(make_set, tmp_path):
+def test_what_is_known_is_plain_json(make_set: Any, tmp_path: Path) -> None:
     folder = staged(tmp_path / "out", [make_set(train={"a": PERSON})])
     (names,) = json.loads((folder / "known.json").read_text()).values()
     assert names == ["pedestrian", "car", "sign", "light"]
 
 
-def test_regions_are_merged_as_classes_after_the_models_own(make_set, tmp_path):
+def test_regions_are_merged_as_classes_after_the_models_own(make_set: Any, tmp_path: Path) -> None:
     names = ["car", "person", "DontCare", "persongroup"]
     region, group = "2 0.3 0.5 0.2 0.2", "3 0.7 0.5 0.2 0.2"
     file = make_set(train={"a": f"0 0.5 0.5 0.2 0.2\n{region}\n{group}"}, names=names)
@@ -237,7 +255,7 @@ def test_regions_are_merged_as_classes_after_the_models_own(make_set, tmp_path):
     ]
 
 
-def test_a_region_hides_nothing_of_what_another_set_labels(make_set, tmp_path):
+def test_a_region_hides_nothing_of_what_another_set_labels(make_set: Any, tmp_path: Path) -> None:
     people = make_set(train={"a": "1 0.3 0.5 0.2 0.2"}, names=["person", "ignore"])
     signs = people.parent / "signs.yaml"
     (people.parent / "labels_sign" / "train").mkdir(parents=True)
@@ -248,7 +266,7 @@ def test_a_region_hides_nothing_of_what_another_set_labels(make_set, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 246, "\N{HIRAGANA LETTER A}" * 82, "[a] b, c (1)"])
-def test_images_of_any_name_are_merged(make_set, tmp_path, name):
+def test_images_of_any_name_are_merged(make_set: Any, tmp_path: Path, name: Any) -> None:
     file = make_set(train={name: PERSON, "b": PERSON})
     folder = staged(tmp_path / "out", [file], oversample=[2])
     images = sorted(path.stem for path in (folder / "images" / "train").iterdir())
@@ -257,7 +275,9 @@ def test_images_of_any_name_are_merged(make_set, tmp_path, name):
     assert len(images) == 4
 
 
-def test_an_image_that_a_set_shows_twice_by_links_is_merged_twice(make_set, tmp_path):
+def test_an_image_that_a_set_shows_twice_by_links_is_merged_twice(
+    make_set: Any, tmp_path: Path
+) -> None:
     file = make_set(train={"a": PERSON, "b": CAR})
     images = file.parent / "images" / "train"
     (images / "b.jpg").unlink()
@@ -267,7 +287,9 @@ def test_an_image_that_a_set_shows_twice_by_links_is_merged_twice(make_set, tmp_
 
 @pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp", ".tif"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_an_image_cut_short_is_refused_before_anything_is_merged(make_set, tmp_path, suffix, share):
+def test_an_image_cut_short_is_refused_before_anything_is_merged(
+    make_set: Any, tmp_path: Path, suffix: str, share: float
+) -> None:
     file = make_set(train={"a": PERSON})
     image = file.parent / "images" / "train" / f"b{suffix}"
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
@@ -280,7 +302,9 @@ def test_an_image_cut_short_is_refused_before_anything_is_merged(make_set, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_labelled_in_part_is_noted_for_each_time_an_image_is_shown(make_set, tmp_path):
+def test_what_is_labelled_in_part_is_noted_for_each_time_an_image_is_shown(
+    make_set: Any, tmp_path: Path
+) -> None:
     some = make_set("some", train={"a": SIGN}, labels={"sign": "partial"})
     all_of = make_set("all", train={"b": SIGN})
     datasets = [read_dataset(some), read_dataset(all_of)]
@@ -292,7 +316,7 @@ def test_what_is_labelled_in_part_is_noted_for_each_time_an_image_is_shown(make_
     assert known_classes(tmp_path / "staged")["train0_00000_a"] == {"sign"}
 
 
-def test_a_task_labelled_in_part_without_a_box_is_refused(make_set, tmp_path):
+def test_a_task_labelled_in_part_without_a_box_is_refused(make_set: Any, tmp_path: Path) -> None:
     some = make_set(
         "some", train={"a": "1 0.5 0.5 0.2 0.2"}, labels={"car": "complete", "sign": "partial"}
     )

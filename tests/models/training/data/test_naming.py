@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from oneglance.models.tasks import CLASS_NAMES, Task, class_of
@@ -15,11 +20,11 @@ OTHERS_OF_COCO = (
 )
 
 
-def plural(name):
+def plural(name: Any) -> Any:
     return name[:-1] + "ies" if name.endswith("ry") else name + ("es" if name[-1] == "s" else "s")
 
 
-def spellings(name):
+def spellings(name: Any) -> Iterator[Any]:
     """How other people write it."""
     yield plural(name)
     yield name.title().replace(" ", "")
@@ -33,7 +38,7 @@ def spellings(name):
 
 
 @pytest.mark.parametrize("name", [n for n in OURS if n not in {"people", "red", "yellow", "green"}])
-def test_every_name_of_ours_is_near_however_it_is_written(name):
+def test_every_name_of_ours_is_near_however_it_is_written(name: Any) -> None:
     for written in spellings(name):
         meant = class_of(written) or class_of(near_class(written) or "")
         assert meant is not None, written
@@ -43,7 +48,7 @@ def test_every_name_of_ours_is_near_however_it_is_written(name):
 @pytest.mark.parametrize(
     "name", [*OTHERS_OF_COCO.split(","), "cyclist", "cat", "cart", "card", "tree", "Misc", "Tram"]
 )
-def test_other_things_are_not_near(name):
+def test_other_things_are_not_near(name: Any) -> None:
     assert near_class(name) is None
 
 
@@ -66,7 +71,7 @@ def test_other_things_are_not_near(name):
         ("...", None),
     ],
 )
-def test_a_name_with_a_word_of_ours_is_near(name, ours):
+def test_a_name_with_a_word_of_ours_is_near(name: str, ours: Any) -> None:
     assert near_class(name) == ours
 
 
@@ -83,7 +88,7 @@ def test_a_name_with_a_word_of_ours_is_near(name, ours):
         "Void",
     ],
 )
-def test_a_region_of_everything_is_known_by_its_name(name):
+def test_a_region_of_everything_is_known_by_its_name(name: str) -> None:
     assert region_of(name) == set(Task)
 
 
@@ -98,10 +103,10 @@ def test_a_region_of_everything_is_known_by_its_name(name):
         ("traffic light group", Task.LIGHT),
     ],
 )
-def test_a_region_of_one_task_is_known_by_its_name(name, task):
+def test_a_region_of_one_task_is_known_by_its_name(name: str, task: Any) -> None:
     assert region_of(name) == {task}
 
 
 @pytest.mark.parametrize("name", ["car", "bicyclegroup", "traffic light", "dog", "Group 4 road"])
-def test_other_names_are_no_regions(name):
+def test_other_names_are_no_regions(name: str) -> None:
     assert region_of(name) is None

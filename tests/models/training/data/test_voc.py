@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from oneglance.models.training.data.datasets import read_dataset
@@ -8,7 +13,7 @@ NAMES = {0: "person", 1: "car"}
 SIZE = "<size><width>64</width><height>48</height><depth>3</depth></size>"
 
 
-def thing(name="car", box=(17, 13, 48, 36), more=""):
+def thing(name: Any = "car", box: Any = (17, 13, 48, 36), more: Any = "") -> Any:
     edges = "".join(
         f"<{edge}>{side}</{edge}>"
         for edge, side in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
@@ -16,31 +21,31 @@ def thing(name="car", box=(17, 13, 48, 36), more=""):
     return f"<object><name>{name}</name>{more}<bndbox>{edges}</bndbox></object>"
 
 
-def scan(tmp_path, *parts, root="annotation", image=None):
+def scan(tmp_path: Any, *parts: Any, root: Any = "annotation", image: Any = None) -> Any:
     file = tmp_path / "a.xml"
     file.write_text(f"<{root}>{''.join(parts)}</{root}>")
     return scan_voc(file, NAMES, image)
 
 
-def test_pixels_are_counted_from_one_and_include_the_last(tmp_path):
+def test_pixels_are_counted_from_one_and_include_the_last(tmp_path: Path) -> None:
     found = scan(tmp_path, SIZE, thing())
     assert found.boxes == (LabelledBox(1, 0.5, 0.5, 0.5, 0.5),)
     assert found.problems == ()
 
 
-def test_a_box_counted_from_zero_does_not_leave_the_image(tmp_path):
+def test_a_box_counted_from_zero_does_not_leave_the_image(tmp_path: Path) -> None:
     found = scan(tmp_path, SIZE, thing(box=(0, 0, 32, 24)))
     assert found.boxes == (LabelledBox(1, 0.25, 0.25, 0.5, 0.5),)
     assert found.problems == ()
 
 
-def test_names_are_compared_without_case_and_difficult_objects_are_regions(tmp_path):
+def test_names_are_compared_without_case_and_difficult_objects_are_regions(tmp_path: Path) -> None:
     found = scan(tmp_path, SIZE, thing("Person", more="<difficult>1</difficult>"))
     assert [(box.class_id, box.crowd) for box in found.boxes] == [(0, True)]
 
 
 @pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
-def test_a_size_that_is_not_told_is_the_images(tmp_path, make_set, size):
+def test_a_size_that_is_not_told_is_the_images(tmp_path: Path, make_set: Any, size: str) -> None:
     image = make_set(train={"a": None}).parent / "images" / "train" / "a.jpg"
     assert scan(tmp_path, size, thing(), image=image).boxes[0].width == 0.5
     (problem,) = scan(tmp_path, size, thing()).problems
@@ -56,7 +61,7 @@ def test_a_size_that_is_not_told_is_the_images(tmp_path, make_set, size):
         ("<object><name>car</name></object>", "object 1, a 'car', has no <bndbox>"),
     ],
 )
-def test_an_object_that_cannot_be_understood_is_told(tmp_path, part, what):
+def test_an_object_that_cannot_be_understood_is_told(tmp_path: Path, part: Any, what: str) -> None:
     (problem,) = scan(tmp_path, SIZE, part).problems
     assert problem.what.startswith(what)
     assert not problem.usable
@@ -74,14 +79,14 @@ def test_an_object_that_cannot_be_understood_is_told(tmp_path, part, what):
         ),
     ],
 )
-def test_a_file_that_is_none_of_vocs_is_told(tmp_path, text, what):
+def test_a_file_that_is_none_of_vocs_is_told(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "a.xml").write_text(text)
     (problem,) = scan_voc(tmp_path / "a.xml", NAMES).problems
     assert problem.what.startswith(what)
     assert not problem.usable
 
 
-def test_a_set_laid_out_as_vocs_own_is_read(make_set):
+def test_a_set_laid_out_as_vocs_own_is_read(make_set: Any) -> None:
     file = make_set(train={"a": None}, names=["person", "car"], annotations="Annotations")
     root = file.parent
     (root / "images" / "train").rename(root / "JPEGImages")

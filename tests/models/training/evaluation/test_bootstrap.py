@@ -1,5 +1,9 @@
 """Scores of drawn images, held to the reference tool."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,14 +21,14 @@ from oneglance.models.training.evaluation.bootstrap import (
 from oneglance.models.training.evaluation.coco import score
 
 
-def random_case(seed, *, images=15, levels=30, crowds=0.0):
+def random_case(seed: Any, *, images: Any = 15, levels: Any = 30, crowds: Any = 0.0) -> Any:
     """Labels and guesses near them, with more than 100 in one image and, of few ``levels``,
     equal scores; a share of ``crowds`` are regions of which nothing is known."""
     random = np.random.default_rng(seed)
     truth = {"images": [], "categories": [{"id": 2, "name": "car"}], "annotations": []}
     guesses = []
 
-    def guess(image, box):
+    def guess(image: Any, box: Any) -> None:
         score = float(random.integers(1, levels)) / levels
         guesses.append({"image_id": image, "category_id": 2, "bbox": box, "score": score})
 
@@ -47,7 +51,7 @@ def random_case(seed, *, images=15, levels=30, crowds=0.0):
     return truth, guesses
 
 
-def again(truth, guesses, draw):
+def again(truth: Any, guesses: Any, draw: Any) -> Any:
     """The same as a set in which each image is written down as often as it was drawn."""
     numbers = [image for image, times in enumerate(draw, 1) for _ in range(times)]
     many = {"images": [], "categories": truth["categories"], "annotations": []}
@@ -63,7 +67,7 @@ def again(truth, guesses, draw):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_image_once_is_the_reference_tools_score(seed):
+def test_every_image_once_is_the_reference_tools_score(seed: Any) -> None:
     truth, guesses = random_case(seed)
     expected = score(truth, guesses, Task.CAR)
     assert 0.05 < expected.map50_95 < 0.95
@@ -73,7 +77,7 @@ def test_every_image_once_is_the_reference_tools_score(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_detections_in_regions_count_as_the_reference_tool_counts_them(seed):
+def test_detections_in_regions_count_as_the_reference_tool_counts_them(seed: Any) -> None:
     truth, guesses = random_case(seed, crowds=0.4)
     expected = score(truth, guesses, Task.CAR)
     matches = match(truth, guesses, Task.CAR)
@@ -83,17 +87,17 @@ def test_detections_in_regions_count_as_the_reference_tool_counts_them(seed):
     assert found[0] == pytest.approx(expected.map50, abs=1e-9)
 
 
-def test_drawn_images_score_as_if_they_were_written_down_again():
+def test_drawn_images_score_as_if_they_were_written_down_again() -> None:
     # Among equal scores COCO goes by place, and a written copy has another place: none is equal.
     truth, guesses = random_case(9, levels=10**9)
     draws = draw_images(15, 5, seed=3)
     found = average_precision(match(truth, guesses, Task.CAR), draws).mean(axis=1)
     for value, draw in zip(found, draws, strict=True):
-        assert value == pytest.approx(score(*again(truth, guesses, draw), Task.CAR).map50_95)
+        assert value == pytest.approx(score(*again(truth, guesses, draw), Task.CAR).map50_95)  # type: ignore[call-arg]
     assert len(set(found)) == 5
 
 
-def test_f1_asks_only_what_lies_outside_of_regions():
+def test_f1_asks_only_what_lies_outside_of_regions() -> None:
     crowd = {"image_id": 1, "category_id": 2, "area": 100, "iscrowd": 1}
     truth = {
         "images": [{"id": 1, "width": 64, "height": 48}],
@@ -110,7 +114,7 @@ def test_f1_asks_only_what_lies_outside_of_regions():
     assert f1(match(truth, guesses, Task.CAR), once, confidence=0.5)[0] < 1
 
 
-def test_a_half_right_detector_scores_as_computed_by_hand():
+def test_a_half_right_detector_scores_as_computed_by_hand() -> None:
     # Two boxes; the surest guess is false, the next is true from all ten thresholds on, one box
     # is never found. Recall 1/2 at precision 1/2: 51 of 101 points, each 0.5.
     true = np.array([[False] * 10, [True] * 10])
@@ -139,19 +143,19 @@ def test_a_half_right_detector_scores_as_computed_by_hand():
     assert f1(matches, draws, confidence=0.5) == pytest.approx(expected, nan_ok=True)
 
 
-def test_f1_of_drawn_images_is_that_of_images_written_down_again():
+def test_f1_of_drawn_images_is_that_of_images_written_down_again() -> None:
     truth, guesses = random_case(5, levels=10**9)
     draws = draw_images(15, 5, seed=3)
     found = f1(match(truth, guesses, Task.CAR), draws, confidence=0.6)
     once = np.ones((1, 15), np.int64)
     for value, draw in zip(found, draws, strict=True):
-        matches = match(*again(truth, guesses, draw), Task.CAR)
+        matches = match(*again(truth, guesses, draw), Task.CAR)  # type: ignore[call-arg]
         assert value == pytest.approx(f1(matches, once, confidence=0.6)[0])
     assert len(set(found)) == 5
     assert 0.05 < found.min() < found.max() < 0.95
 
 
-def test_no_detection_scores_nothing():
+def test_no_detection_scores_nothing() -> None:
     truth, _ = random_case(0)
     none = match(truth, [], Task.CAR)
     assert not average_precision(none, np.ones((2, 15), np.int64)).any()
@@ -159,7 +163,7 @@ def test_no_detection_scores_nothing():
     assert len(match(truth, signs, Task.CAR).image) == 0
 
 
-def test_draws_are_as_many_images_each_and_the_same_for_the_same_seed():
+def test_draws_are_as_many_images_each_and_the_same_for_the_same_seed() -> None:
     draws = draw_images(20, 50, seed=1)
     assert draws.shape == (50, 20)
     assert set(draws.sum(axis=1)) == {20}

@@ -19,7 +19,7 @@ from oneglance.models import Detector, Task
 from oneglance.models.metadata import Head
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.evaluation.coco import (
+from oneglance.models.training.evaluation.coco import (  # type: ignore[attr-defined]
     CATEGORY,
     EVALUATION_CONFIDENCE,
     TaskAccuracy,
@@ -193,7 +193,7 @@ def coco_of(dataset: Any, model: Detector) -> tuple[dict[str, Any], list[dict[st
                     "iscrowd": 0,
                 }
             )
-        found = model(image)
+        found = model(image)  # type: ignore[arg-type]
         assert found.confidence is not None
         for box, confidence, name in zip(
             found.xyxy.tolist(), found.confidence, found.data["class_name"], strict=True
@@ -223,7 +223,7 @@ def test_a_perfect_model_scores_one_on_what_is_labelled_and_nothing_else(
     file = make_set(val={"a": CAR, "b": CAR}, names=["person", "car"], size=(64, 32))
     # The lights it sees are no false alarm: the set does not label lights.
     found = evaluate_file(model, file)
-    assert found.tasks == {Task.CAR: TaskAccuracy(pytest.approx(1.0), pytest.approx(1.0), 2)}
+    assert found.tasks == {Task.CAR: TaskAccuracy(pytest.approx(1.0), pytest.approx(1.0), 2)}  # type: ignore[arg-type]
 
 
 def test_an_image_without_objects_counts_its_false_alarms(make_set: Any, tmp_path: Any) -> None:

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, compare_subclasses
@@ -7,39 +11,39 @@ BOXES = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [80, 0, 90, 10]], np.float64)
 KINDS = ["light_red", "light_green", "light"]
 
 
-def compare(found, told):
+def compare(found: Any, told: Any) -> Any:
     boxes = np.array(found, np.float64).reshape(-1, 4)
     return compare_subclasses(BOXES, KINDS, boxes, told, plain="light")
 
 
-def test_right_wrong_and_untold_are_three_things():
+def test_right_wrong_and_untold_are_three_things() -> None:
     assert compare(BOXES[:2], ["light_red", "light_green"]) == SubclassAccuracy(2, 0, 2)
     assert compare(BOXES[:2], ["light_red", "light_red"]) == SubclassAccuracy(1, 0, 2)
     assert compare(BOXES[:2], ["light", "light_green"]) == SubclassAccuracy(1, 1, 2)
 
 
-def test_an_object_without_a_kind_says_nothing_about_kinds():
+def test_an_object_without_a_kind_says_nothing_about_kinds() -> None:
     assert compare(BOXES[2:], ["light_red"]) == SubclassAccuracy(0, 0, 0)
 
 
-def test_a_detection_that_overlaps_too_little_is_not_true():
+def test_a_detection_that_overlaps_too_little_is_not_true() -> None:
     # 10×10 boxes 4 px apart share 6×10 of 140: 0.43. 3 px apart, 7×10 of 130: 0.54.
     assert compare([[4, 0, 14, 10]], ["light_red"]).found == 0
     assert compare([[3, 0, 13, 10]], ["light_red"]).found == 1
 
 
-def test_the_best_detection_takes_the_object_and_a_second_one_nothing():
+def test_the_best_detection_takes_the_object_and_a_second_one_nothing() -> None:
     assert compare([BOXES[0], BOXES[0]], ["light_green", "light_red"]) == SubclassAccuracy(0, 0, 1)
 
 
-def test_nothing_found_and_nothing_labelled_are_fine():
+def test_nothing_found_and_nothing_labelled_are_fine() -> None:
     assert compare([], []) == SubclassAccuracy(0, 0, 0)
     none = compare_subclasses(np.empty((0, 4)), [], BOXES, KINDS, plain="light")
     assert none == SubclassAccuracy(0, 0, 0)
     assert none.share == 0
 
 
-def test_images_add_up():
+def test_images_add_up() -> None:
     total = SubclassAccuracy(3, 1, 4) + SubclassAccuracy(0, 0, 1)
     assert total == SubclassAccuracy(3, 1, 5)
     assert total.share == 0.6

@@ -29,7 +29,7 @@ def test_its_answers_are_the_pretrained_networks_scores_of_the_related_classes(
     images = torch.rand(2, 3, 96, 160, generator=torch.Generator().manual_seed(1))
     answers = Distiller(coco_base, CLASSES).answers(images)
     pretrained = read_checkpoint(coco_base).eval()
-    list(pretrained.model)[-1].training = True
+    list(pretrained.model)[-1].training = True  # type: ignore[arg-type]
     with torch.no_grad():
         raw = pretrained(images)
     related = [2, 11, 9, 9]  # COCO's car, stop sign, traffic light

@@ -25,7 +25,7 @@ from oneglance.streams.rendered.dataset import write_dataset
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
-SMALL = {"size": (160, 96), "batch": 4, "warmup_epochs": 0.0}
+SMALL: dict[str, Any] = {"size": (160, 96), "batch": 4, "warmup_epochs": 0.0}
 
 
 def changed(base: Path, trained: Path) -> set[str]:

@@ -166,7 +166,7 @@ def test_a_batch_whose_knowledge_was_never_told_is_a_bug_of_ours() -> None:
 def network() -> RoadModel:
     torch.manual_seed(0)
     model = RoadModel("yolo26n.yaml", nc=4, verbose=False, classes=FOUR_TASKS)
-    model.args = Hyperparameters()
+    model.args = Hyperparameters()  # type: ignore[assignment]
     return model.train()
 
 
@@ -189,7 +189,7 @@ def batch(*known: set[str], classes: list[float]) -> dict[str, Any]:
 
 def last_rows_gradient(network: RoadModel) -> Any:
     """Gradient of each class's row in both heads' last layers, summed in size: 4 numbers."""
-    head = list(network.model)[-1]
+    head = list(network.model)[-1]  # type: ignore[arg-type]
     branches = [*head.cv3, *head.one2one_cv3]
     return sum(b[-1].weight.grad.abs().sum(dim=(1, 2, 3)) + b[-1].bias.grad.abs() for b in branches)
 
@@ -240,7 +240,7 @@ def test_each_head_hears_its_own_answers(network: RoadModel, told: str) -> None:
     network.zero_grad()
     loss, _ = network.init_criterion()(predictions, seen | {"answers": Answers(scores, knows)})
     loss.sum().backward()
-    head = list(network.model)[-1]
+    head = list(network.model)[-1]  # type: ignore[arg-type]
     for name, branches in (("one2many", head.cv3), ("one2one", head.one2one_cv3)):
         gradient = sum(b[-1].bias.grad.abs() for b in branches)
         assert gradient[1] > 0  # the labelled car
@@ -264,7 +264,7 @@ def scores_of(*anchors: list[float]) -> Any:
     return torch.tensor([anchors])
 
 
-class Assigned(torch.nn.Module):
+class Assigned(torch.nn.Module):  # type: ignore[misc, name-defined]
     """An assigner that answers what it was made with."""
 
     def __init__(self, scores: Any) -> None:

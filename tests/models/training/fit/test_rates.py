@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 from oneglance.models.training.fit.rates import quicken
 
 
-def parameter(value: float) -> torch.nn.Parameter:
+def parameter(value: float) -> torch.nn.Parameter:  # type: ignore[name-defined]
     return torch.nn.Parameter(torch.tensor([value]))
 
 

@@ -70,7 +70,7 @@ def test_places_are_inside_by_their_centre_or_by_most_of_their_box() -> None:
 def network() -> RoadModel:
     torch.manual_seed(0)
     model = RoadModel("yolo26n.yaml", nc=4, verbose=False, classes=FOUR_TASKS)
-    model.args = Hyperparameters()
+    model.args = Hyperparameters()  # type: ignore[assignment]
     return model.train()
 
 
@@ -86,7 +86,7 @@ def gradient(network: RoadModel, *rows: tuple[int, int, list[float]]) -> list[fl
     network.zero_grad()
     loss, _ = network.init_criterion()(network(batch["img"]), batch)
     loss.sum().backward()
-    head = list(network.model)[-1]
+    head = list(network.model)[-1]  # type: ignore[arg-type]
     rows_of = [branch[-1].bias.grad.abs() for branch in (*head.cv3, *head.one2one_cv3)]
     total: list[float] = sum(rows_of[1:], rows_of[0]).tolist()
     return total

@@ -53,7 +53,7 @@ def every_batch_takes(seconds: float, clock: list[float], patch: pytest.MonkeyPa
     step = RoadTrainer.optimizer_step
 
     def stepped(self: Any) -> None:
-        step(self)
+        step(self)  # type: ignore[no-untyped-call]
         clock[0] += seconds
         self.epoch_time_start -= seconds  # what the epoch took
 
@@ -155,7 +155,7 @@ def test_a_batch_too_large_is_refused_with_one_that_fits(
     data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, execution = Recipe(epochs=1, **SMALL), Execution(amp=Amp.OFF)
-    image = session.bytes_per_image(SMALL["size"], Amp.OFF)
+    image = session.bytes_per_image(SMALL["size"], Amp.OFF)  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(session, "free_bytes", lambda _: 3 * image)
         with pytest.raises(UsageError, match=r"batch of 4: an image takes .* --batch 2 would fit"):

@@ -1,6 +1,9 @@
 """What the study concludes from results that are known, and what it says where some are missing."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,16 +25,16 @@ from oneglance.models.training.study.tables import better, within_a_point
 from studies import DRAWS, ledger, typical
 
 
-def answer(found, question):
+def answer(found: Any, question: Any) -> Any:
     (one,) = [a for a in answers(found) if a.question == question]
     return one
 
 
-def options(*questions, seeds=(0,)):
+def options(*questions: Any, seeds: Any = (0,)) -> Any:
     return StudyOptions(seeds=seeds, questions=questions)
 
 
-def test_a_task_counts_the_mean_of_its_sets_and_all_tasks_the_mean_of_the_tasks():
+def test_a_task_counts_the_mean_of_its_sets_and_all_tasks_the_mean_of_the_tasks() -> None:
     found = ledger(typical, options(1, seeds=(0, 1)))
     by_seed = samples(found, "one", of_task(Task.PEDESTRIAN))
     # 0.40 on the road, 0.38 on the highway; 0.002 more with seed 1.
@@ -42,7 +45,7 @@ def test_a_task_counts_the_mean_of_its_sets_and_all_tasks_the_mean_of_the_tasks(
     assert samples(found, "one", of_all(tuple(Task)))[0].value == pytest.approx(0.52)
 
 
-def test_a_difference_is_surer_than_its_parts_because_both_are_drawn_on_the_same_images():
+def test_a_difference_is_surer_than_its_parts_because_both_are_drawn_on_the_same_images() -> None:
     random = np.random.default_rng(0)
     images = random.normal(0, 0.05, 1000)
     left = {0: Sample(0.52, 0.52 + images), 1: Sample(0.54, 0.54 + images)}
@@ -54,7 +57,7 @@ def test_a_difference_is_surer_than_its_parts_because_both_are_drawn_on_the_same
     assert difference(left, {2: right[2]}) is None
 
 
-def test_an_interval_holds_what_another_seed_would_say():
+def test_an_interval_holds_what_another_seed_would_say() -> None:
     images = np.random.default_rng(0).normal(0, 0.001, 1000)
     seeds = {0: Sample(0.003, 0.003 + images), 1: Sample(0.036, 0.036 + images)}
     both = estimate(seeds)
@@ -69,7 +72,7 @@ def test_an_interval_holds_what_another_seed_would_say():
     assert 0.027 < many.high < 0.034
 
 
-def test_one_network_is_compared_with_each_tasks_own():
+def test_one_network_is_compared_with_each_tasks_own() -> None:
     found = answer(ledger(typical, options(1)), 1)
     rows = {row["what"]: row["difference"]["value"] for row in found.facts["same_size"]}
     assert rows == pytest.approx(dict.fromkeys(map(str, Task), -0.004))
@@ -82,8 +85,8 @@ def test_one_network_is_compared_with_each_tasks_own():
     assert found.holes == ()
 
 
-def test_a_task_that_falls_behind_is_named():
-    def signs_suffer(arm, set_name, task):
+def test_a_task_that_falls_behind_is_named() -> None:
+    def signs_suffer(arm: Any, set_name: Any, task: Any) -> Any:
         loss = 0.03 if task is Task.SIGN and len(arm.tasks) > 1 else 0.0
         return typical(arm, set_name, task) - loss
 
@@ -100,7 +103,7 @@ def test_a_task_that_falls_behind_is_named():
     assert verdicts["car"] == "within a point"
 
 
-def test_pretraining_the_mask_and_forgetting_are_told_apart():
+def test_pretraining_the_mask_and_forgetting_are_told_apart() -> None:
     found = ledger(typical, options(2, 4, 7))
     assert "better than from scratch on 4 of 4 tasks" in answer(found, 2).sentences[0]
     in_map, shown = answer(found, 4).sentences
@@ -130,15 +133,15 @@ def test_pretraining_the_mask_and_forgetting_are_told_apart():
     assert "in 5 of 5 cases" in answer(found, 7).sentences[0]
 
 
-def test_the_pretrained_networks_answers_are_judged_on_what_it_can_answer():
+def test_the_pretrained_networks_answers_are_judged_on_what_it_can_answer() -> None:
     found = answer(ledger(typical, options(6)), 6)
     assert "better on 3 of 3 tasks that it answers for" in found.sentences[0]
     gaps = {row["what"]: row["difference"]["value"] for row in found.facts["left_out"]}
     assert gaps == pytest.approx({"pedestrian": 0.03, "car": 0.03, "sign": 0.0, "light": 0.03})
 
 
-def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_costs():
-    def traded(arm, set_name, task):
+def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_costs() -> None:
+    def traded(arm: Any, set_name: Any, task: Any) -> Any:
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
         return typical(arm, set_name, task) + moved * arm.name.startswith("one-oversampled")
 
@@ -153,8 +156,8 @@ def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_co
     ) in beside.sentences[1]
 
 
-def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
-    def traded(arm, set_name, task):
+def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs() -> None:
+    def traded(arm: Any, set_name: Any, task: Any) -> Any:
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
         return typical(arm, set_name, task) + moved * (arm.loss_weight is LossWeight.TASK)
 
@@ -166,8 +169,8 @@ def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs():
     assert gaps["sign"] == pytest.approx(0.026)
 
 
-def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_the_steps_it_takes():
-    def more(arm, set_name, task):
+def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_its_steps() -> None:
+    def more(arm: Any, set_name: Any, task: Any) -> Any:
         return typical(arm, set_name, task) + 0.03 * arm.name.startswith("one-longer")
 
     found = answer(ledger(more, options(1, 10)), 10)
@@ -178,8 +181,8 @@ def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_the
     assert found.tables[0].title == "1.8 times the steps"
 
 
-def test_no_difference_is_not_called_one():
-    def equal(arm, set_name, task):
+def test_no_difference_is_not_called_one() -> None:
+    def equal(arm: Any, set_name: Any, task: Any) -> Any:
         return 0.5
 
     found = ledger(equal, options(2, 4), own_noise=0.02)
@@ -187,8 +190,8 @@ def test_no_difference_is_not_called_one():
     assert {row[-1] for row in answer(found, 4).tables[0].rows} == {"no difference shown"}
 
 
-def test_the_best_depth_is_found_for_each_amount_of_data():
-    def head_first(arm, set_name, task):
+def test_the_best_depth_is_found_for_each_amount_of_data() -> None:
+    def head_first(arm: Any, set_name: Any, task: Any) -> Any:
         few = arm.share < 0.2
         return 0.5 + {"last": 0.0, "head": 0.05 if few else 0.0, "all": 0.02}[arm.trainable]
 
@@ -203,7 +206,7 @@ def test_the_best_depth_is_found_for_each_amount_of_data():
     assert len(found.tables) == 5
 
 
-def test_the_learning_curve_counts_images_that_label_the_task():
+def test_the_learning_curve_counts_images_that_label_the_task() -> None:
     found = answer(ledger(typical, options(5, seeds=(0, 1))), 5)
     # 60 of the road and 200 of the lights; signs on the road's 60 alone.
     assert [point["images"] for point in found.facts["points"]["light"]] == [13, 26, 65, 130, 260]
@@ -216,7 +219,7 @@ def test_the_learning_curve_counts_images_that_label_the_task():
 
 
 @pytest.mark.parametrize("question", range(1, 9))
-def test_missing_and_failed_arms_are_holes_and_the_rest_is_answered(question):
+def test_missing_and_failed_arms_are_holes_and_the_rest_is_answered(question: Any) -> None:
     whole = ledger(typical, options(question))
     mine = [arm.name for arm in whole.arms if arm.name != "one.s0"]
     broken = replace(
@@ -232,8 +235,8 @@ def test_missing_and_failed_arms_are_holes_and_the_rest_is_answered(question):
     assert len(nothing.holes) >= len(whole.arms)
 
 
-def test_verdicts_follow_the_interval():
-    def gap(value, low, high):
+def test_verdicts_follow_the_interval() -> None:
+    def gap(value: Any, low: Any, high: Any) -> Any:
         return estimate({0: Sample(value, np.linspace(low, high, DRAWS))})
 
     assert better(gap(0.02, 0.01, 0.03)) == "better"

@@ -1,6 +1,9 @@
 """The plan of the study: which arms, with how many images, at what cost."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,15 +30,15 @@ SETS = (
 )
 
 
-def options(**how):
+def options(**how: Any) -> Any:
     return StudyOptions(**{"epochs": 4, "seeds": (0,), "size": (640, 384), **how})
 
 
-def named(arms):
+def named(arms: Any) -> Any:
     return {arm.name: arm for arm in arms}
 
 
-def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone():
+def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone() -> None:
     arms = named(plan(SETS, options(questions=(1,))))
     words = ("pedestrian", "car", "sign", "light")
     names = {"one", *words, *(f"{word}-fair" for word in words)}
@@ -50,7 +53,7 @@ def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone():
     assert {arm.epochs for arm in arms.values()} == {4}
 
 
-def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent():
+def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent() -> None:
     arms = plan(SETS, options(questions=(3,)))
     assert {(arm.trainable, arm.share, arm.epochs) for arm in arms} == {
         (depth, share, epochs)
@@ -60,7 +63,7 @@ def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent
     assert len(arms) == 9
 
 
-def test_an_arm_that_answers_several_questions_is_trained_once():
+def test_an_arm_that_answers_several_questions_is_trained_once() -> None:
     arms = plan(SETS, options(questions=(1, 2, 3, 4, 5)))
     assert len({arm.name for arm in arms}) == len(arms)
     # 9 of question 1; untrained, scratch; 8 more depths and shares; absent; 10 and 50 percent.
@@ -69,14 +72,14 @@ def test_an_arm_that_answers_several_questions_is_trained_once():
     assert named(arms)["one-25pc.s0"].questions == (3, 5)
 
 
-def test_another_seed_adds_the_same_arms_but_the_untrained_one_after_all_of_the_first():
+def test_another_seed_adds_the_same_arms_but_the_untrained_one_after_all_of_the_first() -> None:
     one, two = (plan(SETS, options(seeds=seeds)) for seeds in ((0,), (0, 7)))
     assert two[: len(one)] == one
     assert len(two) == 2 * len(one) - 1
     assert {arm.seed for arm in two[len(one) :]} == {7}
 
 
-def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
+def test_pretraining_and_mask_are_the_only_difference_of_their_arms() -> None:
     arms = named(plan(SETS, options(questions=(2, 4))))
     assert [name for name, arm in arms.items() if not arm.pretrained] == ["one-scratch.s0"]
     assert [name for name, arm in arms.items() if arm.unlabelled is Unlabelled.NEGATIVE] == [
@@ -85,7 +88,7 @@ def test_pretraining_and_mask_are_the_only_difference_of_their_arms():
     assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
 
 
-def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent():
+def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent() -> None:
     whole = [SetFacts("all", Path("a"), frozenset(Task), 10, 5)]
     assert partly_labelled(whole) == ()
     assert [arm.name for arm in plan(whole, options(questions=(4,)))] == ["one.s0"]
@@ -94,7 +97,7 @@ def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent():
     assert partly_labelled(SETS[:2]) == ()
 
 
-def test_what_is_forgotten_is_seen_on_sets_left_out():
+def test_what_is_forgotten_is_seen_on_sets_left_out() -> None:
     arms = named(plan(SETS, options(questions=(7,))))
     # Trained on lights alone: the lights of 'others' are scored. 'highway' alone: people, cars.
     assert arms.keys() == {
@@ -108,7 +111,7 @@ def test_what_is_forgotten_is_seen_on_sets_left_out():
     assert arms["only-highway.s0"].tasks == (Task.PEDESTRIAN, Task.CAR)
 
 
-def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
+def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps() -> None:
     # Signs are on 60 images, lights on 260: the road's images are shown 4 times.
     assert balancing(SETS) == {"others": 4, "signs": 4, "highway": 2, "lights": 1}
     arms = named(plan(SETS, options(questions=(8,), epochs=16)))
@@ -124,7 +127,7 @@ def test_rare_tasks_are_shown_as_often_as_others_in_as_many_steps():
     assert [arm.name for arm in plan(even, options(questions=(8,)))] == ["one.s0"]
 
 
-def test_what_weighs_the_same_is_the_only_difference():
+def test_what_weighs_the_same_is_the_only_difference() -> None:
     arms = named(plan(SETS, options(questions=(9,))))
     assert arms.keys() == {"one.s0", "one-task-weighted.s0"}
     by_task, by_box = (arms[name].as_dict() for name in ("one-task-weighted.s0", "one.s0"))
@@ -134,7 +137,7 @@ def test_what_weighs_the_same_is_the_only_difference():
     assert [arm.name for arm in plan(lights, options(questions=(9,)))] == ["one.s0"]
 
 
-def test_the_one_network_can_be_trained_as_long_as_all_the_others_together():
+def test_the_one_network_can_be_trained_as_long_as_all_the_others_together() -> None:
     # 60 images for four tasks, 100 for two and 200 for one: 640 of 360.
     assert together(SETS) == pytest.approx(640 / 360)
     arms = named(plan(SETS, options(questions=(1, 10), epochs=9)))
@@ -144,7 +147,7 @@ def test_the_one_network_can_be_trained_as_long_as_all_the_others_together():
     assert "one-longer.s0" not in named(plan(SETS[1:2], options(questions=(10,))))
 
 
-def test_images_of_two_sets_are_counted_once():
+def test_images_of_two_sets_are_counted_once() -> None:
     arms = named(plan(SETS, options(questions=(1, 5))))
     assert [len(group) for group in groups(SETS)] == [2, 1, 1]
     assert images_of(arms["one.s0"], SETS) == 60 + 100 + 200
@@ -153,7 +156,7 @@ def test_images_of_two_sets_are_counted_once():
     assert images_of(arms["sign.s0"], SETS) == 60
 
 
-def test_cost_counts_images_epochs_pixels_and_frozen_layers():
+def test_cost_counts_images_epochs_pixels_and_frozen_layers() -> None:
     arms = named(plan(SETS, options(questions=(1, 3, 6))))
     how = options()
     assert cost(arms["one.s0"], SETS, how) == 360 * 4
@@ -164,7 +167,7 @@ def test_cost_counts_images_epochs_pixels_and_frozen_layers():
     assert cost(arms["one-25pc.s0"], SETS, how) == 360 * 4
 
 
-def test_a_share_of_the_whole_study_makes_every_arm_smaller():
+def test_a_share_of_the_whole_study_makes_every_arm_smaller() -> None:
     arms = named(plan(SETS, options(questions=(3,), share=0.1)))
     assert arms["one.s0"].share == 0.1
     assert arms["one-5pc.s0"].share == 0.005
@@ -172,7 +175,7 @@ def test_a_share_of_the_whole_study_makes_every_arm_smaller():
 
 
 @pytest.mark.parametrize("size", [(640, 384), (416, 256), (960, 576), (1280, 736)])
-def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
+def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size: Any) -> None:
     width, height = fair_size(size, 4)
     assert width % 32 == height % 32 == 0
     assert 0.9 < 4 * width * height / (size[0] * size[1]) < 1.1
@@ -190,11 +193,11 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size):
         ({"share": 0}, "above 0 and at most 1"),
     ],
 )
-def test_options_that_cannot_work_are_refused(wrong, sentence):
+def test_options_that_cannot_work_are_refused(wrong: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         options(**wrong)
 
 
-def test_a_study_without_images_to_score_on_is_refused():
+def test_a_study_without_images_to_score_on_is_refused() -> None:
     with pytest.raises(UsageError, match="val images that are not among them"):
         plan([SetFacts("lights", Path("l"), frozenset({Task.LIGHT}), 200, 0)], options())

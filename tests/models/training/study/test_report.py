@@ -1,7 +1,11 @@
 """The page, its plots and the JSON, from results that are known."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -17,13 +21,13 @@ ALL = StudyOptions(questions=(1, 2, 3, 4, 5, 6, 7))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("study")
     write_report(out, ledger(typical, ALL), base="yolo26n.pt")
     return out
 
 
-def test_the_page_has_every_question_every_arm_and_the_circumstances(folder):
+def test_the_page_has_every_question_every_arm_and_the_circumstances(folder: Any) -> None:
     page = (folder / "report.md").read_text()
     for number in range(1, 7):
         assert f"\n## {number}. " in page
@@ -40,7 +44,7 @@ def test_the_page_has_every_question_every_arm_and_the_circumstances(folder):
     assert "Not complete" not in page
 
 
-def test_scores_are_in_points_with_their_interval(folder):
+def test_scores_are_in_points_with_their_interval(folder: Any) -> None:
     page = (folder / "report.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| sign | "))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -51,14 +55,14 @@ def test_scores_are_in_points_with_their_interval(folder):
     assert "| `one.s0` | 60.0 / 40.0 / 50.0 | 90.0 / 70.0 / 80.0 |" in page
 
 
-def test_plots_are_pictures_with_something_in_them(folder):
+def test_plots_are_pictures_with_something_in_them(folder: Any) -> None:
     for number in range(1, 7):
         image = cv2.imread(str(folder / f"question{number}.png"))
         assert image.shape[1] > 800
         assert (image == (178, 114, 0)).all(axis=2).any()  # the first series' blue, BGR
 
 
-def test_the_json_has_the_same_numbers(folder):
+def test_the_json_has_the_same_numbers(folder: Any) -> None:
     facts = json.loads((folder / "report.json").read_text())
     row = next(r for r in facts["answers"]["1"]["same_size"] if r["what"] == "sign")
     assert row["left"]["value"] == pytest.approx(0.551)
@@ -71,7 +75,7 @@ def test_the_json_has_the_same_numbers(folder):
     assert facts["does_not_show"]
 
 
-def test_a_hole_is_told_in_its_question_and_in_the_list_of_arms(tmp_path):
+def test_a_hole_is_told_in_its_question_and_in_the_list_of_arms(tmp_path: Path) -> None:
     whole = ledger(typical, StudyOptions(questions=(1,), seeds=(0,)))
     outcomes = {**whole.outcomes, "sign.s0": Failure("disk full\nmore"), "car.s0": None}
     write_report(tmp_path, replace(whole, outcomes=outcomes), base="yolo26n.pt")
@@ -84,7 +88,7 @@ def test_a_hole_is_told_in_its_question_and_in_the_list_of_arms(tmp_path):
     assert row.count(NONE) == 3
 
 
-def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path):
+def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path: Path) -> None:
     empty = replace(ledger(typical, ALL), outcomes={})
     page = write_report(tmp_path, empty, base="yolo26n.pt").read_text()
     assert "**Not complete: 0 of" in page
@@ -92,13 +96,15 @@ def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path):
     assert page.count("No answer.") == 7
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="file: it is a file"):
         write_report(tmp_path / "file", ledger(typical, ALL), base="yolo26n.pt")
 
 
-def test_the_command_is_told_without_the_folders_of_a_home(tmp_path, monkeypatch):
+def test_the_command_is_told_without_the_folders_of_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = tmp_path / "alice" / "work"
     work.mkdir(parents=True)
     monkeypatch.chdir(work)

@@ -1,6 +1,9 @@
 """An arm's folder: what is kept comes back, what does not fit is refused."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +49,7 @@ SCORES = (
 )
 
 
-def test_a_result_comes_back_as_it_was_kept(tmp_path):
+def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     begin(tmp_path / "arm", {"name": "one"})
     keep(tmp_path / "arm", ArmResult(SCORES, {"minutes": 3.5}))
     found = read(tmp_path / "arm")
@@ -57,7 +60,7 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path):
         assert score.f1_draws == pytest.approx(kept.f1_draws, nan_ok=True)
 
 
-def test_a_failure_is_told_until_there_is_a_result(tmp_path):
+def test_a_failure_is_told_until_there_is_a_result(tmp_path: Path) -> None:
     assert read(tmp_path / "arm") is None
     keep_failure(tmp_path / "arm", "no space")
     assert read(tmp_path / "arm") == Failure("no space")
@@ -66,13 +69,15 @@ def test_a_failure_is_told_until_there_is_a_result(tmp_path):
     assert not (tmp_path / "arm" / "failed.json").exists()
 
 
-def test_map_of_a_draw_is_the_mean_over_overlaps():
+def test_map_of_a_draw_is_the_mean_over_overlaps() -> None:
     # The ten overlaps lie around 0.3.
     assert SCORES[1].draws == pytest.approx([0.4, 0.5, 0.6])
 
 
 @pytest.mark.parametrize("lacking", ["f1", "by_iou"])
-def test_a_result_from_before_a_score_was_taken_is_scored_again(tmp_path, lacking):
+def test_a_result_from_before_a_score_was_taken_is_scored_again(
+    tmp_path: Path, lacking: str
+) -> None:
     keep(tmp_path, ArmResult(SCORES, {}))
     file = tmp_path / "result.json"
     content = json.loads(file.read_text())
@@ -82,19 +87,19 @@ def test_a_result_from_before_a_score_was_taken_is_scored_again(tmp_path, lackin
     assert read(tmp_path) is None
 
 
-def test_an_arm_without_anything_to_score_is_kept_too(tmp_path):
+def test_an_arm_without_anything_to_score_is_kept_too(tmp_path: Path) -> None:
     keep(tmp_path, ArmResult((), {}))
     assert read(tmp_path) == ArmResult((), {})
 
 
-def test_an_arm_made_another_way_is_not_gone_on_with(tmp_path):
+def test_an_arm_made_another_way_is_not_gone_on_with(tmp_path: Path) -> None:
     begin(tmp_path / "arm", {"epochs": 3, "size": [64, 32]})
     begin(tmp_path / "arm", {"epochs": 3, "size": [64, 32]})
     with pytest.raises(DataError, match=r"different epochs\): give another --out"):
         begin(tmp_path / "arm", {"epochs": 4, "size": [64, 32]})
 
 
-def test_an_arm_to_be_scored_on_other_sets_loses_its_result_alone(tmp_path):
+def test_an_arm_to_be_scored_on_other_sets_loses_its_result_alone(tmp_path: Path) -> None:
     arm = tmp_path / "arm"
     begin(arm, {"epochs": 3, "scored_on": ["a"]})
     (arm / "model.pt").write_text("trained")
@@ -110,7 +115,7 @@ def test_an_arm_to_be_scored_on_other_sets_loses_its_result_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["result.json", "draws.npy"])
-def test_a_damaged_result_is_named(tmp_path, name):
+def test_a_damaged_result_is_named(tmp_path: Path, name: str) -> None:
     keep(tmp_path, ArmResult(SCORES, {}))
     (tmp_path / name).write_text("{ not")
     with pytest.raises(DataError, match=r"damaged.*delete"):
