@@ -24,7 +24,7 @@ def modules_of(room: str) -> list[str]:
     found = []
     for file in sorted((ROOT / room).rglob("*.py")):
         words = file.relative_to(ROOT).with_suffix("").parts
-        if "training" not in words:
+        if "training" not in words and "plugin_package" not in words:
             found.append(".".join(("oneglance", *words)).removesuffix(".__init__"))
     return found
 
