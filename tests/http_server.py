@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +21,12 @@ FRAME_S = 0.02
 
 class Handler(BaseHTTPRequestHandler):
     """``/file/NAME`` the files, in parts when asked; ``/cut/NAME`` hangs up half-way;
+    ``/once/NAME`` knows no parts; ``/any/…`` the file ``any.mp4``, whatever follows;
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
-    ``/once/NAME`` knows no parts; ``/unsized`` one JPEG without a
-    length; ``/loop`` leads to itself;
-    ``/silent`` nothing at all; ``/status/CODE`` that answer; ``/any/…`` the file ``any.mp4``,
-    whatever follows. A query is not looked at."""
+    ``/odd/KIND/N`` N frames of a camera that writes its boundary ``after`` each part, leaves parts
+    ``untyped``, tells ``long`` or ``short`` lengths, or packs all with ``gzip``;
+    ``/unsized`` one JPEG without a length; ``/loop`` leads to itself; ``/silent`` nothing at all;
+    ``/status/CODE`` that answer. A query is not looked at."""
 
     folder: ClassVar[Path]
     over: ClassVar[threading.Event]
@@ -101,6 +103,27 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(FRAME_S)
         if then:
             self._silent()
+
+    def _odd(self, kind: str, frames: str) -> None:
+        """An MJPEG camera as browsers alone play it."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        if kind == "gzip":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        packer = zlib.compressobj(wbits=31)
+        for index in range(int(frames)):
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            length = len(jpeg) + {"long": 500, "short": -300}.get(kind, 0)
+            head = "" if kind == "untyped" else "Content-Type: image/jpeg\r\n"
+            head += f"Content-Length: {length}\r\n\r\n"
+            part = f"--frame\r\n{head}".encode() + jpeg + b"\r\n"
+            if kind == "after":
+                part = head.encode() + jpeg + b"\r\n--frame\r\n"
+            if kind == "gzip":
+                part = packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH)
+            self.wfile.write(part)
+            time.sleep(FRAME_S)
 
     def _silent(self) -> None:
         self.over.wait()

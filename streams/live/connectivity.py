@@ -13,7 +13,6 @@ import selectors
 import socket
 import ssl
 import time
-from contextlib import ExitStack
 from urllib.parse import urljoin, urlsplit
 
 from oneglance.streams import shutdown
@@ -53,9 +52,7 @@ def why_unreachable(url: str, timeout_s: float) -> Reason:
     if not host or not port:
         return Reason.UNKNOWN
     try:
-        with _connected(host, port, timeout_s) as connection:
-            if parts.scheme in _TLS:
-                _private(connection, host, timeout_s).close()
+        connected(host, port, timeout_s, private=parts.scheme in _TLS).close()
     except OSError as error:
         return next(reason for kind, reason in _FAILURES if isinstance(error, kind))
     return Reason.UNKNOWN
@@ -104,17 +101,14 @@ def _head(url: str, timeout_s: float) -> bytes:
     question = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n\r\n"
     until_s = time.monotonic() + timeout_s
     found = b""
-    with ExitStack() as open_:
-        connection = _connected(parts.hostname, parts.port or _PORTS[parts.scheme], timeout_s)
-        open_.callback(connection.close)
-        if parts.scheme in _TLS:
-            connection = open_.enter_context(_private(connection, parts.hostname, timeout_s))
+    port, private = parts.port or _PORTS[parts.scheme], parts.scheme in _TLS
+    with connected(parts.hostname, port, timeout_s, private=private) as connection:
         connection.send(question.encode("latin-1", "replace"))
         while b"\r\n\r\n" not in found and len(found) < _LONGEST_HEAD:
             try:
                 came = connection.recv(4096)
             except (BlockingIOError, ssl.SSLWantReadError):
-                _wait(connection, selectors.EVENT_READ, until_s)
+                wait(connection, selectors.EVENT_READ, until_s)
                 continue
             if not came:
                 break
@@ -122,8 +116,18 @@ def _head(url: str, timeout_s: float) -> bytes:
     return found.partition(b"\r\n\r\n")[0]
 
 
+def connected(host: str, port: int, timeout_s: float, *, private: bool) -> socket.socket:
+    """A connection that does not block; ``private``: by TLS.
+
+    Raises:
+        OSError: there is none. TimeoutError: not in time.
+    """
+    connection = _connected(host, port, timeout_s)
+    return _private(connection, host, timeout_s) if private else connection
+
+
 def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
-    """A connection that does not block, to the first of the host's addresses that takes one."""
+    """A connection to the first of the host's addresses that takes one."""
     failure = OSError()
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM
@@ -137,7 +141,7 @@ def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
             connection.setblocking(False)
             code = connection.connect_ex(address)
             if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-                _wait(connection, selectors.EVENT_WRITE, time.monotonic() + timeout_s)
+                wait(connection, selectors.EVENT_WRITE, time.monotonic() + timeout_s)
                 code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 raise OSError(code, os.strerror(code))
@@ -162,15 +166,15 @@ def _private(connection: socket.socket, host: str, timeout_s: float) -> ssl.SSLS
                 private.do_handshake()
                 return private
             except ssl.SSLWantReadError:
-                _wait(private, selectors.EVENT_READ, until_s)
+                wait(private, selectors.EVENT_READ, until_s)
             except ssl.SSLWantWriteError:
-                _wait(private, selectors.EVENT_WRITE, until_s)
+                wait(private, selectors.EVENT_WRITE, until_s)
     except BaseException:
         private.close()
         raise
 
 
-def _wait(connection: socket.socket, event: int, until_s: float) -> None:
+def wait(connection: socket.socket, event: int, until_s: float) -> None:
     """Return when ``connection`` is ready.
 
     Raises:

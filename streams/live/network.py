@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import av
 
+from oneglance.streams.decoding import pick_video
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -27,6 +28,7 @@ from oneglance.streams.errors import (
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
 from oneglance.streams.hardware import hardware, incompatible
+from oneglance.streams.live.browser import CutStream
 from oneglance.streams.live.connectivity import (
     is_endless_redirect,
     proxy_of,
@@ -101,7 +103,7 @@ class NetworkStream(ThreadedSource):
         self.live = opening.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
         self._promised: Promise | None = None
-        self._url, self._options = url, options
+        self._url, self._options, self._opening = url, options, opening
         super().__init__(container, safe, options)
         if self._is_segmented:
             keep_only(container, self._stream)
@@ -131,6 +133,22 @@ class NetworkStream(ThreadedSource):
             self._promised.check(self.source, self.tally)
         check_integrity(self.source, self._stream, self.tally)
 
+    def _cut_anew(self, error: av.error.FFmpegError) -> None:
+        """Go on with a stream that libav's own reader of MJPEG cannot make out.
+
+        Raises:
+            av.error.FFmpegError: ``error`` itself, where that is not what is wrong.
+        """
+        if self._container.format.name != "mpjpeg" or self._opening.is_cut:
+            raise error
+        try:
+            container = self._opening.cut()
+        except (av.error.FFmpegError, OSError):
+            raise error from None
+        self._container.close()
+        self._container = container
+        self._stream = pick_video(container, self.source)
+
     def _is_still(self) -> bool:
         """Whether one image lay there, and no camera."""
         is_image = self._container.format.name.endswith("_pipe")
@@ -154,7 +172,11 @@ class NetworkStream(ThreadedSource):
 
     def _arriving(self) -> Iterator[Frame]:
         if not self._is_segmented:
-            yield from self._stamped(self._clock)
+            try:
+                yield from self._stamped(self._clock)
+            except av.error.InvalidDataError as error:
+                self._cut_anew(error)
+                yield from self._stamped(self._clock)
             return
         pace, steady = (
             RealTimePacer(self._clock),
@@ -187,16 +209,45 @@ def _is_endless(container: av.container.InputContainer) -> bool:
     return container.size <= 0 or container.format.name in {"mpjpeg", "hls"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Opening:
     url: str
     asked: ConnectOptions
+    is_cut: bool = False
 
     @property
     def scheme(self) -> str:
         return self.url.split(":", 1)[0]
 
     def open(self) -> av.container.InputContainer:
+        try:
+            return self._open()
+        except (av.error.FFmpegError, OSError) as error:
+            is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
+            if not (is_odd and self.scheme.startswith("http")):
+                raise
+            try:
+                return self.cut()
+            except (av.error.FFmpegError, OSError):
+                raise error from None
+
+    def cut(self) -> av.container.InputContainer:
+        """The images behind the URL, found by their markers.
+
+        Raises:
+            av.error.FFmpegError, OSError: there are none.
+        """
+        self.is_cut = True
+        patience_s = max(self.asked.timeout_s, self.asked.stall_s)
+        return av.open(
+            CutStream(self.url, patience_s),
+            mode="r",
+            format="mpjpeg",
+            options=dict(_AT_ONCE),
+            timeout=(self.asked.timeout_s, patience_s),
+        )
+
+    def _open(self) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
         if _LIST.search(self.url.split("?")[0]):
             # A segment that hangs is given up in time to go on with the next.

@@ -361,3 +361,31 @@ def test_the_proxy_of_an_address_is_the_one_that_libav_asks(
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
     assert proxy_of(url) == ("http://proxy:3128" if is_asked else None)
+
+
+@pytest.mark.parametrize("kind", ["after", "untyped", "long", "short", "gzip"])
+def test_a_camera_that_browsers_play_plays_here(web: str, kind: str) -> None:
+    with NetworkStream(f"{web}/odd/{kind}/20", ConnectOptions(timeout_s=5)) as stream:
+        assert stream.live
+        frames, _ = play_until(SourceBroken, stream)
+    # libav plays the first image before it stumbles; then they begin anew.
+    found = [index_of(frame.image) for frame in frames]
+    assert found[-20:] == list(range(20))
+    assert len(found) <= 22
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+
+
+def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None:
+    stream = NetworkStream(f"{web}/odd/after/5000", ConnectOptions(timeout_s=60))
+    ended = threading.Event()
+
+    def play() -> None:
+        for _ in stream:
+            pass
+        ended.set()
+
+    threading.Thread(target=play, daemon=True).start()
+    while stream.tally.delivered < 3:
+        time.sleep(0.01)
+    stream.close()
+    assert ended.wait(SLACK_S)
