@@ -1,1 +1,12 @@
-"""How a network comes to be. The only room where torch and ultralytics may be imported."""
+"""How a network comes to be. The only room where torch and ultralytics may be imported.
+
+ultralytics looks up public hosts when it is imported, and posts what it does to an analytics host,
+unless it is told to be offline before that. This door is passed before any import of it, so it is
+told here, and heeded unless the program or its environment said otherwise.
+"""
+
+import os
+import sys
+
+if "ultralytics" not in sys.modules:
+    os.environ.setdefault("YOLO_OFFLINE", "true")

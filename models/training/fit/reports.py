@@ -1,20 +1,38 @@
-"""ultralytics adds its analytics, and every tracker that is installed, to each trainer it makes."""
+"""What ultralytics' trainer asks of the network and tells it, left out.
+
+Its settings have that on by default, and nobody was asked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from ultralytics.engine import trainer
 from ultralytics.utils import callbacks
 
 
 @contextmanager
 def no_reports() -> Iterator[None]:
-    """A trainer that is made meanwhile reports to nobody, whatever ultralytics' settings say: they
-    are on by default, and nobody was asked."""
-    before = callbacks.add_integration_callbacks
-    callbacks.add_integration_callbacks = lambda _trainer: None
+    """A trainer that is made meanwhile gets no analytics and none of the trackers that happen to
+    be installed."""
+    with _replaced(callbacks, "add_integration_callbacks", lambda _trainer: None):
+        yield
+
+
+@contextmanager
+def no_download() -> Iterator[None]:
+    """Mixed precision is trusted meanwhile: ultralytics would download a network to try it."""
+    with _replaced(trainer, "check_amp", lambda _model: True):
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, by: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, by)
     try:
         yield
     finally:
-        callbacks.add_integration_callbacks = before
+        setattr(module, name, before)

@@ -41,7 +41,7 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
-from oneglance.models.training.fit.reports import no_reports
+from oneglance.models.training.fit.reports import no_download, no_reports
 from oneglance.models.training.fit.states import State, TrainingStates
 from oneglance.models.training.fit.time_limit import TimeLimit
 from oneglance.models.training.recipe import STRIDE, Unlabelled
@@ -280,6 +280,10 @@ class RoadTrainer(DetectionTrainer):
         if self.teacher is not None:
             batch["answers"] = self.teacher.answers(batch["img"])
         return batch
+
+    def _setup_train(self) -> None:
+        with no_download():
+            super()._setup_train()  # type: ignore[no-untyped-call]
 
     def _setup_ddp(self) -> None:
         """ultralytics' own for GPUs; processes on the CPU talk by gloo."""

@@ -1,0 +1,100 @@
+"""Nothing phones home: no name is looked up and nothing connected to, by whatever command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+pytest.importorskip("onnxslim", reason="needs the 'train' extra")
+
+from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.fit.heads import from_scratch
+from oneglance.streams.rendered.dataset import write_dataset
+from program import COMMAND
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+RECORDER = Path(__file__).resolve().parents[1] / "recorded_network.py"
+
+
+def in_a_network_of_its_own(
+    folder: Path, *command: object, **more: str
+) -> tuple[dict[str, list[str]], str]:
+    """What ``command`` asked of the network, and what it said; a home of its own as well."""
+    home, notes = folder / "home", folder / "notes.json"
+    home.mkdir(exist_ok=True)
+    leave = ("YOLO", "ULTRALYTICS", "XDG", "MPL", "PYTEST")  # as a user's shell has it
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(leave)}
+    done = subprocess.run(
+        [
+            *("unshare", "--net", "--mount", sys.executable, RECORDER, notes),
+            *map(str, command),
+        ],
+        env=environment | {"HOME": str(home)} | more,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[str]] = json.loads(notes.read_text())
+    return found, done.stdout
+
+
+@pytest.fixture(autouse=True)
+def _own_network() -> None:
+    able = shutil.which("unshare") and shutil.which("ip")
+    tried = able and subprocess.run(
+        ["unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"],
+        check=False,
+        capture_output=True,
+    )
+    if not tried or tried.returncode:
+        pytest.skip("a network of its own needs root on Linux")
+
+
+def test_the_recorder_hears_ultralytics_when_nobody_hushes_it(tmp_path: Path) -> None:
+    found, _ = in_a_network_of_its_own(tmp_path, sys.executable, "-c", "import ultralytics")
+    assert "one.one.one.one" in found["names"]
+
+
+def test_whoever_wants_ultralytics_online_has_it_so(tmp_path: Path) -> None:
+    program = "import oneglance.models.training.checkpoints"
+    found, _ = in_a_network_of_its_own(
+        tmp_path, sys.executable, "-c", program, YOLO_OFFLINE="false"
+    )
+    assert "one.one.one.one" in found["names"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "set", frames=8, seed=5, size=(96, 64))
+    base, run = tmp_path / "base.pt", tmp_path / "run"
+    torch.manual_seed(0)
+    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, base)
+    model = tmp_path / "model.onnx"
+    small = ("--size", "96x64")
+    for words in (
+        ("train", data, "--base", base, "--out", run, "--epochs", 1, *small),
+        ("average", run, run, "--out", tmp_path / "mean"),
+        ("export", run / "model.pt", "--out", model, *small),
+        ("audit", data, *small),
+        ("eval", model, data),
+        ("run", "rendered:?frames=3&size=96x64", "--model", model, "--video", tmp_path / "a.mp4"),
+        ("run", "rendered:?frames=3&size=96x64", "--engine", "openvino", "--model", model),
+        ("models",),
+    ):
+        if "openvino" in words:
+            pytest.importorskip("openvino", reason="needs openvino")
+        found, _ = in_a_network_of_its_own(tmp_path, *COMMAND, *words)
+        assert found == {"names": [], "connections": []}, words
