@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oneglance.streams.buffers import BlockingBuffer, Closed
 from oneglance.streams.decoding import AvSource
-from oneglance.streams.errors import Reason, SourceStalled
+from oneglance.streams.errors import Reason, SourceStalled, UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.cancellation import cancelled_by, current_cancellations
 from oneglance.streams.options import ConnectOptions
@@ -109,6 +109,9 @@ class ThreadedSource(AvSource):
             SourceBroken: the source was lost.
             UsageError: it has been iterated before.
         """
+        with self._lock:  # the thread would be told, and nobody hears it once this is closed
+            if self._played:
+                raise UsageError(f"{self.source} was played already: open it again")
         reader = threading.Thread(target=self._read, name="oneglance-stream", daemon=True)
         reader.start()
         try:
