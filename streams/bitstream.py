@@ -135,7 +135,7 @@ class _H264:
             return
 
     def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedPicture:
-        bits = _Bits(_unescaped(unit[1:64]))
+        bits = _Bits(_unescaped(unit[1:24]))
         bits.ue()
         is_intra = bits.ue() in (2, 7)
         sequence = self._sequences[self._sequence_of[bits.ue()]]

@@ -1,0 +1,64 @@
+"""What a transport stream's own counters tell of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from oneglance.streams.files.transport import Loss, find_loss
+from transport import PACKET, VIDEO, begins_frame, is_video, packets, without
+
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def film(video: MakeVideo) -> Path:
+    return video("a.ts", frames=12, size=(128, 96), options={"bf": "0", "g": "6"})
+
+
+def frames_at(content: bytes) -> list[int]:
+    return [index * PACKET for index, part in enumerate(packets(content)) if begins_frame(part)]
+
+
+def test_a_whole_stream_lost_nothing_anywhere(film: Path) -> None:
+    starts = frames_at(film.read_bytes())
+    with av.open(str(film)) as opened:
+        assert [packet.pos for packet in opened.demux(video=0) if packet.size] == starts
+    for begin, end in pairwise(starts):
+        assert find_loss(film, begin, end, VIDEO) is Loss.NOTHING
+
+
+def test_a_packet_lost_inside_a_frame_is_told(film: Path) -> None:
+    content = film.read_bytes()
+    begin, end = frames_at(content)[3:5]
+    inside = [i for i in range(begin // PACKET + 1, end // PACKET) if is_video(packets(content)[i])]
+    for index in inside:
+        film.write_bytes(without(content, index))
+        assert find_loss(film, begin, end - PACKET, VIDEO) is Loss.INSIDE
+
+
+def test_frames_lost_whole_leave_those_around_them_whole(film: Path) -> None:
+    content = film.read_bytes()
+    starts = frames_at(content)
+    film.write_bytes(content[: starts[4]] + content[starts[6] :])
+    assert find_loss(film, starts[3], starts[4], VIDEO) is Loss.AFTER
+
+
+def test_streams_put_together_lost_nothing(film: Path) -> None:
+    content = film.read_bytes()
+    starts = frames_at(content)
+    film.write_bytes(content + content)
+    begin, end = starts[-1], len(content) + starts[0]
+    assert find_loss(film, begin, end, VIDEO) is Loss.NOTHING
+
+
+@pytest.mark.parametrize("end", [0, 188, 300, 10**9])
+def test_of_what_is_no_transport_stream_nothing_is_said(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "a.ts"
+    path.write_bytes(bytes(1000))
+    assert find_loss(path, 0, end, VIDEO) is None
+    assert find_loss(tmp_path / "absent.ts", 0, 188, VIDEO) is None

@@ -1,0 +1,110 @@
+"""Headers of real encodes, and of bytes that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oneglance.streams.bitstream import CodedPicture, Refresh, inspector
+
+MakeVideo = Callable[..., Path]
+
+
+def seen(path: Path, *, leave_out: int | None = None) -> list[CodedPicture]:
+    """What every packet of a video says, in decoding order."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        see = inspector(context.name, context.extradata, intra_only=context.codec.intra_only)
+        return [
+            see(memoryview(packet), packet.is_keyframe)
+            for number, packet in enumerate(container.demux(stream))
+            if packet.size and number != leave_out
+        ]
+
+
+X264 = {"g": "5", "keyint_min": "5", "sc_threshold": "0", "b_strategy": "0"}
+X265 = "log-level=none:keyint=5:min-keyint=5:scenecut=0:b-adapt=0:open-gop=0"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize(
+    ("codec", "options", "first"),
+    [
+        ("libx264", {**X264, "bf": "0"}, Refresh.FULL),
+        ("libx264", {**X264, "bf": "2"}, Refresh.FULL),
+        ("libx265", {"x265-params": f"{X265}:bframes=0"}, Refresh.FULL),
+        ("libx265", {"x265-params": f"{X265}:bframes=2"}, Refresh.FULL),
+        ("mpeg4", {"g": "5", "bf": "2", "sc_threshold": "1000000000"}, Refresh.OPEN),
+    ],
+)
+def test_key_frames_refresh_and_b_frames_are_no_references(
+    video: MakeVideo, name: str, codec: str, options: dict[str, str], first: Refresh
+) -> None:
+    found = seen(video(name, codec=codec, options=options, frames=15))
+    refreshed = [
+        number for number, picture in enumerate(found) if picture.refresh is not Refresh.NONE
+    ]
+    assert len(refreshed) >= 3
+    assert refreshed[0] == 0
+    assert {found[number].refresh for number in refreshed} == {first}
+    waits = (
+        "bf" in str(options) and "bf': '0" not in str(options) and "bframes=0" not in str(options)
+    )
+    assert any(not picture.is_reference for picture in found) == waits
+    assert all(picture.lost_before == 0 for picture in found)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
+@pytest.mark.parametrize("lost", [2, 7])
+def test_h264_misses_a_reference_that_is_not_there(video: MakeVideo, name: str, lost: int) -> None:
+    found = seen(video(name, options={**X264, "bf": "0"}, frames=15), leave_out=lost)
+    assert [number for number, picture in enumerate(found) if picture.lost_before] == [lost]
+    assert found[lost].lost_before == 1
+
+
+def test_intra_refresh_is_gradual(video: MakeVideo) -> None:
+    options = {**X264, "intra-refresh": "1", "bf": "0"}
+    found = seen(video("a.mp4", options=options, frames=20, size=(128, 96)))
+    gradual = [picture for picture in found if picture.refresh is Refresh.GRADUAL]
+    assert gradual
+    assert all(picture.recovery > 0 for picture in gradual)
+
+
+def test_open_groups_of_h265_have_leading_pictures(video: MakeVideo) -> None:
+    params = X265.replace("open-gop=0", "open-gop=1") + ":bframes=2"
+    found = seen(video("a.mp4", codec="libx265", options={"x265-params": params}, frames=15))
+    assert found[0].refresh in (Refresh.FULL, Refresh.OPEN)
+    assert any(picture.refresh is Refresh.OPEN for picture in found)
+    assert any(picture.leads for picture in found)
+
+
+def test_every_picture_of_a_coding_without_references_refreshes(video: MakeVideo) -> None:
+    found = seen(video("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=3))
+    assert [picture.refresh for picture in found] == [Refresh.FULL] * 3
+
+
+@given(
+    codec=st.sampled_from(["h264", "hevc", "mpeg4", "mpeg2video", "vp9"]),
+    extradata=st.binary(max_size=64),
+    packets=st.lists(st.binary(max_size=96), max_size=4),
+)
+def test_bytes_that_are_no_picture_raise_nothing(
+    codec: str, extradata: bytes, packets: list[bytes]
+) -> None:
+    see = inspector(codec, extradata, intra_only=False)
+    for packet in packets:
+        for start in (
+            b"",
+            b"\0\0\1\x67",
+            b"\0\0\1\x68",
+            b"\0\0\1\x65",
+            b"\0\0\1\x06",
+            b"\0\0\1\x4e\1",
+        ):
+            assert isinstance(see(memoryview(start + packet), False), CodedPicture)
