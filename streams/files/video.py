@@ -45,7 +45,8 @@ class VideoFile(AvSource):
 
     Not honoured: mirroring, pixels that are not square.
     Not noticed, because libav does not tell: damage within an H.265 picture whose header is
-    whole, and frames of a Matroska or AVI file that were lost with their own chunk's header.
+    whole (in a transport stream its counters tell), wrong bits that decode to other pictures by
+    chance, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
     def __init__(

@@ -72,6 +72,9 @@ class NetworkStream(ThreadedSource):
     Live frames carry the host's monotonic clock at arrival; those that came while libav was
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in whole segments, so its frames are let through at the pace of their own times.
+
+    Not noticed, because neither libav's RTSP nor its H.265 tells: RTP packets that a camera loses
+    from within an H.265 picture.
     """
 
     def __init__(

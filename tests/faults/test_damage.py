@@ -16,11 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
+from lossy_rtsp import Film, lossy_rtsp
 from media import make_video
-from oneglance.streams import ConnectOptions, Frame, StreamError, UsageError, open_stream
+from oneglance.streams import ConnectOptions, Frame, Stream, StreamError, UsageError, open_stream
 from oneglance.streams.decoding import AvSource
 from program import Program
-from transport import begins_frame, is_video, packets, without
+from scripted_camera import TS_HEADER, Connection, scripted_camera
+from transport import PACKET, begins_frame, is_video, packets, without
 
 FRAMES, GROUP, RATE = 24, 12, 25
 SMALL, LARGE = (128, 96), (320, 192)
@@ -258,6 +260,55 @@ def test_intra_refresh_heals_without_a_key_frame(tmp_path: Path) -> None:
     assert [frame.index for frame in found.frames[:12]] == list(range(12))
     assert 2 <= found.damaged <= 24
     assert found.frames[-1].index == 47
+
+
+def watch(stream: Stream) -> tuple[Played, StreamError]:
+    """Play a live source until it is lost."""
+    assert isinstance(stream, AvSource)
+    frames = []
+    with stream, pytest.raises(StreamError) as lost:
+        frames.extend(stream)
+    tally = stream.tally
+    return Played(frames, tally.damaged, tally.produced, str(lost.value)), lost.value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_over_lossy_rtsp_every_frame_is_delivered_or_damaged_and_none_is_smeared(
+    tmp_path: Path, seed: int
+) -> None:
+    path = clip(tmp_path, "a.mp4", "h264", LARGE)
+    whole, sent, chance = play(path).frames, 5 * FRAMES, random.Random(seed)
+    lost = {(frame, packet) for frame in range(FRAMES, 4 * FRAMES) for packet in range(40)}
+    lost = {place for place in sorted(lost) if chance.random() < 1 / 60}
+    with lossy_rtsp(Film.of(path), sent, lambda frame, packet: (frame, packet) in lost) as url:
+        found, _ = watch(open_stream(url, ConnectOptions(timeout_s=20, stall_s=20)))
+    assert [
+        frame.index
+        for frame in found.frames
+        if differs(frame.image, whole[frame.index % FRAMES].image)
+    ] == []
+    assert found.produced == len(found.frames) + found.damaged == sent
+    assert found.damaged > 0
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_over_a_lossy_transport_stream_no_frame_is_smeared(tmp_path: Path, name: str) -> None:
+    path = clip(tmp_path, "a.ts", name, LARGE)
+    content, whole, chance = path.read_bytes(), play(path).frames, random.Random(5)
+    parts = packets(content)
+    kept = [part for part in parts[40:-40] if not is_video(part) or chance.random() > 1 / 150]
+    lossy = b"".join([*parts[:40], *kept, *parts[-40:]])
+
+    def live(connection: Connection) -> None:
+        for at in range(0, len(lossy), 50 * PACKET):
+            connection.raw(lossy[at : at + 50 * PACKET], header=TS_HEADER)
+            connection.wait(0.01)
+
+    with scripted_camera(live) as camera:
+        found, _ = watch(open_stream(camera.url, ConnectOptions(timeout_s=20, stall_s=20)))
+    assert [f.index for f in found.frames if differs(f.image, whole[f.index].image)] == []
+    assert found.produced == len(found.frames) + found.damaged
+    assert 0 < found.damaged < FRAMES
 
 
 def test_the_cases_of_the_shared_material(shared: Path) -> None:

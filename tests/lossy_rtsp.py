@@ -1,0 +1,148 @@
+"""An RTSP camera that loses RTP packets on the way, as cameras with too small a queue do.
+
+It knows as much of RTSP (RFC 2326) and of RTP for H.264 and H.265 (RFC 6184, RFC 7798) as a
+client over TCP asks for.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+MTU = 400
+_SETS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
+
+
+@dataclass(frozen=True)
+class Film:
+    """A clip's frames as NAL units, in decoding order."""
+
+    codec: str
+    frames: list[list[bytes]]
+
+    @classmethod
+    def of(cls, path: Path) -> Film:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            codec = stream.codec_context.name
+            to_units = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
+            packets = [p for p in container.demux(stream) if p.size]
+            content = [bytes(q) for packet in packets for q in to_units.filter(packet)]
+        return cls(codec, [re.split(b"\0\0\0?\1", frame)[1:] for frame in content])
+
+    def kind(self, unit: bytes) -> int:
+        return unit[0] & 31 if self.codec == "h264" else unit[0] >> 1 & 63
+
+    def payloads(self, frame: int) -> list[bytes]:
+        """What the RTP packets of a frame carry."""
+        return [piece for unit in self.frames[frame] for piece in self._pieces(unit)]
+
+    def description(self) -> str:
+        sets = [u for u in self.frames[0] if self.kind(u) in _SETS[self.codec]]
+        coded = [base64.b64encode(unit).decode() for unit in sets]
+        if self.codec == "h264":
+            name, how = "H264", f"packetization-mode=1;sprop-parameter-sets={','.join(coded)}"
+        else:
+            name, how = "H265", "sprop-vps={};sprop-sps={};sprop-pps={}".format(*coded)
+        lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=x", "t=0 0", "m=video 0 RTP/AVP 96"]
+        lines += [f"a=rtpmap:96 {name}/90000", f"a=fmtp:96 {how}", "a=control:track1"]
+        return "\r\n".join(lines) + "\r\n"
+
+    def _pieces(self, unit: bytes) -> Iterator[bytes]:
+        if len(unit) <= MTU:
+            yield unit
+            return
+        if self.codec == "h264":
+            head, kind, body = bytes([unit[0] & 0xE0 | 28]), unit[0] & 31, unit[1:]
+        else:
+            head, kind, body = bytes([unit[0] & 0x81 | 49 << 1, unit[1]]), self.kind(unit), unit[2:]
+        for at in range(0, len(body), MTU):
+            first, last = at == 0, at + MTU >= len(body)
+            yield head + bytes([first << 7 | last << 6 | kind]) + body[at : at + MTU]
+
+
+@contextmanager
+def lossy_rtsp(film: Film, frames: int, loses: Callable[[int, int], bool]) -> Iterator[str]:
+    """Serve the film, over and over, until ``frames`` are sent; then hang up.
+
+    ``loses(frame, packet)``: whether that RTP packet of that frame is lost on the way.
+    """
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                client, _ = listener.accept()
+                with client:
+                    _greet(client, film, url)
+                    _send(client, film, range(frames), loses, over)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            over.set()
+            listener.close()
+            thread.join(5)
+
+
+def _greet(client: socket.socket, film: Film, url: str) -> None:
+    """Answer until the client wants to play."""
+    asked = client.makefile("rb")
+    while True:
+        method = asked.readline().split()[0].decode()
+        headers = {}
+        while line := asked.readline().strip():
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        body, more = "", "Session: 7\r\n"
+        if method == "DESCRIBE":
+            body = film.description()
+            more = f"Content-Type: application/sdp\r\nContent-Base: {url}/\r\n"
+            more += f"Content-Length: {len(body)}\r\n"
+        elif method == "SETUP":
+            more += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+        elif method == "OPTIONS":
+            more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+        answer = f"RTSP/1.0 200 OK\r\nCSeq: {headers['cseq']}\r\n{more}\r\n{body}"
+        client.sendall(answer.encode())
+        if method == "PLAY":
+            return
+
+
+def _send(
+    client: socket.socket,
+    film: Film,
+    frames: range,
+    loses: Callable[[int, int], bool],
+    over: threading.Event,
+) -> None:
+    sequence = 0
+    began_s = time.monotonic()
+    for frame in frames:
+        payloads = film.payloads(frame % len(film.frames))
+        for number, payload in enumerate(payloads):
+            last = number == len(payloads) - 1
+            head = struct.pack(
+                ">BBHII", 128, 96 | last << 7, sequence & 0xFFFF, 1000 + 3600 * frame, 1
+            )
+            sequence += 1
+            if not loses(frame, number):
+                packet = head + payload
+                client.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
+        if over.wait(max(0.0, began_s + frame / 100 - time.monotonic())):
+            return
