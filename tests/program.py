@@ -15,6 +15,10 @@ import pytest
 
 from oneglance.perception.cli.main import main
 
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
 Program = Callable[..., "Outcome"]
 
 COMMAND = [sys.executable, "-c", "from oneglance.perception.cli.main import main; main()"]
@@ -42,7 +46,7 @@ def run_here(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: object
 ) -> Outcome:
     """Run ``oneglance WORDS`` in this process."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     capfd.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "argv", ["oneglance", *map(str, words)])
@@ -51,7 +55,8 @@ def run_here(
         except SystemExit as end:
             code = end.code
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
     assert isinstance(code, int), code
     return Outcome(code, *capfd.readouterr())
 

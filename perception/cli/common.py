@@ -6,15 +6,13 @@ import importlib.util
 import json
 import logging
 import re
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
 
@@ -36,18 +34,11 @@ def configure(debug: bool) -> None:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """A polite kill ends a run as Ctrl-C does: files closed, figures printed."""
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def say(text: str) -> None:
     """Print a line that may hold paths: whole, as they are, whatever signs are in them."""
-    Console(markup=False, highlight=False, soft_wrap=True).print(text)
+    Terminal(markup=False, highlight=False, soft_wrap=True).print(text)
 
 
 def write_json(file: Path, content: dict[str, object]) -> None:

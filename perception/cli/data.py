@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from oneglance.perception.cli.common import (
@@ -19,6 +18,7 @@ from oneglance.perception.cli.common import (
     say,
     write_json,
 )
+from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import DataError
 
 
@@ -52,7 +52,7 @@ def audit(
         raise missing("eval", error.name) from None
 
     found = audit_files(data, parse_size(size))
-    show(found, Console(), every=every)
+    show(found, Terminal(), every=every)
     if json_file is not None:
         write_json(json_file, found.as_dict())
     if strict and found.problems:
@@ -82,9 +82,9 @@ def evaluate(
         table.add_row(
             task.value, f"{accuracy.map50:.3f}", f"{accuracy.map50_95:.3f}", str(accuracy.boxes)
         )
-    Console().print(table)
+    Terminal().print(table)
     for task, partial in evaluation.partial.items():
-        Console().print(
+        Terminal().print(
             f"{task} (labelled in part, so no mAP): {partial.recall:.1%} of {partial.boxes} boxes "
             f"found at confidence {partial.confidence:g}; {partial.unmatched_per_image:.2f} "
             "detections an image have no box, right ones among them"

@@ -8,18 +8,20 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 
-from oneglance.perception.cli.common import EXIT_BUG, EXIT_UNUSABLE
+from oneglance.perception.cli.common import EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNUSABLE
 from oneglance.perception.cli.data import audit, evaluate, render
 from oneglance.perception.cli.plugins import plugins
 from oneglance.perception.cli.run import models, run
+from oneglance.perception.cli.signals import Interrupts
 from oneglance.perception.cli.study import benchmark, study
+from oneglance.perception.cli.terminal import Terminal, flush_streams, prepare_streams
 from oneglance.perception.cli.train import average, export, train
 from oneglance.streams.errors import OneglanceError
 from oneglance.streams.outputs import os_error
@@ -45,8 +47,12 @@ class _Commands(TyperGroup):
             return super().make_context(*words, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        with _secrets_hidden():
-            return super().invoke(ctx)
+        try:
+            with _secrets_hidden():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            Terminal(stderr=True).print("interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -68,26 +74,38 @@ app.command(
 
 def main() -> None:
     """Entry point: run the command and turn how it ended into an exit code."""
-    sys.exit(_exit_code())
+    prepare_streams()
+    interrupts = Interrupts()
+    interrupts.install()
+    try:
+        code = _exit_code()
+    except KeyboardInterrupt:  # before the work had begun, or when it was over
+        Terminal(stderr=True).print("interrupted")
+        code = EXIT_INTERRUPTED
+    interrupts.end()
+    flush_streams()
+    sys.exit(code)
 
 
 def _exit_code() -> int:
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app(prog_name="oneglance")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OneglanceError as error:
         _show_traceback()
-        errors.print(f"[bold red]error:[/] {_printable(error)}")
+        _complain("error:", str(error))
         return EXIT_UNUSABLE
     except OSError as error:  # a disk, a permission, a name: never a bug of ours
         _show_traceback()
-        errors.print(f"[bold red]error:[/] {_printable(os_error(error))}")
+        _complain("error:", str(os_error(error)))
         return EXIT_UNUSABLE
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         _show_traceback()
-        errors.print(
-            f"[bold red]internal error:[/] {type(error).__name__}: {_printable(error)}\n"
-            "This is a bug in oneglance. Run again with --debug and report what it prints."
+        _complain(
+            "internal error:",
+            f"{type(error).__name__}: {error}\n"
+            "This is a bug in oneglance. Run again with --debug and report what it prints.",
         )
         return EXIT_BUG
     return 0
@@ -99,12 +117,13 @@ def _show_traceback() -> None:
 
         # Line by line: what is hidden may reach as far as the text does.
         lines = traceback.format_exc().splitlines(keepends=True)
-        sys.stderr.writelines(map(redact, lines))
+        if sys.stderr is not None:
+            with suppress(OSError):
+                sys.stderr.writelines(map(redact, lines))
 
 
-def _printable(error: Exception) -> str:
-    from rich.markup import escape
-
+def _complain(what: str, text: str) -> None:
     from oneglance.streams.redaction import redact
 
-    return escape(redact(str(error)))
+    errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
+    errors.print(Text.assemble((what, "bold red"), " ", redact(text)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from oneglance.perception.cli.common import Debug, configure
+from oneglance.perception.cli.terminal import Terminal
 
 
 def plugins(debug: Debug = False) -> None:
@@ -20,4 +20,4 @@ def plugins(debug: Debug = False) -> None:
         table.add_row(
             each.kind, Text(each.offer.name), Text(package), Text(each.problem or "ready")
         )
-    Console().print(table)
+    Terminal().print(table)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from oneglance.perception.cli.common import (
@@ -16,6 +15,7 @@ from oneglance.perception.cli.common import (
     Precision,
     configure,
 )
+from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.mode import Mode
 from oneglance.streams.options import ConnectOptions, Damaged, Transport
 
@@ -55,7 +55,12 @@ def run(
         ),
     ] = None,
     max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
-    json_summary: Annotated[Path | None, typer.Option(help="Write the closing figures.")] = None,
+    json_summary: Annotated[
+        Path | None, typer.Option(metavar="FILE|-", help="Write the closing figures.")
+    ] = None,
+    stream: Annotated[
+        int | None, typer.Option(help="Of several videos in one file, this one, from 0.")
+    ] = None,
     timeout: Annotated[
         float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
     ] = 10.0,
@@ -77,11 +82,13 @@ def run(
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
     from oneglance.perception.cli.runner import DEFAULT_SOURCE, Run, RunOptions
-    from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT
+    from oneglance.perception.sinks.files import is_standard_output
 
     configure(debug)
-    # With JSON Lines on standard output, what is for people goes to standard error.
-    console = Console(stderr=jsonl == STANDARD_OUTPUT)
+    # With JSON on standard output, what is for people goes to standard error.
+    console = Terminal(
+        stderr=any(path is not None and is_standard_output(path) for path in (jsonl, json_summary))
+    )
     options = RunOptions(
         sources=tuple(source or [DEFAULT_SOURCE]),
         model=model,
@@ -98,6 +105,7 @@ def run(
         sinks=tuple(sink or ()),
         max_frames=max_frames,
         json_summary=json_summary,
+        stream=stream,
         connect=ConnectOptions(
             timeout_s=timeout,
             stall_s=stall,
@@ -111,7 +119,7 @@ def run(
     try:
         job.execute()
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted: outputs are closed and valid")
+        Terminal(stderr=True).print("interrupted: outputs are closed and valid")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         job.report()
@@ -125,4 +133,4 @@ def models() -> None:
     for entry in list_zoo():
         megabytes = entry.path.stat().st_size / 1e6
         table.add_row(entry.name, entry.input, entry.classes, f"{megabytes:.1f} MB", entry.summary)
-    Console().print(table)
+    Terminal().print(table)

@@ -21,20 +21,26 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
+from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.readers.frame_reader import FrameReader
-from oneglance.perception.readers.opening import open_reader, run_together
+from oneglance.perception.readers.opening import Source, open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import VideoSink
-from oneglance.perception.sinks.files import open_output
-from oneglance.perception.sinks.jsonl import STANDARD_OUTPUT, ReaderGone
+from oneglance.perception.sinks.files import (
+    is_standard_output,
+    open_output,
+    write_standard_output,
+)
+from oneglance.perception.sinks.jsonl import ReaderGone
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.files.images import IMAGE_SUFFIXES
+from oneglance.streams.opening import open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.outputs import refuse_inputs, same_file, write_file
 from oneglance.streams.redaction import redact
@@ -61,6 +67,7 @@ class RunOptions:
     sinks: Sequence[str] = ()
     max_frames: int | None = None
     json_summary: Path | None = None
+    stream: int | None = None
     connect: ConnectOptions = field(default_factory=ConnectOptions)
 
     @property
@@ -102,7 +109,9 @@ class Run:
             detector: Detector | None = None
             for source in [list(options.sources)] if options.together else options.sources:
                 try:
-                    opened = open_reader(source, options.mode, connect=options.connect)
+                    opened = open_reader(
+                        self._chosen(source), options.mode, connect=options.connect
+                    )
                     with closing(opened) as reader:
                         detector = detector or self._load(reader, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
@@ -121,15 +130,30 @@ class Run:
         Raises:
             SinkError: the file cannot be written.
         """
-        for summary in self.summaries:
-            self.console.print(render_summary(summary), crop=False)
         path = self.options.json_summary
-        if path is None or not self.summaries:
-            return
+        try:
+            if path is not None and self.summaries:
+                self._write_summaries(path)
+        finally:
+            for summary in self.summaries:
+                self.console.print(render_summary(summary), crop=False)
+
+    def _write_summaries(self, path: Path) -> None:
         found = [summary.as_dict() for summary in self.summaries]
         is_one = len(self.options.sources) == 1 or self.options.together
-        text = json.dumps(found[0] if is_one else found, indent=2)
-        write_file(path, text + "\n")
+        text = json.dumps(found[0] if is_one else found, indent=2) + "\n"
+        if is_standard_output(path):
+            write_standard_output(text)
+        else:
+            write_file(path, text)
+
+    def _chosen(self, source: str | list[str]) -> Source | list[Source]:
+        """What is to be opened: the video that was asked for, of a file with several."""
+        if self.options.stream is None:
+            return source if isinstance(source, str) else list(source)
+        if not isinstance(source, str):
+            raise UsageError("--stream chooses a video of a file, not of several live sources")
+        return open_stream(source, self.options.connect, video=self.options.stream)
 
     def _load(self, reader: FrameReader, tasks: Sequence[Task] | None) -> Detector:
         """Recorded: one thread an inference and several at once, the best rate. Live: all threads
@@ -211,14 +235,16 @@ def _check_outputs(options: RunOptions) -> None:
         raise UsageError(f"--max-frames must be at least 1, not {options.max_frames}")
     if options.video is not None and len(options.sources) > 1:
         raise UsageError("--video takes one source: run the sources one by one")
-    outputs = [
-        Path(p)
-        for p in (options.jsonl, options.video, options.json_summary)
-        if p is not None and p != STANDARD_OUTPUT
-    ]
+    named = [p for p in (options.jsonl, options.video, options.json_summary) if p is not None]
+    outputs = [Path(p) for p in named if not is_standard_output(p)]
     targets = [SinkChoice.parse(text).target.partition("?")[0] for text in options.sinks]
-    every = [*outputs, *(Path(target) for target in targets if target)]
+    files = [Path(target) for target in targets if target and not is_standard_output(target)]
+    if len(named) - len(outputs) > 1:
+        raise UsageError("standard output is given for two outputs")
+    every = [*outputs, *files]
     for output in every:
+        if output.is_symlink() and not output.exists():
+            raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
         if any(_is_read(output, source) for source in options.sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
         refuse_inputs(output, [options.model])
@@ -238,6 +264,13 @@ def _check_writable(path: Path) -> None:
     open_output(path, keep=True).close()
     if mode is None:
         path.resolve().unlink()
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return "it cannot be read"
 
 
 def _is_read(output: Path, source: str) -> bool:
@@ -268,14 +301,14 @@ class _Bar:
     def __init__(self, name: str, expected: int | None, max_frames: int | None) -> None:
         counts = [n for n in (expected, max_frames) if n is not None]
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Terminal(stderr=True),
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=sys.stderr is None or not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(
             name,

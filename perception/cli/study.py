@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from oneglance.perception.cli.common import (
     EXIT_INTERRUPTED,
@@ -18,6 +17,7 @@ from oneglance.perception.cli.common import (
     parse_numbers,
     parse_size,
 )
+from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import UsageError
 
 
@@ -52,7 +52,7 @@ def study(
     from oneglance.models.training.study.plan import show_plan
     from oneglance.models.training.study.runner import open_study, run
 
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = Terminal(markup=False, highlight=False, soft_wrap=True)
     options = StudyOptions(
         epochs=epochs,
         seeds=parse_numbers(seeds, "--seeds"),

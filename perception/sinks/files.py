@@ -5,12 +5,67 @@ from __future__ import annotations
 import io
 import os
 import select
+import stat
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from oneglance.streams.errors import SinkError
 from oneglance.streams.outputs import output_error
 
 _FULL_PIPE_WAIT_S = 1.0
+
+
+STANDARD_OUTPUT = "-"
+
+_NAMES_OF_STDOUT = frozenset((STANDARD_OUTPUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))
+
+
+def is_standard_output(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is ``-``, another name of standard output, or the very file that it leads
+    to: opening that one would empty what ``>>`` is to keep."""
+    if os.fspath(path) in _NAMES_OF_STDOUT:
+        return True
+    try:
+        assert sys.stdout is not None
+        ours, theirs = os.fstat(sys.stdout.fileno()), Path(path).stat()
+    except (AssertionError, OSError, ValueError):  # none, one in memory; no such file
+        return False
+    is_kept = stat.S_ISREG(ours.st_mode) or stat.S_ISFIFO(ours.st_mode)
+    return is_kept and os.path.samestat(ours, theirs)
+
+
+def standard_output() -> io.FileIO | BinaryIO:
+    """Standard output, unbuffered where it is a file of the system.
+
+    Raises:
+        SinkError: there is none.
+    """
+    output = sys.stdout
+    if output is None:
+        raise SinkError("there is no standard output here: name a file instead of '-'")
+    output.flush()
+    try:
+        return io.FileIO(output.fileno(), "w", closefd=False)
+    except OSError:  # standard output replaced by something in memory
+        return output.buffer
+
+
+def write_standard_output(text: str) -> None:
+    """Write all of ``text`` as UTF-8, in whatever alphabet others write there.
+
+    Raises:
+        SinkError: there is no standard output, or it cannot be written to; a reader that is gone
+            is no error.
+    """
+    try:
+        file = standard_output()
+        write_whole(file, text.encode())
+        file.flush()
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise output_error("standard output", error) from None
 
 
 def open_output(path: Path, *, keep: bool = False) -> io.FileIO:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import math
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.perception.sinks.files import (
+    STANDARD_OUTPUT,
+    is_standard_output,
+    open_output,
+    standard_output,
+    write_whole,
+)
 from oneglance.streams.errors import SinkError
 from oneglance.streams.outputs import output_error
 
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
     import supervision as sv
 
     from oneglance.perception.plugins import SinkContext
-
-STANDARD_OUTPUT = "-"
 
 _NO_TRACK = -1
 _READER_GONE = {errno.EPIPE, errno.EINVAL}  # EINVAL is what Windows says of a closed pipe
@@ -43,14 +45,14 @@ class JsonLinesSink:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open ``path``, or standard output for ``-``; a file is overwritten.
+        """Open ``path``, or standard output for ``-`` and its other names; a file is overwritten.
 
         Raises:
             SinkError: the file cannot be written, or there is no standard output.
         """
         self._path = Path(path)
-        self._to_stdout = os.fspath(path) == STANDARD_OUTPUT
-        self._file = _standard_output() if self._to_stdout else open_output(self._path)
+        self._to_stdout = is_standard_output(path)
+        self._file = standard_output() if self._to_stdout else open_output(self._path)
         self._whole_bytes = 0
 
     def write(self, result: Result) -> None:
@@ -167,17 +169,6 @@ def _finite(value: Any) -> Any:
         case list():
             return [_finite(item) for item in value]
     return value
-
-
-def _standard_output() -> io.FileIO | BinaryIO:
-    output = sys.stdout
-    if output is None:
-        raise SinkError("there is no standard output here: name a file instead of '-'")
-    output.flush()
-    try:
-        return io.FileIO(output.fileno(), "w", closefd=False)
-    except OSError:  # standard output replaced by something in memory
-        return output.buffer
 
 
 def open_jsonl(target: str, context: SinkContext) -> JsonLinesSink:

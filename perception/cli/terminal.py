@@ -1,0 +1,67 @@
+"""Standard output and standard error, which may be closed, full or of another alphabet: what
+becomes of them never decides what becomes of a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+from rich.console import Console
+
+
+class Terminal(Console):
+    """A console that falls silent when nobody can be written to any more."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As rich does."""
+        try:
+            super().print(*objects, **how)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and "closed file" not in str(error):
+                raise
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more, also not when the process ends."""
+        self.quiet = True
+        _let_go(sys.stderr if self.stderr else sys.stdout)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams safe to write to, before anything opens a file.
+
+    A sign that an alphabet lacks becomes a question mark. The places of closed streams are taken:
+    the next file that is opened would get one, and whoever complains would write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def flush_streams() -> None:
+    """Write what is left; a reader that is gone is no failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                _let_go(stream)
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """What is still in its buffer goes nowhere."""
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

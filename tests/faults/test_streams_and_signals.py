@@ -1,0 +1,191 @@
+"""Standard streams that are closed, full or of another alphabet, and signals at bad moments."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+from media import make_tracks, make_video
+from program import COMMAND, Program, content, lines_of, start
+
+FRAMES = 4
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+pytestmark = posix
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_video(tmp_path / "drive.mp4", frames=FRAMES)
+
+
+def shell(redirect: str, *words: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """``oneglance WORDS REDIRECT`` in a shell."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {redirect}', "sh", *COMMAND, *map(str, words)],
+        check=False,
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", ">&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+def test_a_closed_or_full_stream_does_not_decide_a_run(
+    clip: Path, model: Path, tmp_path: Path, redirect: str
+) -> None:
+    if "full" in redirect and not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    out, summary = tmp_path / "out.jsonl", tmp_path / "summary.json"
+    done = shell(redirect, "run", clip, "--model", model, "--jsonl", out, "--json-summary", summary)
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(out)) == FRAMES
+    assert json.loads(summary.read_text())["frames"] == FRAMES
+
+
+def test_json_lines_for_a_closed_standard_output_are_refused(clip: Path, model: Path) -> None:
+    done = shell(">&-", "run", clip, "--model", model, "--jsonl", "-")
+    assert done.returncode == 2
+    assert b"there is no standard output here" in done.stderr
+
+
+@pytest.mark.parametrize("alphabet", ["cp1252", "ascii"])
+@pytest.mark.parametrize("name", ["ドライブ.mp4", "füße.mp4"])
+def test_a_name_that_the_terminal_s_alphabet_lacks_does_not_decide_a_run(
+    clip: Path, model: Path, tmp_path: Path, alphabet: str, name: str
+) -> None:
+    clip = clip.rename(tmp_path / name)
+    summary = tmp_path / "summary.json"
+    done = shell(
+        "", "run", clip, "--model", model, "--json-summary", summary, PYTHONIOENCODING=alphabet
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(summary.read_text())["source"].endswith(name)
+    failed = shell("", "run", tmp_path / f"no{name}", PYTHONIOENCODING=alphabet)
+    assert failed.returncode == 2
+    assert b"error: no file or folder" in failed.stderr
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"])
+@pytest.mark.parametrize("redirect", [">", ">>"])
+def test_every_name_of_standard_output_is_standard_output(
+    clip: Path, model: Path, tmp_path: Path, name: str, redirect: str
+) -> None:
+    if not (name == "-" or Path(name).exists()):
+        pytest.skip(f"needs {name}")
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"mine": 1}\n')
+    done = shell(f'{redirect} "{out}"', "run", clip, "--model", model, "--jsonl", name)
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(out)
+    assert len(lines) == FRAMES + (redirect == ">>")
+    assert (lines[0] == {"mine": 1}) is (redirect == ">>")
+    assert b"drive.mp4" in done.stderr  # the table
+
+
+def test_a_file_that_standard_output_is_appended_to_is_not_emptied(
+    clip: Path, model: Path, tmp_path: Path
+) -> None:
+    out, link = tmp_path / "out.jsonl", tmp_path / "link"
+    out.write_text('{"mine": 1}\n')
+    link.symlink_to(out)
+    done = shell(f'>> "{out}"', "run", clip, "--model", model, "--jsonl", link)
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(out)) == FRAMES + 1
+
+
+def test_the_summary_may_go_to_standard_output(clip: Path, model: Path, tmp_path: Path) -> None:
+    done = shell("", "run", clip, "--model", model, "--json-summary", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == FRAMES
+    assert not Path("-").exists()
+
+
+def test_standard_output_takes_one_output(oneglance: Program, clip: Path, model: Path) -> None:
+    words = ("--jsonl", "-", "--json-summary", "/dev/stdout")
+    ended = oneglance("run", clip, "--model", model, *words)
+    assert (ended.code, ended.complaint) == (2, "standard output is given for two outputs")
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--json-summary"])
+def test_a_link_to_nowhere_is_told(
+    oneglance: Program, clip: Path, model: Path, tmp_path: Path, option: str
+) -> None:
+    link = tmp_path / "out"
+    link.symlink_to(tmp_path / "nowhere" / "file")
+    ended = oneglance("run", clip, "--model", model, option, link)
+    assert ended.code == 2
+    assert "it is a link to nowhere" in ended.complaint
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["symlink_to", "hardlink_to"])
+def test_two_outputs_that_are_one_file_are_refused(
+    oneglance: Program, clip: Path, model: Path, tmp_path: Path, kind: str
+) -> None:
+    one, other = tmp_path / "a.jsonl", tmp_path / "b.json"
+    one.write_text("mine")
+    getattr(other, kind)(one)
+    ended = oneglance("run", clip, "--model", model, "--jsonl", one, "--json-summary", other)
+    assert ended.code == 2
+    assert "two outputs" in ended.complaint
+    assert one.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["trip[/front].mp4", "[bold]x.mp4", "[red]", "a\\[b].mp4"])
+def test_signs_of_markup_in_a_name_are_its_letters(
+    oneglance: Program, clip: Path, model: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    clip.rename(path)
+    ended = oneglance("run", path, "--model", model)
+    assert ended.code == 0, ended.err
+    assert name in ended.out
+    ended = oneglance("run", tmp_path / f"no{name}", "--model", model)
+    assert name in ended.complaint
+
+
+def test_one_video_of_several_is_chosen_on_the_command_line(
+    oneglance: Program, tmp_path: Path, model: Path
+) -> None:
+    cameras = make_tracks(tmp_path / "cameras.mkv", sizes=[(64, 48), (96, 64)])
+    words = ("run", cameras, "--model", model, "--jsonl", "-")
+    ended = oneglance(*words, "--stream", 0)
+    assert ended.code == 0, ended.err
+    assert len(lines_of(ended.out)) == 3
+    ended = oneglance(*words, "--stream", 7)
+    assert ended.code == 2
+    assert "videos: 0: 64x48 h264, 1: 96x64 h264" in ended.complaint
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_every_polite_end_leaves_whole_files(model: Path, tmp_path: Path, number: int) -> None:
+    out, video, summary = (tmp_path / name for name in ("a.jsonl", "a.mp4", "a.json"))
+    running = start(
+        *("run", "rendered:?frames=100000", "--model", model, "--mode", "recorded"),
+        *("--jsonl", out, "--video", video, "--json-summary", summary),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    while content(out).count(b"\n") < 5:
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(number)
+    time.sleep(0.05)
+    running.send_signal(signal.SIGINT)  # who is impatient
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said.decode().splitlines() == ["interrupted: outputs are closed and valid"]
+    count = len(lines_of(out))
+    assert json.loads(summary.read_text())["frames"] >= 5
+    with av.open(str(video)) as played:
+        assert 5 <= sum(1 for _ in played.decode(video=0)) <= count
