@@ -1,0 +1,83 @@
+"""What road4-n is trained and scored on: the one place that names its sets and its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS
+from oneglance.models.training.recipe import LossWeight, Recipe, Unlabelled
+from oneglance.streams.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+BASE = SHARED / "weights" / "yolo26n-coco.pt"
+
+TRAINED = FOUR_TASKS + LIGHT_COLOURS + SIGN_KINDS
+EXPORTED = FOUR_TASKS + SIGN_KINDS
+"""Colours of lights are told from pixels: see ``models/light_colours.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set file; how often an epoch shows its images, 0 for a set that is scored on alone;
+    whether its val images are scored on."""
+
+    file: Path
+    oversample: int = 1
+    scored: bool = True
+
+
+SETS = {
+    "gtsdb": Source(SHARED / "data/gtsdb/data.yaml", oversample=0),
+    "gtsdb-others": Source(ROOT / "benchmarks/data/gtsdb-others.yaml", 2, scored=False),
+    "gtsdb-signs": Source(ROOT / "benchmarks/data/gtsdb-signs.yaml", 2),
+    "highway": Source(SHARED / "data/highway/data.yaml"),
+    "coad": Source(SHARED / "data/coad/data.yaml", scored=False),
+    "lights": Source(SHARED / "data/lights/data.yaml"),
+    "lights_asia": Source(SHARED / "data/lights_asia/data.yaml", 2),
+    "seoul": Source(ROOT / "benchmarks/data/seoul.yaml", 4),
+    "roadsigns": Source(ROOT / "benchmarks/data/roadsigns.yaml"),
+    "rendered": Source(ROOT / "runs/rendered/data.yaml", scored=False),
+}
+"""The rendered drive is there after 'oneglance render --frames 250 --seed 11 --out runs/rendered'.
+"""
+
+COLOURS_FROM = ("lights",)
+
+RECIPE = {
+    "learning_rate": 5e-4,
+    "unlabelled": Unlabelled.DISTILL,
+    "alpha": 0.4,
+}
+"""What every arm shares with the trainings that made the model in the zoo."""
+
+ARMS: dict[str, dict[str, object]] = {
+    "boxes": {"loss_weight": LossWeight.BOX},
+    "tasks": {"loss_weight": LossWeight.TASK},
+    "unmasked": {"unlabelled": Unlabelled.NEGATIVE},
+}
+"""By name, in what an arm's recipe differs; 'boxes' is the recipe itself."""
+
+
+def recipe(arm: str, **asked: object) -> Recipe:
+    """The recipe of ``arm`` with what was ``asked`` for.
+
+    Raises:
+        UsageError: there is no such arm, or the recipe cannot work.
+    """
+    if arm not in ARMS:
+        raise UsageError(f"no arm '{arm}' (arms: {', '.join(ARMS)})")
+    return Recipe(**RECIPE | ARMS[arm] | asked)  # type: ignore[arg-type]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height out of ``640x384``.
+
+    Raises:
+        UsageError: that is no size.
+    """
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
+    return int(width), int(height)

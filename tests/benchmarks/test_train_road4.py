@@ -1,0 +1,208 @@
+"""The whole way from data to scores on a few small pictures, in pieces and packed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the 'train' extra")
+pytest.importorskip("ultralytics", reason="needs the 'train' extra")
+pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
+
+from benchmarks import pack_training, road4, train_road4
+from benchmarks.pack_training import pack, unpack
+from benchmarks.training_state import restore_state, save_state
+from oneglance.models import Detector
+from oneglance.models.training.data.datasets import read_dataset
+from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.rendered.dataset import write_dataset
+
+pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
+
+
+@pytest.fixture
+def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Two small sets with one folder of images, as gtsdb's two files have, one of them partial."""
+    whole = write_dataset(tmp_path / "set", frames=10, seed=5, size=(160, 96))
+    text = whole.read_text()
+    others, signs = whole.with_name("others.yaml"), whole.with_name("signs.yaml")
+    others.write_text(text + "labels: [pedestrian, car, light]\n")
+    signs.write_text(text + "labels: {sign: partial}\n")
+    sources = {
+        "whole": road4.Source(whole, oversample=0),
+        "others": road4.Source(others, 2, scored=False),
+        "signs": road4.Source(signs),
+        "absent": road4.Source(tmp_path / "nowhere.yaml"),
+    }
+    for module in (road4, train_road4, pack_training):
+        monkeypatch.setattr(module, "SETS", sources)
+    return {name: one.file for name, one in sources.items() if one.file.is_file()}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    from oneglance.models.tasks import FOUR_TASKS
+    from oneglance.models.training.fit.heads import from_scratch
+
+    torch.manual_seed(0)
+    file = tmp_path / "base.pt"
+    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
+    return file
+
+
+def results(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return found
+
+
+def asked(out: Path, base: Path, *more: str) -> list[str]:
+    words = ["--out", str(out), "--base", str(base), "--size", "160x96", "--batch", "4"]
+    return [*words, "--epochs", "1", "--device", "cpu", *more]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_two_seeds_are_trained_averaged_exported_and_scored_and_not_again(
+    sets: dict[str, Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train_road4.main(asked(out, base, "--seeds", "0,1")) == 0
+    told = results(out)
+    assert told["complete"]
+    scores = told["arms"]["boxes"]["scores"]
+    assert scores.keys() == {"whole", "signs"}
+    assert scores["whole"]["tasks"]["car"]["boxes"] > 0
+    assert scores["signs"]["tasks"] == {}
+    assert 0 <= scores["signs"]["partial"]["sign"]["recall"] <= 1
+    assert len(told["arms"]["boxes"]["training"]["average_of"]) == 2
+    detector = Detector.load(out / "boxes" / "model.onnx")
+    assert [cls.name for cls in detector.classes][:5][-1].startswith("sign_")
+    assert len(list((out / "cache").glob("*.bin"))) == 1  # both seeds share it
+    stamps = [f.stat().st_mtime_ns for f in sorted(out.glob("boxes/seed-*/model.pt"))]
+    assert train_road4.main(asked(out, base, "--seeds", "0,1")) == 0
+    assert stamps == [f.stat().st_mtime_ns for f in sorted(out.glob("boxes/seed-*/model.pt"))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_what_time_does_not_suffice_for_goes_on_on_another_machine(
+    sets: dict[str, Path], base: Path, tmp_path: Path
+) -> None:
+    out, there = tmp_path / "out", tmp_path / "there"
+    words = ["--epochs", "2", "--in-pieces"]
+    assert train_road4.main([*asked(out, base), *words, "--minutes", "0.001"]) == 3
+    assert not results(out)["complete"]
+    assert results(out)["arms"]["boxes"]["training"]["stopped"]["of"] == 2  # and is scored
+    there.mkdir()
+    for part in out.glob("state.zip.*"):
+        part.rename(there / part.name)
+    assert train_road4.main([*asked(there, base), *words]) == 0
+    training = results(there)["arms"]["boxes"]["training"]
+    assert "stopped" not in training
+    assert training["run"]["recipe"]["epochs"] == 2
+
+
+def test_a_packed_set_says_what_the_original_does(sets: dict[str, Path], tmp_path: Path) -> None:
+    files = pack(sets, tmp_path / "packed.zip", side=160, limit=100_000)
+    assert len(files) == 1
+    assert files[0].stat().st_size <= 100_000
+    found = unpack(files, tmp_path / "data")
+    assert found.keys() == sets.keys()
+    for name, file in found.items():
+        one, other = read_dataset(sets[name]), read_dataset(file)
+        assert other.partial_tasks == one.partial_tasks
+        assert other.labelled_tasks == one.labelled_tasks
+        assert other.classes == one.classes
+        for split in ("train", "val"):
+            assert other.count_boxes(other.images(split)) == one.count_boxes(one.images(split))
+    shared = [{f.resolve() for f in read_dataset(found[n]).images("train")} for n in found]
+    assert shared[0] == shared[1]  # one file for an image of two sets
+    stamp = next((tmp_path / "data" / "images").iterdir()).stat().st_mtime_ns
+    unpack(files, tmp_path / "data")
+    assert next((tmp_path / "data" / "images").iterdir()).stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_packing_trains_where_the_data_is_not(
+    sets: dict[str, Path], base: Path, tmp_path: Path
+) -> None:
+    files = pack(sets, tmp_path / "packed.zip", side=160, limit=20_000, volumes=9)
+    assert len(files) > 1
+    assert max(file.stat().st_size for file in files) <= 20_000
+    for file in (tmp_path / "set").rglob("*.jpg"):
+        file.unlink()
+    out = tmp_path / "out"
+    words = asked(out, base, "--packed", *map(str, files), "--minutes", "5")
+    assert train_road4.main(words) == 0
+    assert results(out)["how"]["packed"]
+
+
+def test_a_packing_that_cannot_fit_or_is_not_whole_is_told(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"10 images of 160 px do not fit into 1 x"):
+        pack(sets, tmp_path / "packed.zip", side=160, limit=3_000)
+    files = pack(sets, tmp_path / "packed.zip", side=160, limit=20_000, volumes=9)
+    with pytest.raises(DataError, match=r"1 of \d+ archives are here: give all"):
+        unpack(files[:1], tmp_path / "data")
+    content = files[1].read_bytes()
+    files[1].write_bytes(content[:500])
+    with pytest.raises(DataError, match=r"packed.1.zip is not an archive of ours that is whole"):
+        unpack(files, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_state_in_parts_is_restored_whole_or_refused(tmp_path: Path) -> None:
+    folder, there = tmp_path / "out", tmp_path / "there"
+    training = folder / "boxes" / "seed-0"
+    (training / "weights").mkdir(parents=True)
+    content = bytes(range(256)) * 40
+    (training / "weights" / "last.pt").write_bytes(content)
+    (training / "data").mkdir()
+    (training / "data" / "x.txt").write_text("made again")
+    parts = save_state(folder, 200)
+    assert all(part.stat().st_size <= 200 for part in parts)
+    there.mkdir()
+    for part in parts:
+        (there / part.name).write_bytes(part.read_bytes())
+    assert restore_state(there) == 1
+    assert (there / "boxes/seed-0/weights/last.pt").read_bytes() == content
+    assert restore_state(there) == 0
+    (there / parts[0].name).unlink()
+    with pytest.raises(DataError, match="not all parts of one state"):
+        restore_state(there)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--minutes", "0"], "--minutes must be above 0"),
+        (["--arms", "best"], "no arm 'best' (arms: boxes"),
+        (["--without", "nothing"], "no set 'nothing'"),
+        (["--seeds", "one"], "--seeds is a list of numbers"),
+        (["--device", "99"], "GPU 99 is not there"),
+        (["--packed", "nowhere.zip"], "nowhere.zip is not an archive of ours"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    sets: dict[str, Path],
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    assert train_road4.main([*asked(tmp_path / "out", base), *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_plan_trains_nothing(
+    sets: dict[str, Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_road4.main([*asked(tmp_path / "out", base), "--plan"]) == 0
+    assert "1 trainings of 3 steps (12 images an epoch)" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
