@@ -70,9 +70,9 @@ def measure(
             count = 0
             energy_j, cpu_s = measuring.energy_j(), _cpu_s(pids)
         began = time.perf_counter()
-        frame = next(frames)
+        image = next(frames).image  # decoded to BGR: images are made when they are asked for
         decoded = time.perf_counter()
-        tensor, geometry = canvas.fill(frame.image)
+        tensor, geometry = canvas.fill(image)
         prepared = time.perf_counter()
         boxes, stages = ask(tensor)
         asked = time.perf_counter()

@@ -17,12 +17,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
-
 from benchmarks.labelling.scoring_sets import Box, write_scoring_set
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.datasets import IMAGE_SUFFIXES
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.files.images import read_image
 
 COLUMNS = ["task", "image", "left", "top", "right", "bottom"]
 
@@ -94,7 +93,7 @@ def images_beside(named: Iterable[Path]) -> list[Path]:
 
 def _read_row(row: dict[str, str], root: Path, place: str) -> tuple[Path, tuple[Task, Box]]:
     path = root / (row["image"] or "")
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    picture = read_image(path)
     if picture is None:
         raise DataError(f"{place}: cannot read image {path}")
     height, width = picture.shape[:2]

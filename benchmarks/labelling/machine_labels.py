@@ -16,9 +16,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from benchmarks.labelling.scoring_sets import Box, write_scoring_set
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import FOUR_TASKS, Task
@@ -28,6 +25,7 @@ from oneglance.models.training.export import export
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.pretrained import TAUGHT_TASKS
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.files.images import read_image
 
 CONFIDENCE = 0.3
 """As the machine labels of gtsdb were made; see ``../shared/README.md``."""
@@ -69,11 +67,11 @@ def label(dataset: Dataset, detector: Detector, out: Path) -> None:
 
 
 def _answers(detector: Detector, path: Path, tasks: Sequence[Task]) -> list[tuple[Task, Box]]:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None or picture.dtype != np.uint8:
+    picture = read_image(path)
+    if picture is None:
         raise DataError(f"cannot read image {path}")
     height, width = picture.shape[:2]
-    found = detector(picture.astype(np.uint8, copy=False))
+    found = detector(picture)
     corners = found.xyxy / (width, height, width, height)
     named = zip(map(Task, map(str, found.data["task"])), corners.tolist(), strict=True)
     return [(task, tuple(box)) for task, box in named if task in tasks]
