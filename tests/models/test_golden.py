@@ -4,6 +4,7 @@ import copy
 import json
 from typing import Any
 
+import cv2
 import pytest
 
 from golden.regenerate import CONFIDENCE, answers, differences, golden_file
@@ -12,6 +13,9 @@ from oneglance.models import list_zoo
 HINT = "if the change is meant: python tests/golden/regenerate.py"
 
 
+@pytest.mark.skipif(
+    int(cv2.__version__.split(".")[0]) < 5, reason="OpenCV 5 drew the golden frames, others differ"
+)
 @pytest.mark.parametrize("model", [entry.name for entry in list_zoo()])
 def test_a_bundled_model_sees_what_it_saw_when_it_was_published(model: Any) -> None:
     kept = json.loads(golden_file(model).read_text(encoding="utf-8"))

@@ -73,7 +73,7 @@ def test_a_bag_goes_in_and_comes_out_with_the_same_headers(
         for box, name, track, each in zip(
             result.detections.xyxy,
             result.detections.data["class_name"],
-            result.detections.tracker_id,
+            result.detections.tracker_id,  # type: ignore[arg-type]
             message.detections,
             strict=True,
         ):

@@ -55,7 +55,7 @@ class Full(io.FileIO):
     room = 10
 
     def write(self, data: object) -> int:
-        size = memoryview(data).nbytes  # type: ignore[call-overload]
+        size = memoryview(data).nbytes  # type: ignore[arg-type]
         if size > self.room:
             raise OSError(errno.ENOSPC, "no space left on device")
         self.room -= size
