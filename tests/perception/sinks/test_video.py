@@ -126,7 +126,7 @@ def test_odd_sizes_grow_by_repeating_an_edge(
     assert played.images[0].min() > 190  # no dark row or column was added
 
 
-@pytest.mark.parametrize(("size", "video"), [((8000, 6000), (3840, 2880)), ((9001, 3), (3840, 2))])
+@pytest.mark.parametrize(("size", "video"), [((4000, 3000), (3840, 2880)), ((9001, 3), (3840, 2))])
 def test_huge_pictures_are_scaled_down(
     size: tuple[int, int], video: tuple[int, int], tmp_path: Path, result: Results
 ) -> None:
