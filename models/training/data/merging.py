@@ -195,8 +195,9 @@ def _gather(
             for task in dataset.labelled_tasks
         }
         polygons, boxed = 0, set[Task]()
-        images = subset.of(dataset.images(split))
+        images = dataset.images(split)
         problems.update(dict.fromkeys(without_labels(dataset, split, images)))
+        images = subset.of(images)
         links: Counter[Path] = Counter()
         for index, (image, wrong) in enumerate(
             zip(images, check_images(dataset, images), strict=True)

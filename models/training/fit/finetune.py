@@ -65,8 +65,8 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
-        UsageError: there is no ``base`` to distil from or to average with, or its stride does not
-            go into the recipe's size.
+        UsageError: there is no ``base`` to distil from or to average with, its stride does not go
+            into the recipe's size, or the training diverged: only states of before are kept then.
     """
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)

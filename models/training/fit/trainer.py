@@ -31,6 +31,7 @@ from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
 from oneglance.models.training.fit.devices import precision, resolve
 from oneglance.models.training.fit.distillation import Distiller
+from oneglance.models.training.fit.divergence import loss_is_finite, what_is_wrong
 from oneglance.models.training.fit.heads import (
     RoadModel,
     class_parameters,
@@ -164,6 +165,7 @@ class RoadTrainer(DetectionTrainer):
         self.limit = limit
         self.cut = False
         self.base = job.base
+        self._sample: torch.Tensor | None = None
         self.states = TrainingStates(Path(overrides["save_dir"]) / "weights")
         with no_reports():
             super().__init__(overrides=overrides | {"device": resolve(self.execution)})
@@ -178,6 +180,7 @@ class RoadTrainer(DetectionTrainer):
                 torch.set_num_threads(available_cpus())
         self.add_callback("on_train_epoch_start", _no_smaller_batch)
         self.add_callback("on_train_epoch_start", _seed)
+        self.add_callback("on_train_batch_end", _stop_diverged)
         self.add_callback("on_train_batch_end", _stop_in_time)
         self.add_callback("on_fit_epoch_end", _shorten)
         self.teacher: Distiller | None = None
@@ -266,6 +269,8 @@ class RoadTrainer(DetectionTrainer):
         regions = take_regions(batch, self.classes)
         batch = super().preprocess_batch(batch)
         batch["regions"] = regions.to(self.device)
+        if self._sample is None:
+            self._sample = batch["img"][:2].clone()
         stems = [Path(file).stem for file in batch["im_file"]]
         known = [self.known[stem] for stem in stems]
         partial = [self.partial.get(stem, frozenset()) for stem in stems]
@@ -340,6 +345,27 @@ class RoadTrainer(DetectionTrainer):
         fresh = ",".join(f"{value:.6g}" for value in row.values())
         write_file(self.csv, "\n".join([",".join(row), *kept, fresh]) + "\n")
 
+    def diverged(self, what: str) -> UsageError:
+        """The error that ends a training which has diverged; ``what`` tells how."""
+        after = "give a lower --learning-rate"
+        if self.states.any:
+            after += f" and another --out (here are the weights before, of epoch {self.epoch})"
+        return UsageError(
+            f"the training diverged in epoch {self.epoch + 1} of {self.epochs}: {what} (learning "
+            f"rate {self.recipe.learning_rate:g}); {after}"
+        )
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """ultralytics goes back an epoch, which would go the same way again.
+
+        Raises:
+            UsageError: what was learnt is of no use; it is not kept.
+        """
+        del epoch
+        if self.ema is not None and (wrong := what_is_wrong(self.ema.ema, self._sample)):
+            raise self.diverged(wrong)
+        return False
+
     def save_model(self) -> bool:
         """Keep the state to go on from; an epoch that was cut short does not count as done."""
         ema: Any = self.ema
@@ -354,19 +380,6 @@ class RoadTrainer(DetectionTrainer):
         }
         self.states.keep(state)
         return True
-
-    def _handle_nan_recovery(self, epoch: int) -> bool:
-        """ultralytics goes back an epoch, which would go the same way again.
-
-        Raises:
-            UsageError: the loss is no number any more.
-        """
-        if self.loss is not None and not self.loss.isfinite():
-            raise UsageError(
-                f"the training diverged in epoch {epoch + 1}: its loss is no number any more; "
-                "give a lower --learning-rate and another --out"
-            )
-        return False
 
     def get_validator(self) -> SimpleNamespace:
         """A validator that has no metrics: ultralytics' own needs torchvision's operators."""
@@ -392,6 +405,12 @@ def _seed(trainer: Any) -> None:
 def _no_smaller_batch(trainer: Any) -> None:
     """ultralytics halves a batch that memory does not hold; here what was asked for is an error."""
     trainer._oom_retries = 3
+
+
+def _stop_diverged(trainer: Any) -> None:
+    """After each batch. With float16 a batch may overflow and be left out: there, weights tell."""
+    if not trainer.scaler.is_enabled() and not loss_is_finite(trainer.loss, trainer.tloss):
+        raise trainer.diverged("the loss is not finite")
 
 
 def _stop_in_time(trainer: Any) -> None:
