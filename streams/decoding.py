@@ -143,6 +143,20 @@ class AvSource:
     def _period_s(self) -> float:
         return float(1 / (self.frame_rate or _FALLBACK_RATE))
 
+    def _go_on_with(self, container: InputContainer) -> None:
+        """Play another container in place of the one that came to its end.
+
+        Raises:
+            SourceUnreadable: it has no video, or none that can be decoded.
+        """
+        try:
+            stream = pick_video(container, self.source)
+        except SourceUnreadable:
+            container.close()
+            raise
+        self._container.close()
+        self._container, self._stream, self._start_s = container, stream, _start_s(container)
+
     def _release(self) -> None:
         self._container.close()
 

@@ -11,11 +11,10 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 
-from oneglance.streams.decoding import pick_video
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -148,9 +147,7 @@ class NetworkStream(ThreadedSource):
             container = self._opening.cut()
         except (av.error.FFmpegError, OSError):
             raise error from None
-        self._container.close()
-        self._container = container
-        self._stream = pick_video(container, self.source)
+        self._go_on_with(container)
 
     def _is_still(self) -> bool:
         """Whether one image lay there, and no camera."""
@@ -160,14 +157,23 @@ class NetworkStream(ThreadedSource):
     def _listed(self) -> Iterator[Frame]:
         """Frames at the times of their playlist, also after a part of it that is missing."""
         length_s = (self._container.duration or 0) / av.time_base
+        patience_s = min(self._options.timeout_s, self._options.stall_s)
         promised = self._promised = Promise(
-            self._url, self._stream, length_s, _REACHABLE, timeout_s=self._options.timeout_s
+            self._url, self._stream, length_s, _REACHABLE, timeout_s=patience_s
         )
         last_s = -math.inf
-        for frame in self._presented():
-            at_s = promised.coverage.place(frame.timestamp_s)
-            last_s = max(at_s, math.nextafter(last_s, math.inf))
-            yield frame.changed(timestamp_s=last_s)
+        while True:
+            for frame in self._presented():
+                at_s = promised.coverage.place(frame.timestamp_s)
+                last_s = max(at_s, math.nextafter(last_s, math.inf))
+                yield frame.changed(timestamp_s=last_s)
+            rest = None if self._closed else promised.rest()
+            if rest is None:
+                return
+            try:
+                self._go_on_with(self._opening.open_list(rest))
+            except (av.error.FFmpegError, OSError, SourceUnreadable):
+                return  # what is missing is told all the same
 
     def _silence(self) -> str:
         story = super()._silence()
@@ -217,6 +223,7 @@ class _Opening:
     url: str
     asked: ConnectOptions
     is_cut: bool = False
+    list_url: str | None = None
 
     @property
     def scheme(self) -> str:
@@ -250,6 +257,14 @@ class _Opening:
             timeout=(self.asked.timeout_s, patience_s),
         )
 
+    def open_list(self, url: str) -> av.container.InputContainer:
+        """A playlist, wherever it lies, opened as that behind the URL was.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be played.
+        """
+        return replace(self, list_url=url)._open()
+
     def _open(self) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
         if _LIST.search(self.url.split("?")[0]):
@@ -261,8 +276,9 @@ class _Opening:
         accelerator = hardware(self.asked.hwaccel)
         try:
             return av.open(
-                self.url,
+                self.list_url or self.url,
                 mode="r",
+                format="hls" if self.list_url else None,
                 options=options,
                 timeout=(self.asked.timeout_s, max(self.asked.timeout_s, self.asked.stall_s)),
                 metadata_errors="replace",

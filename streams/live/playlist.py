@@ -18,6 +18,8 @@ from urllib.parse import urljoin
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
 
+_QUOTED = re.compile(r'URI="([^"]*)"')
+
 _FIRST_GAPS = 25
 """Gaps between frames after which the usual one is known."""
 
@@ -121,6 +123,31 @@ def parse_playlist(text: str, address: str) -> Playlist:
     return Playlist(tuple(segments), tuple(splices), tuple(renditions), is_finished, is_rounded)
 
 
+def rest_of(text: str, playlist: Playlist, number: int, address: str) -> str:
+    """The text of the playlist that begins with segment ``number`` of this one, such that it may
+    lie anywhere: its addresses are whole."""
+    kept, pending, count = [], [], 0
+    for line in map(str.strip, text.splitlines()):
+        tag = line.partition(":")[0]
+        if line and not line.startswith("#"):
+            segment = playlist.segments[count]
+            if segment.bytes is not None:
+                first, size = segment.bytes
+                pending.append(f"#EXT-X-BYTERANGE:{size}@{first}")
+            if count >= number:
+                kept += [*pending, segment.address]
+            pending, count = [], count + 1
+        elif tag == "#EXTINF":
+            pending.append(line)
+        elif tag in {"#EXT-X-KEY", "#EXT-X-MAP"}:
+            kept.append(_QUOTED.sub(lambda m: f'URI="{_resolved(address, m[1])}"', line))
+        elif tag == "#EXT-X-MEDIA-SEQUENCE":
+            kept.append(f"{tag}:{int(_number(line.partition(':')[2])) + number}")
+        elif line and tag not in {"#EXT-X-BYTERANGE", "#EXT-X-DISCONTINUITY"}:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
 def _number(text: str) -> float:
     try:
         number = float(text)
@@ -197,6 +224,15 @@ class Coverage:
         self._last_s, self._count = due_s, self._count + 1
         return due_s + self._phase_s
 
+    @property
+    def reached_s(self) -> float:
+        """Up to where the playlist has come."""
+        return self._last_s + self._usual_s() if self._count else 0.0
+
+    def go_on(self, begin_s: float) -> None:
+        """What comes next is counted from a beginning of its own, which lies at ``begin_s``."""
+        self._offset_s = begin_s
+
     def holes(self, *, is_cut: bool = False) -> list[Hole]:
         """Where frames are missing, after the last one came; ``is_cut``: the end is known to be.
 
@@ -239,7 +275,7 @@ class Coverage:
         middle_s = (gap.begin_s + gap.end_s) / 2
         at = bisect.bisect_left(segments, middle_s, key=lambda each: each.end_s)
         segment = segments[min(at, len(segments) - 1)]
-        if gap.duration_s >= _MUCH * segment.duration_s:
+        if gap.duration_s >= max(_MUCH * segment.duration_s, 1.5 * period_s):
             return True
         is_steady = len(self._long) <= 4 + len(segments)
         near_s = 1.5 * period_s + 0.001 * len(segments)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from oneglance.streams.live.playlist import (
     Segment,
     describe,
     parse_playlist,
+    rest_of,
 )
 
 if TYPE_CHECKING:
@@ -54,22 +57,45 @@ class Promise:
         *,
         timeout_s: float,
     ) -> None:
-        """Fetch the playlist at ``address``, and see from where on it can be had.
+        """Fetch the playlist at ``address`` within ``timeout_s``, and see from where on it can be
+        had; looking for segments takes less than half of that.
 
         ``length_s``: what libav says of it, which must do where it cannot be fetched once more.
         """
-        self._options, self._look_s = options, min(timeout_s, _LOOK_S)
-        playlist = _playlist(address, stream, options, timeout_s)
-        if not playlist.is_finished or not playlist.segments:
+        self._options, self._look_s = options, min(timeout_s / 5, _LOOK_S)
+        self._address, self._text = _listed(address, stream, options, timeout_s)
+        playlist = parse_playlist(self._text, self._address)
+        if not playlist.is_finished or playlist.duration_s <= 0:
             playlist = Playlist((Segment(address, 0.0, length_s),), is_finished=True)
+            self._text = ""
         # Where none is there, they were looked for in the wrong place.
-        there = filter(self._is_there, playlist.segments[:_TRIED])
-        head_s = next((segment.begin_s for segment in there), 0.0)
+        begin = self._first_there(playlist, 0)
+        head_s = 0.0 if begin is None else playlist.segments[begin].begin_s
+        self._tried = 0
         rate = stream.average_rate or stream.codec_context.framerate
         self.playlist = playlist
         self.coverage = Coverage(
             playlist, period_s=float(1 / rate) if rate else None, head_s=head_s
         )
+
+    def rest(self) -> str | None:
+        """An address of what follows where libav stopped, for it to go on; None: nothing does.
+
+        After a fragment of MP4 that is cut off, libav takes what comes for its missing part.
+        """
+        playlist, reached_s = self.playlist, self.coverage.reached_s
+        if not self._text or playlist.is_rounded or playlist.splices_s:
+            return None
+        late_s = 0.1 * min(segment.duration_s for segment in playlist.segments)
+        after = sum(segment.begin_s < reached_s - late_s for segment in playlist.segments)
+        number = self._first_there(playlist, max(after, self._tried))
+        if number is None:
+            return None
+        self._tried = number + 1
+        self.coverage.go_on(playlist.segments[number].begin_s)
+        text = rest_of(self._text, playlist, number, self._address)
+        packed = base64.b64encode(text.encode()).decode()
+        return f"data:application/vnd.apple.mpegurl;base64,{packed}"
 
     def missing(self, tally: DecodeStats) -> str:
         """How much has not come so far."""
@@ -99,18 +125,29 @@ class Promise:
         is_damaged = tally.left_out > 0
         return describe(holes, self.playlist, frames=tally.delivered, is_damaged=is_damaged)
 
+    def _first_there(self, playlist: Playlist, number: int) -> int | None:
+        """The first segment from ``number`` on that can be had; None: none is found in time."""
+        until_s = time.monotonic() + self._look_s
+        for at in range(number, min(number + _TRIED, len(playlist.segments))):
+            if time.monotonic() > until_s:
+                break
+            if self._is_there(playlist.segments[at]):
+                return at
+        return None
+
     def _is_there(self, segment: Segment) -> bool:
         return is_there(segment.address, self._options, timeout_s=self._look_s, part=segment.bytes)
 
 
-def _playlist(
+def _listed(
     address: str, stream: VideoStream, options: Mapping[str, str], timeout_s: float
-) -> Playlist:
-    """The playlist that ``stream`` is played from; one without segments where none is found."""
+) -> tuple[str, str]:
+    """Address and text of the playlist that ``stream`` is played from; no text where none is."""
     try:
-        playlist = _fetched(address, options, timeout_s)
+        text = _fetched(address, options, timeout_s)
+        playlist = parse_playlist(text, address)
         if not playlist.renditions:
-            return playlist
+            return address, text
         width = stream.codec_context.width
         told = str(stream.metadata.get("variant_bitrate"))
         chosen = next(
@@ -127,15 +164,14 @@ def _playlist(
                 _named(chosen.resolution, chosen.bandwidth),
                 ", ".join(_named(each.resolution, each.bandwidth) for each in others),
             )
-        return _fetched(chosen.address, options, timeout_s)
+        return chosen.address, _fetched(chosen.address, options, timeout_s)
     except (av.error.FFmpegError, OSError, ValueError):
-        return Playlist()
+        return address, ""
 
 
 def _named(resolution: str, bandwidth: int) -> str:
     return f"{resolution or 'a rendition'} ({bandwidth / 1000:.0f} kbit/s)"
 
 
-def _fetched(address: str, options: Mapping[str, str], timeout_s: float) -> Playlist:
-    text = fetched(address, options, timeout_s=timeout_s).decode("utf-8", "replace")
-    return parse_playlist(text, address)
+def _fetched(address: str, options: Mapping[str, str], timeout_s: float) -> str:
+    return fetched(address, options, timeout_s=timeout_s).decode("utf-8", "replace")

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.streams.live.playlist import Coverage, Hole, Playlist, Segment, parse_playlist
+from oneglance.streams.live.playlist import (
+    Coverage,
+    Hole,
+    Playlist,
+    Segment,
+    parse_playlist,
+    rest_of,
+)
 
 PERIOD_S = 0.04
 
@@ -44,6 +51,33 @@ def test_parts_of_a_file_follow_each_other_where_they_do_not_say_where_they_begi
     assert found.duration_s == 5.0
     assert found.is_finished
     assert not found.is_rounded
+
+
+def test_the_rest_of_a_playlist_may_lie_anywhere() -> None:
+    text = (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n"
+        '#EXT-X-KEY:METHOD=AES-128,URI="key?t=1"\n#EXT-X-MAP:URI="init.mp4",BYTERANGE="9@0"\n'
+        "#EXTINF:1.5,\n#EXT-X-BYTERANGE:10@9\nall.mp4\n#EXTINF:1.5,\n#EXT-X-BYTERANGE:20\nall.mp4\n"
+        "#EXTINF:1,\nb.mp4\n#EXT-X-ENDLIST\n"
+    )
+    whole = parse_playlist(text, "http://h/a/list")
+    rest = rest_of(text, whole, 1, "http://h/a/list")
+    assert rest.splitlines() == [
+        "#EXTM3U",
+        "#EXT-X-TARGETDURATION:2",
+        "#EXT-X-MEDIA-SEQUENCE:8",
+        '#EXT-X-KEY:METHOD=AES-128,URI="http://h/a/key?t=1"',
+        '#EXT-X-MAP:URI="http://h/a/init.mp4",BYTERANGE="9@0"',
+        "#EXTINF:1.5,",
+        "#EXT-X-BYTERANGE:20@19",
+        "http://h/a/all.mp4",
+        "#EXTINF:1,",
+        "http://h/a/b.mp4",
+        "#EXT-X-ENDLIST",
+    ]
+    assert [s.address for s in parse_playlist(rest, "data:").segments] == [
+        s.address for s in whole.segments[1:]
+    ]
 
 
 def test_renditions_are_told_by_size_and_then_by_rate() -> None:
