@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
+from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, load_engine
 from oneglance.models.letterbox import Canvas, as_bgr
@@ -69,6 +70,8 @@ class Detector:
         self._task_names = np.array([c.task.value for c in self.classes])
         self._light = next((i for i, c in enumerate(classes) if c.name == Task.LIGHT), None)
         self._local = threading.local()
+        self.engine_reason = ""
+        """Why this engine runs it, where ``auto`` chose; else ""."""
 
     @classmethod
     def load(  # noqa: PLR0913 - each is a user's choice
@@ -79,15 +82,17 @@ class Detector:
         tasks: Iterable[str] | None = None,
         threads: int | None = None,
         engine: str = DEFAULT_ENGINE,
-        precision: str = DEFAULT_PRECISION,
+        precision: str | None = None,
         self_check: bool = True,
     ) -> Detector:
         """A detector from the zoo by name, or from an exported ONNX file by path.
 
         ``confidence``: boxes below it are left out. ``tasks``: only these (names or ``Task``);
         all by default. ``threads``: processors one inference may use; all that this process
-        may use by default. ``engine``: ``onnxruntime``, or ``openvino`` (an extra). ``precision``:
-        what it computes in, ``fp32`` or, OpenVINO on a processor that has it, ``bf16``.
+        may use by default. ``engine``: ``onnxruntime``, ``openvino`` (an extra), an installed
+        plugin's, or ``auto``: the fastest here of all that compute what they should, measured
+        (``engine_reason`` says how). ``precision``: what it computes in, ``fp32`` (default; with
+        ``auto``: any) or, OpenVINO on a CPU that has it, ``bf16``.
 
         ``self_check``: look once at the reference frames that the file carries and compare.
 
@@ -98,10 +103,16 @@ class Detector:
                 engine or a precision that is unknown, not installed or not for this processor.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
+        file = resolve_model(name_or_path)
+        if engine == AUTO:
+            choice = choose_engine(file, precision=precision, threads=threads, check=self_check)
+            detector = cls(choice.engine, confidence=confidence, tasks=parsed)
+            detector.engine_reason = choice.reason
+            return detector
         loaded = load_engine(
-            resolve_model(name_or_path),
+            file,
             engine=engine,
-            precision=precision,
+            precision=precision or DEFAULT_PRECISION,
             threads=threads,
             check=self_check,
         )

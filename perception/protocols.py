@@ -41,7 +41,7 @@ class DetectorLike(Protocol):
       call is ``inference``;
     - ``threads``: CPUs that one call uses. It may then be called from several threads at once, as
       many as the CPUs leave room for; without it, one call follows the other;
-    - ``engine``, ``precision``: words for the summary.
+    - ``engine``, ``precision``, ``engine_reason``: words for the summary.
     """
 
     @property
@@ -118,6 +118,7 @@ def workers_for(detector: DetectorLike, cpus: int) -> int:
 
 
 def described(detector: DetectorLike) -> dict[str, str]:
-    """A detector's name, engine and precision, for the summary."""
-    words = {word: str(getattr(detector, word, "")) for word in ("engine", "precision")}
+    """A detector's name, its engine and why that, its precision, for the summary."""
+    asked = ("engine", "precision", "engine_reason")
+    words = {word: str(getattr(detector, word, "")) for word in asked}
     return {"model": detector.name, **words}

@@ -34,7 +34,8 @@ class Latency:
 class RunSummary:
     """What a run did and what it cost; every frame is counted, the first ones included.
 
-    ``engine`` and ``precision``: what ran the model, and what it was computed in. ``frames``:
+    ``engine`` and ``precision``: what ran the model, and what it was computed in;
+    ``engine_reason``: why that, where it was chosen by measuring. ``frames``:
     results; ``dropped``: frames that a live run skipped. ``wall_s``: from the
     pipeline's making to this summary. ``fps``: intervals between results by the time from the
     first result to the last (one interval less than results); None below two results.
@@ -58,6 +59,7 @@ class RunSummary:
     peak_memory_mb: float | None
     engine: str = ""
     precision: str = ""
+    engine_reason: str = ""
     sources: tuple[SourceHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,11 +70,11 @@ class RunSummary:
 class Telemetry:
     """Gathers ``Result``s into a ``RunSummary``.
 
-    ``source``, ``mode``, ``model``, ``engine`` and ``precision`` are passed through; ``clock``:
-    seconds, monotonic.
+    ``source``, ``mode``, ``model``, ``engine``, ``precision`` and ``engine_reason`` are passed
+    through; ``clock``: seconds, monotonic.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact of the summary
         self,
         *,
         source: str = "",
@@ -80,10 +82,11 @@ class Telemetry:
         model: str = "",
         engine: str = "",
         precision: str = "",
+        engine_reason: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._mode, self._model = source, mode, model
-        self._engine, self._precision = engine, precision
+        self._engine, self._precision, self._engine_reason = engine, precision, engine_reason
         self._clock = clock
         self._stages: dict[str, LatencyHistogram] = {}
         self._end_to_end = LatencyHistogram()
@@ -120,6 +123,7 @@ class Telemetry:
             model=self._model,
             engine=self._engine,
             precision=self._precision,
+            engine_reason=self._engine_reason,
             frames=self._end_to_end.count,
             dropped=self._dropped,
             wall_s=round(self._clock() - self._started_s, 3),

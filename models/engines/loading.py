@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
 from oneglance.models.engines.openvino import OpenVinoEngine
 from oneglance.models.engines.self_check import self_check
+from oneglance.streams.entry_points import ENGINES, find_offer, list_offers, load_offer, unknown
 from oneglance.streams.errors import ModelError, UsageError
 
-PRECISIONS = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
-"""The engines, and the precisions that each computes in; the first of both are the defaults."""
+logger = logging.getLogger(__name__)
+
+OURS: Mapping[str, type[Any]] = {"onnxruntime": OnnxRuntimeEngine, "openvino": OpenVinoEngine}
+
+PRECISIONS: Mapping[str, tuple[str, ...]] = {
+    name: engine.precisions for name, engine in OURS.items()
+}
+"""Our engines, and the precisions that each computes in; the first of both are the defaults."""
 
 DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_PRECISION = "fp32"
@@ -41,11 +49,7 @@ def load_engine(
     """
     check_choice(engine, precision)
     try:
-        loaded: Engine
-        if engine == OpenVinoEngine.name:
-            loaded = OpenVinoEngine(file, precision=precision, threads=threads)
-        else:
-            loaded = OnnxRuntimeEngine(file, threads=threads)
+        loaded: Engine = _engine_class(engine)(file, precision=precision, threads=threads)
     except UnicodeDecodeError:  # both read names and metadata only when they are asked for
         raise ModelError(
             f"{file} is damaged: a text in it is not UTF-8. Copy or export it again"
@@ -55,27 +59,47 @@ def load_engine(
     return loaded
 
 
+def choices() -> tuple[tuple[str, str], ...]:
+    """Every engine that is offered here with each of its precisions; those of other packages that
+    cannot be loaded are left out."""
+    found = [(name, precision) for name, each in PRECISIONS.items() for precision in each]
+    for offer in list_offers(ENGINES):
+        if offer.name in OURS:
+            continue
+        try:
+            found += [(offer.name, each) for each in _precisions(offer.name)]
+        except UsageError as error:
+            logger.warning("%s", error)
+    return tuple(dict.fromkeys(found))
+
+
 def check_choice(engine: str, precision: str) -> None:
     """See that there is such an engine, and that it has such a precision.
 
     Raises:
         UsageError: there is not, or it has not.
     """
-    if engine not in PRECISIONS:
-        raise UsageError(_unknown("engine", engine, PRECISIONS))
-    every = dict.fromkeys(p for offered in PRECISIONS.values() for p in offered)
+    if engine not in OURS and find_offer(ENGINES, engine) is None:
+        names = (*OURS, *(offer.name for offer in list_offers(ENGINES)))
+        raise UsageError(unknown("engine", engine, names))
+    offered = _precisions(engine)
+    if precision in offered:
+        return
+    every = dict.fromkeys(p for each in (*PRECISIONS.values(), offered) for p in each)
     if precision not in every:
-        raise UsageError(_unknown("precision", precision, every))
-    if precision not in PRECISIONS[engine]:
-        others = [name for name, offered in PRECISIONS.items() if precision in offered]
-        raise UsageError(
-            f"engine {engine} does not compute in {precision}: choose engine "
-            f"{' or '.join(others)}, or precision {' or '.join(PRECISIONS[engine])}"
-        )
+        raise UsageError(unknown("precision", precision, every))
+    others = [name for name, each in PRECISIONS.items() if precision in each]
+    raise UsageError(
+        f"engine {engine} does not compute in {precision}: choose engine "
+        f"{' or '.join(others)}, or precision {' or '.join(offered)}"
+    )
 
 
-def _unknown(what: str, word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown {what} '{word}'{hint} ({what}s: {', '.join(names)})"
+def _engine_class(name: str) -> Any:
+    """What makes the engine: called with a file, ``precision`` and ``threads``."""
+    return OURS.get(name) or load_offer(ENGINES, name, what="engine")
+
+
+def _precisions(name: str) -> tuple[str, ...]:
+    """Those that an engine computes in: its class's ``precisions``, else fp32 alone."""
+    return tuple(getattr(_engine_class(name), "precisions", (DEFAULT_PRECISION,)))

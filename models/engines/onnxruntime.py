@@ -33,10 +33,11 @@ class OnnxRuntimeEngine:
     """
 
     name = "onnxruntime"
-    precision = "fp32"
+    precisions = ("fp32",)
 
-    def __init__(self, file: Path, *, threads: int | None = None) -> None:
+    def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
         """Load ``file``; see ``engines.load_engine``."""
+        self.precision = precision
         self.threads = thread_count(threads)
         self._file, self._asked = file.absolute(), threads
         with gate.working():

@@ -42,6 +42,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    precisions = tuple(HINTS)
 
     def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
         """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``HINTS``."""

@@ -20,9 +20,15 @@ EXIT_BUG = 1
 EXIT_UNUSABLE = 2
 EXIT_INTERRUPTED = 130
 
-Engine = Annotated[str, typer.Option(help="onnxruntime, or openvino (an extra).")]
+Engine = Annotated[
+    str,
+    typer.Option(help="onnxruntime, openvino (an extra), a plugin's, or auto: the fastest here."),
+]
 Precision = Annotated[
-    str, typer.Option(help="What it computes in: fp32, or bf16 (openvino, where the CPU has it).")
+    str | None,
+    typer.Option(
+        help="What it computes in: fp32 (default), or bf16 (openvino, where the CPU has it)."
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Input size.")]

@@ -65,7 +65,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Data set file (data.yaml).")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     engine: Engine = "onnxruntime",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -94,7 +94,13 @@ def evaluate(
             f"{task}: {kind.share:.1%} of {kind.found} found are told right "
             f"({kind.untold} are told no kind)"
         )
-    say(f"{evaluation.images} images of {data} ({split}), {engine} {precision}")
+    ran = f"{evaluation.engine} {evaluation.precision}"
+    say(f"{evaluation.images} images of {data} ({split}), {ran}")
     if json_file is not None:
-        asked = {"model": model, "engine": engine, "precision": precision, "data": str(data)}
+        asked = {
+            "model": model,
+            "engine": evaluation.engine,
+            "precision": evaluation.precision,
+            "data": str(data),
+        }
         write_json(json_file, {**asked, **evaluation.as_dict()})

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from oneglance.perception.cli.common import EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNUSABLE
 from oneglance.perception.cli.data import audit, evaluate, render
+from oneglance.perception.cli.engines import engines
 from oneglance.perception.cli.plugins import plugins
 from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.signals import Interrupts
@@ -63,7 +64,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, models, plugins, render, train, average, study, export, audit):
+for command in (run, models, engines, plugins, render, train, average, study, export, audit):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(

@@ -38,7 +38,7 @@ def run(
     conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
     threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
     engine: Engine = "onnxruntime",
-    precision: Precision = "fp32",
+    precision: Precision = None,
     self_check: Annotated[
         bool, typer.Option(help="See first that the engine computes what the model should.")
     ] = True,

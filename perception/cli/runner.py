@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
@@ -59,7 +59,7 @@ class RunOptions:
     confidence: float = DEFAULT_CONFIDENCE
     threads: int | None = None
     engine: str = DEFAULT_ENGINE
-    precision: str = DEFAULT_PRECISION
+    precision: str | None = None
     self_check: bool = True
     track: bool = True
     jsonl: str | None = None

@@ -24,6 +24,8 @@ def render_summary(summary: RunSummary) -> RenderableType:
         facts.append(f"peak memory {summary.peak_memory_mb:.0f} MB")
     headline.append("\n" + " · ".join(fact for fact in facts if fact), style="not bold")
     parts: list[RenderableType] = [headline]
+    if summary.engine_reason:
+        parts.append(Text(f"engine: {summary.engine_reason}", overflow="fold"))
     if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):
         parts.append(_source_table(summary.sources))
         parts += [

@@ -20,7 +20,7 @@ import supervision as sv
 from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
-from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset, read_dataset
@@ -52,6 +52,8 @@ class Evaluation:
     tasks: dict[Task, TaskAccuracy]
     kinds: dict[Task, SubclassAccuracy] = field(default_factory=dict)
     partial: dict[Task, PartialAccuracy] = field(default_factory=dict)
+    engine: str = ""
+    precision: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}, "kinds":
@@ -82,7 +84,7 @@ def evaluate_file(
     *,
     split: str = "val",
     engine: str = DEFAULT_ENGINE,
-    precision: str = DEFAULT_PRECISION,
+    precision: str | None = None,
 ) -> Evaluation:
     """``evaluate`` for a model by name or path and a data set file.
 
@@ -117,7 +119,14 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
         task: partial_accuracy(found.ground_truth, found.predictions, task)
         for task in found.partial_tasks
     }
-    return Evaluation(len(found.ground_truth["images"]), accuracy, found.kinds, partial)
+    return Evaluation(
+        len(found.ground_truth["images"]),
+        accuracy,
+        found.kinds,
+        partial,
+        engine=detector.engine,
+        precision=detector.precision,
+    )
 
 
 @dataclass(frozen=True, slots=True)
