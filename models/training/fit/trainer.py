@@ -398,8 +398,10 @@ def _seed(trainer: Any) -> None:
     that a training which was stopped goes on as if it had not been."""
     seed = trainer.recipe.seed + 1_000_003 * trainer.epoch + max(LOCAL_RANK, 0)
     init_seeds(seed, deterministic=trainer.args.deterministic)
-    if trainer.train_loader.generator is not None:  # the order of the images
-        trainer.train_loader.generator.manual_seed(seed)
+    order = trainer.train_loader.batch_sampler.sampler.sampler  # below its batches and repeats
+    if isinstance(order, torch.utils.data.RandomSampler):  # several processes' know their epoch
+        # Not the loader's own generator, from which it also draws whenever it starts anew.
+        order.generator = torch.Generator().manual_seed(seed)
 
 
 def _no_smaller_batch(trainer: Any) -> None:

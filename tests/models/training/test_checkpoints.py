@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from pathlib import Path
+import zipfile
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -64,6 +65,32 @@ def test_a_checkpoint_is_read_whole(coco_base: Path) -> None:
     assert all(torch.equal(found[name], expected[name]) for name in found)
     assert not model.training
     assert model.names[9] == "traffic light"
+
+
+def test_a_path_among_the_training_arguments_is_harmless(tmp_path: Path, coco_base: Path) -> None:
+    content = torch.load(coco_base, weights_only=False)
+    args = {**content["train_args"], "save_dir": PosixPath("runs/detect/train")}
+    torch.save({**content, "train_args": args}, tmp_path / "old.pt")
+    assert read_checkpoint(tmp_path / "old.pt").names[9] == "traffic light"
+
+
+def test_a_path_of_windows_is_harmless_elsewhere(tmp_path: Path, coco_base: Path) -> None:
+    content = torch.load(coco_base, weights_only=False)
+    torch.save({**content, "save_dir": PosixPath("runs")}, tmp_path / "posix.pt")
+    # The same pickle, said to be of Windows: the two names are not equally long, so a pickle of
+    # protocol 2 with its text names is rewritten, length byte and all.
+    windows = tmp_path / "windows.pt"
+    with (
+        zipfile.ZipFile(tmp_path / "posix.pt") as given,
+        zipfile.ZipFile(windows, "w") as written,
+    ):
+        for entry in given.namelist():
+            data = given.read(entry)
+            if entry.endswith("data.pkl"):
+                assert b"cpathlib\nPosixPath\n" in data
+                data = data.replace(b"cpathlib\nPosixPath\n", b"cpathlib\nWindowsPath\n")
+            written.writestr(entry, data)
+    assert read_checkpoint(windows).names[9] == "traffic light"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

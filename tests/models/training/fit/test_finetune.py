@@ -84,13 +84,12 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     parted = finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
     told = json.loads((tmp_path / "parted" / "recipe.json").read_text())
     assert told["epochs_of_last_session"] == 2
-    # The order of images and their colours are drawn anew, so the two differ, but far less than
-    # training moved either of them.
+    # What is drawn depends on the epoch alone; sums in several threads may be rounded otherwise.
     start, one, two = (read_checkpoint(f).state_dict() for f in (base, whole, parted))
     keys = [name for name in start if name.endswith(".weight")]
     moved = sum((one[k] - start[k]).abs().sum().item() for k in keys)
     apart = sum((one[k] - two[k]).abs().sum().item() for k in keys)
-    assert 0 < apart < 0.5 * moved
+    assert apart < 1e-3 * moved
 
 
 def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path: Path) -> None:
