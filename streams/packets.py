@@ -169,11 +169,15 @@ class FrameDecoder:
             return
         decode_s = time.perf_counter() - started
         for frame in frames:
-            of = frame.opaque
-            # One without a time of its own stands in for another that was lost, and is none.
-            if isinstance(of, Entry) and (frame.pts is not None or of.pts is None):
-                taken = _Taken(frame, arrived_s, decode_s / len(frames))
-                self._ledger.comes(of, taken, corrupt=frame.is_corrupt)
+            of = frame.opaque if isinstance(frame.opaque, Entry) else self._guess(frame.pts)
+            if self._codec == "h264" and frame.pts is None and of.pts is not None:
+                continue  # it stands in for another that was lost, and is none
+            taken = _Taken(frame, arrived_s, decode_s / len(frames))
+            self._ledger.comes(of, taken, corrupt=frame.is_corrupt)
+
+    def _guess(self, pts: int | None) -> Entry:
+        """Whose a frame is that does not know its packet, as some accelerators' do not."""
+        return self._ledger.find(pts) or self._ledger.enters(CodedPicture(shows=False), pts)
 
     def _entered(self, packet: Packet[VideoStream]) -> Entry:
         leap = self._leap(packet.dts)

@@ -171,6 +171,12 @@ class FrameLedger(Generic[T]):
         self._waiting.append(entry)
         return entry
 
+    def find(self, pts: int | None) -> Entry | None:
+        """The packet that a frame of that time must have come from, if it is still expected."""
+        expected = [entry for entry in self._waiting if not entry.settled]
+        known = [entry for entry in expected if entry.pts == pts]
+        return next(iter(known or expected), None)
+
     def misses(self, count: int) -> None:
         """So many packets are missing before the next one."""
         self._owed += count

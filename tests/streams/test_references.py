@@ -134,3 +134,13 @@ def test_what_leads_the_first_picture_of_all_was_cut_off_and_is_not_counted() ->
         if letter != "L":
             found.comes(entry, str(at), corrupt=False)
     assert told(found, ended=True) == ["2", "3"]
+
+
+def test_a_frame_that_does_not_know_its_packet_is_found_by_its_time_or_is_the_next() -> None:
+    found = ledger()
+    entries = [found.enters(PICTURES[k], at) for k, at in zip("IPB", [0, 2, 1], strict=True)]
+    assert found.find(2) is entries[1]
+    assert found.find(None) is entries[0]
+    for entry in entries:
+        found.comes(entry, "", corrupt=False)
+    assert found.find(2) is None
