@@ -2,11 +2,11 @@
 
 While libav waits for a network it asks some ten times a second whether to go on. PyAV answers
 by the clock: not after the time-out. It knows no other no, so the clock that it looks at is one
-of ours: it shows the time, except to a thread that was told to stop. To that one every look is
+of ours: it shows the time, except to a thread that was cancelled. To that one every look is
 later than any time-out, so libav comes back, closes its socket and says it was interrupted.
 The thread is what tells connections apart, so none is mistaken for another to the same address.
 
-When the process ends all are told to stop, and waited for: libav that asks a Python which is no
+When the process ends all are cancelled, and waited for: libav that asks a Python which is no
 more crashes the process on its last step.
 
 Out of reach is what does not ask: a name server that is slow, a camera's driver. With a PyAV
@@ -29,13 +29,13 @@ _LEAP_S = 1e12
 """Longer than any time-out (``threading.TIMEOUT_MAX`` is some 1e10)."""
 
 _inside: dict[object, tuple[threading.Event, ...]] = {}
-"""What each ``cancelled_by`` block that a thread is in heeds."""
+"""The cancellation tokens of each ``cancelled_by`` block that a thread is in."""
 
 
 class _Here(threading.local):
-    """Of this thread: what it heeds, and how often libav looked since it was told to stop."""
+    """Of this thread: its cancellation tokens, and how often libav looked since one was set."""
 
-    halts: tuple[threading.Event, ...] = ()
+    tokens: tuple[threading.Event, ...] = ()
     looks = 0
 
 
@@ -43,39 +43,39 @@ _here = _Here()
 
 
 @contextmanager
-def cancelled_by(*halts: threading.Event) -> Iterator[None]:
-    """In this block, libav's calls by this thread end soon after any of ``halts`` is set.
+def cancelled_by(*tokens: threading.Event) -> Iterator[None]:
+    """In this block, libav's calls by this thread end soon after any of ``tokens`` is set.
 
     They must have been given a time-out, however long. They raise ``av.error.ExitError``, or
     whatever libav makes of it half-way through a handshake.
     """
     if getattr(core, "time", None) is time:
         vars(core)["time"] = _Clock()
-    before, block = _here.halts, object()
-    _here.halts = _inside[block] = (*before, *halts)
+    before, block = _here.tokens, object()
+    _here.tokens = _inside[block] = (*before, *tokens)
     try:
         yield
     finally:
         del _inside[block]
-        _here.halts = before
+        _here.tokens = before
 
 
 def current_cancellations() -> tuple[threading.Event, ...]:
-    """What this thread heeds: a thread that works for it shall heed it too."""
-    return _here.halts
+    """This thread's cancellation tokens: a thread that works for it shall have them too."""
+    return _here.tokens
 
 
 def is_cancelled() -> bool:
-    """Whether anything that this thread heeds is set."""
-    return any(halt.is_set() for halt in _here.halts)
+    """Whether any of this thread's cancellation tokens is set."""
+    return any(token.is_set() for token in _here.tokens)
 
 
 @atexit.register
 def _stop_all() -> None:
     deadline_s = time.monotonic() + shutdown.LIBAV_AT_EXIT_S
     while (blocks := list(_inside.values())) and time.monotonic() < deadline_s:
-        for halt in {halt for halts in blocks for halt in halts}:
-            halt.set()
+        for token in {token for tokens in blocks for token in tokens}:
+            token.set()
         time.sleep(0.005)
 
 
