@@ -11,7 +11,7 @@ import sys
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Tracker
 
-FRONT, REAR = "rendered:?frames=40&seed=1", "rendered:?frames=40&seed=2"
+FRONT, REAR = "rendered:?frames=40&seed=1&size=640x360", "rendered:?seed=2&frames=40&size=640x360"
 
 
 def main(front: str = FRONT, rear: str = REAR) -> None:

@@ -265,7 +265,7 @@ def test_intra_refresh_heals_without_a_key_frame(tmp_path: Path) -> None:
 def watch(stream: Stream) -> tuple[Played, StreamError]:
     """Play a live source until it is lost."""
     assert isinstance(stream, AvSource)
-    frames = []
+    frames = []  # type: ignore[var-annotated]
     with stream, pytest.raises(StreamError) as lost:
         frames.extend(stream)
     tally = stream.tally

@@ -55,7 +55,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = shutil.copytree(PACKAGE, folder / "package")  # building leaves files beside it
     command = [python, "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation"]
     done = subprocess.run(
-        [*command, "--quiet", "--prefix", folder / "env", str(source)],
+        [*command, "--quiet", "--prefix", folder / "env", str(source)],  # type: ignore[list-item]
         capture_output=True,
         text=True,
         check=False,

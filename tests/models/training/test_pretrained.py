@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the 'train' extra")
+
 from oneglance.models import Task
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.mappings import MAPPINGS

@@ -114,7 +114,7 @@ class Scripted(ThreadedSource):
     def __init__(
         self, film: Path, script: Callable[[Scripted], Iterator[int]], **patience_s: float
     ) -> None:
-        super().__init__(av.open(str(film)), "scripted", ConnectOptions(**patience_s))
+        super().__init__(av.open(str(film)), "scripted", ConnectOptions(**patience_s))  # type: ignore[arg-type]
         self._script = script
 
     def _frames(self) -> Iterator[Frame]:
@@ -190,7 +190,7 @@ def test_what_breaks_in_the_thread_breaks_where_frames_are_taken(film: Path) -> 
         yield 0
         raise SourceBroken("cable")
 
-    stream, seen = Scripted(film, script), []
+    stream, seen = Scripted(film, script), []  # type: ignore[var-annotated]
     with pytest.raises(SourceBroken, match="cable"):
         seen.extend(frame.index for frame in stream)
     assert seen == [0]

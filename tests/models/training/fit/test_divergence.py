@@ -89,13 +89,13 @@ def test_answers_that_overflow_are_told(network: Any) -> None:
 def test_a_training_that_diverges_at_once_keeps_nothing_and_may_be_begun_again(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe(epochs=8, learning_rate=1.0, **SMALL)
+    recipe = Recipe(epochs=8, learning_rate=1.0, **SMALL)  # type: ignore[arg-type]
     told = r"diverged in epoch 1 of 8: .* \(learning rate 1\)"
     with pytest.raises(UsageError, match=told) as caught:
         finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
     assert str(caught.value).endswith("; give a lower --learning-rate")
     assert not list((tmp_path / "out").rglob("*.pt"))
-    healthy = Recipe(epochs=1, **SMALL)
+    healthy = Recipe(epochs=1, **SMALL)  # type: ignore[arg-type]
     assert finetune([data], base=base, recipe=healthy, out=tmp_path / "out").is_file()
 
 
@@ -115,11 +115,11 @@ def test_a_training_that_diverges_later_keeps_the_weights_before(
     with monkeypatch.context() as patch:
         patch.setattr(RoadTrainer, "save_model", spoil)
         with pytest.raises(UsageError, match=r"diverged in epoch 2 of 3: .*not finite") as caught:
-            finetune([data], base=base, recipe=Recipe(epochs=3, **SMALL), out=tmp_path / "out")
+            finetune([data], base=base, recipe=Recipe(epochs=3, **SMALL), out=tmp_path / "out")  # type: ignore[arg-type]
     last = tmp_path / "out" / "weights" / "last.pt"
     assert "another --out (here are the weights before, of epoch 1)" in str(caught.value)
     assert not (tmp_path / "out" / "model.pt").exists()
     kept = torch.load(last, weights_only=True)["ema"]
     assert all(torch.isfinite(value).all() for value in kept.values())
-    whole = finetune([data], base=base, recipe=Recipe(epochs=3, **SMALL), out=tmp_path / "out")
+    whole = finetune([data], base=base, recipe=Recipe(epochs=3, **SMALL), out=tmp_path / "out")  # type: ignore[arg-type]
     assert whole.is_file()
