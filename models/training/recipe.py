@@ -53,7 +53,7 @@ class LossWeight(StrEnum):
     """What counts equally in the loss of a batch.
 
     BOX: every box, as in ultralytics, so that tasks with few boxes count little. TASK: every task
-    that has boxes in it, however many.
+    that has boxes in it, however many; or something between the two, see ``Recipe.balance``.
     """
 
     BOX = "box"
@@ -69,10 +69,11 @@ class Recipe:
     ``class_rate`` times as fast. ``mosaic``: share of training images that are four in one; none
     in the last ``calm_share`` of the epochs. ``trainable``: which layers learn. ``head_init``:
     where the last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
-    ``loss_weight``: what counts equally in the loss. ``oversample``: how often an epoch shows the
-    images of each data set; once by default. ``share``: of each set's training images, drawn by
-    ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in the
-    result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see ``averaging``).
+    ``loss_weight``: what counts equally in the loss; ``balance``: with ``LossWeight.TASK``, how
+    far: a task of n boxes counts as n to the power of 1 - balance. ``oversample``: how often an
+    epoch shows the images of each data set; once by default. ``share``: of each set's training
+    images, drawn by ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in
+    the result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see ``averaging``).
     """
 
     epochs: int = 20
@@ -91,6 +92,7 @@ class Recipe:
     head_init: HeadInit = HeadInit.PRETRAINED
     unlabelled: Unlabelled = Unlabelled.IGNORE
     loss_weight: LossWeight = LossWeight.BOX
+    balance: float = 1.0
     share: float = 1.0
     alpha: float = 1.0
 
@@ -106,6 +108,8 @@ class Recipe:
             raise UsageError(
                 f"the class rate must be above 0 and at most 1000, not {self.class_rate}"
             )
+        if not 0 <= self.balance <= 1:
+            raise UsageError(f"balance must be from 0 to 1, not {self.balance}")
         if not 0 < self.alpha <= 1:
             raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
         if any(side < STRIDE or side % STRIDE for side in self.size):

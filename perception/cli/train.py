@@ -67,6 +67,10 @@ def train(
     loss_weight: Annotated[
         LossWeight, typer.Option(help="What counts equally in the loss: every box, or every task.")
     ] = LossWeight.BOX,
+    balance: Annotated[
+        float,
+        typer.Option(help="With --loss-weight task, how far: 0 is every box, 1 every task."),
+    ] = 1.0,
     alpha: Annotated[
         float,
         typer.Option(
@@ -121,6 +125,7 @@ def train(
         class_rate=class_rate,
         unlabelled=unlabelled,
         loss_weight=loss_weight,
+        balance=balance,
         oversample=_parse_oversample(oversample),
         seed=seed,
         alpha=alpha,

@@ -81,6 +81,7 @@ class SetAudit:
     file: Path
     name: str
     labelled: frozenset[Task]
+    partial: frozenset[Task]
     splits: Mapping[str, SplitFacts]
     problems: tuple[Problem, ...]
     alike: int
@@ -231,6 +232,7 @@ def _audit_one(
         file=dataset.file,
         name=name,
         labelled=dataset.labelled_tasks,
+        partial=dataset.partial_tasks,
         splits=splits,
         problems=tuple(problems),
         alike=len(same_looks(trained, trained)),
@@ -345,6 +347,7 @@ def _set_as_dict(one: SetAudit) -> dict[str, Any]:
         "name": one.name,
         "file": str(one.file),
         "labels": sorted(task.value for task in one.labelled),
+        "partial": sorted(task.value for task in one.partial),
         "splits": {
             split: {
                 "images": facts.images,

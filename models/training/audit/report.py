@@ -54,6 +54,7 @@ def show(found: Audit, console: Console, *, every: bool = False) -> None:
     console.print(f"[dim]small: under {SMALL_PX} px (√area) at {width}x{height}[/]")
     console.print(_images(found))
     for one in found.sets:
+        _print_partial(one, console)
         _print_unused(one, console)
     _print_problems(found, console, every=every)
     _print_answers(found, console)
@@ -70,7 +71,7 @@ def _tasks(found: Audit) -> Table:
                 table.add_row(
                     escape(one.name),
                     split,
-                    task.value,
+                    f"{task.value} (in part)" if task in one.partial else task.value,
                     str(held.images),
                     str(held.boxes),
                     f"{held.small_share:.0%}" if held.boxes else "",
@@ -111,6 +112,16 @@ def _images(found: Audit) -> Table:
                 ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes[:2]) + more,
             )
     return table
+
+
+def _print_partial(one: SetAudit, console: Console) -> None:
+    if one.partial:
+        tasks = ", ".join(sorted(one.partial))
+        console.print(
+            f"{escape(one.name)}: labels {tasks} in part: what has a box is one, what has none may "
+            "be one too. Boxes teach, places without one teach nothing of it, and 'eval' tells "
+            "recall and no mAP"
+        )
 
 
 def _print_unused(one: SetAudit, console: Console) -> None:

@@ -27,7 +27,8 @@ rows."""
 class RoadModel(DetectionModel):
     """ultralytics' network, trained with the loss that leaves out what images do not label.
 
-    ``tasks``: of each class. ``loss_weight``: what counts equally in the loss.
+    ``tasks``: of each class. ``loss_weight``: what counts equally in the loss, ``balance``: how
+    far.
     """
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
@@ -35,6 +36,7 @@ class RoadModel(DetectionModel):
         self.plain_of = plain_class_of(classes)
         self.tasks = [cls.task for cls in classes]
         self.loss_weight = LossWeight.BOX
+        self.balance = 1.0
 
     def init_criterion(self) -> Any:
         """See ``losses``."""
@@ -42,7 +44,7 @@ class RoadModel(DetectionModel):
 
     def as_plain(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
-        for ours in ("plain_of", "tasks", "loss_weight"):
+        for ours in ("plain_of", "tasks", "loss_weight", "balance"):
             vars(self).pop(ours, None)
         plain: DetectionModel = self
         plain.__class__ = DetectionModel

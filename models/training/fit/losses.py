@@ -98,13 +98,17 @@ class EqualTasks(nn.Module):
     ultralytics weighs boxes by their target scores and divides by the sum of all: with these it
     comes to the mean, over the tasks that have boxes in the batch, of each task's own loss. (A
     task whose scores add up to less than 1, one poor box, counts so much less.)
-    ``tasks``: of each of the C classes. ``factors``: C numbers, what the last batch's scores
-    were multiplied by.
+    ``exponent``: 1 for that, 0 for no change; between them a task whose scores add up to s counts
+    as s to the power of 1 - exponent. ``tasks``: of each of the C classes. ``factors``: C numbers,
+    what the last batch's scores were multiplied by.
     """
 
-    def __init__(self, assigner: nn.Module, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, assigner: nn.Module, tasks: Sequence[Task], *, exponent: float = 1.0
+    ) -> None:
         super().__init__()
         self.assigner = assigner
+        self.exponent = exponent
         self.factors: Tensor | None = None
         self._task_of = [list(Task).index(task) for task in tasks]
 
@@ -114,7 +118,8 @@ class EqualTasks(nn.Module):
         task_of = torch.tensor(self._task_of, device=scores.device)
         sums = scores.new_zeros(len(Task)).index_add(0, task_of, scores.sum(dim=(0, 1)))
         # At least 1, as ultralytics has it: a batch without a box divides by it.
-        self.factors = sums.sum().clamp(min=1) / sums[task_of].clamp(min=1)
+        shares = sums.sum().clamp(min=1) / sums[task_of].clamp(min=1)
+        self.factors = shares if self.exponent == 1 else shares**self.exponent
         return labels, boxes, scores * self.factors, *rest
 
 
@@ -207,7 +212,7 @@ class PartialDetectionLoss(v8DetectionLoss):
         super().__init__(model, tal_topk, tal_topk2)
         equal = None
         if model.loss_weight is LossWeight.TASK:
-            equal = EqualTasks(self.assigner, model.tasks)
+            equal = EqualTasks(self.assigner, model.tasks, exponent=model.balance)
             self.assigner = cast("TaskAlignedAssigner", equal)  # called in the same way
         self.regions = RegionAssigner(self.assigner)
         self.assigner = cast("TaskAlignedAssigner", self.regions)

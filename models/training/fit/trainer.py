@@ -220,6 +220,7 @@ class RoadTrainer(DetectionTrainer):
             model = with_new_last_layer(weights, self.classes, head_init=self.recipe.head_init)
             self.args.freeze = frozen_layers(model, self.recipe.trainable)
         model.loss_weight = self.recipe.loss_weight
+        model.balance = self.recipe.balance
         return model
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

@@ -46,6 +46,18 @@ def test_boxes_that_are_not_used_are_told_by_reason(make_set: Any, oneglance: An
     assert "set: unused, their task not being labelled throughout: stop sign 2" in words
 
 
+def test_what_it_means_to_be_labelled_in_part_is_told(
+    make_set: Any, oneglance: Any, tmp_path: Path
+) -> None:
+    file = make_set(train={"a": ALL}, labels={"sign": "partial", "car": "complete"})
+    told = tmp_path / "audit.json"
+    words = " ".join(oneglance("audit", file, "--json", told).out.split())
+    assert "sign (in part)" in words
+    assert "car (in part)" not in words
+    assert "set: labels sign in part: what has a box is one, what has none may be one too" in words
+    assert json.loads(told.read_text())["sets"][0]["partial"] == ["sign"]
+
+
 def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set: Any) -> None:
     # 64×48 pictures in 640×384 are enlarged 8 times (384/48). A box of 2×2 px becomes 16 px:
     # not small; 2×1.9 becomes 15.6: small. At half the input all are.

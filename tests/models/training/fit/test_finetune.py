@@ -194,6 +194,7 @@ def test_from_scratch_needs_no_base(data: Path, tmp_path: Path) -> None:
         ({"size": (640, 380)}, "640x380: both sides must be multiples of 32"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
+        ({"balance": 1.5}, "balance must be from 0 to 1, not 1.5"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused(wrong: dict[str, Any], sentence: str) -> None:

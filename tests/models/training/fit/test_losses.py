@@ -286,6 +286,24 @@ def test_target_scores_are_scaled_so_that_tasks_have_the_same_sum() -> None:
     assert (scaled[..., 0].sum(), scaled[..., 1:].sum()) == (6, 6)
 
 
+@pytest.mark.parametrize(
+    ("exponent", "cars", "lights"),
+    # Cars add up to 4 and lights to 1, together 5: 5/4 and 5/1 to the power of the exponent.
+    [(0.0, 1.0, 1.0), (0.5, 1.25**0.5, 5**0.5), (1.0, 1.25, 5.0)],
+)
+def test_between_every_box_and_every_task_the_same_lies_an_exponent(
+    exponent: float, cars: float, lights: float
+) -> None:
+    scores = scores_of([2.0, 0, 0, 0], [2, 0, 0, 0], [0, 1, 0, 0])
+    equal = EqualTasks(Assigned(scores), [cls.task for cls in LIGHTS], exponent=exponent)
+    scaled = equal()[2]
+    assert equal.factors is not None
+    assert equal.factors.tolist() == pytest.approx([cars, lights, lights, lights])
+    # What they count as: 4 and 1, 2 and 1 (the root), the same.
+    ratio = (scaled[..., 0].sum() / scaled[..., 1].sum()).item()
+    assert ratio == pytest.approx(4 ** (1 - exponent))
+
+
 def test_a_batch_without_a_box_is_not_divided_by_nothing() -> None:
     equal = EqualTasks(Assigned(scores_of([0.0] * 4)), [cls.task for cls in FOUR_TASKS])
     assert equal()[2].sum() == 0
