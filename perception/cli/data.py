@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,12 @@ def audit(
     strict: Annotated[bool, typer.Option("--strict", help="Any problem is an error.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Show every problem.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the facts too.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="List what this model is sure of and no box covers.")
+    ] = None,
+    candidates: Annotated[
+        Path, typer.Option(help="Folder for that list, with a crop of each to look at.")
+    ] = Path("runs/unlabelled"),
     debug: Debug = False,
 ) -> None:
     """Look through data sets: what they hold, what is wrong, how to train with them."""
@@ -55,9 +62,31 @@ def audit(
     show(found, Terminal(), every=every)
     if json_file is not None:
         write_json(json_file, found.as_dict())
+    if model is not None:
+        _list_unlabelled(model, data, candidates)
     if strict and found.problems:
         where = ", ".join(map(str, data))
         raise DataError(f"problems in {where}: {len(found.problems)} (--strict makes them errors)")
+
+
+def _list_unlabelled(model: str, data: list[Path], folder: Path) -> None:
+    from oneglance.models.detector import Detector
+    from oneglance.models.training.audit.unlabelled import (
+        SURE,
+        unlabelled_objects,
+        write_candidates,
+    )
+    from oneglance.models.training.data.datasets import read_dataset
+
+    detector = Detector.load(model, confidence=SURE)
+    found = [one for file in data for one in unlabelled_objects(detector, read_dataset(file))]
+    file = write_candidates(sorted(found, key=lambda one: -one.confidence), folder)
+    counts = Counter(one.task.value for one in found)
+    told = ", ".join(f"{count} {task}" for task, count in sorted(counts.items())) or "none"
+    Terminal().print(
+        f"likely objects without a box ({detector.name}, confidence {SURE:g} and more): {told}; "
+        f"look at {file} and the crops beside it"
+    )
 
 
 def evaluate(
