@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from http_server import http_server
 from media import index_of, make_video
 from oneglance.streams import ConnectOptions, SourceBroken, SourceStalled
 from oneglance.streams.live.network import NetworkStream
@@ -238,3 +239,30 @@ def test_segments_may_be_called_anything(tmp_path: Path, web: str, name: str) ->
     path.write_text(text)
     with opened(f"{web}/file/{path.name}") as stream:
         assert len(list(stream)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "place"),
+    [
+        ("vod", 180, None),
+        ("noext", 180, None),
+        ("jpgext", 180, None),
+        ("miss_last", 150, "5.00 to 6.00 s (segment 6 of 6)"),
+        ("miss_mid", 150, "2.00 to 3.00 s (segment 3 of 6)"),
+        ("half_mid", 162, "to 3.00 s (segment 3 of 6)"),
+    ],
+)
+def test_playlists_that_people_reported_are_whole_or_told(
+    shared: Path, name: str, count: int, place: str | None
+) -> None:
+    folder = shared / "faults" / "streams" / "hls"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    with http_server(folder) as (web, _), opened(f"{web}/file/{name}.m3u8") as stream:
+        if place is None:
+            assert len(list(stream)) == count
+            return
+        frames, story = play_until(SourceBroken, stream)
+    assert count <= len(frames) < count + 3
+    assert place in story
+    assert frames[-1].timestamp_s == pytest.approx(5.967, abs=0.001) or name == "miss_last"
