@@ -14,11 +14,16 @@ from itertools import chain
 from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.training.data.datasets import SPLITS, Dataset
+from oneglance.models.training.data.datasets import SPLITS, Dataset, files_below
 from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
+
+_OTHER_IMAGES = frozenset(
+    {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo"}
+    | {".pbm", ".pgm", ".pnm", ".ppm", ".tga"}
+)
 
 LEAST_SIDE = 10
 """ultralytics leaves smaller images out."""
@@ -66,6 +71,19 @@ def check(dataset: Dataset) -> list[Problem]:
     return list(dict.fromkeys(what_is_assumed(dataset, polygons) + problems))
 
 
+def _other_images(dataset: Dataset) -> set[Path]:
+    """Images in its folders of kinds that are not read."""
+    found: set[Path] = set()
+    for folder in {entry for entries in dataset.folders.values() for entry in entries}:
+        if folder.is_dir():
+            try:
+                files = files_below(folder)
+            except DataError:  # told where its images are asked for
+                continue
+            found.update(file for file in files if file.suffix.lower() in _OTHER_IMAGES)
+    return found
+
+
 def _unlabelled(dataset: Dataset, split: str, images: Sequence[Path]) -> list[Problem]:
     """Images without a label file: all of them in one word, or each."""
     if everything := without_labels(dataset, split, images):
@@ -89,6 +107,13 @@ def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:
             "('classes:' may say that they are, or what they mean)"
         )
         problems.append(Problem(dataset.file, line, what, True))
+    if others := _other_images(dataset):
+        kinds = ", ".join(sorted({file.suffix.lower() for file in others}))
+        what = (
+            f"{len(others)} images of other kinds ({kinds}) are left out, {min(others)} for "
+            "instance: convert them to PNG or JPEG"
+        )
+        problems.append(Problem(dataset.file, None, what, True))
     if polygons:
         what = f"{polygons} of its labels are polygons: their boxes are used"
         problems.append(Problem(dataset.file, None, what, True))

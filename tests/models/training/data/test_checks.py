@@ -137,3 +137,23 @@ def test_a_test_folder_that_is_not_there_stops_no_training(make_set: Any) -> Non
     file = make_set(train={"a": ALL}, test="images/test")
     (problem,) = told(file)
     assert problem.startswith("! data.yaml:")
+
+
+def test_images_of_kinds_that_are_not_read_are_told_once(make_set):
+    file = make_set(train={"a": ALL})
+    for name in ("b.GIF", "c.heic", "d.heic", "notes.md"):
+        (file.parent / "images" / "train" / name).write_bytes(b"GIF89a")
+    assert told(file) == [
+        (
+            "! data.yaml: 3 images of other kinds (.gif, .heic) are left out, images/train/b.GIF "
+            "for instance: convert them to PNG or JPEG"
+        )
+    ]
+
+
+def test_a_link_that_leads_nowhere_is_told_beside_the_rest(make_set, tmp_path):
+    file = make_set(train={"a": ALL}, val={"b": ALL})
+    (file.parent / "images" / "train" / "town").symlink_to(tmp_path / "gone")
+    (first, *_) = told(file)
+    assert first.startswith("x data.yaml:")
+    assert "town is a link that leads nowhere: images may lie behind it" in first
