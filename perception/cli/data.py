@@ -21,6 +21,7 @@ from oneglance.perception.cli.common import (
 )
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import refuse_inputs
 
 
 def render(
@@ -53,6 +54,8 @@ def audit(
 ) -> None:
     """Look through data sets: what they hold, what is wrong, how to train with them."""
     configure(debug)
+    if json_file is not None:
+        refuse_inputs(json_file, data)
     try:
         from oneglance.models.training.audit.report import audit_files, show
     except ModuleNotFoundError as error:
@@ -100,6 +103,8 @@ def evaluate(
 ) -> None:
     """COCO mAP for each task, from the ONNX file through the same Detector users run."""
     configure(debug)
+    if json_file is not None:
+        refuse_inputs(json_file, [data, model])
     try:
         from oneglance.models.training.evaluation.coco import evaluate_file
     except ModuleNotFoundError as error:

@@ -224,3 +224,17 @@ def test_a_run_never_writes_over_what_it_reads(
         assert outcome.code == 2, outcome.err
         assert str(out) in outcome.complaint
         assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["audit", "eval"])
+def test_figures_are_never_written_over_what_is_read(
+    command: str, tmp_path: Path, data: Path, model: Path, oneglance: Program
+) -> None:
+    given = tmp_path / "data.yaml"
+    given.write_text(data.read_text().replace("path: .", f"path: {data.parent}"))
+    before = state(tmp_path)
+    words = ["eval", model, given] if command == "eval" else ["audit", given]
+    outcome = oneglance(*words, "--json", given)
+    assert outcome.code == 2, outcome.err
+    assert "which is read; give another name" in outcome.complaint
+    assert state(tmp_path) == before

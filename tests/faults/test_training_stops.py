@@ -179,7 +179,7 @@ def test_a_damaged_file_of_a_run_is_a_sentence_for_whoever_reads_it(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 20 MB; ``grow`` in it is not possible from within."""
+    """A disk of 20 MB; ``grow`` makes room on it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)]

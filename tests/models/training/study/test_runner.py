@@ -144,7 +144,8 @@ def test_arms_that_all_fail_are_all_told_and_the_report_is_written(
     for arm in study.arms:  # each holds a training made another way, or a folder in the way
         claimed(tmp_path, arm.name)
         if arm.epochs:
-            (study.folder(arm) / "recipe.json").write_text("{}")
+            (study.folder(arm) / "recipe.json").write_text('{"run": {}}')
+            (study.folder(arm) / "model.pt").write_text("")
         else:
             (study.folder(arm) / "model.onnx").mkdir()
     log = Log()
