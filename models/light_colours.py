@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -85,6 +84,8 @@ def features(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> Floa
     end = np.array(image.shape[1::-1])
     start = np.clip(box[:2].astype(np.intp), 0, end - 1)
     (left, top), (right, bottom) = start, np.clip(np.ceil(box[2:]).astype(np.intp), start + 1, end)
+    import cv2
+
     crop = cv2.resize(image[top:bottom, left:right], CROP, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
     bins = hue.reshape(BANDS, -1).astype(np.intp) * HUES // 180  # OpenCV's hues are 0 to 179

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -38,6 +37,8 @@ class ReferenceFrame:
         Raises:
             ValueError: it cannot be decoded.
         """
+        import cv2
+
         found = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         if found is None:
             raise ValueError("a reference frame cannot be decoded")
@@ -66,6 +67,8 @@ class ReferenceFrame:
 
 def encode_frame(image: npt.NDArray[np.uint8]) -> bytes:
     """``image`` (H×W×3 BGR uint8) as the JPEG that a file carries."""
+    import cv2
+
     done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not done:
         raise ValueError("a reference frame cannot be encoded")

@@ -1,12 +1,16 @@
 """The plugin: a real-time loop around one network. Start reading at ``pipeline``."""
 
-from oneglance.perception.health import Health, SourceHealth
-from oneglance.perception.mode import Alert, Live, Mode
-from oneglance.perception.pipeline import Pipeline
-from oneglance.perception.protocols import DetectorLike, Sink, TrackerLike
-from oneglance.perception.result import Result
-from oneglance.perception.sinks import JsonLinesSink, VideoSink, annotate
-from oneglance.perception.tracking import Tracker
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from oneglance.perception.health import Health, SourceHealth
+    from oneglance.perception.mode import Alert, Live, Mode
+    from oneglance.perception.pipeline import Pipeline
+    from oneglance.perception.protocols import DetectorLike, Sink, TrackerLike
+    from oneglance.perception.result import Result
+    from oneglance.perception.sinks import JsonLinesSink, VideoSink, annotate
+    from oneglance.perception.tracking import Tracker
 
 __all__ = [
     "Alert",
@@ -24,3 +28,33 @@ __all__ = [
     "VideoSink",
     "annotate",
 ]
+
+# Imported when they are asked for: the program's help needs neither OpenCV nor a network.
+_HOMES = {
+    "Alert": "oneglance.perception.mode",
+    "DetectorLike": "oneglance.perception.protocols",
+    "Health": "oneglance.perception.health",
+    "JsonLinesSink": "oneglance.perception.sinks",
+    "Live": "oneglance.perception.mode",
+    "Mode": "oneglance.perception.mode",
+    "Pipeline": "oneglance.perception.pipeline",
+    "Result": "oneglance.perception.result",
+    "Sink": "oneglance.perception.protocols",
+    "SourceHealth": "oneglance.perception.health",
+    "Tracker": "oneglance.perception.tracking",
+    "TrackerLike": "oneglance.perception.protocols",
+    "VideoSink": "oneglance.perception.sinks",
+    "annotate": "oneglance.perception.sinks",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    thing = globals()[name] = getattr(importlib.import_module(home), name)
+    return typing.cast("object", thing)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

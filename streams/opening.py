@@ -173,6 +173,8 @@ def _open_path(text: str, options: ConnectOptions, video: int | None) -> Stream:
         return _open_path(chosen[1], options, _video_number(chosen[2], text))
     is_pattern = not there and any(c in text for c in "*?[") and not _almost_rendered(text)
     is_many = path.is_dir() or is_pattern
+    if path.is_symlink() and not there:
+        raise SourceNotFound(f"{redact_address(text)} is a link to nowhere")
     if not there and not is_many:
         # What is not on the disk may be an address that lacks its scheme.
         raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")

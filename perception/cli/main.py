@@ -1,130 +1,37 @@
-"""The command line: thin words over the packages.
+"""The program's entry: from its first moment on, a signal ends it in one sentence.
 
-Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130 interrupted.
+What takes time to import is imported when signals are heard already.
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
 
-import typer
-from rich.text import Text
-from typer.core import TyperGroup
-
-from oneglance.perception.cli.common import EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNUSABLE
-from oneglance.perception.cli.data import audit, evaluate, render
-from oneglance.perception.cli.engines import engines
-from oneglance.perception.cli.plugins import plugins
-from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.signals import Interrupts
-from oneglance.perception.cli.study import benchmark, study
-from oneglance.perception.cli.terminal import Terminal, flush_streams, prepare_streams
-from oneglance.perception.cli.train import average, export, train
-from oneglance.streams.errors import OneglanceError
-from oneglance.streams.outputs import os_error
 
-
-@contextmanager
-def _secrets_hidden() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message"):  # a word that is no command, option or value of one
-            from oneglance.streams.redaction import redact
-
-            vars(error)["message"] = redact(str(getattr(error, "message", "")))
-        raise
-
-
-class _Commands(TyperGroup):
-    """Commands; what is said of words that they do not know holds no credential."""
-
-    def make_context(self, *words: Any, **options: Any) -> Any:
-        with _secrets_hidden():
-            return super().make_context(*words, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            with _secrets_hidden():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            Terminal(stderr=True).print("interrupted")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-app = typer.Typer(
-    cls=_Commands,
-    help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (run, models, engines, plugins, render, train, average, study, export, audit):
-    app.command()(command)
-app.command(name="eval")(evaluate)
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)(benchmark)
+_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: run the command and turn how it ended into an exit code."""
-    prepare_streams()
+    """Run the command, and turn how it ended into an exit code."""
     interrupts = Interrupts()
     interrupts.install()
     try:
-        code = _exit_code()
+        code = _run()
     except KeyboardInterrupt:  # before the work had begun, or when it was over
-        Terminal(stderr=True).print("interrupted")
-        code = EXIT_INTERRUPTED
+        code = _INTERRUPTED
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
     interrupts.end()
-    flush_streams()
     sys.exit(code)
 
 
-def _exit_code() -> int:
-    try:
-        app(prog_name="oneglance")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except OneglanceError as error:
-        _show_traceback()
-        _complain("error:", str(error))
-        return EXIT_UNUSABLE
-    except OSError as error:  # a disk, a permission, a name: never a bug of ours
-        _show_traceback()
-        _complain("error:", str(os_error(error)))
-        return EXIT_UNUSABLE
-    except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
-        _show_traceback()
-        _complain(
-            "internal error:",
-            f"{type(error).__name__}: {error}\n"
-            "This is a bug in oneglance. Run again with --debug and report what it prints.",
-        )
-        return EXIT_BUG
-    return 0
+def _run() -> int:
+    from oneglance.perception.cli.terminal import flush_streams, prepare_streams
 
+    prepare_streams()
+    from oneglance.perception.cli.app import exit_code
 
-def _show_traceback() -> None:
-    if "--debug" in sys.argv:
-        from oneglance.streams.redaction import redact
-
-        # Line by line: what is hidden may reach as far as the text does.
-        lines = traceback.format_exc().splitlines(keepends=True)
-        if sys.stderr is not None:
-            with suppress(OSError):
-                sys.stderr.writelines(map(redact, lines))
-
-
-def _complain(what: str, text: str) -> None:
-    from oneglance.streams.redaction import redact
-
-    errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
-    errors.print(Text.assemble((what, "bold red"), " ", redact(text)))
+    code = exit_code()
+    flush_streams()
+    return code

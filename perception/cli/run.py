@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 
 from oneglance.perception.cli.common import (
-    EXIT_INTERRUPTED,
     Debug,
     Engine,
     Precision,
     configure,
+    interrupted,
 )
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.mode import Mode
@@ -119,8 +119,7 @@ def run(
     try:
         job.execute()
     except KeyboardInterrupt:
-        Terminal(stderr=True).print("interrupted: outputs are closed and valid")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise interrupted("interrupted: outputs are closed and valid") from None
     finally:
         job.report()
 

@@ -243,12 +243,12 @@ def _check_outputs(options: RunOptions) -> None:
         raise UsageError("standard output is given for two outputs")
     every = [*outputs, *files]
     for output in every:
-        if output.is_symlink() and not output.exists():
+        if output.is_symlink() and not output.resolve().parent.is_dir():
             raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
         if any(_is_read(output, source) for source in options.sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
         refuse_inputs(output, [options.model])
-        if sum(output == other or same_file(output, other) for other in every) > 1:
+        if sum(_is_one_file(output, other) for other in every) > 1:
             raise UsageError(f"{output} is given for two outputs")
     for output in outputs:
         _check_writable(output)  # an hour's run must not end in a path that never worked
@@ -264,6 +264,14 @@ def _check_writable(path: Path) -> None:
     open_output(path, keep=True).close()
     if mode is None:
         path.resolve().unlink()
+
+
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether both names lead to one place, where a file need not be yet."""
+    with suppress(OSError, RuntimeError):  # a circle of links
+        if one.resolve() == other.resolve():
+            return True
+    return one == other or same_file(one, other)
 
 
 def _target(link: Path) -> str:

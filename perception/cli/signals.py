@@ -6,7 +6,9 @@ import signal
 import time
 from types import FrameType
 
-from oneglance.streams.shutdown import CLOSE_S
+CLOSE_S = 1.0
+"""``streams.shutdown.CLOSE_S``: by then a run has let go of everything. Not imported, because
+signals are heard before anything else is there."""
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 

@@ -14,6 +14,8 @@ import av
 import pytest
 
 from media import make_tracks, make_video
+from oneglance.perception.cli.signals import CLOSE_S
+from oneglance.streams import shutdown
 from program import COMMAND, Program, content, lines_of, start
 
 FRAMES = 4
@@ -127,6 +129,19 @@ def test_a_link_to_nowhere_is_told(
     assert link.is_symlink()
 
 
+def test_two_links_to_a_file_that_is_not_there_yet_are_one_file(
+    oneglance: Program, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    words = []
+    for option in ("--jsonl", "--json-summary"):
+        link = tmp_path / option
+        link.symlink_to(tmp_path / "new")
+        words += [option, link]
+    ended = oneglance("run", clip, "--model", model, *words)
+    assert ended.code == 2
+    assert "two outputs" in ended.complaint
+
+
 @pytest.mark.parametrize("kind", ["symlink_to", "hardlink_to"])
 def test_two_outputs_that_are_one_file_are_refused(
     oneglance: Program, clip: Path, model: Path, tmp_path: Path, kind: str
@@ -189,3 +204,53 @@ def test_every_polite_end_leaves_whole_files(model: Path, tmp_path: Path, number
     assert json.loads(summary.read_text())["frames"] >= 5
     with av.open(str(video)) as played:
         assert 5 <= sum(1 for _ in played.decode(video=0)) <= count
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
+def test_ctrl_c_while_the_program_starts_ends_it_in_one_sentence(
+    clip: Path, model: Path, after_s: float
+) -> None:
+    program = f"""
+import os, signal, threading, time
+from oneglance.perception.cli.main import main
+def interrupt():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.001)
+    time.sleep({after_s})
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "rendered:?frames=5000", "--model", str(model)],
+        check=False,
+        capture_output=True,
+        timeout=100,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130, done.stderr
+    [said] = done.stderr.decode().splitlines()
+    assert said.startswith("interrupted")
+
+
+def test_the_patience_of_signals_is_that_of_closing() -> None:
+    assert CLOSE_S == shutdown.CLOSE_S
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 0), (["models"], 0), (["run", "rendered:?frames=1"], 2)]
+)
+def test_without_the_screen_s_libraries_opencv_is_told_in_one_sentence(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
+    )
+    done = shell("", *words, PYTHONPATH=str(tmp_path))
+    assert done.returncode == code, done.stderr
+    said = done.stderr.decode()
+    assert "Traceback" not in said
+    if code:
+        assert said.startswith("error: OpenCV cannot be imported (libGL.so.1: cannot open shared")
+        assert "opencv-python-headless" in said

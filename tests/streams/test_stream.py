@@ -246,3 +246,10 @@ def test_every_recording_ends_at_its_next_frame_when_closed(
     assert next(frames).index == 0
     stream.close()
     assert list(frames) == []
+
+
+def test_a_link_to_nowhere_is_told_as_such(folder: Path) -> None:
+    (folder / "link.mp4").symlink_to(folder / "gone.mp4")
+    with pytest.raises(SourceNotFound) as caught:
+        open_stream(folder / "link.mp4")
+    assert str(caught.value) == f"{folder}/link.mp4 is a link to nowhere"

@@ -1,0 +1,145 @@
+"""The command line: thin words over the packages.
+
+Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from oneglance.perception.cli.common import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_UNUSABLE,
+    forget,
+    interrupted,
+    was_told,
+)
+from oneglance.perception.cli.data import audit, evaluate, render
+from oneglance.perception.cli.engines import engines
+from oneglance.perception.cli.plugins import plugins
+from oneglance.perception.cli.run import models, run
+from oneglance.perception.cli.study import benchmark, study
+from oneglance.perception.cli.terminal import Terminal
+from oneglance.perception.cli.train import average, export, train
+from oneglance.streams.errors import OneglanceError
+from oneglance.streams.outputs import os_error
+
+NO_OPENCV = (
+    "OpenCV cannot be imported ({}). Where there is no screen, its headless package does: "
+    "pip uninstall -y opencv-python; pip install --force-reinstall opencv-python-headless"
+)
+
+
+@contextmanager
+def _secrets_hidden() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a word that is no command, option or value of one
+            from oneglance.streams.redaction import redact
+
+            vars(error)["message"] = redact(str(getattr(error, "message", "")))
+        raise
+
+
+class _Commands(TyperGroup):
+    """Commands; what is said of words that they do not know holds no credential."""
+
+    def make_context(self, *words: Any, **options: Any) -> Any:
+        with _secrets_hidden():
+            return super().make_context(*words, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with _secrets_hidden():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise interrupted() from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, models, engines, plugins, render, train, average, study, export, audit):
+    app.command()(command)
+app.command(name="eval")(evaluate)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(benchmark)
+
+
+def exit_code() -> int:
+    """Run the command; what its end is to the shell."""
+    forget()
+    try:
+        app(prog_name="oneglance")
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED and not was_told():  # between two commands' own lines
+            interrupted()
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (ImportError, OSError, OneglanceError) as error:
+        return _unusable(error)
+    except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
+        return _bug(error)
+    return 0
+
+
+def _unusable(error: ImportError | OSError | OneglanceError) -> int:
+    if isinstance(error, ImportError):
+        if not _is_of_opencv(error):
+            return _bug(error)
+        error = OneglanceError(NO_OPENCV.format(error))
+    elif isinstance(error, OSError):  # a disk, a permission, a name: never a bug of ours
+        error = os_error(error)
+    _show_traceback()
+    _complain("error:", str(error))
+    return EXIT_UNUSABLE
+
+
+def _bug(error: Exception) -> int:
+    _show_traceback()
+    _complain(
+        "internal error:",
+        f"{type(error).__name__}: {error}\n"
+        "This is a bug in oneglance. Run again with --debug and report what it prints.",
+    )
+    return EXIT_BUG
+
+
+def _is_of_opencv(error: ImportError) -> bool:
+    """Whether ``import cv2`` failed, or a library that only OpenCV wants is missing."""
+    return error.name == "cv2" or bool(re.match(r"lib(GL|EGL|gthread|SM|X|xcb)", str(error)))
+
+
+def _show_traceback() -> None:
+    if "--debug" in sys.argv:
+        from oneglance.streams.redaction import redact
+
+        # Line by line: what is hidden may reach as far as the text does.
+        lines = traceback.format_exc().splitlines(keepends=True)
+        if sys.stderr is not None:
+            with suppress(OSError):
+                sys.stderr.writelines(map(redact, lines))
+
+
+def _complain(what: str, text: str) -> None:
+    from oneglance.streams.redaction import redact
+
+    errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
+    errors.print(Text.assemble((what, "bold red"), " ", redact(text)))
