@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from oneglance.perception.cli.common import Debug, configure
+from oneglance.perception.cli.terminal import Terminal
 
 
 def engines(
@@ -28,7 +28,7 @@ def engines(
     for each in choice.tried:
         time = each.problem if each.median_ms is None else f"{each.median_ms:.1f} ms"
         table.add_row(*map(Text, (each.engine, each.precision, time)))
-    Console().print(table)
-    Console(highlight=False, soft_wrap=True).print(
+    Terminal().print(table)
+    Terminal(highlight=False, soft_wrap=True).print(
         Text(f"{model} on {choice.engine.threads} CPU(s): {describe_cpu()}")
     )
