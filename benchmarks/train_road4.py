@@ -33,6 +33,7 @@ from typing import Any
 os.environ.setdefault("YOLO_OFFLINE", "true")
 
 from benchmarks import facts, road4
+from benchmarks.labelling.upright import upright_only
 from benchmarks.pack_training import unpack
 from benchmarks.road4 import SETS, parse_size
 from benchmarks.training_state import restore_state, save_state
@@ -62,6 +63,7 @@ class Asked:
     in_pieces: bool
     carry_bytes: int
     packed: bool
+    upright: bool
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -202,6 +204,7 @@ def _how(asked: Asked) -> dict[str, Any]:
         "precision": "ONNX Runtime fp32",
         "sets": list(asked.data),
         "packed": asked.packed,
+        "without_upside_down": asked.upright,
     }
 
 
@@ -229,6 +232,8 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         data = unpack(options.packed, options.out / "data")
     else:
         data = {name: one.file for name, one in SETS.items() if one.file.is_file()}
+    if options.upright and "lights" in data:
+        data["lights"] = upright_only(data["lights"], options.out / "upright")
     for name in options.without:
         if name not in SETS:
             raise UsageError(f"no set '{name}' (sets: {', '.join(SETS)})")
@@ -269,6 +274,7 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         in_pieces=options.in_pieces,
         carry_bytes=round(options.carry_mib * 2**20),
         packed=bool(options.packed),
+        upright=options.upright,
     )
 
 
@@ -284,6 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", default="0")
     add("--arms", default="boxes", help=f"of {', '.join(road4.ARMS)}")
     add("--without", nargs="+", default=[], metavar="SET")
+    add("--upright", action="store_true", help="without the upside-down copies among lights")
     add("--packed", nargs="+", type=Path, default=[], metavar="FILE")
     add("--minutes", type=float)
     add("--in-pieces", action="store_true")
