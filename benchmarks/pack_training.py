@@ -33,7 +33,6 @@ from oneglance.streams.outputs import OutputFolder
 
 MANIFEST = "manifest.json"
 QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40, 30, 20)
-_SPLITS = ("train", "val")
 _TRIED = 80
 _MARGIN = 1.03
 
@@ -46,14 +45,20 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", default="640x384", help="of the training")
     parser.add_argument("--mib", type=float, default=55, help="of one archive at most")
     parser.add_argument("--volumes", type=int, default=1, help="archives at most")
+    parser.add_argument("--without", nargs="+", default=[], choices=list(SETS), metavar="SET")
+    parser.add_argument("--only-train", action="store_true", help="without the val splits")
     options = parser.parse_args(words)
     try:
+        sets = {name: one for name, one in SETS.items() if name not in options.without}
+        if options.only_train:
+            sets = {name: one for name, one in sets.items() if one.oversample}
         files = pack(
-            {name: one.file for name, one in SETS.items() if one.file.is_file()},
+            {name: one.file for name, one in sets.items() if one.file.is_file()},
             options.out,
             side=max(parse_size(options.size)),
             limit=round(options.mib * 2**20),
             volumes=options.volumes,
+            splits=("train",) if options.only_train else ("train", "val"),
         )
     except OneglanceError as error:
         print(f"pack_training: {error}", file=sys.stderr)
@@ -64,7 +69,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def pack(
-    sets: Mapping[str, Path], out: Path, *, side: int, limit: int, volumes: int = 1
+    sets: Mapping[str, Path],
+    out: Path,
+    *,
+    side: int,
+    limit: int,
+    volumes: int = 1,
+    splits: Sequence[str] = ("train", "val"),
 ) -> list[Path]:
     """Write the archives of ``sets`` (by name, their data set files); returns them.
 
@@ -77,8 +88,8 @@ def pack(
     if volumes < 1 or limit < 1:
         raise UsageError("an archive has a size above 0, and there is at least one")
     datasets = {name: read_dataset(file) for name, file in sets.items()}
-    images = _images(datasets)
-    texts = dict(_texts(datasets, images))
+    images = _images(datasets, splits)
+    texts = dict(_texts(datasets, images, splits))
     texts["packed.json"] = json.dumps({"side": side, "images": len(images)})
     room = volumes * limit - sum(len(text.encode()) + 300 for text in texts.values())
     room -= 300 * len(images)  # an entry's own header, twice
@@ -141,11 +152,11 @@ def _check(files: Sequence[Path]) -> dict[str, Any]:
     return {key: first[key] for key in ("packing", "sets", "volumes")}
 
 
-def _images(datasets: Mapping[str, Dataset]) -> dict[Path, str]:
+def _images(datasets: Mapping[str, Dataset], splits: Sequence[str]) -> dict[Path, str]:
     """Each image of all sets, by where it lies, and its name in the archive."""
     found: dict[Path, str] = {}
     for name, dataset in datasets.items():
-        for split in _SPLITS:
+        for split in splits:
             for image in dataset.images(split) if split in dataset.folders else ():
                 file = image.resolve()
                 found.setdefault(file, f"images/{name}-{split}-{len(found):05d}.webp")
@@ -153,7 +164,7 @@ def _images(datasets: Mapping[str, Dataset]) -> dict[Path, str]:
 
 
 def _texts(
-    datasets: Mapping[str, Dataset], images: Mapping[Path, str]
+    datasets: Mapping[str, Dataset], images: Mapping[Path, str], splits: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Labels, lists of images and data set files: name in the archive, content."""
     for name, dataset in datasets.items():
@@ -162,7 +173,7 @@ def _texts(
             key: content[key] for key in ("names", "classes", "labels") if key in content
         }
         entry: dict[str, Any] = {"path": ".", "annotations": f"labels-{name}", **kept}
-        for split in _SPLITS:
+        for split in splits:
             if split not in dataset.folders:
                 continue
             entry[split] = f"{name}-{split}.txt"

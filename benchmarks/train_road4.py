@@ -13,7 +13,8 @@ To go on on another machine, carry ``OUT/state.zip.0`` and on, of 15 MiB each (`
 see ``training_state``.
 
 On a machine without network and without the data: pack here (``benchmarks.pack_training``), there
-give ``--packed road4.zip road4.1.zip``.
+give ``--packed road4.zip road4.1.zip``. Figures to publish come from the originals: carry the
+state back and score it with ``--score-only``.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Asked:
     carry_bytes: int
     packed: bool
     upright: bool
+    score_only: bool
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -88,8 +90,9 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(asked: Asked) -> bool:
     """Train what is not trained, score every arm that has weights; whether all was done."""
     restore_state(asked.out)
-    left = [(arm, seed) for arm in asked.arms for seed in asked.seeds]
-    complete = True
+    every = [(arm, seed) for arm in asked.arms for seed in asked.seeds]
+    left = [] if asked.score_only else every
+    complete = not asked.score_only or all(_trained(asked, arm, seed) for arm, seed in every)
     for number, (arm, seed) in enumerate(left):
         complete &= _train(asked, arm, seed, share=len(left) - number)
     results: dict[str, Any] = {"how": _how(asked), "complete": complete, "arms": {}}
@@ -113,10 +116,7 @@ def _train(asked: Asked, arm: str, seed: int, *, share: int) -> bool:
     if asked.ends_at is not None:
         minutes = (asked.ends_at - time.monotonic()) / 60 / share
         if minutes <= 0:
-            return (
-                "stopped" not in training_facts(folder / "model.pt")
-                and (folder / "model.pt").is_file()
-            )
+            return _trained(asked, arm, seed)
     execution = Execution(
         device=asked.device,
         workers=asked.workers,
@@ -136,6 +136,11 @@ def _train(asked: Asked, arm: str, seed: int, *, share: int) -> bool:
     )
     save_state(asked.out, asked.carry_bytes)
     return "stopped" not in training_facts(weights)
+
+
+def _trained(asked: Asked, arm: str, seed: int) -> bool:
+    weights = asked.out / arm / f"seed-{seed}" / "model.pt"
+    return weights.is_file() and "stopped" not in training_facts(weights)
 
 
 def _seeded(recipe: Recipe, seed: int) -> Recipe:
@@ -178,11 +183,12 @@ def _export(asked: Asked, arm: str) -> Path | None:
 
 def _scores(asked: Asked, model: Path) -> dict[str, Any]:
     """By set, what ``evaluate`` says of the exported file."""
+    from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.evaluation.coco import evaluate_file
 
     scores: dict[str, Any] = {}
     for name, file in asked.data.items():
-        if SETS[name].scored:
+        if SETS[name].scored and "val" in read_dataset(file).folders:
             scores[name] = evaluate_file(model, file).as_dict()
             told = ", ".join(
                 f"{task} {one['map50']:.3f}" for task, one in scores[name]["tasks"].items()
@@ -275,6 +281,7 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         carry_bytes=round(options.carry_mib * 2**20),
         packed=bool(options.packed),
         upright=options.upright,
+        score_only=options.score_only,
     )
 
 
@@ -291,6 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--arms", default="boxes", help=f"of {', '.join(road4.ARMS)}")
     add("--without", nargs="+", default=[], metavar="SET")
     add("--upright", action="store_true", help="without the upside-down copies among lights")
+    add("--score-only", action="store_true", help="what was trained elsewhere, on this data")
     add("--packed", nargs="+", type=Path, default=[], metavar="FILE")
     add("--minutes", type=float)
     add("--in-pieces", action="store_true")

@@ -130,15 +130,28 @@ def test_a_packed_set_says_what_the_original_does(sets: dict[str, Path], tmp_pat
 def test_a_packing_trains_where_the_data_is_not(
     sets: dict[str, Path], base: Path, tmp_path: Path
 ) -> None:
-    files = pack(sets, tmp_path / "packed.zip", side=160, limit=20_000, volumes=9)
+    trained = {name: file for name, file in sets.items() if name != "whole"}
+    files = pack(
+        trained, tmp_path / "packed.zip", side=160, limit=12_000, volumes=9, splits=["train"]
+    )
     assert len(files) > 1
-    assert max(file.stat().st_size for file in files) <= 20_000
+    assert max(file.stat().st_size for file in files) <= 12_000
     for file in (tmp_path / "set").rglob("*.jpg"):
-        file.unlink()
+        file.rename(file.with_suffix(".hidden"))
     out = tmp_path / "out"
     words = asked(out, base, "--packed", *map(str, files), "--minutes", "5")
     assert train_road4.main(words) == 0
     assert results(out)["how"]["packed"]
+    assert results(out)["arms"]["boxes"]["scores"] == {}  # there was nothing to score on
+    for file in (tmp_path / "set").rglob("*.hidden"):
+        file.rename(file.with_suffix(".jpg"))
+    back = tmp_path / "back"
+    back.mkdir()
+    for part in out.glob("state.zip.*"):
+        part.rename(back / part.name)
+    assert train_road4.main(asked(back, base, "--score-only")) == 0
+    assert results(back)["complete"]
+    assert results(back)["arms"]["boxes"]["scores"].keys() == {"whole", "signs"}
 
 
 def test_a_packing_that_cannot_fit_or_is_not_whole_is_told(
