@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,18 +165,17 @@ def _for_inference(model: DetectionModel, head: Head) -> DetectionModel:
 
 def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:
     width, height = size
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            model,
-            (torch.zeros(1, 3, height, width),),
-            str(file),
-            opset_version=OPSET,
-            input_names=["images"],
-            output_names=["output0"],
-            dynamo=False,
-        )
-        graph: onnx.ModelProto | None = onnxslim.slim(onnx.load(file))
+    traced = io.BytesIO()  # not a file: a full temporary folder is an error of torch's own there
+    torch.onnx.export(
+        model,
+        (torch.zeros(1, 3, height, width),),
+        traced,  # type: ignore[arg-type]  # the old exporter takes a file object, too
+        opset_version=OPSET,
+        input_names=["images"],
+        output_names=["output0"],
+        dynamo=False,
+    )
+    graph: onnx.ModelProto | None = onnxslim.slim(onnx.load_from_string(traced.getvalue()))
     if graph is None:
         raise ModelError("onnxslim could not simplify the exported graph")
     return graph
