@@ -19,6 +19,9 @@ T = TypeVar("T")
 _DEEPEST_REORDER = 16
 """Pictures that may be decoded between one and its showing (H.264 and H.265)."""
 
+_PATIENCE = 4
+"""Packets more than others took that one is waited for, before it is given up by its time."""
+
 _LONG_STEP = 1.5
 """Periods between two frames from which on one is missing, where something is known to be lost."""
 
@@ -154,6 +157,8 @@ class FrameLedger(Generic[T]):
         self._period = period
         self._joins = joins
         self._fed = self._epoch = self._depth = 0
+        self._in_order = True  # times are those of showing
+        self._came: Entry | None = None
         self._owed = 0  # frames that were lost whole, and not counted yet
         self._last_loss = -_DEEPEST_REORDER - 1  # the last number near which something was lost
         self._waiting: deque[Entry] = deque()
@@ -192,11 +197,15 @@ class FrameLedger(Generic[T]):
             return  # it was given up, and counted
         self._depth = max(self._depth, self._fed - 1 - entry.number)
         entry.settled = entry.came = True
+        self._see_order(entry)
         if corrupt:
             entry.broken = entry.near_loss = True
             self._note_loss(entry)
             entry.damaged = entry.damaged if entry.damaged is None else True
         self._held.append((entry, frame))
+        if self._in_order and self._is_near_loss(entry) and entry.pts is not None:
+            # A decoder that stumbled may give the frames around a loss in another order.
+            self._held = deque(sorted(self._held, key=lambda h: (h[0].epoch, h[0].pts or 0)))
         for other in self._waiting:
             if not other.settled and self._is_overdue(other, entry):
                 self.fails(other)
@@ -239,9 +248,18 @@ class FrameLedger(Generic[T]):
         late = self._fed - 1 - other.number
         if other.epoch < came.epoch or late > _DEEPEST_REORDER:
             return True
-        if other.pts is None or came.pts is None:
+        if other.pts is None or came.pts is None or not self._in_order:
             return False
-        return late > self._depth and other.pts < came.pts
+        return late > self._depth + _PATIENCE and other.pts < came.pts
+
+    def _see_order(self, entry: Entry) -> None:
+        """Some senders give times of decoding; those tell nothing of the order of showing. After
+        a loss a decoder itself may stumble."""
+        last, self._came = self._came, entry
+        if self._is_near_loss(entry):
+            return
+        if last is not None and last.epoch == entry.epoch and last.pts is not None:
+            self._in_order &= entry.pts is None or last.pts < entry.pts
 
     def _missing_before(self, entry: Entry | None) -> Iterator[Verdict[T]]:
         before = [e for e in self._missing if entry is None or e.is_shown_before(entry)]
@@ -262,6 +280,8 @@ class FrameLedger(Generic[T]):
 
     def _periods_between(self, last: Entry | None, entry: Entry) -> int:
         if last is None or last.pts is None or entry.pts is None or not self._period:
+            return 0
+        if not self._in_order:
             return 0
         if not (self._is_near_loss(last) or self._is_near_loss(entry)):
             return 0

@@ -144,3 +144,13 @@ def test_a_frame_that_does_not_know_its_packet_is_found_by_its_time_or_is_the_ne
     for entry in entries:
         found.comes(entry, "", corrupt=False)
     assert found.find(2) is None
+
+
+def test_times_of_decoding_where_those_of_showing_should_be_cost_no_frame() -> None:
+    # Shown in the order 0 2 3 1 5 6 4, with times as they were decoded.
+    found, letters = ledger(), []
+    entries = [found.enters(PICTURES[letter], at) for at, letter in enumerate("IPBBPBB")]
+    for number in (0, 2, 3, 1, 5, 6, 4):
+        found.comes(entries[number], str(number), corrupt=False)
+        letters += told(found)
+    assert [*letters, *told(found, ended=True)] == ["0", "2", "3", "1", "5", "6", "4"]
