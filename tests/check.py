@@ -26,7 +26,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-check"
 ROOMS = ("streams", "models", "perception", "tests")
-LIGHT = ("pytest", "pytest-timeout", "hypothesis", "psutil", "onnx", "pycocotools")
+LIGHT = (
+    "setuptools>=77",
+    "pytest",
+    "pytest-timeout",
+    "hypothesis",
+    "psutil",
+    "onnx",
+    "pycocotools",
+)
 """What the tests need where there is no torch."""
 
 FAST = (
