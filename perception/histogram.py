@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 RELATIVE_ERROR = 0.01
 """Largest relative error of a percentile of durations between ``SHORTEST_S`` and ``LONGEST_S``."""
@@ -32,6 +33,7 @@ class LatencyHistogram:
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self.count = 0
+        self.sum_s = 0.0
         self.min_s = math.inf
         self.max_s = 0.0
 
@@ -45,6 +47,7 @@ class LatencyHistogram:
             raise ValueError(f"{duration_s} s is not a duration")
         self._counts[_bucket(duration_s)] += 1
         self.count += 1
+        self.sum_s += duration_s
         self.min_s = min(self.min_s, duration_s)
         self.max_s = max(self.max_s, duration_s)
 
@@ -62,6 +65,21 @@ class LatencyHistogram:
         below = self._ranked(math.floor(rank))
         above = self._ranked(math.ceil(rank))
         return below + (above - below) * (rank - math.floor(rank))
+
+    def cumulative(self, bounds_s: Sequence[float]) -> tuple[tuple[int, ...], int]:
+        """How many durations do not exceed each of ``bounds_s``, and how many there are in all, of
+        one moment. A duration within ``RELATIVE_ERROR`` of a bound may count on either side.
+
+        >>> histogram = LatencyHistogram()
+        >>> for duration_s in (0.002, 0.02, 0.2):
+        ...     histogram.add(duration_s)
+        >>> histogram.cumulative((0.001, 0.01, 0.1))
+        ((0, 1, 2), 3)
+        """
+        counts = tuple(self._counts)
+        # A bucket counts where its middle does: that is monotonic, whatever the bounds.
+        ends = [_bucket(bound_s) + (_middle_s(_bucket(bound_s)) <= bound_s) for bound_s in bounds_s]
+        return tuple(sum(counts[:end]) for end in ends), sum(counts)
 
     def _ranked(self, rank: int) -> float:
         """About the duration at 0-based ``rank`` of all, sorted."""

@@ -114,9 +114,23 @@ class Telemetry:
         if result.age_s is not None:
             self._age.add(result.age_s)
 
+    @property
+    def stages(self) -> Mapping[str, LatencyHistogram]:
+        """The histogram of each stage so far, in a frame's order; only to be read."""
+        return dict(sorted(self._stages.items(), key=lambda item: _position(item[0])))
+
+    @property
+    def end_to_end(self) -> LatencyHistogram:
+        """The histogram of the sums of stages; only to be read."""
+        return self._end_to_end
+
+    @property
+    def age(self) -> LatencyHistogram:
+        """The histogram of ages, live only; only to be read."""
+        return self._age
+
     def summary(self) -> RunSummary:
         """What was counted so far; may be called during a run and from another thread."""
-        stages = sorted(self._stages.items(), key=lambda item: _position(item[0]))
         return RunSummary(
             source=self._source,
             mode=self._mode,
@@ -128,7 +142,7 @@ class Telemetry:
             dropped=self._dropped,
             wall_s=round(self._clock() - self._started_s, 3),
             fps=self._fps(),
-            latency_ms={stage: Latency.of(histogram) for stage, histogram in stages},
+            latency_ms={stage: Latency.of(histogram) for stage, histogram in self.stages.items()},
             end_to_end_ms=_latency(self._end_to_end),
             age_ms=_latency(self._age),
             peak_memory_mb=peak_memory_mb(),

@@ -21,6 +21,7 @@ import time
 import tomllib
 import venv
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,9 @@ RTSP_PACKAGES = (
     "gstreamer1.0-plugins-ugly",
 )
 
+TOOLS = {"prometheus": "prometheus", "promtool": "prometheus"}
+"""Programs that tests ask for, and Debian's package of each."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -75,6 +79,7 @@ def _everything(*, is_here: bool, is_fast: bool) -> None:
     python = Path(sys.executable) if is_here else _environment()
     if not is_here:
         _rtsp_server()
+        _tools()
     bin_ = python.parent
     step("format", bin_ / "ruff", "format", "--check", ".")
     step("lint", bin_ / "ruff", "check", ".")
@@ -103,16 +108,31 @@ def _rtsp_server() -> None:
     """See that the tests' RTSP server can run: installs it on Debian, where root may."""
     if _can_serve_rtsp():
         return
-    may = shutil.which("apt-get") is not None and getattr(os, "geteuid", lambda: 1)() == 0
-    if may:
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *RTSP_PACKAGES)
-        for command in (("apt-get", "update", "-qq"), install):
-            print(f"\n== RTSP server: {' '.join(command)}", flush=True)
-            subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
+    may = _installed("RTSP server", RTSP_PACKAGES)
     if not _can_serve_rtsp():
         why = "apt-get could not" if may else "needs root and apt-get to"
         print(f"\n== RTSP server: none, its tests will skip; {why} install", *RTSP_PACKAGES)
+
+
+def _tools() -> None:
+    """See that the programs are there that tests check us with; the same way."""
+    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    if "prometheus" in missing and Path("/run/systemd/system").exists():
+        missing.remove("prometheus")  # Debian would start it as a service, open to the network
+    if missing and not _installed("tools", missing):
+        print("\n== tools: some tests will skip; needs root and apt-get to install", *missing)
+
+
+def _installed(what: str, packages: Sequence[str]) -> bool:
+    """Ask Debian's apt-get for packages; False where it is not there or not ours to call."""
+    if shutil.which("apt-get") is None or getattr(os, "geteuid", lambda: 1)() != 0:
+        return False
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+    for command in (("apt-get", "update", "-qq"), install):
+        print(f"\n== {what}: {' '.join(command)}", flush=True)
+        subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
+    return True
 
 
 def _can_serve_rtsp() -> bool:
