@@ -215,7 +215,7 @@ def _how(asked: Asked) -> dict[str, Any]:
 
 
 def _show_plan(asked: Asked) -> None:
-    from oneglance.models.training.fit.plan import plan_training
+    from oneglance.models.training.running.plan import plan_training
 
     data = [file for name, file in asked.data.items() if SETS[name].oversample]
     recipe = asked.recipes[asked.arms[0]]

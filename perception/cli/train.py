@@ -25,7 +25,7 @@ from oneglance.streams.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from oneglance.models.training.fit.plan import TrainingPlan
+    from oneglance.models.training.running.plan import TrainingPlan
 
 
 class _Layers(StrEnum):
@@ -135,7 +135,7 @@ def train(
         device=device, workers=workers, amp=amp, cache=cache, minutes=minutes, shorten=shorten
     )
     if plan:
-        from oneglance.models.training.fit.plan import plan_training
+        from oneglance.models.training.running.plan import plan_training
 
         _show_plan(plan_training(data, recipe=recipe, execution=execution))
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oneglance.perception.health import DropRateMonitor, SourceHealth
 from oneglance.perception.mode import Alert, Live
 from oneglance.perception.readers.frame_reader import CapturedFrame
-from oneglance.streams.decoding import AvSource
+from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import Reason, StreamError
 from oneglance.streams.live.reconnecting import ReconnectingStream
 from oneglance.streams.live.status import SourceMonitor, SourceStatus

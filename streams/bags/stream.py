@@ -22,9 +22,9 @@ from oneglance.streams.bags.messages import (
 )
 from oneglance.streams.bags.reading import Bag, BagCut, open_bag
 from oneglance.streams.bags.video import VideoDecoder
+from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.frame import DeferredImage, Frame, Image
-from oneglance.streams.planes import DecodedImage
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from oneglance.streams.files.boxes import top_level_boxes
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-    from oneglance.streams.accounting import DecodeStats
+    from oneglance.streams.decoding.accounting import DecodeStats
 
 _BOXES = frozenset(
     b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()

@@ -11,7 +11,10 @@ from pathlib import Path
 import av
 from av.codec.hwaccel import HWAccel
 
-from oneglance.streams.decoding import AvSource
+from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.decoding.packets import FindLoss
+from oneglance.streams.decoding.source import AvSource
+from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.integrity import (
     Truncation,
@@ -22,10 +25,7 @@ from oneglance.streams.files.integrity import (
 )
 from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
-from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.packets import FindLoss
-from oneglance.streams.tracks import describe_tracks, video_tracks
 
 logger = logging.getLogger(__name__)
 

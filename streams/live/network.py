@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import av
 
+from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -26,7 +27,6 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
-from oneglance.streams.hardware import hardware, incompatible
 from oneglance.streams.live.browser import CutStream
 from oneglance.streams.live.connectivity import (
     is_endless_redirect,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from oneglance.streams.accounting import DecodeStats
+    from oneglance.streams.decoding.accounting import DecodeStats
 
 logger = logging.getLogger(__name__)
 

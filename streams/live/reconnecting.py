@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from oneglance.streams.buffers import Closed
-from oneglance.streams.decoding import AvSource
+from oneglance.streams.decoding.hardware import hardware
+from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -26,7 +27,6 @@ from oneglance.streams.errors import (
     UsageError,
 )
 from oneglance.streams.frame import Frame
-from oneglance.streams.hardware import hardware
 from oneglance.streams.live.backoff import Attempts, Backoff
 from oneglance.streams.live.states import Event
 from oneglance.streams.live.status import SourceMonitor, SourceStatus

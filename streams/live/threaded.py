@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oneglance.streams.buffers import BlockingBuffer, Closed
-from oneglance.streams.decoding import AvSource
+from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import Reason, SourceStalled, UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.cancellation import cancelled_by, current_cancellations

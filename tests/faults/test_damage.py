@@ -19,7 +19,7 @@ import pytest
 from lossy_rtsp import Film, lossy_rtsp
 from media import make_video
 from oneglance.streams import ConnectOptions, Frame, Stream, StreamError, UsageError, open_stream
-from oneglance.streams.decoding import AvSource
+from oneglance.streams.decoding.source import AvSource
 from program import Program
 from scripted_camera import TS_HEADER, Connection, scripted_camera
 from transport import PACKET, begins_frame, is_video, packets, without

@@ -17,8 +17,8 @@ from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result, Tracker
 from oneglance.perception.result import STAGES
 from oneglance.streams import Stream, UsageError
+from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.frame import Image
-from oneglance.streams.planes import DecodedImage
 from onnx_models import seeing_model
 from scripted_camera import Connection, scripted_camera
 

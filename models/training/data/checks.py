@@ -14,8 +14,9 @@ from itertools import chain
 from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.training.data.datasets import SPLITS, Dataset, files_below
+from oneglance.models.training.data.datasets import SPLITS, Dataset
 from oneglance.models.training.data.finding import without_labels
+from oneglance.models.training.data.folders import files_below
 from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError

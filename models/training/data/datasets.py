@@ -28,9 +28,10 @@ from pathlib import Path
 
 from oneglance.models.tasks import ModelClass, Task, normalised, parse_tasks, task_of
 from oneglance.models.training.data.coco_labels import read_coco
+from oneglance.models.training.data.folders import coco_in, entry_of, files_below, listed
 from oneglance.models.training.data.labels import LabelledBox, Labels, label_file, scan_labels
 from oneglance.models.training.data.mappings import PART_OF_A_TASK, meaning
-from oneglance.models.training.data.text import YamlFile, read_text
+from oneglance.models.training.data.text import YamlFile
 from oneglance.streams.errors import DataError, UsageError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -108,7 +109,7 @@ class Dataset:
                 files = files_below(entry)
                 found.update(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
             elif entry.is_file() and entry.suffix == ".txt":
-                found.update(_listed(entry))
+                found.update(listed(entry))
             else:
                 raise DataError(f"{self.file}: {split} folder {entry} does not exist")
         if not found:
@@ -335,7 +336,7 @@ def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
         value = source.content.get(split)
         if value not in _NO_ENTRY:
             entries = value if isinstance(value, list) else [value]
-            folders[split] = tuple(_entry(root, str(entry)) for entry in entries)
+            folders[split] = tuple(entry_of(root, str(entry)) for entry in entries)
     if not folders:
         raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
     return folders
@@ -358,7 +359,7 @@ def _annotations(source: YamlFile) -> tuple[str, dict[str, tuple[Path, ...]]]:
                 f"{source.at('annotations')}: 'annotations:' is the name of one folder, like "
                 "labels, or COCO's JSON files"
             )
-        return value, {"": _coco_in(root / value)}
+        return value, {"": coco_in(root / value)}
     by_split = value if isinstance(value, dict) else {"": value}
     found: dict[str, tuple[Path, ...]] = {}
     for split, entry in by_split.items():
@@ -369,55 +370,3 @@ def _annotations(source: YamlFile) -> tuple[str, dict[str, tuple[Path, ...]]]:
             raise DataError(f"{source.at('annotations')}: 'annotations:': {what}")
         found[str(split)] = files
     return "labels", found
-
-
-def _coco_in(folder: Path) -> tuple[Path, ...]:
-    """COCO's files in a folder; beside captions and key points, the boxes are in instances."""
-    files = sorted(folder.glob("*.json"))
-    return tuple([f for f in files if f.name.startswith("instances_")] or files)
-
-
-def _entry(root: Path, entry: str) -> Path:
-    """A split's folder; Roboflow writes ``../train/images`` for what lies beside the file."""
-    found = root / entry
-    if not found.exists() and entry.startswith("../"):
-        found = root / entry.removeprefix("../")
-    return found
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file below ``folder``, linked folders looked through too; no order is promised.
-
-    A link to a folder that it lies in is not followed: it would lead round for ever.
-
-    Raises:
-        DataError: a folder cannot be read, or a link leads nowhere.
-    """
-    found: list[Path] = []
-    waiting = [(folder, frozenset({folder.resolve()}))]
-    while waiting:
-        here, above = waiting.pop()
-        try:
-            entries = list(here.iterdir())
-        except OSError as error:
-            raise DataError(f"cannot look through {here}: {error.strerror}") from None
-        for entry in entries:
-            if entry.is_dir():
-                real = entry.resolve()
-                if real not in above:
-                    waiting.append((entry, above | {real}))
-            elif entry.suffix or entry.exists():
-                found.append(entry)
-            else:
-                raise DataError(f"{entry} is a link that leads nowhere: images may lie behind it")
-    return found
-
-
-def _listed(file: Path) -> list[Path]:
-    try:
-        lines = read_text(file).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file} is no list of images: {getattr(error, 'strerror', error)}"
-        ) from None
-    return [file.parent / line.strip() for line in lines if line.strip()]

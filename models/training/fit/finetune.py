@@ -30,10 +30,10 @@ from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
 from oneglance.models.training.fit.heads import from_scratch, with_new_last_layer
-from oneglance.models.training.fit.session import Session, train
-from oneglance.models.training.fit.states import State, TrainingStates
-from oneglance.models.training.fit.time_limit import TimeLimit
 from oneglance.models.training.recipe import Recipe, Unlabelled, read_recipe, training_facts
+from oneglance.models.training.running.session import Session, train
+from oneglance.models.training.running.states import State, TrainingStates
+from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.outputs import OutputFolder
 

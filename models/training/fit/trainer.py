@@ -21,17 +21,15 @@ from ultralytics.data.augment import (
 )
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.utils import LOCAL_RANK, IterableSimpleNamespace
-from ultralytics.utils.torch_utils import init_seeds, unwrap_model
+from ultralytics.utils import IterableSimpleNamespace
+from ultralytics.utils.torch_utils import unwrap_model
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.tasks import Task
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
-from oneglance.models.training.fit.devices import precision, resolve
 from oneglance.models.training.fit.distillation import Distiller
-from oneglance.models.training.fit.divergence import loss_is_finite, what_is_wrong
 from oneglance.models.training.fit.heads import (
     RoadModel,
     class_parameters,
@@ -42,10 +40,13 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import Known
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
-from oneglance.models.training.fit.reports import no_download, no_reports
-from oneglance.models.training.fit.states import State, TrainingStates
-from oneglance.models.training.fit.time_limit import TimeLimit
 from oneglance.models.training.recipe import STRIDE, Unlabelled
+from oneglance.models.training.running.callbacks import CALLBACKS, distributed
+from oneglance.models.training.running.devices import precision, resolve
+from oneglance.models.training.running.divergence import what_is_wrong
+from oneglance.models.training.running.reports import no_download, no_reports
+from oneglance.models.training.running.states import State, TrainingStates
+from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
 
@@ -54,11 +55,6 @@ KnownClasses = Mapping[str, frozenset[str]]
 
 PartialTasks = Mapping[str, frozenset[Task]]
 """By the stem of a staged image: the tasks that its source labels in part, where there are any."""
-
-
-def distributed() -> bool:
-    """Whether this process is one of several that train together."""
-    return LOCAL_RANK != -1
 
 
 class LikeMosaic(Mosaic):
@@ -178,11 +174,8 @@ class RoadTrainer(DetectionTrainer):
             self.world_size = self.execution.processes if distributed() else 0
             if "OMP_NUM_THREADS" not in os.environ:  # ultralytics leaves one idle
                 torch.set_num_threads(available_cpus())
-        self.add_callback("on_train_epoch_start", _no_smaller_batch)
-        self.add_callback("on_train_epoch_start", _seed)
-        self.add_callback("on_train_batch_end", _stop_diverged)
-        self.add_callback("on_train_batch_end", _stop_in_time)
-        self.add_callback("on_fit_epoch_end", _shorten)
+        for event, called in CALLBACKS:
+            self.add_callback(event, called)
         self.teacher: Distiller | None = None
         if self.recipe.unlabelled is Unlabelled.DISTILL:
             assert job.base is not None  # finetune saw to it
@@ -392,55 +385,3 @@ class RoadTrainer(DetectionTrainer):
 
     def final_eval(self) -> None:
         """Accuracy is measured from the exported file (``oneglance eval``), not from here."""
-
-
-def _seed(trainer: Any) -> None:
-    """Before each epoch: what is drawn in it depends on its number and on nothing before it, so
-    that a training which was stopped goes on as if it had not been."""
-    seed = trainer.recipe.seed + 1_000_003 * trainer.epoch + max(LOCAL_RANK, 0)
-    init_seeds(seed, deterministic=trainer.args.deterministic)
-    order = trainer.train_loader.batch_sampler.sampler.sampler  # below its batches and repeats
-    if isinstance(order, torch.utils.data.RandomSampler):  # several processes' know their epoch
-        # Not the loader's own generator, from which it also draws whenever it starts anew.
-        order.generator = torch.Generator().manual_seed(seed)
-
-
-def _no_smaller_batch(trainer: Any) -> None:
-    """ultralytics halves a batch that memory does not hold; here what was asked for is an error."""
-    trainer._oom_retries = 3
-
-
-def _stop_diverged(trainer: Any) -> None:
-    """After each batch. With float16 a batch may overflow and be left out: there, weights tell."""
-    if not trainer.scaler.is_enabled() and not loss_is_finite(trainer.loss, trainer.tloss):
-        raise trainer.diverged("the loss is not finite")
-
-
-def _stop_in_time(trainer: Any) -> None:
-    """After each batch: stop all processes when the time of one is over."""
-    if trainer.limit is None:
-        return
-    over = trainer.limit.over
-    if distributed():
-        flag = torch.tensor(float(over), device=trainer.device)
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-        over = bool(flag)
-    if over:
-        trainer.stop = trainer.cut = True
-
-
-def _shorten(trainer: Any) -> None:
-    """After each epoch: plan as many as fit, and the learning rate with them."""
-    if trainer.limit is None or not trainer.execution.shorten or trainer.stop:
-        return
-    done, recipe = trainer.epoch + 1, trainer.recipe
-    epochs = trainer.limit.epochs_that_fit(done, recipe.epochs, trainer.epoch_time)
-    if distributed():
-        told = torch.tensor(float(epochs), device=trainer.device)
-        torch.distributed.broadcast(told, 0)
-        epochs = int(told)
-    trainer.epochs = trainer.args.epochs = epochs
-    trainer.args.close_mosaic = round(recipe.calm_share * epochs)
-    trainer._setup_scheduler()
-    trainer.scheduler.last_epoch = trainer.epoch  # do not move
-    trainer.stop = done >= epochs

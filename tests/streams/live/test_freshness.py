@@ -8,9 +8,9 @@ import pytest
 
 from media import picture
 from oneglance.streams import Frame
+from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.frame import Image
 from oneglance.streams.live.freshness import FreezeDetector, RateMeter
-from oneglance.streams.planes import DecodedImage
 
 
 def frame(image: Image) -> Frame:

@@ -22,7 +22,9 @@ import torch
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.merging import known_classes, partial_tasks
 from oneglance.models.training.execution import Amp, Job
-from oneglance.models.training.fit.devices import (
+from oneglance.models.training.fit.trainer import RoadTrainer
+from oneglance.models.training.recipe import Unlabelled
+from oneglance.models.training.running.devices import (
     batch_that_fits,
     bytes_per_image,
     free_bytes,
@@ -31,9 +33,7 @@ from oneglance.models.training.fit.devices import (
     resolve,
     torch_device,
 )
-from oneglance.models.training.fit.time_limit import TimeLimit
-from oneglance.models.training.fit.trainer import RoadTrainer
-from oneglance.models.training.recipe import Unlabelled
+from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, ModelError, OneglanceError, UsageError
 
 _ERRORS = {kind.__name__: kind for kind in (DataError, ModelError, UsageError)}

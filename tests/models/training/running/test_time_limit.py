@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from oneglance.models.training.fit.time_limit import RESERVE, TimeLimit
+from oneglance.models.training.running.time_limit import RESERVE, TimeLimit
 
 
 class Clock:

@@ -11,7 +11,7 @@ import pytest
 
 from media import index_of, picture
 from oneglance.streams import open_stream
-from oneglance.streams.planes import DecodedImage, can_convert
+from oneglance.streams.decoding.planes import DecodedImage, can_convert
 
 PIXELS = ["yuv420p", "yuv422p", "nv12", "yuyv422", "yuv420p10le", "p010le", "gbrp", "bgr24", "rgba"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from oneglance.streams.bitstream import CodedPicture, Refresh
-from oneglance.streams.references import FrameLedger, References
+from oneglance.streams.decoding.bitstream import CodedPicture, Refresh
+from oneglance.streams.decoding.references import FrameLedger, References
 
 PICTURES = {
     "I": CodedPicture(Refresh.FULL),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.streams.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.decoding.bitstream import CodedPicture, Refresh, inspector
 
 MakeVideo = Callable[..., Path]
 

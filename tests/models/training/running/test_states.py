@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
-from oneglance.models.training.fit.states import FORMAT, LAST, PREVIOUS, TrainingStates
+from oneglance.models.training.running.states import FORMAT, LAST, PREVIOUS, TrainingStates
 from oneglance.streams.errors import ModelError, SinkError
 
 pytestmark = pytest.mark.filterwarnings("ignore")

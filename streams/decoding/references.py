@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from oneglance.streams.bitstream import CodedPicture, Refresh
+from oneglance.streams.decoding.bitstream import CodedPicture, Refresh
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.tasks import FOUR_TASKS
-from oneglance.models.training.fit.divergence import loss_is_finite, what_is_wrong
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.fit.heads import from_scratch, last_layer
 from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.running.divergence import loss_is_finite, what_is_wrong
 from oneglance.streams.errors import UsageError
 
 pytestmark = [

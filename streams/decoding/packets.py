@@ -13,12 +13,12 @@ import av
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
-from oneglance.streams.accounting import DecodeStats
-from oneglance.streams.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.errors import cause
 from oneglance.streams.files.transport import Loss
 from oneglance.streams.options import Damaged
-from oneglance.streams.references import Entry, FrameLedger, References, Verdict
 
 if TYPE_CHECKING:
     from av.container import InputContainer

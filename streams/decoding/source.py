@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Self
 
 from av.video.stream import VideoStream
 
-from oneglance.streams.accounting import DecodeStats
+from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
+from oneglance.streams.decoding.planes import DecodedImage, can_convert
+from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
-from oneglance.streams.planes import DecodedImage, can_convert
 from oneglance.streams.timestamps import MonotonicTimestamps
-from oneglance.streams.tracks import choose_track
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -14,11 +14,11 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.execution import Amp, Cache, Execution
-from oneglance.models.training.fit import session, time_limit
 from oneglance.models.training.fit.finetune import finetune
-from oneglance.models.training.fit.plan import plan_training
 from oneglance.models.training.fit.trainer import RoadTrainer
 from oneglance.models.training.recipe import Recipe, TrainableLayers
+from oneglance.models.training.running import session, time_limit
+from oneglance.models.training.running.plan import plan_training
 from oneglance.streams.errors import DataError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves

@@ -13,15 +13,15 @@ import torch
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.execution import Amp, Execution
-from oneglance.models.training.fit.devices import (
+from oneglance.models.training.fit.heads import from_scratch
+from oneglance.models.training.recipe import Recipe, Unlabelled
+from oneglance.models.training.running.devices import (
     bytes_per_image,
     free_bytes,
     precision,
     resolve,
     torch_device,
 )
-from oneglance.models.training.fit.heads import from_scratch
-from oneglance.models.training.recipe import Recipe, Unlabelled
 from oneglance.streams.errors import DataError
 
 _TIMED_IMAGES = 4

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 from oneglance.models.training.execution import Amp, Execution
-from oneglance.models.training.fit.devices import (
+from oneglance.models.training.running.devices import (
     batch_that_fits,
     bytes_per_image,
     cpu_has_bf16,

@@ -1,0 +1,1 @@
+"""A training while it runs: devices, time, states to go on from, and when to stop."""
