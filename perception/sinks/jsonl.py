@@ -63,7 +63,7 @@ class JsonLinesSink:
             SinkError: the disk is full, or the file cannot be written for another reason. What
                 was written before stays and ends with a whole line.
         """
-        line = _line(result)
+        line = encoded(as_object(result)).encode() + b"\n"
         try:
             write_whole(self._file, line)
             if self._to_stdout:
@@ -150,13 +150,12 @@ def _objects(detections: sv.Detections) -> list[dict[str, Any]]:
     ]
 
 
-def _line(result: Result) -> bytes:
-    found = as_object(result)
+def encoded(found: dict[str, Any]) -> str:
+    """``found`` as JSON in one line; numbers that are not finite, which JSON lacks, are null."""
     try:
-        text = _encode(found)
-    except ValueError:  # NaN or infinity, which JSON does not know
-        text = _encode(_finite(found))
-    return text.encode() + b"\n"
+        return _encode(found)
+    except ValueError:
+        return _encode(_finite(found))
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from bags import write_foxglove, write_ros2
 from http_server import http_server
 from media import make_video, picture
+from mqtt_broker import listening, mosquitto
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.testing import SECRET, SinkTests, SourceTests
@@ -76,6 +77,21 @@ class TestMcap(SinkTests):
 
     def open_failing(self, folder: Path) -> Sink | None:
         return on_a_full_disk("mcap", folder / "out.mcap")
+
+
+class TestMqtt(SinkTests):
+    @pytest.fixture(autouse=True)
+    def _listened_to(self, tmp_path: Path) -> Iterator[None]:
+        pytest.importorskip("paho.mqtt", reason="needs the extra mqtt")
+        with mosquitto(tmp_path) as broker, listening(broker.port) as listener:
+            self.port, self.listener = broker.port, listener
+            yield
+
+    def open(self, folder: Path) -> Sink:
+        return SinkChoice.parse(f"mqtt://127.0.0.1:{self.port}?rate=0.001").open(SinkContext())
+
+    def open_failing(self, folder: Path) -> Sink | None:
+        return SinkChoice.parse(f"mqtt://me:{SECRET}@127.0.0.1:1?rate=all").open(SinkContext())
 
 
 class SourceInFolder(SourceTests):
