@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, load_engine
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
+from oneglance.models.region import Region
 from oneglance.models.tasks import ModelClass, Task, parse_tasks
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import UsageError
@@ -44,6 +45,7 @@ class Detector:
         *,
         confidence: float = DEFAULT_CONFIDENCE,
         tasks: Collection[Task] | None = None,
+        region: Region | None = None,
     ) -> None:
         """Wrap a loaded engine; ``load`` is the usual door.
 
@@ -58,6 +60,8 @@ class Detector:
         self._detections = supervision.Detections
         self._engine = engine
         self.confidence = confidence
+        self.region = region
+        """What of an image is looked at; None: all of it."""
         classes = engine.metadata.classes
         self._colours = engine.metadata.colours
         self._tasks = None if tasks is None else frozenset(tasks)
@@ -84,6 +88,7 @@ class Detector:
         engine: str = DEFAULT_ENGINE,
         precision: str | None = None,
         self_check: bool = True,
+        region: Region | str | Sequence[float] | None = None,
     ) -> Detector:
         """A detector from the zoo by name, or from an exported ONNX file by path.
 
@@ -96,17 +101,22 @@ class Detector:
 
         ``self_check``: look once at the reference frames that the file carries and compare.
 
+        ``region``: look at this part of every image alone, ``"x1,y1,x2,y2"`` in pixels or in
+        shares from 0 to 1; boxes are those of the whole image all the same. An image that it
+        lies outside of is a ``UsageError`` when it comes.
+
         Raises:
             ModelError: no such model, a file that is not one of ours, or one that computes
                 something else on this machine than it should.
-            UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, an
-                engine or a precision that is unknown, not installed or not for this processor.
+            UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, a
+                region that is none, an engine or a precision that is unknown, not installed or not for this processor.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
+        seen = None if region is None else Region.of(region)
         file = resolve_model(name_or_path)
         if engine == AUTO:
             choice = choose_engine(file, precision=precision, threads=threads, check=self_check)
-            detector = cls(choice.engine, confidence=confidence, tasks=parsed)
+            detector = cls(choice.engine, confidence=confidence, tasks=parsed, region=seen)
             detector.engine_reason = choice.reason
             return detector
         loaded = load_engine(
@@ -116,18 +126,24 @@ class Detector:
             threads=threads,
             check=self_check,
         )
-        return cls(loaded, confidence=confidence, tasks=parsed)
+        return cls(loaded, confidence=confidence, tasks=parsed, region=seen)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or deep-copied, it loads its model file anew; a shallow copy shares the engine.
 
         Its file must lie where it did, also on another machine.
         """
-        return Detector._again, (self._engine, self.confidence, self._tasks)
+        return Detector._again, (self._engine, self.confidence, self._tasks, self.region)
 
     @classmethod
-    def _again(cls, engine: Engine, confidence: float, tasks: frozenset[Task] | None) -> Detector:
-        return cls(engine, confidence=confidence, tasks=tasks)
+    def _again(
+        cls,
+        engine: Engine,
+        confidence: float,
+        tasks: frozenset[Task] | None,
+        region: Region | None,
+    ) -> Detector:
+        return cls(engine, confidence=confidence, tasks=tasks, region=region)
 
     @property
     def name(self) -> str:
@@ -170,14 +186,14 @@ class Detector:
         ``confidence`` in 0..1, ``class_id``, ``data["class_name"]``, ``data["task"]``.
 
         Raises:
-            UsageError: not an 8-bit picture.
+            UsageError: not an 8-bit picture, or one that the region lies outside of.
         """
         return self.detect(image)[0]
 
     def detect(self, image: npt.NDArray[np.uint8]) -> tuple[sv.Detections, dict[str, float]]:
         """As a call, and the seconds of ``preprocess``, ``inference`` and ``postprocess``."""
         started = time.perf_counter()
-        image = as_bgr(image)
+        image, corner = self._looked_at(as_bgr(image))
         tensor, geometry = self._canvas().fill(image)
         prepared = time.perf_counter()
         output, inference_s = self._engine.run(tensor)
@@ -190,12 +206,23 @@ class Detector:
         )
         xyxy = geometry.to_source(decoded.xyxy)
         self._tell_colours(image, decoded.class_id, xyxy)
+        if corner is not None:
+            xyxy += corner
         detections = self._wrap(decoded, xyxy)
         return detections, {
             "preprocess": prepared - started,
             "inference": inference_s,
             "postprocess": time.perf_counter() - inferred,
         }
+
+    def _looked_at(
+        self, image: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+        """The region's pixels, and what its boxes must be moved by: x y x y."""
+        if self.region is None:
+            return image, None
+        x1, y1, x2, y2 = self.region.pixels((image.shape[1], image.shape[0]))
+        return image[y1:y2, x1:x2], np.array((x1, y1) * 2, np.float32)
 
     def _tell_colours(
         self,

@@ -18,17 +18,22 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from oneglance.models.cpus import available_cpus
+from oneglance.models.region import Region
 from oneglance.perception.health import Health, InferenceWatchdog
 from oneglance.perception.mode import Alert, Live, Mode, limits_of
 from oneglance.perception.protocols import (
     DetectorLike,
+    PredictingTracker,
     Sink,
     TrackerLike,
     described,
@@ -44,7 +49,9 @@ from oneglance.perception.readers.frame_reader import (
 from oneglance.perception.readers.opening import Source, open_reader
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThread
+from oneglance.perception.stride import Stride
 from oneglance.perception.summary import RunSummary, Telemetry
+from oneglance.perception.tracking import inside
 from oneglance.streams import shutdown
 from oneglance.streams.buffers import Closed
 from oneglance.streams.errors import StreamError, UsageError
@@ -61,8 +68,10 @@ logger = logging.getLogger(__name__)
 class _Inferred:
     captured: CapturedFrame
     detections: sv.Detections | None
-    """None: there is no image to look at."""
+    """None: there is no image to look at, or the network need not look."""
     timings: dict[str, float]
+    is_due: bool = True
+    """Whether the network looks at it; otherwise the tracker predicts."""
 
 
 class Pipeline:
@@ -75,7 +84,10 @@ class Pipeline:
     callable and has a name, see ``DetectorLike``. ``sinks``: written in order by a thread of
     their own and closed at the end, however it comes. ``tracker``: gives detections their
     ``tracker_id``, unique within a source; each source of each run begins with a fresh one.
-    ``clock``: seconds, monotonic; for tests.
+    ``every``: the network looks at every Nth frame of a source only. The frames between have the
+    tracker's predictions (``Result.predicted``); without a tracker nothing is known of them, and
+    they have no result. ``region``: what of every frame the network looks at, see ``Region``;
+    boxes are in pixels of the whole frame. ``clock``: seconds, monotonic; for tests.
 
     OpenCV's own threads cost more than they save on pictures this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
@@ -90,7 +102,7 @@ class Pipeline:
     [0, 1, 2]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a user's choice
         self,
         source: Source | Sequence[Source] | FrameReader,
         detector: DetectorLike,
@@ -98,6 +110,8 @@ class Pipeline:
         mode: str | Live = Mode.AUTO,
         sinks: Sequence[Sink] = (),
         tracker: TrackerLike | None = None,
+        every: int = 1,
+        region: Region | str | Sequence[float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the source. In auto mode a single camera or network source must answer now; in
@@ -106,9 +120,17 @@ class Pipeline:
         Raises:
             StreamError: the source cannot be opened.
             UsageError: ``mode`` is none of auto, recorded and live; several sources are not
-                live, or of one name.
+                live, or of one name; ``every`` is below 1, or the tracker cannot predict; the
+                region is none.
         """
         words = described(detector)
+        self._stride = Stride(every)
+        self._detect = timed_detect(detector, None if region is None else Region.of(region))
+        if tracker is not None and every > 1 and not isinstance(tracker, PredictingTracker):
+            raise UsageError(
+                f"{type(tracker).__name__} has no predict(timestamp_s=…), so frames that the "
+                "network does not look at would have no boxes: run it with every=1"
+            )
         self._limits = limits_of(mode)
         self._clock = clock
         self._reader = (
@@ -121,8 +143,8 @@ class Pipeline:
             source=self._reader.name, mode=self.mode.value, clock=clock, **words
         )
         self._name = detector.name
-        self._detect = timed_detect(detector)
         self._tracker = tracker
+        self._missed: Counter[str] = Counter()  # by frames that have no result
         self._watchdog = InferenceWatchdog(self._limits.stuck_s)
         self._sinks = SinkThread(sinks)
         is_live = self.mode is Mode.LIVE
@@ -266,7 +288,7 @@ class Pipeline:
             # One worker at a time takes the next frame and its place in the order.
             with self._turn:
                 try:
-                    captured = self._take()
+                    captured, is_due = self._take()
                 except (Closed, SourceFailed) as end:
                     if isinstance(end, SourceFailed):
                         future.set_exception(end.error)
@@ -276,23 +298,34 @@ class Pipeline:
                     return
                 self._ordered.put(future)
             try:
-                future.set_result(self._infer(captured))
+                future.set_result(self._infer(captured, is_due))
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
                 future.set_exception(error)
                 return
 
-    def _take(self) -> CapturedFrame:
+    def _take(self) -> tuple[CapturedFrame, bool]:
+        """The next frame that has a result, and whether the network is to look at it."""
         while True:
             try:
-                return self._reader.get(shutdown.PIECE_S)
+                captured = self._reader.get(shutdown.PIECE_S)
             except TimeoutError:
                 if self._stopping.is_set():
                     raise Closed from None
+                continue
+            source = captured.frame.source
+            is_due = self._stride.is_due(source)
+            if is_due or self._tracker is not None:
+                missed = captured.dropped + self._missed.pop(source, 0)
+                return replace(captured, dropped=missed) if missed else captured, is_due
+            self._missed[source] += captured.dropped
+            self._reader.skipped(captured)
 
-    def _infer(self, captured: CapturedFrame) -> _Inferred:
+    def _infer(self, captured: CapturedFrame, is_due: bool) -> _Inferred:
         begun_s, worker = self._clock(), threading.get_ident()
         timings = {} if captured.decode_s is None else {"decode": captured.decode_s}
         timings["queue"] = begun_s - captured.arrived_s
+        if not is_due:
+            return _Inferred(captured, None, timings, is_due)
         self._watchdog.begin(worker, begun_s)
         try:
             started = time.perf_counter()
@@ -324,7 +357,8 @@ class Pipeline:
                 break
             inferred = future.result()
             is_wanted = inferred is None or (
-                inferred.detections is not None and self._reader.wants(inferred.captured)
+                (inferred.detections is not None or not inferred.is_due)
+                and self._reader.wants(inferred.captured)
             )
             if self.mode is Mode.RECORDED or not is_wanted:
                 self._slots.release()
@@ -348,12 +382,18 @@ class Pipeline:
 
     def _finish(self, inferred: _Inferred) -> Result:
         captured, detections, timings = inferred.captured, inferred.detections, inferred.timings
-        assert detections is not None
         frame, tracker = captured.frame, self._reader.tracker(captured)
-        if tracker is not None:
-            started = time.perf_counter()
+        started = time.perf_counter()
+        if detections is None:
+            assert isinstance(tracker, PredictingTracker)
+            detections = inside(tracker.predict(timestamp_s=frame.timestamp_s), frame.size)
+        elif tracker is not None:
             detections = tracker.update(detections, timestamp_s=frame.timestamp_s)
+        if tracker is not None:
             timings["track"] = time.perf_counter() - started
+        if self._stride.every > 1:
+            detections.data["predicted"] = np.full(len(detections), not inferred.is_due)
         captured_s = captured.captured_s
         age_s = None if captured_s is None else self._clock() - captured_s
-        return Result(frame, detections, timings, age_s, captured.dropped)
+        predicted = not inferred.is_due
+        return Result(frame, detections, timings, age_s, captured.dropped, predicted)

@@ -7,12 +7,14 @@ names, because users meet them first; what any other must have is named ``…Lik
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from oneglance.models.region import Region
 from oneglance.streams.errors import UsageError
 from oneglance.streams.frame import Image
 
@@ -62,6 +64,17 @@ class TrackerLike(Protocol):
         ...
 
 
+@runtime_checkable
+class PredictingTracker(TrackerLike, Protocol):
+    """A tracker for runs in which the network looks at every Nth frame only."""
+
+    def predict(self, *, timestamp_s: float) -> sv.Detections:
+        """The objects of the last ``update`` where they should be at ``timestamp_s``, a later
+        time; with every column that those detections had. What comes next is as if nobody had
+        asked."""
+        ...
+
+
 class Sink(Protocol):
     """Takes every result, in order, from one thread.
 
@@ -73,16 +86,28 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def timed_detect(detector: DetectorLike) -> Detect:
+def timed_detect(detector: DetectorLike, region: Region | None = None) -> Detect:
     """How to call any detector so that it says how long its stages take.
 
-    What the function raises: ``UsageError`` for detections that lack what ``DetectorLike`` asks
+    ``region``: it sees this part of each image alone; its boxes are moved to where they lie in
+    the whole one. What the function raises: ``UsageError`` for detections that lack what ``DetectorLike`` asks
     for, and whatever the detector raises.
     """
-    own: Detect | None = getattr(detector, "detect", None)
-    if own is not None:
-        return own
+    whole: Detect = getattr(detector, "detect", None) or _timed(detector)
+    if region is None:
+        return whole
 
+    def detect(image: Image) -> tuple[sv.Detections, dict[str, float]]:
+        x1, y1, x2, y2 = region.pixels((image.shape[1], image.shape[0]))
+        found, stages = whole(np.ascontiguousarray(image[y1:y2, x1:x2]))
+        found = copy.copy(found)  # it may be the detector's own
+        found.xyxy = found.xyxy + np.array((x1, y1) * 2, found.xyxy.dtype)
+        return found, stages
+
+    return detect
+
+
+def _timed(detector: DetectorLike) -> Detect:
     def detect(image: Image) -> tuple[sv.Detections, dict[str, float]]:
         started = time.perf_counter()
         found = complete(detector(image), detector.name)

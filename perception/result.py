@@ -29,6 +29,9 @@ class Result:
     after capture (those after ``decode``; of a camera or a network stream ``decode`` as well);
     None for recordings.
     ``dropped``: frames of this source dropped since the last result.
+    ``predicted``: the network did not look at this frame: its detections are where the tracker
+    expects the objects of the last frame that was looked at. In a run that predicts,
+    ``data["predicted"]`` says the same of every box, in every result.
     """
 
     frame: Frame
@@ -36,3 +39,4 @@ class Result:
     timings: Mapping[str, float]
     age_s: float | None
     dropped: int
+    predicted: bool = False

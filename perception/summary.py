@@ -36,7 +36,8 @@ class RunSummary:
 
     ``engine`` and ``precision``: what ran the model, and what it was computed in;
     ``engine_reason``: why that, where it was chosen by measuring. ``frames``:
-    results; ``dropped``: frames that a live run skipped. ``wall_s``: from the
+    results, and of these ``predicted`` those of frames that the network did not look at;
+    ``dropped``: frames that a live run skipped. ``wall_s``: from the
     pipeline's making to this summary. ``fps``: intervals between results by the time from the
     first result to the last (one interval less than results); None below two results.
     ``latency_ms``: by stage. ``end_to_end_ms``: from the start of a frame's decoding to its
@@ -60,6 +61,7 @@ class RunSummary:
     engine: str = ""
     precision: str = ""
     engine_reason: str = ""
+    predicted: int = 0
     sources: tuple[SourceHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Telemetry:
         self._stages: dict[str, LatencyHistogram] = {}
         self._end_to_end = LatencyHistogram()
         self._age = LatencyHistogram()
-        self._dropped = 0
+        self._dropped = self._predicted = 0
         self._started_s = clock()
         self._first_s = self._last_s = self._started_s
 
@@ -105,6 +107,7 @@ class Telemetry:
         if not self._end_to_end.count:
             self._first_s = self._last_s
         self._dropped += result.dropped
+        self._predicted += result.predicted
         for stage, duration_s in result.timings.items():
             if stage not in self._stages:
                 # A new dict, because another thread may be reading the old one.
@@ -140,6 +143,7 @@ class Telemetry:
             engine_reason=self._engine_reason,
             frames=self._end_to_end.count,
             dropped=self._dropped,
+            predicted=self._predicted,
             wall_s=round(self._clock() - self._started_s, 3),
             fps=self._fps(),
             latency_ms={stage: Latency.of(histogram) for stage, histogram in self.stages.items()},

@@ -47,6 +47,9 @@ class Tracker:
             high_conf_det_threshold=NEW_TRACK_CONFIDENCE,
         )
         self._trackers: dict[Task, ByteTrackTracker] = {}
+        self._last: sv.Detections | None = None
+        self._last_s = 0.0
+        self._frame_rate = frame_rate
         self._period_s = 1 / frame_rate
         self._times = MonotonicTimestamps(self._period_s)
 
@@ -54,6 +57,7 @@ class Tracker:
         """Another tracker like this one, that has seen nothing: for another source."""
         tracker = copy.copy(self)
         tracker._trackers, tracker._times = {}, MonotonicTimestamps(self._period_s)
+        tracker._last = None
         return tracker
 
     def update(self, detections: sv.Detections, *, timestamp_s: float) -> sv.Detections:
@@ -74,7 +78,38 @@ class Tracker:
                 own = self._update_task(task, mine, timestamp_s)
                 tracker_id[rows] = np.where(own == NO_TRACK, NO_TRACK, own * len(Task) + number + 1)
         detections.tracker_id = tracker_id
+        seen = detections[np.flatnonzero(tracker_id != NO_TRACK)]  # a copy: the other is the user's
+        self._last, self._last_s = cast("sv.Detections", seen), timestamp_s
         return detections
+
+    def predict(self, *, timestamp_s: float) -> sv.Detections:
+        """The objects of the last ``update`` that a track holds, where their motion takes them by
+        ``timestamp_s``; with the id, confidence and class that they had. Changes no track.
+
+        An object that the last update did not see, or saw for the first time, is left out: of the
+        one nobody knows that it is still there, of the other not that it is one.
+        """
+        if self._last is None:
+            import supervision
+
+            return supervision.Detections.empty()
+        found = cast("sv.Detections", self._last[np.arange(len(self._last))])
+        assert found.tracker_id is not None
+        steps = max(0.0, timestamp_s - self._last_s) * self._frame_rate
+        boxes = [self._predicted(track, steps) for track in found.tracker_id.tolist()]
+        found.xyxy = np.array(boxes, np.float32).reshape(-1, 4)
+        return found
+
+    def _predicted(self, track: int, steps: float) -> npt.NDArray[np.float64]:
+        number, own = (track - 1) % len(Task), (track - 1) // len(Task)
+        tracks = self._trackers[list(Task)[number]].tracks
+        motion = next(t for t in tracks if t.tracker_id == own).state_estimator
+        before = motion.get_state()
+        try:
+            motion.predict(steps, self._frame_rate)
+            return np.asarray(motion.state_to_bbox(), np.float64)
+        finally:
+            motion.set_state(before)
 
     def _update_task(
         self, task: Task, detections: sv.Detections, timestamp_s: float
@@ -88,3 +123,12 @@ class Tracker:
         if len(tracked) and tracked.tracker_id is not None:
             ids[tracked.data["row"]] = tracked.tracker_id
         return ids
+
+
+def inside(detections: sv.Detections, size: tuple[int, int]) -> sv.Detections:
+    """What of ``detections`` lies in an image of ``size`` (width, height): boxes clipped to it,
+    those that have left it gone."""
+    xyxy = np.clip(detections.xyxy, 0, np.array(size * 2, detections.xyxy.dtype))
+    detections.xyxy = xyxy
+    is_there = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    return cast("sv.Detections", detections[np.flatnonzero(is_there)])

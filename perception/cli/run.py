@@ -42,6 +42,20 @@ def run(
     self_check: Annotated[
         bool, typer.Option(help="See first that the engine computes what the model should.")
     ] = True,
+    every: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Look at every Nth frame; between, boxes are the tracker's predictions.",
+        ),
+    ] = 1,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="x1,y1,x2,y2",
+            help="Look at this part of each frame alone, in pixels or in shares from 0 to 1.",
+        ),
+    ] = None,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
@@ -99,6 +113,8 @@ def run(
         engine=engine,
         precision=precision,
         self_check=self_check,
+        every=every,
+        region=region,
         track=track,
         jsonl=jsonl,
         video=video,

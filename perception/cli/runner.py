@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.loading import DEFAULT_ENGINE
+from oneglance.models.region import Region
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
@@ -36,6 +37,7 @@ from oneglance.perception.sinks.files import (
     write_standard_output,
 )
 from oneglance.perception.sinks.jsonl import ReaderGone
+from oneglance.perception.stride import Stride
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
@@ -61,6 +63,8 @@ class RunOptions:
     engine: str = DEFAULT_ENGINE
     precision: str | None = None
     self_check: bool = True
+    every: int = 1
+    region: str | None = None
     track: bool = True
     jsonl: str | None = None
     video: Path | None = None
@@ -99,6 +103,9 @@ class Run:
         options = self.options
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
         _check_outputs(options)
+        Stride(options.every)  # what cannot be is said before a model is loaded
+        if options.region is not None:
+            Region.of(options.region)
         # Frames are worked on side by side already. Waking OpenCV's own threads for pictures as
         # small as these costs more than they save: 0.3 ms of processor time for each frame that is
         # read, and 0.6 ms for each that is written.
@@ -170,6 +177,7 @@ class Run:
             engine=options.engine,
             precision=options.precision,
             self_check=options.self_check,
+            region=options.region,
         )
 
     def _video(self, reader: FrameReader) -> list[VideoSink]:
@@ -205,6 +213,7 @@ class Run:
             mode=options.mode,
             sinks=sinks,
             tracker=Tracker(frame_rate=float(reader.frame_rate or 30)) if options.track else None,
+            every=options.every,
         )
         name = f"{len(options.sources)} sources" if options.together else reader.name
         try:

@@ -17,6 +17,8 @@ def render_summary(summary: RunSummary) -> RenderableType:
     headline = Text(summary.source or "run", style="bold", no_wrap=True, overflow="ignore")
     engine = f"{summary.engine} {summary.precision}".strip()
     facts = [summary.model, engine, summary.mode, f"{summary.frames} frames"]
+    if summary.predicted:
+        facts.append(f"{summary.predicted} of them predicted")
     facts.append(f"{summary.dropped} dropped")
     facts.append(f"{summary.wall_s:.1f} s")
     facts.append("no fps" if summary.fps is None else f"{summary.fps:.1f} fps")

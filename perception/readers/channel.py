@@ -21,8 +21,9 @@ from oneglance.streams.stream import Stream
 if TYPE_CHECKING:
     from oneglance.perception.protocols import TrackerLike
 
-OVERLOAD, FROZEN, CLOSING = "newer frame", "frozen", "closing"
-"""Why frames are dropped: a newer one came first, the image was frozen, the run ended."""
+OVERLOAD, FROZEN, CLOSING, SKIPPED = "newer frame", "frozen", "closing", "skipped"
+"""Why frames are dropped: a newer one came first, the image was frozen, the run ended, only every
+Nth was asked for."""
 
 OPENED_BEFORE_S = 10.0
 """A live frame may have been captured so long before its source was given to a run."""
@@ -127,6 +128,12 @@ class Channel:
             self._taken += 1
             if dropped:
                 self._dropped[OVERLOAD] += dropped
+
+    def skipped(self) -> None:
+        """A frame that was taken is not looked at: only every Nth is."""
+        with self._lock:
+            self._taken -= 1
+            self._dropped[SKIPPED] += 1
 
     def delivered(self, dropped: int) -> Alert | None:
         """A result has come out, ``dropped`` frames after the last; an alert if that is many."""

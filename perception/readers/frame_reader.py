@@ -91,6 +91,10 @@ class FrameReader(Protocol):
         """A result of it came out; an alert if somebody should look at its source."""
         ...
 
+    def skipped(self, captured: CapturedFrame) -> None:
+        """No result of it is asked for: the network looks at every Nth frame only."""
+        ...
+
     def failed(self, captured: CapturedFrame, error: StreamError) -> None:
         """Its image could not be made. A reader of one source raises ``error``; one of several
         goes on with the others, and raises it when they have ended too."""

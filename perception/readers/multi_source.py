@@ -121,6 +121,10 @@ class MultiSourceReader:
         """See ``FrameReader``."""
         return _channel_of(captured).delivered(captured.dropped)
 
+    def skipped(self, captured: CapturedFrame) -> None:
+        """See ``FrameReader``; counted as dropped, for a reason of its own."""
+        _channel_of(captured).skipped()
+
     def failed(self, captured: CapturedFrame, error: StreamError) -> None:
         """See ``FrameReader``; its source leaves the run."""
         channel = _channel_of(captured)

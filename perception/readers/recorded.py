@@ -74,6 +74,9 @@ class RecordedReader:
     def delivered(self, captured: CapturedFrame) -> None:
         """See ``FrameReader``."""
 
+    def skipped(self, captured: CapturedFrame) -> None:
+        """See ``FrameReader``."""
+
     def failed(self, captured: CapturedFrame, error: StreamError) -> None:
         """See ``FrameReader``."""
         del captured

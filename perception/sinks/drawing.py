@@ -64,7 +64,8 @@ def annotate(image: Image, detections: sv.Detections) -> Image:
 
     A label says class, confidence and, when there is one, track: ``car 0.87 #12``. It stands
     above its box, or below or beside where it would leave the picture or hide another label or
-    box. Lines and text grow with the picture. ``image`` itself is left as it is.
+    box. Lines and text grow with the picture. Where ``data["predicted"]`` says that a box is the
+    tracker's alone, its line is broken. ``image`` itself is left as it is.
     """
     canvas = image.copy()
     if not len(detections):
@@ -74,8 +75,10 @@ def annotate(image: Image, detections: sv.Detections) -> Image:
     xyxy = _inside(detections.xyxy, width, height)
     tasks = [Task(str(task)) for task in detections.data["task"]]
     # Small boxes last: what is far away stays visible before what is near.
+    predicted = np.asarray(detections.data.get("predicted", np.zeros(len(detections), np.bool_)))
     for row in np.argsort(-_areas(xyxy), kind="stable").tolist():
-        _draw_box(canvas, xyxy[row].tolist(), COLOURS[tasks[row]], style.line)
+        box, colour = xyxy[row].tolist(), COLOURS[tasks[row]]
+        _draw_box(canvas, box, colour, style.line, broken=bool(predicted[row]))
     texts = [label(detections, row) for row in range(len(detections))]
     masks = [_text_mask(text, style) for text in texts]
     sizes = [(mask.shape[1], mask.shape[0]) for mask in masks]
@@ -112,15 +115,31 @@ def _grown(xyxy: npt.NDArray[np.int64], line: int) -> npt.NDArray[np.int64]:
     return grown
 
 
-def _draw_box(canvas: Image, box: Sequence[int], colour: Colour, line: int) -> None:
+def _draw_box(
+    canvas: Image, box: Sequence[int], colour: Colour, line: int, *, broken: bool
+) -> None:
     height, width = canvas.shape[:2]
     # Around the object, not over it: a far sign is only ten pixels wide. At the picture's edge
     # within it, so that the box is seen to be closed.
     out, least = line // 2 + 2, line // 2
     first = (max(box[0] - out, least), max(box[1] - out, least))
     second = (min(box[2] + out, width - 1 - least), min(box[3] + out, height - 1 - least))
-    cv2.rectangle(canvas, first, second, INK, line + 2)
-    cv2.rectangle(canvas, first, second, colour, line)
+    for ink, thickness in ((INK, line + 2), (colour, line)):
+        if broken:
+            cv2.polylines(canvas, _corners(first, second), False, ink, thickness)
+        else:
+            cv2.rectangle(canvas, first, second, ink, thickness)
+
+
+def _corners(first: tuple[int, int], second: tuple[int, int]) -> list[npt.NDArray[np.int32]]:
+    """The four corners of a rectangle as lines, each a third of its sides long."""
+    (x1, y1), (x2, y2) = first, second
+    right, down = (x2 - x1) // 3, (y2 - y1) // 3
+    return [
+        np.array([(x + dx, y), (x, y), (x, y + dy)], np.int32)
+        for x, dx in ((x1, right), (x2, -right))
+        for y, dy in ((y1, down), (y2, -down))
+    ]
 
 
 @functools.lru_cache(maxsize=2048)

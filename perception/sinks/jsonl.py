@@ -104,8 +104,9 @@ def as_object(result: Result) -> dict[str, Any]:
 
     Keys: ``source``, ``frame`` (its index), ``timestamp_s``, ``dropped`` (frames since the last
     result), ``detections`` (``task``, ``class``, ``confidence``, ``xyxy`` in pixels,
-    ``track_id`` or None), ``timings_ms`` (by stage), for live sources ``age_ms``, and ``damaged``
-    (true) where a frame is marked so.
+    ``track_id`` or None), ``timings_ms`` (by stage), for live sources ``age_ms``, ``damaged``
+    (true) where a frame is marked so, and ``predicted`` (true) where the network did not look: then
+    each of its detections says so too.
     """
     frame = result.frame
     found: dict[str, Any] = {
@@ -119,6 +120,8 @@ def as_object(result: Result) -> dict[str, Any]:
     }
     if frame.damaged:
         found["damaged"] = True
+    if result.predicted:
+        found["predicted"] = True
     if result.age_s is not None:
         found["age_ms"] = round(1e3 * result.age_s, 3)
     return found
@@ -136,7 +139,8 @@ def _objects(detections: sv.Detections) -> list[dict[str, Any]]:
     names = np.asarray(detections.data["class_name"]).tolist()
     ids = detections.tracker_id
     tracks = [_NO_TRACK] * count if ids is None else ids.tolist()
-    return [
+    predicted = detections.data.get("predicted", ())
+    found = [
         {
             "task": task,
             "class": name,
@@ -148,6 +152,9 @@ def _objects(detections: sv.Detections) -> list[dict[str, Any]]:
             tasks, names, confidences, boxes, tracks, strict=True
         )
     ]
+    for row in np.flatnonzero(predicted):
+        found[row]["predicted"] = True
+    return found
 
 
 def encoded(found: dict[str, Any]) -> str:

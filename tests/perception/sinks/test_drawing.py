@@ -195,3 +195,20 @@ def test_letters_are_made_once_and_not_for_every_frame(detections: Detections) -
     made = drawing._glyph.cache_info().misses
     annotate(image, found)
     assert drawing._glyph.cache_info().misses == made
+
+
+def test_a_predicted_box_is_drawn_with_a_broken_line(
+    detections: Detections,
+) -> None:
+    image = np.full((240, 320, 3), 90, np.uint8)
+    found = detections(("car", 0.9, (100, 100, 220, 200), 1))
+    whole = annotate(image, found)
+    found.data["predicted"] = np.array([False])
+    np.testing.assert_array_equal(annotate(image, found), whole)
+    found.data["predicted"] = np.array([True])
+    broken = annotate(image, found)
+    colour = COLOURS[Task.CAR]
+    left, middle, corner = slice(90, 104), slice(145, 156), slice(102, 112)
+    assert (whole[middle, left] == colour).all(axis=-1).any()
+    assert not (broken[middle, left] == colour).all(axis=-1).any()
+    assert (broken[corner, left] == colour).all(axis=-1).any()
