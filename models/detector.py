@@ -109,7 +109,8 @@ class Detector:
             ModelError: no such model, a file that is not one of ours, or one that computes
                 something else on this machine than it should.
             UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, a
-                region that is none, an engine or a precision that is unknown, not installed or not for this processor.
+                region that is none, an engine or a precision that is unknown, not installed or
+                not for this processor.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
         seen = None if region is None else Region.of(region)

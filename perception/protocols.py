@@ -90,8 +90,9 @@ def timed_detect(detector: DetectorLike, region: Region | None = None) -> Detect
     """How to call any detector so that it says how long its stages take.
 
     ``region``: it sees this part of each image alone; its boxes are moved to where they lie in
-    the whole one. What the function raises: ``UsageError`` for detections that lack what ``DetectorLike`` asks
-    for, and whatever the detector raises.
+    the whole one. What the function raises: ``UsageError`` for detections that lack what
+    ``DetectorLike`` asks for and for an image that the region lies outside of, and whatever the
+    detector raises.
     """
     whole: Detect = getattr(detector, "detect", None) or _timed(detector)
     if region is None:

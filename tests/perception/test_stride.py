@@ -213,7 +213,7 @@ def test_any_detector_sees_the_region_alone_and_its_boxes_are_those_of_the_frame
 
 
 def test_a_region_outside_the_frame_ends_the_run_in_a_sentence() -> None:
-    with pytest.raises(UsageError, match="outside the frame.* 320x240"):
+    with pytest.raises(UsageError, match=r"outside the frame.* 320x240"):
         list(Pipeline(Drive(3), Seer(), region="0,0,321,240"))
     with pytest.raises(UsageError, match="x1,y1,x2,y2"):
         Pipeline(Drive(3), Seer(), region="all of it")
