@@ -1,4 +1,4 @@
-"""How a run is doing: each source, the network, and what somebody should be told."""
+"""How a run is doing: each source, the network, and what somebody should be alerted to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SourceHealth:
 class Health:
     """A run as it is now. ``inference_s``: how long the inference in work has taken so far, None
     when there is none; ``stuck``: that this is longer than it may be. ``sources``: those of a
-    live run, the removed ones included; of a recorded run none are watched."""
+    live run, the removed ones included; of a recorded run none are monitored."""
 
     sources: tuple[SourceHealth, ...]
     inference_s: float | None
@@ -56,7 +56,7 @@ class Health:
 class DropRateMonitor:
     """Notices when too large a share of a source's frames is dropped. Without a clock.
 
-    Counts are kept by tenths of the window, so memory is bounded whatever the rate. Told once;
+    Counts are kept by tenths of the window, so memory is bounded whatever the rate. Reported once;
     again after the share has fallen below half of what is allowed.
     """
 
@@ -67,27 +67,27 @@ class DropRateMonitor:
         self._allowed = share
         self._part_s = window_s / self._PARTS
         self._parts: deque[list[int]] = deque(maxlen=self._PARTS)  # [when, delivered, dropped]
-        self._told = False
+        self._alerted = False
 
-    def note(self, at_s: float, *, delivered: int, dropped: int) -> bool:
+    def note(self, now_s: float, *, delivered: int, dropped: int) -> bool:
         """Count frames; whether this is the moment to raise the alarm."""
-        when = math.floor(at_s / self._part_s)
+        when = math.floor(now_s / self._part_s)
         if not self._parts or self._parts[-1][0] != when:
             self._parts.append([when, 0, 0])
         self._parts[-1][1] += delivered
         self._parts[-1][2] += dropped
-        share = self.share(at_s)
+        share = self.share(now_s)
         if share is None:
             return False
         if share <= self._allowed / 2:
-            self._told = False
-        is_news = share > self._allowed and not self._told
-        self._told = self._told or is_news
+            self._alerted = False
+        is_news = share > self._allowed and not self._alerted
+        self._alerted = self._alerted or is_news
         return is_news
 
-    def share(self, at_s: float) -> float | None:
+    def share(self, now_s: float) -> float | None:
         """The share of frames dropped over the window; None when there were too few to say."""
-        oldest = math.floor(at_s / self._part_s) - self._PARTS
+        oldest = math.floor(now_s / self._part_s) - self._PARTS
         recent = [part for part in tuple(self._parts) if part[0] > oldest]
         delivered, dropped = sum(p[1] for p in recent), sum(p[2] for p in recent)
         total = delivered + dropped
@@ -100,25 +100,25 @@ class InferenceWatchdog:
     def __init__(self, stuck_s: float) -> None:
         self.stuck_s = stuck_s
         self._running: dict[int, float] = {}
-        self._told: set[int] = set()
+        self._alerted: set[int] = set()
 
-    def begin(self, worker: int, at_s: float) -> None:
+    def begin(self, worker: int, now_s: float) -> None:
         """A worker begins an inference."""
-        self._running[worker] = at_s
+        self._running[worker] = now_s
 
     def end(self, worker: int) -> None:
         """It is done."""
         self._running.pop(worker, None)
-        self._told.discard(worker)
+        self._alerted.discard(worker)
 
-    def longest_s(self, at_s: float) -> float | None:
+    def longest_s(self, now_s: float) -> float | None:
         """How long the oldest inference in work has been running; None without one."""
         begun = tuple(self._running.values())
-        return max(0.0, at_s - min(begun)) if begun else None
+        return max(0.0, now_s - min(begun)) if begun else None
 
-    def newly_stuck(self, at_s: float) -> bool:
-        """Whether an inference is stuck that was not told of yet."""
-        stuck = {w for w, begun in tuple(self._running.items()) if at_s - begun > self.stuck_s}
-        is_news = bool(stuck - self._told)
-        self._told |= stuck
+    def newly_stuck(self, now_s: float) -> bool:
+        """Whether an inference is stuck that was not reported yet."""
+        stuck = {w for w, begun in tuple(self._running.items()) if now_s - begun > self.stuck_s}
+        is_news = bool(stuck - self._alerted)
+        self._alerted |= stuck
         return is_news

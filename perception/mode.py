@@ -1,4 +1,4 @@
-"""What a run promises, and the limits beyond which somebody is told."""
+"""What a run promises, and the limits beyond which somebody is alerted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Somebody should look: ``about`` a source or the model, ``at_s`` on the run's clock."""
+    """Somebody should look: ``about`` a source or the model, ``time_s`` on the run's clock."""
 
     about: str
     detail: str
-    at_s: float
+    time_s: float
 
     def __str__(self) -> str:
         return f"{self.about}: {self.detail}"
@@ -37,7 +37,7 @@ class Live:
 
     ``connect``: how sources given by address are opened. ``stuck_s``: an inference that takes
     longer is reported. ``drop_share`` (0..1): more than that share of a source's frames dropped
-    over ``window_s`` is an alert. ``on_event``: told of every change of a source's state and
+    over ``window_s`` is an alert. ``on_event``: called with every change of a source's state and
     every alert, on the thread that notices; must not block.
 
     Raises:

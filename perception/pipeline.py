@@ -323,7 +323,7 @@ class Pipeline:
     def _infer(self, captured: CapturedFrame, is_due: bool) -> _Inferred:
         begun_s, worker = self._clock(), threading.get_ident()
         timings = {} if captured.decode_s is None else {"decode": captured.decode_s}
-        timings["queue"] = begun_s - captured.arrived_s
+        timings["queue"] = begun_s - captured.arrival_s
         if not is_due:
             return _Inferred(captured, None, timings, is_due)
         self._watchdog.begin(worker, begun_s)
@@ -372,8 +372,8 @@ class Pipeline:
         now_s = self._clock()
         if self._watchdog.newly_stuck(now_s):
             running_s = self._watchdog.longest_s(now_s) or 0.0
-            story = f"an inference has been running for {running_s:.1f} s"
-            self._alert(Alert(self._name, story, now_s))
+            message = f"an inference has been running for {running_s:.1f} s"
+            self._alert(Alert(self._name, message, now_s))
 
     def _alert(self, alert: Alert) -> None:
         logger.warning("%s", alert)

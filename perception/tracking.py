@@ -68,7 +68,7 @@ class Tracker:
         """
         # ByteTrack refuses time that stands still, and a clock that was set back would stop it
         # for good; some files hold two frames of one time.
-        timestamp_s = self._times.steady(timestamp_s)
+        timestamp_s = self._times.next_s(timestamp_s)
         tracker_id = np.full(len(detections), NO_TRACK, np.int64)
         tasks = detections.data.get("task", np.empty(0, "<U10"))
         for number, task in enumerate(Task):

@@ -9,7 +9,7 @@ from fractions import Fraction
 from oneglance.streams.timestamps import MonotonicTimestamps
 
 BEHIND_S = 1.0
-"""Who is later than this has lost the beat: the count begins again from now."""
+"""A frame later than this is due now, and the ones after it are counted from there."""
 
 LONGEST_GAP_S = 10.0
 """A leap in a recording's times of more than this is a splice: nobody waits for it."""
@@ -33,7 +33,7 @@ class RealTimePacer:
     def due_s(self, timestamp_s: float) -> float:
         """When, on the clock, the frame of ``timestamp_s`` is due; never long before now."""
         if self._times is not None:
-            timestamp_s = self._times.steady(timestamp_s)
+            timestamp_s = self._times.next_s(timestamp_s)
         now_s = self._clock()
         if self._offset_s is None or self._offset_s + timestamp_s < now_s - BEHIND_S:
             self._offset_s = now_s - timestamp_s

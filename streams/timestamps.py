@@ -14,8 +14,8 @@ class MonotonicTimestamps:
     count begins: frames follow at the distances they have from then on. With ``longest_gap_s``
     a leap forward of more than that is cut to one period likewise.
 
-    >>> steady = MonotonicTimestamps(0.1)
-    >>> [round(steady.steady(at_s), 2) for at_s in (5.0, 5.1, -7.0, -6.9, -6.8, -6.5)]
+    >>> times = MonotonicTimestamps(0.1)
+    >>> [round(times.next_s(time_s), 2) for time_s in (5.0, 5.1, -7.0, -6.9, -6.8, -6.5)]
     [5.0, 5.1, 5.15, 5.25, 5.35, 5.65]
     """
 
@@ -26,16 +26,16 @@ class MonotonicTimestamps:
         self._out_of_order = 0
         self._last_s: float | None = None
 
-    def steady(self, at_s: float) -> float:
+    def next_s(self, time_s: float) -> float:
         """The time of the next frame, later than every one before it.
 
-        ``at_s``: what the source says; what is no finite number is taken for unknown.
+        ``time_s``: what the source says; what is no finite number is taken for unknown.
         """
         last_s = self._last_s
         if last_s is None:
-            self._last_s = at_s if math.isfinite(at_s) else 0.0
+            self._last_s = time_s if math.isfinite(time_s) else 0.0
             return self._last_s
-        shown_s = at_s + self._offset_s
+        shown_s = time_s + self._offset_s
         if last_s < shown_s <= last_s + self._longest_gap_s and math.isfinite(shown_s):
             self._out_of_order = 0
         else:
@@ -43,17 +43,17 @@ class MonotonicTimestamps:
             is_glitch = self._out_of_order == 1 and not last_s < shown_s < math.inf
             step_s = self._period_s / 2 if is_glitch else self._period_s
             shown_s = strictly_after(last_s + step_s, last_s)
-            if not is_glitch and math.isfinite(at_s):
-                self._offset_s = shown_s - at_s
+            if not is_glitch and math.isfinite(time_s):
+                self._offset_s = shown_s - time_s
         self._last_s = shown_s
         return shown_s
 
 
-def strictly_after(at_s: float, last_s: float) -> float:
-    """``at_s``, or the least time after ``last_s`` where it is none: for clocks that may show the
+def strictly_after(time_s: float, last_s: float) -> float:
+    """``time_s``, or the least time after ``last_s`` where it is none: for clocks that may show the
     same time twice, and whose frames must never be dated later than they are.
 
     >>> strictly_after(2.0, 1.0), strictly_after(1.0, 1.0) > 1.0
     (2.0, True)
     """
-    return max(at_s, math.nextafter(last_s, math.inf))
+    return max(time_s, math.nextafter(last_s, math.inf))

@@ -27,7 +27,7 @@ class Seen:
 
     index: int
     timestamp_s: float
-    at_s: float
+    arrival_s: float
     picture: int
     size: tuple[int, int]
 
@@ -99,4 +99,4 @@ def assert_fresh(seen: list[Seen]) -> None:
     indices, times_s = [s.index for s in seen], [s.timestamp_s for s in seen]
     assert indices == sorted(set(indices))
     assert times_s == sorted(set(times_s))
-    assert all(s.timestamp_s <= s.at_s for s in seen)
+    assert all(s.timestamp_s <= s.arrival_s for s in seen)

@@ -24,21 +24,21 @@ async def results_of(pipeline: Pipeline) -> AsyncIterator[Result]:
         pipeline.close()
 
 
-async def tick(beats: list[int]) -> None:
+async def tick(ticks: list[int]) -> None:
     """What else the program does; nothing here keeps it waiting."""
     while True:
-        beats.append(len(beats))
+        ticks.append(len(ticks))
         await asyncio.sleep(0.01)
 
 
 async def run(source: str) -> None:
     """Print every result of ``source`` while something else goes on."""
-    beats: list[int] = []
-    other = asyncio.create_task(tick(beats))
+    ticks: list[int] = []
+    other = asyncio.create_task(tick(ticks))
     async for result in results_of(Pipeline(source, Detector.load("road4-n-416"))):
         print(result.frame.index, f"{len(result.detections)} detections")
     other.cancel()
-    print(f"meanwhile the other task ran {len(beats)} times")
+    print(f"meanwhile the other task ran {len(ticks)} times")
 
 
 def main(source: str = "rendered:?frames=5") -> None:

@@ -80,15 +80,15 @@ class Channel:
                 break
             if pace is not None:
                 pace.wait_for(frame.timestamp_s, self._closed)
-            arrived_s = self._clock()
-            captured_s = arrived_s
+            arrival_s = self._clock()
+            captured_s = arrival_s
             if live:
-                captured_s = capture_time(frame.timestamp_s, arrived_s, since_s=self._opened_s)
+                captured_s = capture_time(frame.timestamp_s, arrival_s, since_s=self._opened_s)
             if self._monitor is not None and not self._monitor.came(
-                frame, index=frame.index, at_s=captured_s
+                frame, index=frame.index, captured_s=captured_s
             ):
                 continue
-            captured = CapturedFrame(frame, arrived_s, captured_s, frame.decode_s, channel=self)
+            captured = CapturedFrame(frame, arrival_s, captured_s, frame.decode_s, channel=self)
             if not hand_in(captured):
                 self.lose(1)
                 break
@@ -101,7 +101,7 @@ class Channel:
         if self._monitor is None:
             return
         if isinstance(self.stream, AvSource):  # frames damaged after the last whole one count too
-            self._monitor.produced(self.stream.tally.produced)
+            self._monitor.produced(self.stream.stats.produced)
         if isinstance(error, Exception):
             self._monitor.over(getattr(error, "reason", Reason.UNKNOWN), error)
         else:
@@ -139,12 +139,12 @@ class Channel:
         """A result has come out, ``dropped`` frames after the last; an alert if that is many."""
         with self._lock:
             self._delivered += 1
-        at_s = self._clock()
-        if not self._drop_rate.note(at_s, delivered=1, dropped=dropped):
+        now_s = self._clock()
+        if not self._drop_rate.note(now_s, delivered=1, dropped=dropped):
             return None
-        share = self._drop_rate.share(at_s) or 0.0
+        share = self._drop_rate.share(now_s) or 0.0
         detail = f"{share:.0%} of its frames are dropped: more comes than the network can look at"
-        return Alert(self.name, detail, at_s)
+        return Alert(self.name, detail, now_s)
 
     def lose(self, frames: int) -> None:
         """So many frames came too late to be looked at."""
@@ -195,8 +195,8 @@ class Channel:
         return self._monitor.status(self.stream.frame_rate)
 
 
-def capture_time(timestamp_s: float, arrived_s: float, *, since_s: float) -> float:
-    """When, on the run's clock, a live frame was captured that arrived at ``arrived_s``.
+def capture_time(timestamp_s: float, arrival_s: float, *, since_s: float) -> float:
+    """When, on the run's clock, a live frame was captured that arrived at ``arrival_s``.
 
     Its own time, where that can be of the run's clock: not after it arrived, nor long before
     ``since_s``, when its source came to the run. A frame that brings another clock (seconds since
@@ -205,4 +205,4 @@ def capture_time(timestamp_s: float, arrived_s: float, *, since_s: float) -> flo
     >>> capture_time(99.5, 100.0, since_s=90.0), capture_time(1.7e9, 100.0, since_s=90.0)
     (99.5, 100.0)
     """
-    return timestamp_s if since_s - OPENED_BEFORE_S <= timestamp_s <= arrived_s else arrived_s
+    return timestamp_s if since_s - OPENED_BEFORE_S <= timestamp_s <= arrival_s else arrival_s

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class CapturedFrame:
     """A frame as a reader hands it out; times are on the run's clock.
 
-    ``arrived_s``: when it was there to be had. ``captured_s``: when its image was captured; None
+    ``arrival_s``: when it was there to be had. ``captured_s``: when its image was captured; None
     for a recording, whose results have no age. ``decode_s``: how long it took to decode; None:
     its source does not say. ``dropped``: frames of its source dropped since the last one handed
     out. ``channel``: the reader's own note of where it came from.
     """
 
     frame: Frame
-    arrived_s: float
+    arrival_s: float
     captured_s: float | None = None
     decode_s: float | None = None
     dropped: int = 0

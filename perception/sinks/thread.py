@@ -36,7 +36,7 @@ class SinkThread:
         self._changed = threading.Condition()
         self._waiting: deque[Result] = deque()
         self._errors: list[BaseException] = []
-        self._is_told = False
+        self._is_raised = False
         self._steps = 0
         self._thread: threading.Thread | None = None
         self._patience_s = shutdown.SINK_S
@@ -64,8 +64,8 @@ class SinkThread:
     def check(self) -> None:
         """Raise the first thing that a sink raised, once."""
         with self._changed:
-            if self._errors and not self._is_told:
-                self._is_told = True
+            if self._errors and not self._is_raised:
+                self._is_raised = True
                 raise self._errors[0]
 
     def stop(self) -> None:

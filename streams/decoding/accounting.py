@@ -12,7 +12,7 @@ class DecodeStats:
 
     ``packets`` read; frames ``produced`` by the source, ``delivered`` ones among them, and
     ``damaged`` ones, delivered or not, with ``first_damaged``, the index of the first of them,
-    at ``first_damaged_s``; ``complaint``: what the decoder has said since the last whole frame;
+    at ``first_damaged_s``; ``last_error``: what the decoder has said since the last whole frame;
     ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
     """
 
@@ -22,7 +22,7 @@ class DecodeStats:
     damaged: int = 0
     first_damaged: int | None = None
     first_damaged_s: float = 0.0
-    complaint: str = ""
+    last_error: str = ""
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
 

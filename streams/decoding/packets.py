@@ -45,7 +45,7 @@ class DecodeOptions:
 
     ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
     ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
-    ``DecodedFrame.arrived_s`` is told by. ``find_loss``: where the packets' bytes can be had.
+    ``DecodedFrame.arrival_s`` is told by. ``find_loss``: where the packets' bytes can be had.
     """
 
     joins: bool = False
@@ -59,7 +59,7 @@ class DecodedFrame:
     """A frame as it came out of the decoder.
 
     ``pts``: when it is shown, in units of the stream's time base; None where unknown.
-    ``damaged``: it is marked so. Its packet ``arrived_s``, and decoding it took ``decode_s``,
+    ``damaged``: it is marked so. Its packet ``arrival_s``, and decoding it took ``decode_s``,
     without the wait for the packet.
     """
 
@@ -67,14 +67,14 @@ class DecodedFrame:
     index: int
     pts: int | None
     damaged: bool
-    arrived_s: float
+    arrival_s: float
     decode_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
     picture: VideoFrame
-    arrived_s: float
+    arrival_s: float
     decode_s: float
 
 
@@ -148,14 +148,14 @@ class FrameDecoder:
         stats.packets += 1
         entry = self._entered(packet)
         if not packet.size:
-            stats.complaint = "an empty packet"
+            stats.last_error = "an empty packet"
             self._ledger.fails(entry)
             return
         packet.opaque = entry
         self._take(packet.decode, entry)
 
     def _take(self, decode: Callable[[], list[VideoFrame]], entry: Entry | None) -> None:
-        arrived_s, started = self._clock(), time.perf_counter()
+        arrival_s, started = self._clock(), time.perf_counter()
         try:
             frames = decode()
         except av.error.EOFError:
@@ -163,7 +163,7 @@ class FrameDecoder:
         except av.error.FFmpegError as error:
             # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks.
             # Like its own player, go on whatever the decoder says; the next packet may be whole.
-            self._stats.complaint = cause(error)
+            self._stats.last_error = cause(error)
             if entry is not None:
                 self._ledger.fails(entry)
             return
@@ -172,7 +172,7 @@ class FrameDecoder:
             of = frame.opaque if isinstance(frame.opaque, Entry) else self._guess(frame.pts)
             if self._codec == "h264" and frame.pts is None and of.pts is not None:
                 continue  # it stands in for another that was lost, and is none
-            taken = _Taken(frame, arrived_s, decode_s / len(frames))
+            taken = _Taken(frame, arrival_s, decode_s / len(frames))
             self._ledger.comes(of, taken, corrupt=frame.is_corrupt)
 
     def _guess(self, pts: int | None) -> Entry:
@@ -269,14 +269,14 @@ class FrameDecoder:
             taken = verdict.frame
             if taken is None or (verdict.damaged and not self._keeps):
                 continue
-            stats.complaint = ""
+            stats.last_error = ""
             stats.delivered += 1
             yield DecodedFrame(
                 taken.picture,
                 index,
                 taken.picture.pts if self._slots is None else pts,
                 verdict.damaged and self._marks,
-                taken.arrived_s,
+                taken.arrival_s,
                 taken.decode_s,
             )
 

@@ -81,7 +81,7 @@ class AvSource:
         self.source = source
         self.frame_rate: Fraction | None = self._rate()
         self.frame_count: int | None = self._stream.frames or None
-        self.tally = DecodeStats()
+        self.stats = DecodeStats()
         self._start_s = _start_s(container)
         self._lock = threading.Lock()
         self._iterating = False
@@ -170,8 +170,8 @@ class AvSource:
         sound where it belongs. A frame without a time follows the one before it, and so does one
         whose time runs back.
         """
-        tally = self.tally
-        steady = MonotonicTimestamps(self._period_s)
+        stats = self.stats
+        times = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
         if self.frame_rate is None and self._is_raw:
             logger.warning(
@@ -180,23 +180,23 @@ class AvSource:
                 _FALLBACK_RATE,
             )
         for got in self._decoded(time.perf_counter):
-            at_s, lasts_s, unit = tally.end_s, period, self._stream.time_base
+            timestamp_s, lasts_s, unit = stats.end_s, period, self._stream.time_base
             if self._is_raw:  # nor has it times
-                at_s = got.index * period
+                timestamp_s = got.index * period
             elif unit is not None:
                 if got.pts is not None:
-                    at_s = got.pts * unit - self._start_s
+                    timestamp_s = got.pts * unit - self._start_s
                 if got.picture.duration:
                     lasts_s = got.picture.duration * unit
-            if tally.delivered == 1:
-                tally.begin_s = at_s
-            tally.end_s = at_s + lasts_s
-            yield self._frame(got, steady.steady(float(at_s)))
+            if stats.delivered == 1:
+                stats.begin_s = timestamp_s
+            stats.end_s = timestamp_s + lasts_s
+            yield self._frame(got, times.next_s(float(timestamp_s)))
 
     def _stamped(self, clock: Callable[[], float]) -> Iterator[Frame]:
         """Frames at the time ``clock`` shows when they arrive, before they are decoded."""
         for got in self._decoded(clock):
-            yield self._frame(got, got.arrived_s)
+            yield self._frame(got, got.arrival_s)
 
     def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
         options = DecodeOptions(
@@ -205,13 +205,13 @@ class AvSource:
             clock=clock,
             find_loss=self._find_loss(),
         )
-        return iter(FrameDecoder(self._container, self._stream, self.tally, options))
+        return iter(FrameDecoder(self._container, self._stream, self.stats, options))
 
     def _find_loss(self) -> FindLoss | None:
         """What looks up which bytes were lost, where they can be had."""
         return None
 
-    def _frame(self, got: DecodedFrame, at_s: float) -> Frame:
+    def _frame(self, got: DecodedFrame, timestamp_s: float) -> Frame:
         """``got``, not converted yet.
 
         Raises:
@@ -227,7 +227,7 @@ class AvSource:
         return Frame(
             DecodedImage(frame),
             got.index,
-            at_s,
+            timestamp_s,
             self.source,
             damaged=got.damaged,
             decode_s=got.decode_s,

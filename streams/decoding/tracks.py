@@ -24,20 +24,20 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
         UsageError: there is no video of that ``number``.
     """
     tracks = video_tracks(container)
-    story = ""
+    message = ""
     if _is_tiled(container):
         tiles = sum(_is_tile(stream) for stream in container.streams.video)
-        story = (
+        message = (
             f"is one image made of {tiles} tiles, which are not put together here: convert it to "
             "JPEG or PNG"
         )
     elif not tracks and container.streams.video:
-        story = "has no video in it, only a cover picture"
+        message = "has no video in it, only a cover picture"
     elif not tracks:
         kinds = ", ".join(sorted({s.type for s in container.streams}))
-        story = f"has no video in it, only {kinds}" if kinds else "has no frames"
-    if story:
-        raise SourceUnreadable(f"{source} {story}", reason=Reason.CODEC)
+        message = f"has no video in it, only {kinds}" if kinds else "has no frames"
+    if message:
+        raise SourceUnreadable(f"{source} {message}", reason=Reason.CODEC)
     if number is not None and not 0 <= number < len(tracks):
         raise UsageError(
             f"{source} has no video of number {number} (videos: {describe_tracks(tracks)})"

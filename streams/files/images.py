@@ -102,8 +102,8 @@ class ImageFiles:
                 logger.warning("cannot read image %s: skipped", file)
                 self.unreadable.append(file)
             else:
-                at_s = float(index / self._rate)
-                yield Frame(image, index, at_s, str(file), decode_s=decode_s)
+                timestamp_s = float(index / self._rate)
+                yield Frame(image, index, timestamp_s, str(file), decode_s=decode_s)
         if self.unreadable:
             raise self._lost()
 

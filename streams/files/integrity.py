@@ -41,7 +41,7 @@ class Truncation:
 
 
 def check_integrity(
-    source: str, stream: VideoStream, tally: DecodeStats, cut: Truncation = Truncation()
+    source: str, stream: VideoStream, stats: DecodeStats, cut: Truncation = Truncation()
 ) -> None:
     """Judge a recording that ended.
 
@@ -49,12 +49,12 @@ def check_integrity(
         SourceUnreadable: there was not one whole frame.
         SourceBroken: the file was cut off, or frames were damaged.
     """
-    short = _falls_short(stream, tally, cut)
-    if not tally.delivered:
+    short = _falls_short(stream, stats, cut)
+    if not stats.delivered:
         if cut.missing_bytes:
             raise SourceUnreadable(f"{source} is cut off before its first whole frame{_copy(cut)}")
-        why = f" ({tally.complaint})" if tally.complaint else ""
-        what = f"has no frame that can be decoded{why}" if tally.produced else "has no frames"
+        why = f" ({stats.last_error})" if stats.last_error else ""
+        what = f"has no frame that can be decoded{why}" if stats.produced else "has no frames"
         raise SourceUnreadable(f"{source} {what}")
     if short:
         what = (
@@ -62,28 +62,28 @@ def check_integrity(
             if cut.missing_bytes
             else "the file ends too early, or is damaged before"
         )
-        raise broken(source, stream, tally, what)
-    if tally.damaged:
-        raise SourceBroken(f"{source}: {_damage(tally)}")
+        raise broken(source, stream, stats, what)
+    if stats.damaged:
+        raise SourceBroken(f"{source}: {_damage(stats)}")
 
 
-def _damage(tally: DecodeStats) -> str:
-    one = tally.damaged == 1
-    what = "1 frame is damaged" if one else f"{tally.damaged} frames are damaged"
-    where = f"at index {tally.first_damaged}, {tally.first_damaged_s:.2f} s"
+def _damage(stats: DecodeStats) -> str:
+    one = stats.damaged == 1
+    what = "1 frame is damaged" if one else f"{stats.damaged} frames are damaged"
+    where = f"at index {stats.first_damaged}, {stats.first_damaged_s:.2f} s"
     first = "" if one else ", the first"
-    if tally.left_out == tally.damaged:
+    if stats.left_out == stats.damaged:
         left_out = f"and {'was' if one else 'were'} left out"
-        return f"{what} {left_out}{first} {where}; the {tally.delivered} others were delivered"
-    given, whole = tally.damaged - tally.left_out, tally.produced - tally.damaged
+        return f"{what} {left_out}{first} {where}; the {stats.delivered} others were delivered"
+    given, whole = stats.damaged - stats.left_out, stats.produced - stats.damaged
     return f"{what}{first} {where}; {given} of them and the {whole} others were delivered"
 
 
-def broken(source: str, stream: VideoStream, tally: DecodeStats, what: str) -> SourceBroken:
+def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> SourceBroken:
     """The error that says where a recording broke, for the caller to raise."""
     of = f" of {stream.frames}" if stream.frames else ""
     return SourceBroken(
-        f"{source} broke after {tally.delivered}{of} frames, at {float(tally.end_s):.2f} s: "
+        f"{source} broke after {stats.delivered}{of} frames, at {float(stats.end_s):.2f} s: "
         f"{what}; the frames before are good"
     )
 
@@ -117,16 +117,16 @@ def lacks_index(file: Path) -> bool:
     return not boxes.keys().isdisjoint((b"ftyp", b"mdat")) and boxes.get(b"moov", size + 1) > size
 
 
-def _falls_short(stream: VideoStream, tally: DecodeStats, cut: Truncation) -> bool:
+def _falls_short(stream: VideoStream, stats: DecodeStats, cut: Truncation) -> bool:
     """Whether frames are missing: a cut may as well have taken only what follows them."""
-    if stream.frames and tally.packets >= stream.frames:
+    if stream.frames and stats.packets >= stream.frames:
         return False
     if cut.in_pictures or (cut.missing_bytes and stream.frames):
         return True
     declared_s = _declared_s(stream)
     if declared_s is None:
         return cut.missing_bytes > 0
-    played_s = float(tally.end_s - tally.begin_s)
+    played_s = float(stats.end_s - stats.begin_s)
     period_s = float(1 / (stream.average_rate or 25))
     if cut.missing_bytes:
         return played_s < declared_s - 0.5 * period_s

@@ -75,9 +75,9 @@ class FileSequence:
                 period_s = float(1 / (stream.frame_rate or _FALLBACK_RATE))
                 for frame in stream:
                     any_frame = True
-                    index, at_s = begin + frame.index + 1, begin_s + frame.timestamp_s
-                    time_s = max(time_s, at_s + period_s)
-                    yield frame.changed(index=begin + frame.index, timestamp_s=at_s)
+                    index, timestamp_s = begin + frame.index + 1, begin_s + frame.timestamp_s
+                    time_s = max(time_s, timestamp_s + period_s)
+                    yield frame.changed(index=begin + frame.index, timestamp_s=timestamp_s)
             except StreamError as error:
                 logger.warning("%s", error)
                 self.failed.append((file, error))
@@ -86,7 +86,7 @@ class FileSequence:
                 if playing is not None:
                     playing.close()
             if isinstance(playing, VideoFile):  # frames damaged after the last whole one count too
-                index = max(index, begin + playing.tally.produced)
+                index = max(index, begin + playing.stats.produced)
         if self.failed and not self._closed:
             raise self._not_whole(any_frame=any_frame)
 

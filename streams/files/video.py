@@ -88,9 +88,9 @@ class VideoFile(AvSource):
             yield from self._presented()
         except av.error.FFmpegError as error:
             what = f"reading failed ({cause(error)})"
-            raise broken(self.source, self._stream, self.tally, what) from None
+            raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed:
-            check_integrity(self.source, self._stream, self.tally, _cut(self._file))
+            check_integrity(self.source, self._stream, self.stats, _cut(self._file))
 
     def _find_loss(self) -> FindLoss | None:
         if self._container.format.name != "mpegts":

@@ -73,7 +73,7 @@ class Camera(ThreadedSource):
             why = cause(error)
         if not self._closed:
             raise SourceBroken(
-                f"camera {self.source} was lost after {self.tally.delivered} frames: {why}",
+                f"camera {self.source} was lost after {self.stats.delivered} frames: {why}",
                 reason=Reason.LOST,
             )
 

@@ -32,13 +32,13 @@ class FreezeDetector:
         self._same_since_s = 0.0
         self.frozen = False
 
-    def see(self, frame: Frame, at_s: float) -> bool:
-        """Whether the source is frozen, now that ``frame`` came at ``at_s``. Converts nothing."""
+    def see(self, frame: Frame, arrival_s: float) -> bool:
+        """Whether the source is frozen, now that ``frame`` came at ``arrival_s``. Converts nothing."""
         if self._frozen_s is None:
             return False
         if self._changed(frame.planes()):
-            self._same_since_s = at_s
-        self.frozen = at_s - self._same_since_s >= self._frozen_s
+            self._same_since_s = arrival_s
+        self.frozen = arrival_s - self._same_since_s >= self._frozen_s
         return self.frozen
 
     def _changed(self, planes: Sequence[Bytes]) -> bool:
@@ -61,10 +61,10 @@ class RateMeter:
         self._window_s = window_s
         self._times_s: deque[float] = deque(maxlen=most)
 
-    def tick(self, at_s: float) -> None:
+    def tick(self, time_s: float) -> None:
         """A frame came."""
-        self._times_s.append(at_s)
-        while self._times_s[0] < at_s - self._window_s:
+        self._times_s.append(time_s)
+        while self._times_s[0] < time_s - self._window_s:
             self._times_s.popleft()
 
     def rate(self, now_s: float) -> float | None:

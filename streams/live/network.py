@@ -128,12 +128,12 @@ class NetworkStream(ThreadedSource):
             self.live = False
         if self.live:
             raise SourceBroken(
-                f"{self.source} was ended by the server after {self.tally.delivered} frames",
+                f"{self.source} was ended by the server after {self.stats.delivered} frames",
                 reason=Reason.ENDED,
             )
         if self._promised is not None:
-            self._promised.check(self.source, self.tally)
-        check_integrity(self.source, self._stream, self.tally)
+            self._promised.check(self.source, self.stats)
+        check_integrity(self.source, self._stream, self.stats)
 
     def _cut_anew(self, error: av.error.FFmpegError) -> None:
         """Go on with a stream that libav's own reader of MJPEG cannot make out.
@@ -152,7 +152,7 @@ class NetworkStream(ThreadedSource):
     def _is_still(self) -> bool:
         """Whether one image lay there, and no camera."""
         is_image = self._container.format.name.endswith("_pipe")
-        return is_image and self.tally.produced == 1
+        return is_image and self.stats.produced == 1
 
     def _listed(self) -> Iterator[Frame]:
         """Frames at the times of their playlist, also after a part of it that is missing."""
@@ -164,8 +164,8 @@ class NetworkStream(ThreadedSource):
         last_s = -math.inf
         while True:
             for frame in self._presented():
-                at_s = promised.coverage.place(frame.timestamp_s)
-                last_s = max(at_s, math.nextafter(last_s, math.inf))
+                time_s = promised.coverage.place(frame.timestamp_s)
+                last_s = max(time_s, math.nextafter(last_s, math.inf))
                 yield frame.changed(timestamp_s=last_s)
             rest = None if self._closed else promised.rest()
             if rest is None:
@@ -176,8 +176,12 @@ class NetworkStream(ThreadedSource):
                 return  # what is missing is told all the same
 
     def _silence(self) -> str:
-        story = super()._silence()
-        return story if self._promised is None else f"{story}; {self._promised.missing(self.tally)}"
+        message = super()._silence()
+        return (
+            message
+            if self._promised is None
+            else f"{message}; {self._promised.missing(self.stats)}"
+        )
 
     def _arriving(self) -> Iterator[Frame]:
         if not self._is_segmented:
@@ -187,12 +191,12 @@ class NetworkStream(ThreadedSource):
                 self._cut_anew(error)
                 yield from self._stamped(self._clock)
             return
-        pace, steady = (
+        pace, times = (
             RealTimePacer(self._clock),
             MonotonicTimestamps(self._period_s, longest_gap_s=_HLS_GAP_S),
         )
         for frame in self._presented():
-            pace.wait_for(steady.steady(frame.timestamp_s), self._halt)
+            pace.wait_for(times.next_s(frame.timestamp_s), self._halt)
             yield frame.changed(timestamp_s=self._clock())
 
     def _lost(self, error: av.error.FFmpegError | OSError) -> StreamError:
@@ -202,10 +206,10 @@ class NetworkStream(ThreadedSource):
         why = "the server hung up" if hung_up else cause(error)
         if not self.live:
             if self._promised is not None:
-                why += f"; {self._promised.missing(self.tally)}"
-            return broken(self.source, self._stream, self.tally, why)
+                why += f"; {self._promised.missing(self.stats)}"
+            return broken(self.source, self._stream, self.stats, why)
         return SourceBroken(
-            f"{self.source} was lost after {self.tally.delivered} frames: {why}",
+            f"{self.source} was lost after {self.stats.delivered} frames: {why}",
             reason=Reason.LOST,
         )
 
@@ -350,8 +354,8 @@ def _unopened(error: Exception, url: str, source: str, timeout_s: float) -> Stre
     proxy = proxy_of(url)
     through = "" if proxy is None else f" (asked through the proxy {redact_address(proxy)})"
     if isinstance(error, av.error.ExitError | TimeoutError):
-        story = f"{source} did not answer within {timeout_s:g} s{through}"
-        return SourceStalled(story, reason=Reason.TIMEOUT)
+        message = f"{source} did not answer within {timeout_s:g} s{through}"
+        return SourceStalled(message, reason=Reason.TIMEOUT)
     known = next((row[1:] for row in _UNOPENED if isinstance(error, row[0])), None)
     # libav calls an RTSP host that it cannot reach invalid data.
     if known is None or known[1] in {Reason.CODEC, Reason.REFUSED}:

@@ -92,7 +92,7 @@ def parse_playlist(text: str, address: str) -> Playlist:
     segments: list[Segment] = []
     splices: list[float] = []
     renditions: list[Rendition] = []
-    duration_s, at_s, part, offers = 0.0, 0.0, "", None
+    duration_s, time_s, part, offers = 0.0, 0.0, "", None
     is_finished, is_rounded = False, True
     for line in map(str.strip, text.splitlines()):
         tag, _, value = line.partition(":")
@@ -101,8 +101,8 @@ def parse_playlist(text: str, address: str) -> Playlist:
             is_rounded &= "." not in value.split(",")[0]
         elif tag == "#EXT-X-BYTERANGE":
             part = value
-        elif tag == "#EXT-X-DISCONTINUITY" and at_s > 0:
-            splices.append(at_s)
+        elif tag == "#EXT-X-DISCONTINUITY" and time_s > 0:
+            splices.append(time_s)
         elif tag == "#EXT-X-STREAM-INF":
             offers = dict(_ATTRIBUTE.findall(value))
         elif tag == "#EXT-X-ENDLIST":
@@ -116,8 +116,8 @@ def parse_playlist(text: str, address: str) -> Playlist:
                 renditions.append(Rendition(there, bandwidth, shape if is_shape else ""))
             else:
                 before = segments[-1] if segments else None
-                segments.append(Segment(there, at_s, duration_s, _part(part, there, before)))
-                at_s += duration_s
+                segments.append(Segment(there, time_s, duration_s, _part(part, there, before)))
+                time_s += duration_s
             duration_s, part, offers = 0.0, "", None
     renditions.sort(key=lambda each: (each.area, each.bandwidth), reverse=True)
     return Playlist(tuple(segments), tuple(splices), tuple(renditions), is_finished, is_rounded)
@@ -206,20 +206,20 @@ class Coverage:
         self._long: list[tuple[float, float]] = []
         self._last_s, self._count = 0.0, 0
 
-    def place(self, at_s: float) -> float:
-        """When, by the playlist, the frame is due that libav puts at ``at_s``."""
+    def place(self, time_s: float) -> float:
+        """When, by the playlist, the frame is due that libav puts at ``time_s``."""
         if self._offset_s is None:
             # With sound in a list of its own, libav counts from where the sound begins.
-            self._offset_s = self._head_s if at_s < self._head_s / 2 else 0.0
-            begin_s = at_s + self._offset_s - self._head_s
+            self._offset_s = self._head_s if time_s < self._head_s / 2 else 0.0
+            begin_s = time_s + self._offset_s - self._head_s
             # Video may well begin a little after its sound; its segments begin with it.
             if begin_s <= self._playlist.segments[0].duration_s / 2:
                 self._phase_s = begin_s
-            due_s = at_s + self._offset_s - self._phase_s
+            due_s = time_s + self._offset_s - self._phase_s
             if due_s > 0:
                 self._head = Hole(0.0, due_s)
         else:
-            due_s = self._spliced(at_s + self._offset_s - self._phase_s)
+            due_s = self._spliced(time_s + self._offset_s - self._phase_s)
             self._note(due_s)
         self._last_s, self._count = due_s, self._count + 1
         return due_s + self._phase_s
@@ -256,8 +256,8 @@ class Coverage:
         gap_s = due_s - self._last_s
         if len(self._first_gaps_s) < _FIRST_GAPS:
             self._first_gaps_s.append(gap_s)
-        is_steady = len(self._long) < _MOST_GAPS
-        if gap_s > 1.5 * self._usual_s() and (is_steady or gap_s >= self._much_s):
+        is_regular = len(self._long) < _MOST_GAPS
+        if gap_s > 1.5 * self._usual_s() and (is_regular or gap_s >= self._much_s):
             self._long.append((self._last_s, due_s))
 
     def _usual_s(self) -> float:
@@ -277,10 +277,10 @@ class Coverage:
         segment = segments[min(at, len(segments) - 1)]
         if gap.duration_s >= max(_MUCH * segment.duration_s, 1.5 * period_s):
             return True
-        is_steady = len(self._long) <= 4 + len(segments)
+        is_regular = len(self._long) <= 4 + len(segments)
         near_s = 1.5 * period_s + 0.001 * len(segments)
         is_end = abs(gap.end_s - segment.end_s) <= near_s and not self._playlist.is_rounded
-        return is_steady and is_end and gap.duration_s > 1.5 * period_s
+        return is_regular and is_end and gap.duration_s > 1.5 * period_s
 
     def _spliced(self, due_s: float) -> float:
         """``due_s``, or where the playlist goes on, should the source's clock leap at a splice."""

@@ -97,33 +97,33 @@ class Promise:
         packed = base64.b64encode(text.encode()).decode()
         return f"data:application/vnd.apple.mpegurl;base64,{packed}"
 
-    def missing(self, tally: DecodeStats) -> str:
+    def missing(self, stats: DecodeStats) -> str:
         """How much has not come so far."""
         holes = self.coverage.holes(is_cut=True)
-        return self._described(holes, tally) if holes else "nothing is missing"
+        return self._described(holes, stats) if holes else "nothing is missing"
 
-    def check(self, source: str, tally: DecodeStats) -> None:
+    def check(self, source: str, stats: DecodeStats) -> None:
         """Judge a playlist that ended.
 
         Raises:
             SourceBroken: not all that it promises came.
         """
-        if not tally.delivered or not self.coverage.holes(is_cut=True):
+        if not stats.delivered or not self.coverage.holes(is_cut=True):
             return
         is_cut = self.playlist.is_rounded and not self._is_there(self.playlist.segments[-1])
         holes = self.coverage.holes(is_cut=is_cut)
         if not holes:
             return
         raise SourceBroken(
-            f"{source}: {self._described(holes, tally)}: parts of the playlist cannot be had, are "
-            f"shorter than it says, or broken; the {tally.delivered} frames that came were "
+            f"{source}: {self._described(holes, stats)}: parts of the playlist cannot be had, are "
+            f"shorter than it says, or broken; the {stats.delivered} frames that came were "
             "delivered",
             reason=Reason.LOST,
         )
 
-    def _described(self, holes: list[Hole], tally: DecodeStats) -> str:
-        is_damaged = tally.left_out > 0
-        return describe(holes, self.playlist, frames=tally.delivered, is_damaged=is_damaged)
+    def _described(self, holes: list[Hole], stats: DecodeStats) -> str:
+        is_damaged = stats.left_out > 0
+        return describe(holes, self.playlist, frames=stats.delivered, is_damaged=is_damaged)
 
     def _first_there(self, playlist: Playlist, number: int) -> int | None:
         """The first segment from ``number`` on that can be had; None: none is found in time."""

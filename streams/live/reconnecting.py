@@ -176,8 +176,8 @@ class ReconnectingStream:
         try:
             stream = answer.within(OPENING_S)
         except TimeoutError:
-            story = f"{self.source} did not answer within {OPENING_S:g} s"
-            raise SourceStalled(story, reason=Reason.TIMEOUT) from None
+            message = f"{self.source} did not answer within {OPENING_S:g} s"
+            raise SourceStalled(message, reason=Reason.TIMEOUT) from None
         with self._lock:
             self._stream = stream
             if not self._halt.is_set():
@@ -192,17 +192,17 @@ class ReconnectingStream:
         try:
             for frame in stream:
                 received += 1
-                at_s = frame.timestamp_s
+                time_s = frame.timestamp_s
                 if pace is not None:
-                    pace.wait_for(at_s, self._halt)
-                    at_s = self._clock()
-                at_s = strictly_after(at_s, monitor.last_s)
+                    pace.wait_for(time_s, self._halt)
+                    time_s = self._clock()
+                time_s = strictly_after(time_s, monitor.last_s)
                 index = base + frame.index
-                if monitor.came(frame, index=index, at_s=at_s):
-                    yield frame.changed(index=index, timestamp_s=at_s, source=self.source)
+                if monitor.came(frame, index=index, captured_s=time_s):
+                    yield frame.changed(index=index, timestamp_s=time_s, source=self.source)
         finally:
             if isinstance(stream, AvSource):  # frames damaged after the last whole one count too
-                monitor.produced(base + received + stream.tally.left_out)
+                monitor.produced(base + received + stream.stats.left_out)
 
 
 def safe_name(uri: str | os.PathLike[str] | int) -> str:

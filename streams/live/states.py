@@ -47,7 +47,7 @@ class IllegalTransition(RuntimeError):
 class Event:
     """A source moved from one state to another.
 
-    ``at_s``: on the source's clock (the host's monotonic one). ``detail``: a sentence for
+    ``time_s``: on the source's clock (the host's monotonic one). ``detail``: a sentence for
     people, without any credential; "" where the reason says all.
     """
 
@@ -55,7 +55,7 @@ class Event:
     before: State
     after: State
     reason: Reason
-    at_s: float
+    time_s: float
     detail: str = ""
 
     @property
@@ -73,17 +73,17 @@ class Event:
 class StateMachine:
     """One source's way through its states. Not for several threads at once.
 
-    >>> machine = StateMachine("camera", at_s=0.0)
-    >>> print(machine.move(State.LIVE, Reason.PLAYING, at_s=1.5))
+    >>> machine = StateMachine("camera", time_s=0.0)
+    >>> print(machine.move(State.LIVE, Reason.PLAYING, time_s=1.5))
     camera: connecting → live: frames come
     """
 
-    def __init__(self, source: str, *, at_s: float) -> None:
+    def __init__(self, source: str, *, time_s: float) -> None:
         self._source = source
         self.state = State.CONNECTING
-        self.since_s = at_s
+        self.since_s = time_s
 
-    def move(self, after: State, reason: Reason, *, at_s: float, detail: str = "") -> Event:
+    def move(self, after: State, reason: Reason, *, time_s: float, detail: str = "") -> Event:
         """Go to the state ``after``.
 
         Raises:
@@ -91,6 +91,6 @@ class StateMachine:
         """
         if after not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"{self._source}: {self.state} → {after} ({reason})")
-        event = Event(self._source, self.state, after, reason, at_s, detail)
-        self.state, self.since_s = after, at_s
+        event = Event(self._source, self.state, after, reason, time_s, detail)
+        self.state, self.since_s = after, time_s
         return event

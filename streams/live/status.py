@@ -62,7 +62,7 @@ class SourceMonitor:
         self._source = source
         self._clock = clock
         self._on_event = on_event
-        self._machine = StateMachine(source, at_s=clock())
+        self._machine = StateMachine(source, time_s=clock())
         self._lock = threading.Lock()
         self._freeze = FreezeDetector(frozen_s)
         self._rate = RateMeter()
@@ -96,15 +96,15 @@ class SourceMonitor:
             self._first_s = math.inf
             self._freeze.forget()
 
-    def came(self, frame: Frame, *, index: int, at_s: float) -> bool:
+    def came(self, frame: Frame, *, index: int, captured_s: float) -> bool:
         """A frame came; whether it is to be passed on (a new image, not a frozen one)."""
         event = None
         with self._lock:
             self._received += 1
             self._produced = index + 1
-            self._first_s, self._last_s = min(self._first_s, at_s), at_s
-            self._rate.tick(at_s)
-            is_frozen = self._freeze.see(frame, at_s)
+            self._first_s, self._last_s = min(self._first_s, captured_s), captured_s
+            self._rate.tick(captured_s)
+            is_frozen = self._freeze.see(frame, captured_s)
             self._frozen += is_frozen
             state = self._machine.state
             if is_frozen and state is State.LIVE:
@@ -171,7 +171,7 @@ class SourceMonitor:
     def _move(self, after: State, reason: Reason, detail: str = "") -> Event | None:
         if self._machine.state is State.CLOSED:
             return None
-        return self._machine.move(after, reason, at_s=self._clock(), detail=detail)
+        return self._machine.move(after, reason, time_s=self._clock(), detail=detail)
 
     def _tell(self, event: Event | None) -> None:
         if event is None:

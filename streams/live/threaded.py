@@ -86,7 +86,7 @@ class ThreadedSource(AvSource):
     ``stall_s``: for every other.
 
     ``close()`` ends iteration at once, whatever libav is doing, and interrupts libav; the reading
-    thread closes the container. Damaged frames are counted in ``tally.damaged`` and logged.
+    thread closes the container. Damaged frames are counted in ``stats.damaged`` and logged.
     """
 
     def __init__(
@@ -142,18 +142,18 @@ class ThreadedSource(AvSource):
             self._arrived.finish(error)
         else:
             self._arrived.finish()
-        if self.tally.damaged:
-            logger.warning("%s: %d frame(s) were damaged", self.source, self.tally.damaged)
+        if self.stats.damaged:
+            logger.warning("%s: %d frame(s) were damaged", self.source, self.stats.damaged)
 
     def _release(self) -> None:
         # Taking leave of a server may take long; nobody waits for it.
         threading.Thread(target=self._container.close, name="oneglance-close", daemon=True).start()
 
     def _silence(self) -> str:
-        tally = self.tally
-        story = (
-            f"{self.source} gave nothing for {self._patience_s:g} s, after {tally.delivered} frames"
+        stats = self.stats
+        message = (
+            f"{self.source} gave nothing for {self._patience_s:g} s, after {stats.delivered} frames"
         )
-        if tally.complaint:
-            story += f"; what came since cannot be decoded ({tally.complaint})"
-        return story
+        if stats.last_error:
+            message += f"; what came since cannot be decoded ({stats.last_error})"
+        return message

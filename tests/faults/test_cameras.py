@@ -69,10 +69,10 @@ def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
         watching(camera.url, stall_s=0.5) as viewer,
     ):
         viewer.wait_for_frames(30)
-    before = [s for s in viewer.seen if s.timestamp_s < viewer.events[1].at_s]
+    before = [s for s in viewer.seen if s.timestamp_s < viewer.events[1].time_s]
     assert [s.picture for s in before] == list(range(10))
     assert viewer.told()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
-    stalled_s = viewer.events[1].at_s - before[-1].timestamp_s
+    stalled_s = viewer.events[1].time_s - before[-1].timestamp_s
     assert 0.5 <= stalled_s < 1.5
 
 
@@ -104,10 +104,10 @@ def test_a_wrong_password_waits_for_the_longest_at_once_and_is_told_without_it(
         (State.RECONNECTING, Reason.AUTH),
         (State.CLOSED, Reason.CLOSED),
     ]
-    story = viewer.events[0].detail
-    assert "its user name or password is wrong or missing; trying again in" in story
-    assert float(story.split()[-2]) >= 45
-    assert not any(secret in story for secret in ("SECRET", USER, PASSWORD))
+    message = viewer.events[0].detail
+    assert "its user name or password is wrong or missing; trying again in" in message
+    assert float(message.split()[-2]) >= 45
+    assert not any(secret in message for secret in ("SECRET", USER, PASSWORD))
 
 
 def test_a_camera_that_comes_back_with_another_size_and_coding_is_still_that_camera(

@@ -86,18 +86,18 @@ class Played:
     frames: list[Frame]
     damaged: int
     produced: int
-    story: str
+    message: str
 
 
 def play(path: Path, options: ConnectOptions | None = None) -> Played:
     stream = open_stream(path, options)
     assert isinstance(stream, AvSource)
-    frames, story = [], ""  # type: ignore[var-annotated]
+    frames, message = [], ""  # type: ignore[var-annotated]
     try:
         frames.extend(stream)
     except StreamError as error:
-        story = str(error)
-    return Played(frames, stream.tally.damaged, stream.tally.produced, story)
+        message = str(error)
+    return Played(frames, stream.stats.damaged, stream.stats.produced, message)
 
 
 def differs(one: np.ndarray, other: np.ndarray) -> bool:
@@ -125,7 +125,7 @@ def test_a_lost_packet_at_any_place_costs_what_leans_on_it_and_no_frame_is_uncou
 ) -> None:
     path = clip(tmp_path, "a.ts", name)
     content, whole = path.read_bytes(), play(path)
-    assert (len(whole.frames), whole.story) == (FRAMES, "")
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
     parts = packets(content)
     places = [index for index, part in enumerate(parts) if is_video(part)]
     first = [index for index in places if begins_frame(parts[index])]
@@ -169,7 +169,7 @@ def test_transport_streams_put_together_lose_no_frame(
     one = path.read_bytes()
     path.write_bytes(one + (one[:188] * 3 if between else b"") + one)
     found = play(path)
-    assert (len(found.frames), found.damaged, found.story) == (2 * FRAMES, 0, "")
+    assert (len(found.frames), found.damaged, found.message) == (2 * FRAMES, 0, "")
     assert [frame.index for frame in found.frames] == list(range(2 * FRAMES))
 
 
@@ -185,7 +185,7 @@ def test_a_frame_that_the_recorder_left_empty_is_one_damaged_frame_in_every_codi
     assert len(found.frames) + found.damaged == FRAMES
     until = (place // GROUP + 1) * GROUP
     assert [frame.index for frame in found.frames] == [*range(place), *range(until, FRAMES)]
-    assert f"at index {place}, {place / RATE:.2f} s" in found.story
+    assert f"at index {place}, {place / RATE:.2f} s" in found.message
 
 
 def emptied(path: Path, place: int) -> None:
@@ -215,7 +215,9 @@ def test_damaged_frames_are_marked_or_kept_on_request_and_counted_all_the_same(
     assert whole == [frame.index for frame in skipped.frames]
     assert not any(frame.damaged for frame in kept.frames)
     assert skipped.damaged == marked.damaged == kept.damaged == FRAMES - len(whole) > 0
-    assert f"{FRAMES - len(whole)} of them and the {len(whole)} others were delivered" in kept.story
+    assert (
+        f"{FRAMES - len(whole)} of them and the {len(whole)} others were delivered" in kept.message
+    )
 
 
 def spoil(path: Path, *, packet: int) -> None:
@@ -253,7 +255,7 @@ def test_intra_refresh_heals_without_a_key_frame(tmp_path: Path) -> None:
     options = {"intra-refresh": "1", "g": "8", "bf": "0", "preset": "veryfast"}
     path = make_video(tmp_path / "a.mp4", pictures=shown, size=LARGE, options=options)
     whole = play(path)
-    assert (len(whole.frames), whole.story) == (48, "")
+    assert (len(whole.frames), whole.message) == (48, "")
     spoil(path, packet=12)
     found = play(path)
     assert wrong(found, whole.frames) == []
@@ -268,8 +270,8 @@ def watch(stream: Stream) -> tuple[Played, StreamError]:
     frames = []  # type: ignore[var-annotated]
     with stream, pytest.raises(StreamError) as lost:
         frames.extend(stream)
-    tally = stream.tally
-    return Played(frames, tally.damaged, tally.produced, str(lost.value)), lost.value
+    stats = stream.stats
+    return Played(frames, stats.damaged, stats.produced, str(lost.value)), lost.value
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -319,11 +321,14 @@ def test_the_cases_of_the_shared_material(shared: Path) -> None:
         found = play(faults / name)
         assert [frame.index for frame in found.frames] == [*range(30), *range(90, 120)], name
         assert found.damaged == 60
-        assert "60 frames are damaged and were left out, the first at index 30" in found.story
+        assert "60 frames are damaged and were left out, the first at index 30" in found.message
     flipped = play(faults / "drive_flip_h264.mp4")
     assert [frame.index for frame in flipped.frames] == [*range(30), *range(90, 120)]
-    assert (len(play(faults / "restart.ts").frames), play(faults / "restart.ts").story) == (40, "")
+    assert (len(play(faults / "restart.ts").frames), play(faults / "restart.ts").message) == (
+        40,
+        "",
+    )
     for name in ("zero_mid_h264.mp4", "zero_mid_mjpeg.mp4"):
         assert (
-            "1 frame is damaged and was left out at index 12, 0.40 s" in play(faults / name).story
+            "1 frame is damaged and was left out at index 12, 0.40 s" in play(faults / name).message
         )

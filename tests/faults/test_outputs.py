@@ -153,14 +153,16 @@ def test_a_video_is_not_written_into_a_pipe(tmp_path: Path) -> None:
 
 @linux_only
 def test_json_lines_stop_at_a_full_disk() -> None:
-    story = run_until_broken("/dev/full")
-    assert story.startswith("SinkError: cannot write /dev/full: the disk is full; free some space")
+    message = run_until_broken("/dev/full")
+    assert message.startswith(
+        "SinkError: cannot write /dev/full: the disk is full; free some space"
+    )
 
 
 def test_json_lines_on_a_full_disk_are_whole(small_disk: Path) -> None:
     path = small_disk / "out.jsonl"
-    story = run_until_broken(path)
-    assert f"cannot write {path}: the disk is full" in story
+    message = run_until_broken(path)
+    assert f"cannot write {path}: the disk is full" in message
     assert lines_in(path) > 1000
 
 
@@ -185,9 +187,9 @@ def test_a_reader_that_leaves_ends_the_run_in_one_sentence() -> None:
     assert program.stderr is not None
     assert json.loads(program.stdout.readline())["frame"] == 0
     program.stdout.close()  # as `| head -n 1` does
-    story = program.stderr.read().decode()
+    message = program.stderr.read().decode()
     program.stderr.close()
-    assert story == "ReaderGone: standard output was closed by its reader\n"
+    assert message == "ReaderGone: standard output was closed by its reader\n"
     assert program.wait(timeout=30) == 2
 
 
@@ -207,9 +209,9 @@ def test_a_killed_runs_video_plays_up_to_its_last_fragment(tmp_path: Path) -> No
 
 def test_a_video_on_a_full_disk_plays_up_to_its_last_fragment(small_disk: Path) -> None:
     path = small_disk / "out.mp4"
-    story = run_until_broken(path)
-    assert f"cannot write {path}: the disk is full" in story
-    assert "What is there plays" in story
+    message = run_until_broken(path)
+    assert f"cannot write {path}: the disk is full" in message
+    assert "What is there plays" in message
     assert frames_in(path) >= 10
 
 

@@ -83,7 +83,7 @@ def without_images(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "story"),
+    ("make", "message"),
     [
         (empty, "is empty (0 bytes)"),
         (text, "holds text, not video"),
@@ -96,13 +96,13 @@ def test_what_is_no_video_is_told(
     model: Path,
     tmp_path: Path,
     make: Callable[[Path], Path],
-    story: str,
+    message: str,
 ) -> None:
     source = make(tmp_path)
     run = oneglance("run", source, "--model", model)
     assert run.code == 2
     assert str(source) in run.complaint
-    assert story in run.complaint
+    assert message in run.complaint
 
 
 def test_images_of_every_shape_and_colour_are_seen(
@@ -199,7 +199,7 @@ def test_a_file_that_is_no_model_of_ours_is_told(
     wrong = tmp_path / "wrong.onnx"
     wrong.write_text("not a model")
     clip = video("a.mp4", frames=2)
-    for model, story in {
+    for model, message in {
         foreign: "is an ONNX model but not one of ours",
         wrong: "is not an ONNX model",
         clip: "is not an ONNX model",
@@ -207,7 +207,7 @@ def test_a_file_that_is_no_model_of_ours_is_told(
         run = oneglance("run", clip, "--model", model)
         assert run.code == 2
         assert f"{model} " in run.complaint
-        assert story in run.complaint
+        assert message in run.complaint
 
 
 # -- our own mistakes ----------------------------------------------------------------------

@@ -145,8 +145,8 @@ def test_a_folder_named_like_a_video_is_told_what_it_lacks(tmp_path: Path) -> No
 def test_a_pipe_named_like_a_video_does_not_block_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     os.mkfifo(path)
-    story = refused(path, SourceUnreadable)
-    assert story == f"{path} is a pipe or a device: only files can be played"
+    message = refused(path, SourceUnreadable)
+    assert message == f"{path} is a pipe or a device: only files can be played"
 
 
 @pytest.mark.parametrize("closed", ["file", "folder"])
@@ -157,8 +157,8 @@ def test_a_video_without_permission_is_told(closed: str) -> None:
         make_video(path, frames=2)
         (path if closed == "file" else path.parent).chmod(0)
         with as_nobody():
-            story = refused(path, SourceUnreadable)
-    assert story == f"cannot open {path}: permission denied"
+            message = refused(path, SourceUnreadable)
+    assert message == f"cannot open {path}: permission denied"
 
 
 @pytest.mark.parametrize("uri", ["below", "below/*.png", "below/a.png"])
@@ -207,14 +207,14 @@ def test_a_video_cut_in_the_middle_gives_every_whole_frame_and_says_where_it_bro
     size = path.stat().st_size
     whole = packets_before(path, int(size * keep))
     cut(path, keep=keep)
-    frames, story = play_until(SourceBroken, open_stream(path))
+    frames, message = play_until(SourceBroken, open_stream(path))
     assert 0 < whole < 25
     assert shown(frames) == list(range(whole))
     assert [frame.timestamp_s for frame in frames] == [i / 25 for i in range(whole)]
     of = "" if name.endswith("mkv") else " of 25"
-    assert story.startswith(f"{path} broke after {whole}{of} frames, at {whole / 25:.2f} s: ")
-    assert "bytes are missing: copy it again" in story
-    assert story.endswith("; the frames before are good")
+    assert message.startswith(f"{path} broke after {whole}{of} frames, at {whole / 25:.2f} s: ")
+    assert "bytes are missing: copy it again" in message
+    assert message.endswith("; the frames before are good")
 
 
 @cuttable
@@ -245,9 +245,9 @@ def test_a_recording_that_was_never_finished_is_told_to_lack_its_index(
 ) -> None:
     # Recorders write the index last: the power failed before.
     path = cut(video(name), keep=0.6)
-    story = refused(path, SourceUnreadable)
-    assert f"{path} lacks its index (the moov box)" in story
-    assert "the recording was never finished, or the copy was cut off" in story
+    message = refused(path, SourceUnreadable)
+    assert f"{path} lacks its index (the moov box)" in message
+    assert "the recording was never finished, or the copy was cut off" in message
 
 
 def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(
@@ -256,10 +256,10 @@ def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(
     how = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     path = video("a.mp4", options=PLAIN, container_options=how)
     whole = packets_before(path, int(path.stat().st_size * 0.5))
-    frames, story = play_until(SourceBroken, open_stream(cut(path, keep=0.5)))
+    frames, message = play_until(SourceBroken, open_stream(cut(path, keep=0.5)))
     assert shown(frames) == list(range(len(frames)))
     assert whole - 5 <= len(frames) <= whole
-    assert "bytes are missing: copy it again" in story
+    assert "bytes are missing: copy it again" in message
 
 
 def test_frames_that_wait_for_later_ones_come_in_order_when_those_are_cut_off(
@@ -283,14 +283,14 @@ def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_told(
     video: MakeVideo, name: str, codec: str, container: dict[str, str]
 ) -> None:
     path = damage(plain(video, name, codec, container), packet=12)
-    frames, story = play_until(SourceBroken, open_stream(path))
+    frames, message = play_until(SourceBroken, open_stream(path))
     numbers = shown(frames)
     # Frame 12 is gone, perhaps those that build upon it up to the next key frame (15); no other.
     assert 12 not in numbers
     assert [n for n in numbers if not 12 < n < 15] == [*range(12), *range(15, 25)]
-    assert story.startswith(f"{path}: ")
-    assert "damaged and " in story
-    assert "at index 12, 0.48 s" in story
+    assert message.startswith(f"{path}: ")
+    assert "damaged and " in message
+    assert "at index 12, 0.48 s" in message
     by_number = dict(zip(numbers, frames, strict=True))
     assert by_number[20].timestamp_s == 20 / 25
     assert by_number[20].index == 20
@@ -302,10 +302,10 @@ def test_a_picture_of_a_kind_that_libav_lacks_costs_itself_alone(
     video: MakeVideo, name: str, spoil: Callable[[bytes], bytes]
 ) -> None:
     path = damage(plain(video, name, "mjpeg", {}), packet=12, spoil=spoil)
-    frames, story = play_until(SourceBroken, open_stream(path))
+    frames, message = play_until(SourceBroken, open_stream(path))
     assert shown(frames) == [*range(12), *range(13, 25)]
     assert [frame.index for frame in frames] == [*range(12), *range(13, 25)]
-    assert "1 frame is damaged and was left out at index 12, 0.48 s; the 24 others" in story
+    assert "1 frame is damaged and was left out at index 12, 0.48 s; the 24 others" in message
 
 
 def test_a_video_of_such_pictures_alone_is_told_with_what_the_decoder_says(
@@ -314,8 +314,8 @@ def test_a_video_of_such_pictures_alone_is_told_with_what_the_decoder_says(
     path = plain(video, "a.avi", "mjpeg", {})
     for packet in range(25):
         damage(path, packet=packet, spoil=odd_sampling)
-    _, story = play_until(SourceUnreadable, open_stream(path))
-    assert story.startswith(f"{path} has no frame that can be decoded (not yet implemented")
+    _, message = play_until(SourceUnreadable, open_stream(path))
+    assert message.startswith(f"{path} has no frame that can be decoded (not yet implemented")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -337,8 +337,8 @@ def test_a_damaged_frame_that_others_overtake_has_its_own_place(video: MakeVideo
     # Decoded in the order 0 1 4 3 2 7 6 5 …: packet 4 is frame 2, read after 3 and 4.
     options = {"x265-params": "log-level=none:bframes=2:b-adapt=0:keyint=25"}
     path = video("a.mp4", codec="libx265", options=options)
-    frames, story = play_until(SourceBroken, open_stream(damage(path, packet=4)))
-    assert "at index 2, 0.08 s" in story
+    frames, message = play_until(SourceBroken, open_stream(damage(path, packet=4)))
+    assert "at index 2, 0.08 s" in message
     assert [frame.index for frame in frames] == [0, 1, *range(3, 25)]
     assert shown(frames) == [0, 1, *range(3, 25)]
 
@@ -349,9 +349,9 @@ def test_a_file_that_shrinks_while_it_is_played_is_told(video: MakeVideo) -> Non
     frames = iter(stream)
     next(frames)
     os.truncate(path, path.stat().st_size // 2)
-    came, story = play_until(SourceBroken, frames)
+    came, message = play_until(SourceBroken, frames)
     assert 20 < len(came) < 80
-    assert "bytes are missing" in story
+    assert "bytes are missing" in message
 
 
 def test_a_file_that_is_deleted_while_it_is_played_plays_on(video: MakeVideo) -> None:

@@ -38,10 +38,10 @@ def detections() -> Callable[..., sv.Detections]:
 
 @pytest.fixture
 def result(detections: Callable[..., sv.Detections]) -> ResultMaker:
-    """``result(at_s, image=…, found=…, timings=…, age_s=…, dropped=…, source=…)``."""
+    """``result(time_s, image=…, found=…, timings=…, age_s=…, dropped=…, source=…)``."""
 
     def make(
-        at_s: float = 0.0,
+        time_s: float = 0.0,
         *,
         index: int = 0,
         image: Image | None = None,
@@ -53,7 +53,7 @@ def result(detections: Callable[..., sv.Detections]) -> ResultMaker:
     ) -> Result:
         picture = np.full((48, 64, 3), 90, np.uint8) if image is None else image
         seen = found if isinstance(found, sv.Detections) else detections(*found)
-        frame = Frame(picture, index=index, timestamp_s=at_s, source=source)
+        frame = Frame(picture, index=index, timestamp_s=time_s, source=source)
         return Result(
             frame, seen, {"decode": 0.001} if timings is None else timings, age_s, dropped
         )

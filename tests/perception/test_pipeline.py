@@ -77,9 +77,9 @@ class Source:
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self._frames):
             self._before(index)
-            at_s = self._clock() if self.live else index / 25
+            time_s = self._clock() if self.live else index / 25
             self.produced += 1
-            yield Frame(picture(index), index, at_s, self.source)
+            yield Frame(picture(index), index, time_s, self.source)
         self._before(self._frames)
 
     @property

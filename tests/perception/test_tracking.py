@@ -48,8 +48,8 @@ def ids_of(
     tracker = Tracker(frame_rate=FPS)
     times_s = [i / FPS for i in range(len(frames))] if times_s is None else times_s
     return [
-        tracker.update(frame, timestamp_s=at_s).tracker_id.tolist()
-        for frame, at_s in zip(frames, times_s, strict=True)
+        tracker.update(frame, timestamp_s=time_s).tracker_id.tolist()
+        for frame, time_s in zip(frames, times_s, strict=True)
     ]
 
 

@@ -21,7 +21,7 @@ class Clock:
 
 def test_frames_are_due_at_the_distances_they_were_recorded_at() -> None:
     pace = RealTimePacer(Clock())
-    assert [pace.due_s(at_s) for at_s in (7.0, 7.04, 9.0)] == [100.0, 100.04, 102.0]
+    assert [pace.due_s(time_s) for time_s in (7.0, 7.04, 9.0)] == [100.0, 100.04, 102.0]
 
 
 def test_who_is_a_little_late_catches_up() -> None:
@@ -58,11 +58,11 @@ def test_a_pause_is_waited_for_and_a_splice_is_not() -> None:
 
 def test_times_that_run_back_are_due_after_what_came_before() -> None:
     pace = pacer_for(None, Clock())
-    due_s = [pace.due_s(at_s) for at_s in (5.0, 5.03, 1.0, 1.03, 1.07)]
+    due_s = [pace.due_s(time_s) for time_s in (5.0, 5.03, 1.0, 1.03, 1.07)]
     assert due_s == sorted(set(due_s))
     assert due_s[-1] == pytest.approx(100.0 + 0.03 + 0.5 / 30 + 1 / 30 + 0.04)
 
 
 def test_a_frame_an_hour_is_no_splice() -> None:
     pace = pacer_for(Fraction(1, 3600), Clock())
-    assert [pace.due_s(at_s) for at_s in (0.0, 3600.0)] == [100.0, 3700.0]
+    assert [pace.due_s(time_s) for time_s in (0.0, 3600.0)] == [100.0, 3700.0]

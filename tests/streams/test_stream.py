@@ -118,10 +118,10 @@ def test_an_address_opens_a_network_stream(folder: Path, web: str, scheme: str) 
 def test_a_scheme_that_is_not_supported_is_told_with_those_that_are(scheme: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_stream(f"{scheme}://user:SECRET@host/drive.mp4")
-    story = str(caught.value)
-    assert story.startswith(f"cannot play {scheme}://***@host/drive.mp4: '{scheme}://' is not")
-    assert "(supported: rtsp://, rtsps://, http://, https://, udp://)" in story
-    assert "SECRET" not in story
+    message = str(caught.value)
+    assert message.startswith(f"cannot play {scheme}://***@host/drive.mp4: '{scheme}://' is not")
+    assert "(supported: rtsp://, rtsps://, http://, https://, udp://)" in message
+    assert "SECRET" not in message
 
 
 def test_an_empty_name_is_told() -> None:

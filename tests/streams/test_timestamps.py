@@ -15,14 +15,14 @@ P = 0.1  # the period
 
 
 def steadied(*times_s: float, longest_gap_s: float = math.inf) -> list[float]:
-    steady = MonotonicTimestamps(P, longest_gap_s=longest_gap_s)
-    return [round(steady.steady(at_s), 6) for at_s in times_s]
+    times = MonotonicTimestamps(P, longest_gap_s=longest_gap_s)
+    return [round(times.next_s(time_s), 6) for time_s in times_s]
 
 
 def test_good_times_stay_as_they_are_to_the_last_bit() -> None:
     times_s = [index / 30 for index in range(100)]
-    steady = MonotonicTimestamps(1 / 30)
-    assert [steady.steady(at_s) for at_s in times_s] == times_s
+    times = MonotonicTimestamps(1 / 30)
+    assert [times.next_s(time_s) for time_s in times_s] == times_s
 
 
 def test_times_that_are_all_zero_become_a_steady_rate() -> None:
@@ -61,7 +61,7 @@ def test_a_leap_forward_is_a_period_where_gaps_are_bounded_and_a_pause_where_not
     st.sampled_from([math.inf, 10.0]),
 )
 def test_times_always_run_forward(times_s: list[float], longest_gap_s: float) -> None:
-    steady = MonotonicTimestamps(P, longest_gap_s=longest_gap_s)
-    shown = [steady.steady(at_s) for at_s in times_s]
-    assert all(math.isfinite(at_s) for at_s in shown)
+    times = MonotonicTimestamps(P, longest_gap_s=longest_gap_s)
+    shown = [times.next_s(time_s) for time_s in times_s]
+    assert all(math.isfinite(time_s) for time_s in shown)
     assert all(before < after for before, after in pairwise(shown))

@@ -299,19 +299,19 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("words", "story"), MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_in_one_sentence(
     oneglance: Program,
     small_zoo: Path,
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    story: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(small_zoo.parent)
     before = sorted(small_zoo.parent.rglob("*"))
     run = oneglance("run", *words)
     assert run.code == 2
-    assert story in run.complaint
+    assert message in run.complaint
     assert run.out == ""
     assert sorted(small_zoo.parent.rglob("*")) == before  # nothing is left lying about
 

@@ -53,8 +53,8 @@ class Stamped:
             if self._closed.wait(0.005):
                 return
             metadata = {"stamp": EPOCH_S + index, "frame_id": "front"}
-            at_s = self._stamp(index)
-            yield Frame(picture(index), index, at_s, self.source, metadata=metadata)
+            time_s = self._stamp(index)
+            yield Frame(picture(index), index, time_s, self.source, metadata=metadata)
         if self._error is not None:
             raise self._error
 
@@ -85,14 +85,14 @@ def read(stream: Stamped) -> tuple[Channel, list[CapturedFrame]]:
     return source, found
 
 
-@pytest.mark.parametrize("at_s", [math.nan, math.inf, -math.inf, EPOCH_S, -5.0, 0.0, 100.001])
-def test_a_time_that_cannot_be_of_the_runs_clock_is_not_believed(at_s: float) -> None:
-    assert capture_time(at_s, 100.0, since_s=95.0) == 100.0
+@pytest.mark.parametrize("time_s", [math.nan, math.inf, -math.inf, EPOCH_S, -5.0, 0.0, 100.001])
+def test_a_time_that_cannot_be_of_the_runs_clock_is_not_believed(time_s: float) -> None:
+    assert capture_time(time_s, 100.0, since_s=95.0) == 100.0
 
 
-@pytest.mark.parametrize("at_s", [100.0, 99.9, 95.0, 90.0])
-def test_a_time_of_the_runs_clock_is_believed_to_the_last_bit(at_s: float) -> None:
-    assert capture_time(at_s, 100.0, since_s=95.0) == at_s
+@pytest.mark.parametrize("time_s", [100.0, 99.9, 95.0, 90.0])
+def test_a_time_of_the_runs_clock_is_believed_to_the_last_bit(time_s: float) -> None:
+    assert capture_time(time_s, 100.0, since_s=95.0) == time_s
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_a_recording_played_live_is_captured_when_it_is_due() -> None:
     _, found = read(Stamped(lambda index: index / 100, frames=10, live=False))
     assert [c.frame.index for c in found] == list(range(10))
     for captured, after in pairwise(found):
-        assert captured.captured_s == captured.arrived_s
+        assert captured.captured_s == captured.arrival_s
         # Never before its time: frame n is due n/100 s after the first.
-        assert after.arrived_s >= found[0].arrived_s + after.frame.timestamp_s
+        assert after.arrival_s >= found[0].arrival_s + after.frame.timestamp_s
 
 
 def test_what_is_delivered_dropped_and_lost_adds_up_to_what_came() -> None:
@@ -152,7 +152,7 @@ def test_many_drops_are_an_alarm_that_names_the_source() -> None:
     source = channel(Stamped(lambda _: 0.0), clock=lambda: 50.0)
     alerts = [source.delivered(dropped=2) for _ in range(20)]
     (alert,) = [alert for alert in alerts if alert is not None]
-    assert (alert.about, alert.at_s) == ("stamped", 50.0)
+    assert (alert.about, alert.time_s) == ("stamped", 50.0)
     assert "67% of its frames are dropped" in str(alert)
 
 

@@ -46,8 +46,8 @@ class Script:
             while not self.allowed.acquire(timeout=0.01):
                 if self.stopping.is_set():
                     return
-            at_s = time.monotonic() if self.live else index / 1000
-            yield Frame(picture(index), index, at_s, self.source)
+            time_s = time.monotonic() if self.live else index / 1000
+            yield Frame(picture(index), index, time_s, self.source)
         while self._error is None and self.live and not self.stopping.wait(0.01):
             pass
         if self._error is not None:
@@ -124,7 +124,7 @@ def test_frames_come_in_order_with_their_arrival_on_the_runs_clock(make: Make) -
         after_s = time.monotonic()
     assert [c.frame.index for c in frames] == [0, 1, 2]
     assert [c.dropped for c in frames] == [0, 0, 0]
-    arrivals = [before_s, *(c.arrived_s for c in frames), after_s]
+    arrivals = [before_s, *(c.arrival_s for c in frames), after_s]
     assert arrivals == sorted(arrivals)
 
 
@@ -136,7 +136,7 @@ def test_only_live_frames_have_a_time_of_capture_and_so_an_age(make: Make) -> No
         for captured in taken(reader, stream, 3):
             if reader.live:
                 assert captured.captured_s == captured.frame.timestamp_s
-                assert captured.captured_s <= captured.arrived_s
+                assert captured.captured_s <= captured.arrival_s
             else:
                 assert captured.captured_s is None
 

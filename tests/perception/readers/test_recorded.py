@@ -69,8 +69,8 @@ def test_a_slow_taker_keeps_only_a_few_frames_decoded(video: MakeVideo) -> None:
         assert first.frame.index == 0
         taken = [reader.get(LONG_S).frame.index for _ in range(5)]
         assert taken == [1, 2, 3, 4, 5]
-        tally = stream.tally  # type: ignore[attr-defined]
-        assert tally.delivered <= 6 + DECODED_AHEAD + 1
+        stats = stream.stats  # type: ignore[attr-defined]
+        assert stats.delivered <= 6 + DECODED_AHEAD + 1
 
 
 def test_a_recording_has_one_source_and_nobody_watches_it(video: MakeVideo) -> None:

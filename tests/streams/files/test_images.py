@@ -226,12 +226,12 @@ def test_an_unreadable_image_is_skipped_then_told(
     (tmp_path / "2.png").write_text("not an image")
     write("3.png", 3)
     stream = ImageFiles.from_path(tmp_path)
-    frames, story = play_until(SourceBroken, stream)
+    frames, message = play_until(SourceBroken, stream)
     assert [(frame.index, index_of(frame.image)) for frame in frames] == [(0, 1), (2, 3)]
     assert [frame.timestamp_s for frame in frames] == [0.0, 0.2]
     assert stream.unreadable == [tmp_path / "2.png"]
     assert caplog.messages == [f"cannot read image {tmp_path / '2.png'}: skipped"]
-    assert story == (
+    assert message == (
         f"1 of 3 images of {tmp_path} could not be read (2.png); every other image was delivered"
     )
 
@@ -239,18 +239,18 @@ def test_an_unreadable_image_is_skipped_then_told(
 def test_a_folder_of_unreadable_images_is_no_broken_source_but_none(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.png").write_text("not an image")
-    frames, story = play_until(SourceUnreadable, ImageFiles.from_path(tmp_path))
+    frames, message = play_until(SourceUnreadable, ImageFiles.from_path(tmp_path))
     assert frames == []
-    assert story == (f"none of the 5 images of {tmp_path} can be read (0.png, 1.png, 2.png, …)")
+    assert message == (f"none of the 5 images of {tmp_path} can be read (0.png, 1.png, 2.png, …)")
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
 def test_one_unreadable_image_is_told_by_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    frames, story = play_until(SourceUnreadable, ImageFiles([path], source=str(path)))
+    frames, message = play_until(SourceUnreadable, ImageFiles([path], source=str(path)))
     assert frames == []
-    assert story == f"{path} is not an image that can be read, or is damaged"
+    assert message == f"{path} is not an image that can be read, or is damaged"
 
 
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.9, 0.99])
@@ -295,10 +295,10 @@ def test_a_file_that_vanished_or_leads_nowhere_is_unreadable(
     gone = write("3.png", 3)
     stream = ImageFiles.from_path(tmp_path)
     gone.unlink()
-    frames, story = play_until(SourceBroken, stream)
+    frames, message = play_until(SourceBroken, stream)
     assert len(frames) == 1
-    assert "2 of 3 images" in story
-    assert "(2.png, 3.png)" in story
+    assert "2 of 3 images" in message
+    assert "(2.png, 3.png)" in message
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
@@ -307,9 +307,9 @@ def test_a_pipe_named_like_an_image_does_not_block_for_ever(
 ) -> None:
     write("1.png", 1)
     os.mkfifo(tmp_path / "2.png")
-    frames, story = play_until(SourceBroken, ImageFiles.from_path(tmp_path))
+    frames, message = play_until(SourceBroken, ImageFiles.from_path(tmp_path))
     assert len(frames) == 1
-    assert "(2.png)" in story
+    assert "(2.png)" in message
 
 
 def test_images_may_be_played_again(write: WriteImage, tmp_path: Path) -> None:

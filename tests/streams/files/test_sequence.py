@@ -45,12 +45,12 @@ def test_a_clip_that_is_not_whole_is_told_and_costs_no_other(drive: Path) -> Non
         clip(drive / "clip2.mp4", 4, container_options={"movflags": "faststart"}), keep=0.7
     )
     (drive / "clip3.mp4").write_bytes(b"no video" * 99)
-    frames, story = play_until(SourceBroken, open_stream(drive))
+    frames, message = play_until(SourceBroken, open_stream(drive))
     kinds = [index_of(frame.image) for frame in frames]
     assert kinds[:4] == [0, 1, 2, 3]
     assert kinds[-4:] == [8, 9, 10, 11]
-    assert story.startswith(f"2 of 4 files of {drive} could not be played whole ({broken} broke")
-    assert "clip3.mp4" in story
+    assert message.startswith(f"2 of 4 files of {drive} could not be played whole ({broken} broke")
+    assert "clip3.mp4" in message
     assert all(before.index < after.index for before, after in pairwise(frames))
     assert all(before.timestamp_s < after.timestamp_s for before, after in pairwise(frames))
 
@@ -58,9 +58,9 @@ def test_a_clip_that_is_not_whole_is_told_and_costs_no_other(drive: Path) -> Non
 def test_a_folder_in_which_nothing_plays_is_no_finished_recording(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mkv"):
         (tmp_path / name).write_bytes(b"\0no video" * 99)
-    frames, story = play_until(SourceUnreadable, open_stream(tmp_path))
+    frames, message = play_until(SourceUnreadable, open_stream(tmp_path))
     assert frames == []
-    assert story.startswith(f"none of the 2 files of {tmp_path} can be played")
+    assert message.startswith(f"none of the 2 files of {tmp_path} can be played")
 
 
 def test_images_and_moving_images_among_clips_play_in_their_order(drive: Path) -> None:

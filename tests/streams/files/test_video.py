@@ -333,7 +333,7 @@ def test_real_clips_play_to_their_end_without_complaint(
     clips: Path, name: str, frames: int, size: tuple[int, int]
 ) -> None:
     played = [(frame.timestamp_s, frame.size) for frame in VideoFile(clips / name)]
-    times_s = [at_s for at_s, _ in played]
+    times_s = [time_s for time_s, _ in played]
     assert len(played) == frames
     assert {found for _, found in played} == {size}
     assert times_s == sorted(set(times_s))

@@ -20,7 +20,7 @@ def frame(image: Image) -> Frame:
 def test_a_picture_that_stays_the_same_for_long_is_frozen_until_it_changes() -> None:
     watch, same, other = FreezeDetector(2.0), picture(3), picture(4)
     seen = [(0, other), (1, same), (2, same), (3, same), (3.5, same), (4, other), (7, same)]
-    frozen = [watch.see(frame(image), at_s) for at_s, image in seen]
+    frozen = [watch.see(frame(image), time_s) for time_s, image in seen]
     assert frozen == [False, False, False, True, True, False, False]
 
 
@@ -33,18 +33,18 @@ def test_noise_of_one_grey_level_is_no_freeze() -> None:
 
 def test_a_small_thing_that_moves_between_the_rows_looked_at_first_is_no_freeze() -> None:
     watch, frozen = FreezeDetector(2.0), []
-    for at_s in range(10):
+    for time_s in range(10):
         image = np.zeros((480, 640, 3), np.uint8)
-        image[5, at_s] = 1
-        frozen.append(watch.see(frame(image), at_s))
+        image[5, time_s] = 1
+        frozen.append(watch.see(frame(image), time_s))
     assert not any(frozen)
 
 
 def test_drawing_on_a_frame_that_was_seen_does_not_hide_a_freeze() -> None:
     watch = FreezeDetector(1.0)
-    for at_s, frozen in ((0, False), (1, True), (2, True)):
+    for time_s, frozen in ((0, False), (1, True), (2, True)):
         image = picture(3)
-        assert watch.see(frame(image), at_s) is frozen
+        assert watch.see(frame(image), time_s) is frozen
         image[:] = 0  # as users draw on what they were given
 
 
@@ -94,20 +94,20 @@ def test_a_freeze_is_seen_on_the_decoders_planes_and_nothing_is_converted(pixels
         for index in (3, 4)
     )
     frozen = []
-    for at_s, planes in enumerate((other, same, same, same, other)):
-        came = Frame(DecodedImage(planes), index=at_s, timestamp_s=at_s, source="test")
-        frozen.append(watch.see(came, at_s))
+    for time_s, planes in enumerate((other, same, same, same, other)):
+        came = Frame(DecodedImage(planes), index=time_s, timestamp_s=time_s, source="test")
+        frozen.append(watch.see(came, time_s))
         assert not came.is_converted
     assert frozen == [False, False, True, True, False]
 
 
 def test_a_change_of_colour_alone_is_no_freeze() -> None:
     watch = FreezeDetector(2.0)
-    for at_s in range(6):
+    for time_s in range(6):
         planes = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), format="yuv420p")
         blue = np.frombuffer(planes.planes[1], np.uint8).reshape(24, -1)  # type: ignore[call-overload]
         shown = blue.copy()
-        shown[3, 3] = at_s
+        shown[3, 3] = time_s
         planes.planes[1].update(shown.tobytes())
-        came = Frame(DecodedImage(planes), index=at_s, timestamp_s=at_s, source="test")
-        assert not watch.see(came, at_s)
+        came = Frame(DecodedImage(planes), index=time_s, timestamp_s=time_s, source="test")
+        assert not watch.see(came, time_s)

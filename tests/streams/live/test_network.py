@@ -83,10 +83,10 @@ def test_a_camera_over_rtsp_is_live_and_its_frames_come_in_order(rtsp: RtspServe
 
 def test_a_clip_over_rtsp_comes_whole_and_its_end_is_told(rtsp: RtspServer) -> None:
     with NetworkStream(rtsp.url("clip"), ConnectOptions(timeout_s=5)) as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert [index_of(frame.image) for frame in frames] == list(range(25))
     assert {frame.source for frame in frames} == {rtsp.url("clip")}
-    assert story == f"{rtsp.url('clip')} was ended by the server after 25 frames"
+    assert message == f"{rtsp.url('clip')} was ended by the server after 25 frames"
 
 
 def test_the_right_password_opens_a_locked_camera_and_is_nowhere_to_be_seen(
@@ -101,22 +101,22 @@ def test_the_right_password_opens_a_locked_camera_and_is_nowhere_to_be_seen(
 
 @pytest.mark.parametrize("credentials", ["", f"{USER}:SECRET%21", f"SECRET%21:{ESCAPED}"])
 def test_a_wrong_password_is_told_without_the_password(rtsp: RtspServer, credentials: str) -> None:
-    story = fails(rtsp.url("locked", credentials), SourceUnreadable)
-    assert "refused us: its user name or password is wrong or missing" in story
-    assert not any(secret in story for secret in (USER, "SECRET", ESCAPED, PASSWORD))
+    message = fails(rtsp.url("locked", credentials), SourceUnreadable)
+    assert "refused us: its user name or password is wrong or missing" in message
+    assert not any(secret in message for secret in (USER, "SECRET", ESCAPED, PASSWORD))
 
 
 def test_a_password_with_signs_of_a_url_in_it_is_told_how_to_be_written(rtsp: RtspServer) -> None:
     # libav takes "p" for the password and "ss" for the host.
-    story = fails(rtsp.url("locked", f"{USER}:{PASSWORD}"), SourceNotFound)
-    assert "a password's at sign / : ? # are written %40 %2F %3A %3F %23" in story
-    assert redact(story) == story  # the command line redacts once more
-    assert not any(secret in story for secret in (USER, "p@ss", "w0rd"))
+    message = fails(rtsp.url("locked", f"{USER}:{PASSWORD}"), SourceNotFound)
+    assert "a password's at sign / : ? # are written %40 %2F %3A %3F %23" in message
+    assert redact(message) == message  # the command line redacts once more
+    assert not any(secret in message for secret in (USER, "p@ss", "w0rd"))
 
 
 def test_a_path_that_an_rtsp_server_does_not_know_is_told(rtsp: RtspServer) -> None:
-    story = fails(rtsp.url("garage"), SourceNotFound)
-    assert f"rtsp://{rtsp.host}/garage is not there" in story
+    message = fails(rtsp.url("garage"), SourceNotFound)
+    assert f"rtsp://{rtsp.host}/garage is not there" in message
 
 
 def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Path) -> None:
@@ -158,22 +158,22 @@ def test_a_host_that_says_nothing_is_stalled_within_the_time_out(scheme: str) ->
     with silent_host() as host:
         began_s = time.monotonic()
         with within(0.5 + SLACK_S):
-            story = fails(f"{scheme}://{host}/x", SourceStalled, timeout_s=0.5)
+            message = fails(f"{scheme}://{host}/x", SourceStalled, timeout_s=0.5)
         assert time.monotonic() - began_s >= 0.5
-    assert story == f"{scheme}://{host}/x did not answer within 0.5 s"
+    assert message == f"{scheme}://{host}/x did not answer within 0.5 s"
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "https"])
 def test_a_port_without_a_server_is_told(scheme: str) -> None:
     with closed_port() as host:
-        story = fails(f"{scheme}://{host}/x", SourceNotFound)
-    assert story == f"{scheme}://{host}/x: nobody listens there (connection refused)"
+        message = fails(f"{scheme}://{host}/x", SourceNotFound)
+    assert message == f"{scheme}://{host}/x: nobody listens there (connection refused)"
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_host_without_a_name_is_told(scheme: str) -> None:
-    story = fails(f"{scheme}://no.such.host.invalid/x", SourceNotFound, timeout_s=20)
-    assert story.startswith(f"{scheme}://no.such.host.invalid/x cannot be reached")
+    message = fails(f"{scheme}://no.such.host.invalid/x", SourceNotFound, timeout_s=20)
+    assert message.startswith(f"{scheme}://no.such.host.invalid/x cannot be reached")
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])
@@ -197,11 +197,11 @@ def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> N
     began = time.monotonic()
     with NetworkStream(f"{web}/mjpeg/20", ConnectOptions(timeout_s=5)) as stream:
         assert stream.live
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert [index_of(frame.image) for frame in frames] == list(range(20))
     assert began < frames[0].timestamp_s
     assert frames[-1].timestamp_s < time.monotonic()
-    assert story == f"{web}/mjpeg/20 was lost after 20 frames: the server hung up"
+    assert message == f"{web}/mjpeg/20 was lost after 20 frames: the server hung up"
 
 
 def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: str) -> None:
@@ -211,9 +211,9 @@ def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: s
         NetworkStream(f"{web}/mjpeg/20/silent", options) as stream,
         within(20 / 25 + 1 + SLACK_S),
     ):
-        frames, story = play_until(SourceStalled, stream)
+        frames, message = play_until(SourceStalled, stream)
     assert len(frames) == 20
-    assert story.endswith("gave nothing for 1 s, after 20 frames")
+    assert message.endswith("gave nothing for 1 s, after 20 frames")
 
 
 def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> None:
@@ -221,7 +221,7 @@ def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> N
     counts: list[int] = []
     reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in stream)))
     reader.start()
-    wait_until(lambda: stream.tally.delivered == 20)
+    wait_until(lambda: stream.stats.delivered == 20)
     with within(1):
         stream.close()
         reader.join(LONG_S)
@@ -244,16 +244,16 @@ def test_what_an_http_server_refuses_is_told_by_its_code(
     web: str, code: int, kind: type[StreamError], sentence: str
 ) -> None:
     url = web.replace("http://", "http://admin:SECRET@") + f"/status/{code}"
-    story = fails(url, kind)
-    assert sentence in story
-    assert "SECRET" not in story
-    assert "admin" not in story
+    message = fails(url, kind)
+    assert sentence in message
+    assert "SECRET" not in message
+    assert "admin" not in message
 
 
 def test_a_page_that_is_no_video_is_told(tmp_path: Path, web: str) -> None:
     (tmp_path / "index.html").write_text("<html>Please log in.</html>")
-    story = fails(f"{web}/file/index.html", SourceUnreadable)
-    assert story.endswith("answers, but not with video that can be played")
+    message = fails(f"{web}/file/index.html", SourceUnreadable)
+    assert message.endswith("answers, but not with video that can be played")
 
 
 def test_a_server_that_hangs_up_half_way_gives_every_whole_frame_and_is_told(
@@ -261,12 +261,12 @@ def test_a_server_that_hangs_up_half_way_gives_every_whole_frame_and_is_told(
 ) -> None:
     make_video(tmp_path / "a.mp4", options={"bf": "0"}, container_options={"movflags": "faststart"})
     with NetworkStream(f"{web}/cut/a.mp4", ConnectOptions(timeout_s=5)) as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     count = len(frames)
     assert [index_of(frame.image) for frame in frames] == list(range(count))
     assert 8 <= count < 20
-    assert f"broke after {count} of 25 frames, at {count / 25:.2f} s" in story
-    assert "the server hung up" in story
+    assert f"broke after {count} of 25 frames, at {count / 25:.2f} s" in message
+    assert "the server hung up" in message
 
 
 def test_a_playlist_from_a_stranger_does_not_open_files_of_ours(tmp_path: Path, web: str) -> None:
@@ -311,14 +311,14 @@ def test_a_finished_file_from_a_server_without_parts_is_played_once(
 def test_a_finished_file_that_breaks_off_is_told(tmp_path: Path, web: str) -> None:
     make_video(tmp_path / "a.ts", options={"bf": "0"})
     with NetworkStream(f"{web}/cut/a.ts", ConnectOptions(timeout_s=5)) as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert 0 < len(frames) < 25
-    assert "the server hung up" in story
+    assert "the server hung up" in message
 
 
 def test_a_redirect_without_end_is_told(web: str) -> None:
-    story = fails(f"{web}/loop?token=SECRET", SourceUnreadable)
-    assert story == f"{web}/loop?token=*** redirects from one address to the next, without end"
+    message = fails(f"{web}/loop?token=SECRET", SourceUnreadable)
+    assert message == f"{web}/loop?token=*** redirects from one address to the next, without end"
 
 
 def test_a_proxy_that_is_dead_is_named_and_not_the_camera(
@@ -327,11 +327,11 @@ def test_a_proxy_that_is_dead_is_named_and_not_the_camera(
     with closed_port() as host:
         monkeypatch.setenv("http_proxy", f"http://driver:SECRET@{host}")
         monkeypatch.delenv("no_proxy", raising=False)
-        story = fails(f"{web}/mjpeg/5", SourceNotFound)
-        assert f"{web}/mjpeg/5 cannot be reached: the proxy that http_proxy names cannot" in story
-        assert story.endswith(f"(asked through the proxy http://***@{host})")
-        assert "SECRET" not in story
-        assert redact(story) == story
+        message = fails(f"{web}/mjpeg/5", SourceNotFound)
+        assert f"{web}/mjpeg/5 cannot be reached: the proxy that http_proxy names cannot" in message
+        assert message.endswith(f"(asked through the proxy http://***@{host})")
+        assert "SECRET" not in message
+        assert redact(message) == message
         monkeypatch.setenv("no_proxy", "example.org,127.0.0.1")
         NetworkStream(f"{web}/mjpeg/5", ConnectOptions(timeout_s=5)).close()
 
@@ -339,8 +339,8 @@ def test_a_proxy_that_is_dead_is_named_and_not_the_camera(
 def test_what_a_proxy_answers_is_told_as_such(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", web)
     monkeypatch.delenv("no_proxy", raising=False)
-    story = fails("http://camera.invalid/status", SourceUnreadable)
-    assert story.endswith(f"(asked through the proxy {web})")
+    message = fails("http://camera.invalid/status", SourceUnreadable)
+    assert message.endswith(f"(asked through the proxy {web})")
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None
         ended.set()
 
     threading.Thread(target=play, daemon=True).start()
-    while stream.tally.delivered < 3:
+    while stream.stats.delivered < 3:
         time.sleep(0.01)
     stream.close()
     assert ended.wait(SLACK_S)

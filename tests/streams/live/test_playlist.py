@@ -26,8 +26,8 @@ def playlist(count: int = 5, *, splices_s: tuple[float, ...] = ()) -> Playlist:
 
 def covered(times_s: list[float], plan: Playlist, *, head_s: float = 0.0) -> list[Hole]:
     coverage = Coverage(plan, period_s=PERIOD_S, head_s=head_s)
-    for at_s in times_s:
-        coverage.place(at_s)
+    for time_s in times_s:
+        coverage.place(time_s)
     return coverage.holes()
 
 
@@ -156,10 +156,10 @@ def test_an_end_that_never_came_is_missed() -> None:
 
 def test_frames_that_come_as_they_like_are_not_missed() -> None:
     gaps_s = [0.04, 0.1, 0.2, 0.07, 0.3, 0.04]
-    times_s, at_s = [], 0.0
-    while at_s < 4.9:
-        times_s.append(at_s)
-        at_s += gaps_s[len(times_s) % len(gaps_s)]
+    times_s, time_s = [], 0.0
+    while time_s < 4.9:
+        times_s.append(time_s)
+        time_s += gaps_s[len(times_s) % len(gaps_s)]
     assert covered([*times_s, 4.95], playlist()) == []
     assert shape(covered([t for t in [*times_s, 4.95] if not 2 <= t < 3], playlist())) != []
 

@@ -87,7 +87,7 @@ def test_a_segment_that_is_not_there_is_told_and_the_times_stay_those_of_the_pla
     lose(lines, lost, "gone")
     path.write_text("\n".join(lines))
     with opened(f"{web}/file/{path.name}") as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     late_s = frames[0].timestamp_s - (PART / RATE if lost == 0 else 0)
     assert 0 <= late_s < 0.1  # sound begins before its video
     for frame in frames:
@@ -96,8 +96,8 @@ def test_a_segment_that_is_not_there_is_told_and_the_times_stay_those_of_the_pla
         assert index_of(frame.image) == shown % 25
     begin_s, end_s = lost * PART / RATE, (lost + 1) * PART / RATE
     assert PART * 4 - 3 <= len(frames) <= PART * 4
-    assert f"{begin_s:.2f} to {end_s:.2f} s (segment {lost + 1} of 5)" in story
-    assert re.search(r"0\.40 of 2\.00 s are missing( or damaged)? \(about 10 frames\)", story)
+    assert f"{begin_s:.2f} to {end_s:.2f} s (segment {lost + 1} of 5)" in message
+    assert re.search(r"0\.40 of 2\.00 s are missing( or damaged)? \(about 10 frames\)", message)
 
 
 def test_a_segment_that_breaks_off_is_told(build: Build, web: str) -> None:
@@ -108,9 +108,9 @@ def test_a_segment_that_breaks_off_is_told(build: Build, web: str) -> None:
     lose(lines, 2, f"/cut/{name}")
     path.write_text("\n".join(lines))
     with opened(f"{web}/file/{path.name}") as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert PART * 4 <= len(frames) < COUNT
-    assert "to 1.20 s (segment 3 of 5)" in story
+    assert "to 1.20 s (segment 3 of 5)" in message
     assert frames[-1].timestamp_s - frames[0].timestamp_s == pytest.approx(1.96, abs=0.002)
 
 
@@ -128,9 +128,9 @@ def test_a_segment_that_lies_there_halved_is_told(
         half = tmp_path / lines[at]
         half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
     with opened(f"{web}/file/{path.name}") as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert PART * 4 - 2 <= len(frames) < COUNT
-    assert f"to {(cut + 1) * PART / RATE:.2f} s (segment {cut + 1} of 5)" in story
+    assert f"to {(cut + 1) * PART / RATE:.2f} s (segment {cut + 1} of 5)" in message
 
 
 def test_two_segments_that_are_halved_cost_no_other(tmp_path: Path, build: Build, web: str) -> None:
@@ -142,13 +142,13 @@ def test_two_segments_that_are_halved_cost_no_other(tmp_path: Path, build: Build
         half = tmp_path / lines[at[number]]
         half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
     with opened(f"{web}/file/{path.name}") as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     late_s = frames[0].timestamp_s
     for frame in frames:
         assert index_of(frame.image) == round((frame.timestamp_s - late_s) * RATE) % 25
     assert 3 * PART <= len(frames) < 5 * PART
-    assert "(segment 2 of 5)" in story
-    assert "(segment 4 of 5)" in story
+    assert "(segment 2 of 5)" in message
+    assert "(segment 4 of 5)" in message
 
 
 @pytest.mark.parametrize("lost", [1, 4])
@@ -157,9 +157,9 @@ def test_a_segment_that_hangs_is_given_up_and_told(build: Build, web: str, lost:
     lose(lines, lost, "/silent")
     path.write_text("\n".join(lines))
     with opened(f"{web}/file/{path.name}", timeout_s=4) as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert PART * 4 - 3 <= len(frames) <= PART * 4
-    assert f"(segment {lost + 1} of 5)" in story
+    assert f"(segment {lost + 1} of 5)" in message
 
 
 def test_where_all_the_rest_hangs_the_silence_says_how_much_is_missing(
@@ -176,10 +176,10 @@ def test_where_all_the_rest_hangs_the_silence_says_how_much_is_missing(
         lose(lines, number, "/silent")
     path.write_text("\n".join(lines))
     with opened(f"{web}/file/{path.name}", timeout_s=1) as stream:
-        _, story = play_until(SourceStalled, stream)
-    assert "gave nothing for 1 s" in story
-    assert re.search(r"1\.\d\d of 2\.00 s are missing", story)
-    assert re.search(r"to 2\.00 s \(segments \d to 5 of 5\)", story)
+        _, message = play_until(SourceStalled, stream)
+    assert "gave nothing for 1 s" in message
+    assert re.search(r"1\.\d\d of 2\.00 s are missing", message)
+    assert re.search(r"to 2\.00 s \(segments \d to 5 of 5\)", message)
 
 
 def test_only_the_largest_rendition_is_fetched_and_the_others_are_named(
@@ -201,10 +201,10 @@ def test_only_the_largest_rendition_is_fetched_and_the_others_are_named(
     (tmp_path / "large3.ts").unlink()
     (tmp_path / "small2.ts").unlink()
     with caplog.at_level(logging.INFO), opened(f"{web}/file/master.m3u8") as stream:
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert {frame.size for frame in frames} == {(128, 96)}
-    assert "0.40 of 2.00 s are missing" in story
-    assert "(segment 4 of 5)" in story
+    assert "0.40 of 2.00 s are missing" in message
+    assert "(segment 4 of 5)" in message
     assert "playing 128x96 (900 kbit/s) of a playlist that offers 64x48 (300 kbit/s)" in caplog.text
 
 
@@ -262,7 +262,7 @@ def test_playlists_that_people_reported_are_whole_or_told(
         if place is None:
             assert len(list(stream)) == count
             return
-        frames, story = play_until(SourceBroken, stream)
+        frames, message = play_until(SourceBroken, stream)
     assert count <= len(frames) < count + 3
-    assert place in story
+    assert place in message
     assert frames[-1].timestamp_s == pytest.approx(5.967, abs=0.001) or name == "miss_last"

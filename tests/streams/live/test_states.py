@@ -22,9 +22,9 @@ def life_in(state: State) -> StateMachine:
         State.RECONNECTING: [State.RECONNECTING],
         State.CLOSED: [State.CLOSED],
     }[state]
-    life = StateMachine("front", at_s=0.0)
+    life = StateMachine("front", time_s=0.0)
     for step in way:
-        life.move(step, Reason.PLAYING, at_s=0.0)
+        life.move(step, Reason.PLAYING, time_s=0.0)
     assert life.state is state
     return life
 
@@ -32,7 +32,7 @@ def life_in(state: State) -> StateMachine:
 @pytest.mark.parametrize(("before", "after"), LEGAL)
 def test_a_legal_move_is_an_event_with_time_and_reason(before: State, after: State) -> None:
     life = life_in(before)
-    event = life.move(after, Reason.LOST, at_s=7.5, detail="hung up")
+    event = life.move(after, Reason.LOST, time_s=7.5, detail="hung up")
     assert event == Event("front", before, after, Reason.LOST, 7.5, "hung up")
     assert (life.state, life.since_s) == (after, 7.5)
 
@@ -41,7 +41,7 @@ def test_a_legal_move_is_an_event_with_time_and_reason(before: State, after: Sta
 def test_an_illegal_move_is_refused_and_changes_nothing(before: State, after: State) -> None:
     life = life_in(before)
     with pytest.raises(IllegalTransition, match=f"front: {before} → {after}"):
-        life.move(after, Reason.LOST, at_s=7.5)
+        life.move(after, Reason.LOST, time_s=7.5)
     assert (life.state, life.since_s) == (before, 0.0)
 
 
@@ -57,9 +57,9 @@ def test_every_state_can_be_reached() -> None:
 
 
 def test_bad_news_is_louder_than_good_news() -> None:
-    life = StateMachine("front", at_s=0.0)
-    assert life.move(State.LIVE, Reason.PLAYING, at_s=1.0).level == logging.INFO
-    assert life.move(State.STALLED, Reason.SILENT, at_s=2.0).level == logging.WARNING
+    life = StateMachine("front", time_s=0.0)
+    assert life.move(State.LIVE, Reason.PLAYING, time_s=1.0).level == logging.INFO
+    assert life.move(State.STALLED, Reason.SILENT, time_s=2.0).level == logging.WARNING
 
 
 def test_an_event_names_its_source_once() -> None:
