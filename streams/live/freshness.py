@@ -33,7 +33,7 @@ class FreezeDetector:
         self.frozen = False
 
     def see(self, frame: Frame, arrival_s: float) -> bool:
-        """Whether the source is frozen, now that ``frame`` came at ``arrival_s``. Converts nothing."""
+        """Whether the source is frozen, with ``frame`` of ``arrival_s``. Converts nothing."""
         if self._frozen_s is None:
             return False
         if self._changed(frame.planes()):
