@@ -89,7 +89,7 @@ class Pipeline:
     they have no result. ``region``: what of every frame the network looks at, see ``Region``;
     boxes are in pixels of the whole frame. ``clock``: seconds, monotonic; for tests.
 
-    OpenCV's own threads cost more than they save on pictures this small: ``oneglance run`` does
+    OpenCV's own threads cost more than they save on images this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
 
     A pipeline runs once. Everything that goes wrong, in whatever thread, is raised where the
@@ -299,7 +299,7 @@ class Pipeline:
                 self._ordered.put(future)
             try:
                 future.set_result(self._infer(captured, is_due))
-            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
                 future.set_exception(error)
                 return
 
@@ -367,7 +367,7 @@ class Pipeline:
         return None
 
     def _look_around(self) -> None:
-        """Tell of what is stuck or silent."""
+        """Report what is stuck or silent."""
         self._reader.check_silence()
         now_s = self._clock()
         if self._watchdog.newly_stuck(now_s):

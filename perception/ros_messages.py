@@ -47,7 +47,7 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The time and the frame of an image, as its header says or as its source tells."""
+    """The time and the frame of an image, as its header says or as its source says."""
 
     stamp_ns: int
     frame_id: str

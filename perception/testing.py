@@ -53,7 +53,7 @@ def results(count: int, *, size: tuple[int, int] = (64, 48), boxes: int = 2) -> 
 
 
 class SinkTests:
-    """Behaviour of a sink. Override ``open``, and what else you can tell."""
+    """Behaviour of a sink. Override ``open``, and what else you can answer."""
 
     frames = 12
 
@@ -62,7 +62,7 @@ class SinkTests:
         raise NotImplementedError
 
     def read(self, folder: Path) -> Sequence[tuple[int, float]] | None:
-        """The index and time of every result written, in order; None: it cannot be told."""
+        """The index and time of every result written, in order; None: it is unknown."""
         del folder
         return None
 
@@ -153,7 +153,7 @@ class SinkTests:
 
 
 class SourceTests:
-    """Behaviour of a source. Override ``open``, and what else you can tell."""
+    """Behaviour of a source. Override ``open``, and what else you can answer."""
 
     live = False
     least_frames = 3

@@ -6,7 +6,7 @@ A package offers by an entry point, as in its ``pyproject.toml``::
     lidar = "my_package.streams:open_lidar"
 
 Only the one that is asked for is imported. Ours win over another package's of the same name; two
-other packages that offer one name are an error, for nobody could tell which would run.
+other packages that offer one name are an error, for nobody could know which would run.
 """
 
 from __future__ import annotations

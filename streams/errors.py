@@ -34,7 +34,7 @@ class Reason(StrEnum):
     SERVER = "server error"
     LOST = "connection lost"
     SILENT = "silent"
-    FROZEN = "frozen picture"
+    FROZEN = "frozen image"
     ENDED = "ended"
     CLOSED = "closed by us"
     UNKNOWN = "unknown"

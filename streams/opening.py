@@ -80,7 +80,7 @@ def open_stream(
 
 
 class Kind(StrEnum):
-    """What an address names, told without opening it."""
+    """What an address names, found without opening it."""
 
     RENDERED = "rendered"
     NETWORK = "network"
@@ -124,7 +124,7 @@ def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
 
 
 def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
-    """Whether the address alone says that the source is live (HTTP only tells when asked)."""
+    """Whether the address alone says that the source is live (HTTP says so only when asked)."""
     kind = kind_of(uri)
     is_http = kind is Kind.NETWORK and os.fspath(cast("str", uri)).lower().startswith("http")
     return kind.may_come_back and not is_http
@@ -187,7 +187,7 @@ def _open_path(text: str, options: ConnectOptions, video: int | None) -> Stream:
     from oneglance.streams.files.video import VideoFile
 
     stream = VideoFile(path, options, video=video)
-    stream.tell_of_others()
+    stream.name_others()
     return stream
 
 

@@ -14,7 +14,7 @@ _HIGHEST_RATE = 100_000
 
 
 class Transport(StrEnum):
-    """How RTSP carries its pictures: TCP loses nothing and passes firewalls, UDP is prompt."""
+    """How RTSP carries its packets: TCP loses nothing and passes firewalls, UDP is prompt."""
 
     TCP = "tcp"
     UDP = "udp"

@@ -56,7 +56,7 @@ def os_error(error: OSError) -> OneglanceError:
 
 
 def output_error(name: str | Path, error: OSError, *, kept: str = "") -> SinkError:
-    """What to tell the user when writing ``name`` failed with ``error``; ``kept``: what is left."""
+    """The error to raise when writing ``name`` failed with ``error``; ``kept``: what is left."""
     folder = Path(name).parent
     if error.errno == errno.ENOENT and not folder.exists():
         reason = f"there is no folder {folder}; create it first"

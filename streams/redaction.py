@@ -4,7 +4,7 @@ An address hides secrets in its user-info, its query, its fragment, its path (``
 tokens) and even where a port should be. No list of dangerous names is ever complete, so it is the
 other way round: what an address says is hidden unless it is known to be harmless.
 
-A local file name is no address and is never touched. The two are told apart by the scheme
+A local file name is no address and is never touched. The two are distinguished by the scheme
 (``rtsp://``, ``rtsp:/``, ``//host``), and where there is none by the disk: what lies there is a
 file.
 """

@@ -22,7 +22,7 @@ from oneglance.perception.cli.common import (
     EXIT_UNUSABLE,
     forget,
     interrupted,
-    was_told,
+    was_reported,
 )
 from oneglance.perception.cli.data import audit, evaluate, render
 from oneglance.perception.cli.engines import engines
@@ -90,7 +90,7 @@ def exit_code() -> int:
     try:
         app(prog_name="oneglance")
     except SystemExit as end:
-        if end.code == EXIT_INTERRUPTED and not was_told():  # between two commands' own lines
+        if end.code == EXIT_INTERRUPTED and not was_reported():  # between two commands' own lines
             interrupted()
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (ImportError, OSError, OneglanceError) as error:
@@ -108,13 +108,13 @@ def _unusable(error: ImportError | OSError | OneglanceError) -> int:
     elif isinstance(error, OSError):  # a disk, a permission, a name: never a bug of ours
         error = os_error(error)
     _show_traceback()
-    _complain("error:", str(error))
+    _print_problem("error:", str(error))
     return EXIT_UNUSABLE
 
 
 def _bug(error: Exception) -> int:
     _show_traceback()
-    _complain(
+    _print_problem(
         "internal error:",
         f"{type(error).__name__}: {error}\n"
         "This is a bug in oneglance. Run again with --debug and report what it prints.",
@@ -138,7 +138,7 @@ def _show_traceback() -> None:
                 sys.stderr.writelines(map(redact, lines))
 
 
-def _complain(what: str, text: str) -> None:
+def _print_problem(what: str, text: str) -> None:
     from oneglance.streams.redaction import redact
 
     errors = Terminal(stderr=True, highlight=False, soft_wrap=True)

@@ -42,32 +42,32 @@ def configure(debug: bool) -> None:
     )
 
 
-class _Told:
+class _Reported:
     """Whether the user knows already that the command was interrupted."""
 
     interruption = False
 
 
 def interrupted(text: str = "interrupted") -> typer.Exit:
-    """Tell of it once; the exit to be raised."""
-    if not _Told.interruption:
-        _Told.interruption = True
+    """Report it once; the exit to be raised."""
+    if not _Reported.interruption:
+        _Reported.interruption = True
         Terminal(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
     return typer.Exit(EXIT_INTERRUPTED)
 
 
-def was_told() -> bool:
+def was_reported() -> bool:
     """Whether ``interrupted`` was called for this command."""
-    return _Told.interruption
+    return _Reported.interruption
 
 
 def forget() -> None:
     """Another command begins."""
-    _Told.interruption = False
+    _Reported.interruption = False
 
 
 def say(text: str) -> None:
-    """Print a line that may hold paths: whole, as they are, whatever signs are in them."""
+    """Print a line that may hold paths, unshortened, whatever signs are in them."""
     Terminal(markup=False, highlight=False, soft_wrap=True).print(text)
 
 

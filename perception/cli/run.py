@@ -36,7 +36,7 @@ def run(
         str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
     ] = None,
     conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
-    threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
     self_check: Annotated[

@@ -85,7 +85,7 @@ class Run:
     """One command: every source in turn, or live ones at once; one detector, shared outputs.
 
     ``summaries`` holds one summary a source, that of a source which broke or was interrupted
-    included, so that what was done is always told.
+    included, so that what was done is always reported.
     """
 
     options: RunOptions
@@ -106,8 +106,8 @@ class Run:
         Stride(options.every)  # what cannot be is said before a model is loaded
         if options.region is not None:
             Region.of(options.region)
-        # Frames are worked on side by side already. Waking OpenCV's own threads for pictures as
-        # small as these costs more than they save: 0.3 ms of processor time for each frame that is
+        # Frames are worked on side by side already. Waking OpenCV's own threads for images as
+        # small as these costs more than they save: 0.3 ms of CPU time for each frame that is
         # read, and 0.6 ms for each that is written.
         cv2.setNumThreads(1)
         failed: list[StreamError] = []

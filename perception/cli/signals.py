@@ -29,7 +29,7 @@ class Interrupts:
             signal.signal(number, self._hear)
 
     def end(self) -> None:
-        """The work is done and told, and the process about to end: nothing is heard any more.
+        """The work is done and reported, and the process about to end: nothing is heard any more.
 
         The interpreter would give each signal its deadly meaning back while threads still end.
         """

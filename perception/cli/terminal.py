@@ -33,7 +33,7 @@ def prepare_streams() -> None:
     """Make the standard streams safe to write to, before anything opens a file.
 
     A sign that an alphabet lacks becomes a question mark. The places of closed streams are taken:
-    the next file that is opened would get one, and whoever complains would write into it.
+    the next file that is opened would get one, and whoever warns would write into it.
     """
     for number in range(3):
         try:

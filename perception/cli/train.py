@@ -46,7 +46,7 @@ def train(
     size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
     learning_rate: Annotated[float, typer.Option(help="Peak rate of AdamW.")] = 4e-4,
     classes: Annotated[
-        str, typer.Option(help="What to find: tasks, and kinds such as light_red.")
+        str, typer.Option(help="What to find: tasks, and subclasses such as light_red.")
     ] = "pedestrian,car,sign,light",
     trainable_layers: Annotated[
         _Layers, typer.Option(help="Which layers train; auto: by the data's amount.")
@@ -198,7 +198,7 @@ def export(
     ] = None,
     colours: Annotated[
         list[Path] | None,
-        typer.Option(help="A data set with colours of lights: tell them by their pixels."),
+        typer.Option(help="A data set with colours of lights: classify them by their pixels."),
     ] = None,
     debug: Debug = False,
 ) -> None:

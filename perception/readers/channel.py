@@ -32,7 +32,7 @@ OPENED_BEFORE_S = 10.0
 class Channel:
     """One source of a multi-source reader: its stream, its tracker, what became of its frames.
 
-    ``thread`` reads it, once there is one; ``error``: what the stream ended by, None for a plain
+    ``thread`` reads it, once there is one; ``error``: what the stream ended by, None for a normal
     end or while it runs. Everything but ``read`` may be called from any thread.
     """
 
@@ -100,7 +100,7 @@ class Channel:
         self.error = error
         if self._monitor is None:
             return
-        if isinstance(self.stream, AvSource):  # frames damaged after the last whole one count too
+        if isinstance(self.stream, AvSource):  # frames damaged after the last intact one count too
             self._monitor.produced(self.stream.stats.produced)
         if isinstance(error, Exception):
             self._monitor.over(getattr(error, "reason", Reason.UNKNOWN), error)
@@ -200,7 +200,7 @@ def capture_time(timestamp_s: float, arrival_s: float, *, since_s: float) -> flo
 
     Its own time, where that can be of the run's clock: not after it arrived, nor long before
     ``since_s``, when its source came to the run. A frame that brings another clock (seconds since
-    1970, a simulation's) was captured when it arrived, as far as anybody can tell.
+    1970, a simulation's) was captured when it arrived, as far as anybody knows.
 
     >>> capture_time(99.5, 100.0, since_s=90.0), capture_time(1.7e9, 100.0, since_s=90.0)
     (99.5, 100.0)

@@ -48,7 +48,7 @@ class SourceFailed(Exception):
 
 @runtime_checkable
 class FrameReader(Protocol):
-    """Gives frames until there are no more, and is told what became of them.
+    """Gives frames until there are no more, and learns what became of them.
 
     ``name``: what the frames come from, safe to print. ``live``: newest wins, and results have an
     age; otherwise every frame is handed out, in order. ``frame_rate`` and ``frame_count``: what a
@@ -105,7 +105,7 @@ class FrameReader(Protocol):
         ...
 
     def health(self) -> tuple[SourceHealth, ...]:
-        """How each source is doing; of a recording nothing is watched."""
+        """How each source is doing; a recorded source has none."""
         ...
 
     def add(self, source: Source) -> str:

@@ -2,7 +2,7 @@
 
 Every source has a reading thread of its own and a place in ``RoundRobinLatestBuffer``, where its
 newest frame waits for its turn. A source that is away, silent or stuck holds up nobody; one that
-ends or breaks for good leaves, and is told of when all the others have ended too.
+ends or breaks for good leaves, and is reported when all the others have ended too.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class MultiSourceReader:
         return channel.name
 
     def _opened(self, source: Source, first: Stream | None) -> Stream:
-        """A stream of ``source`` that comes back, if it is of a kind that does."""
+        """A stream of ``source`` that comes back, if sources like it do."""
         if isinstance(source, Stream):
             return source
         if not kind_of(source).may_come_back:
@@ -212,7 +212,7 @@ class MultiSourceReader:
     def _run(self, channel: Channel) -> None:
         try:
             channel.read(lambda captured: self._buffer.put(channel, captured))
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
             channel.ended(error)
             if isinstance(error, StreamError) and len(self._channels) > 1:
                 logger.warning("%s is out of the run: %s", channel.name, error)

@@ -21,7 +21,7 @@ Source = str | os.PathLike[str] | int | Stream
 
 def run_together(sources: Sequence[str], mode: Mode) -> bool:
     """Whether several sources run at once, live, and not one after the other: when that is asked
-    for, or when each is live by its address alone (HTTP only tells when it is asked)."""
+    for, or when each is live by its address alone (HTTP says so only when asked)."""
     if len(sources) < 2 or mode is Mode.RECORDED:
         return False
     return mode is Mode.LIVE or all(is_surely_live(source) for source in sources)

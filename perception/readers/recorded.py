@@ -124,7 +124,7 @@ class RecordedReader:
                     decode_s = time.perf_counter() - started
                 if not self._buffer.put(CapturedFrame(frame, self._clock(), decode_s=decode_s)):
                     break
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
             self._buffer.finish(SourceFailed(error))
         else:
             self._buffer.finish()

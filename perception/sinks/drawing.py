@@ -1,4 +1,4 @@
-"""Boxes and labels on a picture, readable on road scenes.
+"""Boxes and labels on an image, readable on road scenes.
 
 Drawn with OpenCV alone: supervision's annotators take as long, cost half a second to import,
 and know neither one text colour a background nor labels that avoid small boxes.
@@ -31,7 +31,7 @@ COLOURS: dict[Task, Colour] = {
     Task.LIGHT: (167, 121, 204),
 }
 """One colour a task: orange, sky blue, yellow and purple, after Okabe and Ito, so that the
-colour-blind tell them apart too."""
+colour-blind distinguish them too."""
 
 INK: Colour = (16, 16, 16)
 """Text, and a thin edge around boxes that keeps them visible before a bright sky."""
@@ -54,7 +54,7 @@ class _Style:
 
     @classmethod
     def of(cls, height: int) -> _Style:
-        """The style for pictures of this height."""
+        """The style for images of this height."""
         cap = min(max(round(height / 68), 8), 60)
         return cls(line=max(2, round(height / 360)), cap=cap, padding=max(2, cap // 3))
 
@@ -63,8 +63,8 @@ def annotate(image: Image, detections: sv.Detections) -> Image:
     """A copy of ``image`` with a box and a label for every detection.
 
     A label says class, confidence and, when there is one, track: ``car 0.87 #12``. It stands
-    above its box, or below or beside where it would leave the picture or hide another label or
-    box. Lines and text grow with the picture. Where ``data["predicted"]`` says that a box is the
+    above its box, or below or beside where it would leave the image or hide another label or
+    box. Lines and text grow with the image. Where ``data["predicted"]`` says that a box is the
     tracker's alone, its line is broken. ``image`` itself is left as it is.
     """
     canvas = image.copy()
@@ -98,7 +98,7 @@ def label(detections: sv.Detections, row: int) -> str:
 
 
 def _inside(xyxy: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[np.int64]:
-    """Boxes in whole pixels, their edges in the picture."""
+    """Boxes in whole pixels, their edges in the image."""
     limits = np.array([width - 1, height - 1, width - 1, height - 1])
     return np.clip(np.round(xyxy), 0, limits).astype(np.int64)
 
@@ -119,7 +119,7 @@ def _draw_box(
     canvas: Image, box: Sequence[int], colour: Colour, line: int, *, broken: bool
 ) -> None:
     height, width = canvas.shape[:2]
-    # Around the object, not over it: a far sign is only ten pixels wide. At the picture's edge
+    # Around the object, not over it: a far sign is only ten pixels wide. At the image's edge
     # within it, so that the box is seen to be closed.
     out, least = line // 2 + 2, line // 2
     first = (max(box[0] - out, least), max(box[1] - out, least))
@@ -186,7 +186,7 @@ def _places(
     """The top left corner of every label, where it covers least.
 
     In order of preference: above its box, below it, to the right, to the left, then inside;
-    each kept within the picture. Covering a share of another label or box costs that share.
+    each kept within the image. Covering a share of another label or box costs that share.
     """
     areas = np.maximum(_areas(xyxy), 1)
     corners: list[tuple[int, int]] = []

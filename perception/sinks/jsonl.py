@@ -41,7 +41,7 @@ class JsonLinesSink:
 
     Every line is handed to the operating system whole and at once, without a buffer of ours
     (a few microseconds a line): a reader sees it immediately and a killed run loses nothing.
-    When the disk fills up, a half-written last line is cut off again.
+    When the disk fills up, a half-written last line is truncated again.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -69,7 +69,7 @@ class JsonLinesSink:
             if self._to_stdout:
                 self._file.flush()
         except OSError as error:
-            self._cut_to_whole_lines()
+            self._truncate_to_lines()
             raise self._error(error) from None
         self._whole_bytes += len(line)
 
@@ -86,7 +86,7 @@ class JsonLinesSink:
         except OSError as error:
             raise self._error(error) from None
 
-    def _cut_to_whole_lines(self) -> None:
+    def _truncate_to_lines(self) -> None:
         if not self._to_stdout and self._path.is_file():
             self._file.truncate(self._whole_bytes)
             self._file.seek(self._whole_bytes)

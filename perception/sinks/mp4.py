@@ -1,4 +1,4 @@
-"""The file under a video: whatever happens to the disk, it ends with a whole fragment."""
+"""The file under a video: whatever happens to the disk, it ends with a complete fragment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FragmentedMp4:
 
     libav goes on writing after a failed write: the index of a file whose data is missing, or a
     new header over the old one. So after an error nothing more reaches the disk: ``error``
-    holds what happened, and ``cut`` removes what is half written.
+    holds what happened, and ``truncate_to_fragment`` removes what is half written.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -53,8 +53,8 @@ class FragmentedMp4:
         except OSError as error:
             self.error = self.error or error
 
-    def cut(self) -> None:
-        """Cut off what follows the last whole fragment."""
+    def truncate_to_fragment(self) -> None:
+        """Truncate after the last complete fragment."""
         self._file.truncate(end_of_fragments(self._file))
 
     @property
@@ -64,7 +64,7 @@ class FragmentedMp4:
 
 
 def end_of_fragments(file: io.FileIO) -> int:
-    """Where the last whole ``mdat`` box of an MP4 file ends; 0 when there is none.
+    """Where the last complete ``mdat`` box of an MP4 file ends; 0 when there is none.
 
     A fragment is an index (``moov`` or ``moof``) and then its data (``mdat``).
     """

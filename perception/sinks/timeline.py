@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 _FINE_HZ = 90_000
-"""Ticks a second that every frame time is told apart with; MPEG's own clock."""
+"""Ticks a second that every frame time is resolved with; MPEG's own clock."""
 
 _MOST_HZ = 1_000_000
 _RATES = (Fraction(1, 10), Fraction(1000))

@@ -31,7 +31,7 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov"}
 """libav's format for each suffix. Not .mkv: its times are whole milliseconds."""
 
 LONGEST_SIDE = 3840
-"""Larger pictures are scaled down: H.264 has no level for them and few players play them."""
+"""Larger images are scaled down: H.264 has no level for them and few players play them."""
 
 FRAGMENT_S = 1.0
 """A file that was not finished plays up to its last whole fragment of about this length."""
@@ -82,10 +82,10 @@ class VideoSink:
                 was written before stays and plays; with less than ``FRAGMENT_S`` there is
                 no file.
         """
-        picture = annotate(result.frame.image, result.detections)
+        image = annotate(result.frame.image, result.detections)
         if self._encoder is None:
-            self._encoder = _Encoder(self._file, self._format, picture, self._timeline)
-        self._encoder.encode(picture, self._timeline.tick(result.frame.timestamp_s))
+            self._encoder = _Encoder(self._file, self._format, image, self._timeline)
+        self._encoder.encode(image, self._timeline.tick(result.frame.timestamp_s))
         if self._file.error is not None:
             self.close()
 
@@ -101,7 +101,7 @@ class VideoSink:
         if self._encoder is not None:
             self._encoder.finish()
             if self._file.error is not None:
-                self._file.cut()
+                self._file.truncate_to_fragment()
         is_empty = self._file.size == 0
         self._file.close()
         if is_empty:
@@ -142,13 +142,13 @@ class _Encoder:
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
         context.thread_count = min(_MOST_THREADS, max(1, available_cpus() // 4))
 
-    def encode(self, picture: Image, tick: int) -> None:
-        """Encode a picture that is shown from ``tick`` on."""
+    def encode(self, image: Image, tick: int) -> None:
+        """Encode an image that is shown from ``tick`` on."""
         if self._shown is not None:
             planes, last = self._shown
             for again in self._timeline.repeats(last, tick):
                 self._encode(planes, again)
-        fitted = _fitted(picture, self._size)
+        fitted = _fitted(image, self._size)
         planes = np.asarray(cv2.cvtColor(fitted, cv2.COLOR_BGR2YUV_I420), np.uint8)
         self._encode(planes, tick)
         self._shown = planes, tick
@@ -191,28 +191,26 @@ def _is_device_or_pipe(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _size_for(picture: Image) -> tuple[int, int]:
-    """Width and height of the video that begins with ``picture``: even, as yuv420p asks."""
-    height, width = picture.shape[:2]
+def _size_for(image: Image) -> tuple[int, int]:
+    """Width and height of the video that begins with ``image``: even, as yuv420p asks."""
+    height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     width, height = (max(1, round(side * scale)) for side in (width, height))
     return width + width % 2, height + height % 2
 
 
-def _fitted(picture: Image, size: tuple[int, int]) -> Image:
-    height, width = picture.shape[:2]
+def _fitted(image: Image, size: tuple[int, int]) -> Image:
+    height, width = image.shape[:2]
     right, bottom = size[0] - width, size[1] - height
     if right == bottom == 0:
-        return picture
+        return image
     if right in {0, 1} and bottom in {0, 1}:
-        grown = cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        grown = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
         return np.asarray(grown, np.uint8)
     place = Letterbox.fit((width, height), size)
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     (w, h), left, top = place.scaled, place.left, place.top
-    canvas[top : top + h, left : left + w] = cv2.resize(
-        picture, (w, h), interpolation=cv2.INTER_AREA
-    )
+    canvas[top : top + h, left : left + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
     return canvas
 
 

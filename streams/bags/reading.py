@@ -27,7 +27,7 @@ _DISTROS = {"cdr": "ROS2_HUMBLE", "ros1": "ROS1_NOETIC"}
 """Whose message definitions read an encoding; ``sensor_msgs`` images are the same in all."""
 
 
-class BagCut(Exception):
+class BagTruncated(Exception):
     """The bag ends in the middle, or is damaged there; its text says how."""
 
 
@@ -42,7 +42,7 @@ class Bag(Protocol):
         """Those of one topic; an ``Undecodable`` in the place of one that cannot be read.
 
         Raises:
-            BagCut: the bag ends in the middle; what came before is good.
+            BagTruncated: the bag ends in the middle; what came before is good.
         """
         ...
 
@@ -66,7 +66,7 @@ def open_bag(path: Path) -> Bag:
 
 
 class McapBag:
-    """An MCAP file; one without an index (cut, or of a recorder that crashed) is read through."""
+    """An MCAP file; one without an index (truncated, or its recorder crashed) is read through."""
 
     def __init__(self, path: Path) -> None:
         """See ``open_bag``."""
@@ -103,7 +103,7 @@ class McapBag:
         try:
             for schema, channel, _ in self._through():
                 seen.setdefault(channel.topic, "" if schema is None else schema.name)
-        except BagCut:
+        except BagTruncated:
             pass
         return _by_name((topic, type_name, None) for topic, type_name in seen.items())
 
@@ -117,7 +117,9 @@ class McapBag:
             except Exception as error:  # noqa: BLE001 - each decoder has errors of its own
                 yield Undecodable(f"{type(error).__name__}: {error}")
         if self._summary is None:
-            raise BagCut("it has no index: the recording was never finished, or the copy was cut")
+            raise BagTruncated(
+                "it has no index: the recording was never finished, or the copy is truncated"
+            )
 
     def close(self) -> None:
         """See ``Bag``."""
@@ -134,7 +136,7 @@ class McapBag:
             yield from reader.iter_messages(wanted, log_time_order=self._summary is not None)
         except (McapError, ValueError, EOFError) as error:
             why = str(error) or type(error).__name__
-            raise BagCut(f"it is cut off or damaged ({why})") from None
+            raise BagTruncated(f"it is truncated or damaged ({why})") from None
 
     def _decoder(self, schema: Any, channel: Any) -> Callable[[bytes], ImageMessage]:
         known = self._decoders.get(channel.id)
@@ -184,7 +186,7 @@ class RosBag:
             except StopIteration:
                 return
             except Exception as error:  # noqa: BLE001 - the same
-                raise BagCut(f"it is damaged ({type(error).__name__}: {error})") from None
+                raise BagTruncated(f"it is damaged ({type(error).__name__}: {error})") from None
             try:
                 yield of_ros(self._reader.deserialize(data, connection.msgtype))
             except Exception as error:  # noqa: BLE001 - whatever random bytes do to a decoder

@@ -20,7 +20,7 @@ from oneglance.streams.bags.messages import (
     Undecodable,
     image_of,
 )
-from oneglance.streams.bags.reading import Bag, BagCut, open_bag
+from oneglance.streams.bags.reading import Bag, BagTruncated, open_bag
 from oneglance.streams.bags.video import VideoDecoder
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
@@ -82,9 +82,9 @@ class BagStream:
                 return
             self._played = self._iterating = True
         try:
-            cut = yield from self._frames()
+            truncation = yield from self._frames()
             if not self._closed:
-                self._judge(cut)
+                self._judge(truncation)
         finally:
             with self._lock:
                 self._iterating, self._closed = False, True
@@ -109,8 +109,8 @@ class BagStream:
     ) -> None:
         self.close()
 
-    def _frames(self) -> Generator[Frame, None, BagCut | None]:
-        """Every frame; returns what cut the bag off, if anything did."""
+    def _frames(self) -> Generator[Frame, None, BagTruncated | None]:
+        """Every frame; returns the error that the bag ends with, if it is truncated."""
         images = self._video() if self._topic.carries is Carries.VIDEO else self._images()
         try:
             for index, message, image, decode_s in images:
@@ -129,7 +129,7 @@ class BagStream:
                     },
                     decode_s=decode_s,
                 )
-        except BagCut as error:
+        except BagTruncated as error:
             return error
         return None
 
@@ -148,13 +148,13 @@ class BagStream:
     def _video(self) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
         decoder: VideoDecoder | None = None
         numbers: dict[int, int] = {}
-        cut: BagCut | None = None
+        truncation: BagTruncated | None = None
         messages = enumerate(self._bag.messages(self._topic))
-        while cut is None:
+        while truncation is None:
             try:
                 index, message = next(messages, (0, None))
-            except BagCut as error:  # what the decoder holds still comes
-                cut = error
+            except BagTruncated as error:  # what the decoder holds still comes
+                truncation = error
                 break
             if message is None:
                 break
@@ -178,8 +178,8 @@ class BagStream:
                 )
             if decoder.lost:
                 self._undecodable.append(f"{decoder.lost} message(s) gave no image")
-        if cut is not None:
-            raise cut
+        if truncation is not None:
+            raise truncation
 
     @staticmethod
     def _numbered(
@@ -188,16 +188,16 @@ class BagStream:
         for message, frame in done:
             yield numbers.pop(id(message)), message, DecodedImage(frame), decode_s / len(done)
 
-    def _judge(self, cut: BagCut | None) -> None:
+    def _judge(self, truncation: BagTruncated | None) -> None:
         if not self._delivered:
-            why = self._undecodable[0] if self._undecodable else cut or "it has no message"
+            why = self._undecodable[0] if self._undecodable else truncation or "it has no message"
             raise SourceUnreadable(
                 f"{self.source}: no image of topic {self._topic.name} can be made ({why})"
             )
-        if cut is not None:
+        if truncation is not None:
             raise SourceBroken(
-                f"{self.source} broke after {self._delivered} frames: {cut}; the frames before "
-                "are good"
+                f"{self.source} broke after {self._delivered} frames: {truncation}; the frames "
+                "before are good"
             )
         if self._undecodable:
             raise SourceBroken(

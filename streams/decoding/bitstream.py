@@ -229,7 +229,7 @@ def _skip_scaling(bits: _Bits, size: int) -> None:
 
 
 class _H265:
-    """Tells random access points and what leads them; lost references the decoder notices."""
+    """Finds random access points and what leads them; the decoder notices lost references."""
 
     def __init__(self, extradata: bytes) -> None:
         self._length_size = _length_size(extradata, 21)

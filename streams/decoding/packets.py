@@ -32,7 +32,7 @@ _LONGEST_LOSS = 30
 """Periods up to which a gap is a loss and no pause or splice."""
 
 _PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
-"""Formats whose packets libav cuts anew: a flag comes to lie on the packet before the damaged."""
+"""Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
 
 FindLoss = Callable[[int, int], Loss | None]
@@ -45,7 +45,7 @@ class DecodeOptions:
 
     ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
     ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
-    ``DecodedFrame.arrival_s`` is told by. ``find_loss``: where the packets' bytes can be had.
+    ``DecodedFrame.arrival_s`` comes from. ``find_loss``: where the packets' bytes can be had.
     """
 
     joins: bool = False
@@ -63,7 +63,7 @@ class DecodedFrame:
     without the wait for the packet.
     """
 
-    picture: VideoFrame
+    frame: VideoFrame
     index: int
     pts: int | None
     damaged: bool
@@ -73,7 +73,7 @@ class DecodedFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    picture: VideoFrame
+    frame: VideoFrame
     arrival_s: float
     decode_s: float
 
@@ -83,8 +83,8 @@ class FrameDecoder:
 
     Everything is decoded, whatever the container thinks of it: a transport stream's damage flag
     lies on the packet before the damaged one, and also where the counters of a splice start anew.
-    The decoders do not notice all damage (that of H.265 notices none inside a picture), so what
-    follows a flag is damaged unless its bytes, or a splice, tell otherwise.
+    The decoders do not notice all damage (that of H.265 notices none inside a frame), so what
+    follows a flag is damaged unless its bytes, or a splice, show otherwise.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class FrameDecoder:
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
-            # Not only invalid data: a flipped bit can ask for a kind of picture that libav lacks.
+            # Not only invalid data: a flipped bit can ask for a coding that libav lacks.
             # Like its own player, go on whatever the decoder says; the next packet may be whole.
             self._stats.last_error = cause(error)
             if entry is not None:
@@ -220,7 +220,7 @@ class FrameDecoder:
 
     def _count_empty(self, before: int | None) -> None:
         """Frames of mp4 that were left empty between the last packet and that time (None: the
-        end): libav's parsers pass them over without a word, the index tells.
+        end): libav's parsers pass them over without a word, the index shows them.
         """
         if not self._container.format.name.startswith("mov"):
             return
@@ -272,9 +272,9 @@ class FrameDecoder:
             stats.last_error = ""
             stats.delivered += 1
             yield DecodedFrame(
-                taken.picture,
+                taken.frame,
                 index,
-                taken.picture.pts if self._slots is None else pts,
+                taken.frame.pts if self._slots is None else pts,
                 verdict.damaged and self._marks,
                 taken.arrival_s,
                 taken.decode_s,

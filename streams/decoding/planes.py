@@ -26,7 +26,7 @@ _TURNS = {
 class DecodedImage:
     """A ``DeferredImage`` of libav's.
 
-    It keeps a picture of the decoder's pool in use: 1.5 bytes a pixel for the usual 4:2:0, where
+    It keeps a frame of the decoder's pool in use: 1.5 bytes a pixel for the usual 4:2:0, where
     BGR takes 3.
     """
 
@@ -40,7 +40,7 @@ class DecodedImage:
         self.size = (height, width) if degrees in {90, 270} else (width, height)
 
     def to_bgr(self) -> Image:
-        """The picture as contiguous BGR, turned as its display matrix asks (phones film
+        """The image as contiguous BGR, turned as its display matrix asks (phones film
         sideways).
 
         libav converts by the colour matrix and range that the video declares (BT.601, limited,
@@ -52,20 +52,20 @@ class DecodedImage:
         frame = self._frame
         try:
             # One thread: libav's default of all CPUs costs up to half as much again in waiting.
-            picture = frame.to_ndarray(format="bgr24", threads=1)
+            image = frame.to_ndarray(format="bgr24", threads=1)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             what = f"{frame.width}×{frame.height} pixels of {frame.format.name}"
             raise ValueError(f"{what}, {cause(error)}") from None
         if self._turn is not None:
-            return np.asarray(cv2.rotate(picture, self._turn), np.uint8)
-        return np.ascontiguousarray(picture, np.uint8)
+            return np.asarray(cv2.rotate(image, self._turn), np.uint8)
+        return np.ascontiguousarray(image, np.uint8)
 
     def planes(self) -> tuple[Bytes, ...]:
         """See ``DeferredImage``; the padding after each row is left out."""
         planes = self._frame.planes
         if any(plane.line_size <= 0 for plane in planes):  # upside down in memory
-            picture = self.to_bgr()
-            return (picture.reshape(picture.shape[0], -1),)
+            image = self.to_bgr()
+            return (image.reshape(image.shape[0], -1),)
         return tuple(
             rows(plane, row_bytes(self._frame.format.name, index))
             for index, plane in enumerate(planes)
@@ -92,7 +92,7 @@ def row_bytes(pixel_format: str, plane: int) -> float:
 
 @cache
 def can_convert(pixel_format: str) -> bool:
-    """Whether libav can make BGR of that kind of pixels, tried on a few of them."""
+    """Whether libav can make BGR of that pixel format, tried on a few of them."""
     try:
         av.VideoFrame(16, 16, pixel_format).to_ndarray(format="bgr24", threads=1)
     except (av.error.FFmpegError, OSError, ValueError):

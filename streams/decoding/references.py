@@ -1,6 +1,6 @@
-"""Which pictures are whole: damage is handed on from reference to reference until a refresh.
+"""Which pictures are intact: damage is handed on from reference to reference until a refresh.
 
-Pure: packets are told of in decoding order, frames in the order in which they come out of the
+Pure: packets are given in decoding order, frames in the order in which they come out of the
 decoder; nothing here decodes. What the decoder swallows without a word is noticed by what should
 have come out before something else.
 """
@@ -30,9 +30,9 @@ _LONGEST_LOSS, _LONGEST_LOSS_AT_REFRESH = 300, 30
 
 
 class References:
-    """What the next picture can lean on. Told of every picture in decoding order.
+    """What the next picture can lean on. Given every picture in decoding order.
 
-    ``intact``: whether pictures before the first refresh are taken for whole (the decoder
+    ``intact``: whether pictures before the first refresh are taken for intact (the decoder
     withholds those that are not).
     """
 
@@ -75,7 +75,7 @@ class References:
         return pts is not None and at is not None and pts < at
 
     def leads_from_nothing(self, picture: CodedPicture, pts: int | None) -> bool:
-        """Whether it leans on pictures before the very first: a stream that was cut there."""
+        """Whether it leans on pictures before the very first: a stream that begins there."""
         return self.leads(picture, pts) and self._open is not None and self._open.follows_nothing
 
     def _pass_on(self, picture: CodedPicture) -> None:
@@ -107,7 +107,7 @@ class Entry:
 
     ``number`` in decoding order; ``epoch``: full refreshes up to it; ``pts`` of its frame, None
     where unknown. ``near_loss``: something was lost hereabouts. ``suspect``: it may be what was
-    lost; the next packet tells. ``settled``: its frame came, or never will. ``damaged``: None
+    lost; the next packet shows which. ``settled``: its frame came, or never will. ``damaged``: None
     until all before it are settled.
     """
 
@@ -143,7 +143,7 @@ class Verdict(Generic[T]):
 class FrameLedger(Generic[T]):
     """What goes into the decoder against what comes out; gives frames out with a verdict.
 
-    A frame is held until all that was decoded before it has come, as the decoder tells of damage
+    A frame is held until all that was decoded before it has come, as the decoder reports damage
     with the frame itself, which others that are shown before may lean on.
     """
 
@@ -253,7 +253,7 @@ class FrameLedger(Generic[T]):
         return late > self._depth + _PATIENCE and other.pts < came.pts
 
     def _see_order(self, entry: Entry) -> None:
-        """Some senders give times of decoding; those tell nothing of the order of showing. After
+        """Some senders give times of decoding; those say nothing of the display order. After
         a loss a decoder itself may stumble."""
         last, self._came = self._came, entry
         if self._is_near_loss(entry):

@@ -38,7 +38,7 @@ def pick_video(container: InputContainer, source: str, number: int | None = None
     """The video stream that ``choose_track`` chooses, ready to decode.
 
     Raises:
-        SourceUnreadable: there is none (a cover picture is none), or no decoder for it.
+        SourceUnreadable: there is none (a cover image is none), or no decoder for it.
         UsageError: there is none of that ``number``.
     """
     stream = choose_track(container, source, number)
@@ -131,13 +131,13 @@ class AvSource:
         self.close()
 
     def _rate(self) -> Fraction | None:
-        """What the source declares, or where it does not, what we were told."""
+        """What the source declares, or where it does not, what the caller asked for."""
         # Unmeasured, as live streams are, the rate is what the coding itself declares.
         coded = self._stream.codec_context.framerate
         if not self._is_raw:
             return self._stream.average_rate or coded or None
-        told = self._asked.fps  # libav's own default is no declaration
-        return coded or (Fraction(told).limit_denominator(1001) if told else None)
+        asked = self._asked.fps  # libav's own default is no declaration
+        return coded or (Fraction(asked).limit_denominator(1001) if asked else None)
 
     @property
     def _period_s(self) -> float:
@@ -166,7 +166,7 @@ class AvSource:
     def _presented(self) -> Iterator[Frame]:
         """Frames at their presentation times, counted from the start of the container.
 
-        Counting from there and not from the first picture keeps a video that begins after its
+        Counting from there and not from the first frame keeps a video that begins after its
         sound where it belongs. A frame without a time follows the one before it, and so does one
         whose time runs back.
         """
@@ -186,8 +186,8 @@ class AvSource:
             elif unit is not None:
                 if got.pts is not None:
                     timestamp_s = got.pts * unit - self._start_s
-                if got.picture.duration:
-                    lasts_s = got.picture.duration * unit
+                if got.frame.duration:
+                    lasts_s = got.frame.duration * unit
             if stats.delivered == 1:
                 stats.begin_s = timestamp_s
             stats.end_s = timestamp_s + lasts_s
@@ -217,7 +217,7 @@ class AvSource:
         Raises:
             SourceUnreadable: libav cannot convert its pixels.
         """
-        frame = got.picture
+        frame = got.frame
         if not can_convert(frame.format.name):
             raise SourceUnreadable(
                 f"{self.source} holds pixels that cannot be converted here ({frame.format.name}): "

@@ -19,7 +19,7 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
     counted from 0 as ``describe_tracks`` does.
 
     Raises:
-        SourceUnreadable: there is none: sound alone, a cover picture, the tiles of one image; or
+        SourceUnreadable: there is none: sound alone, a cover image, the tiles of one image; or
             there is no decoder for it.
         UsageError: there is no video of that ``number``.
     """
@@ -32,7 +32,7 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
             "JPEG or PNG"
         )
     elif not tracks and container.streams.video:
-        message = "has no video in it, only a cover picture"
+        message = "has no video in it, only a cover image"
     elif not tracks:
         kinds = ", ".join(sorted({s.type for s in container.streams}))
         message = f"has no video in it, only {kinds}" if kinds else "has no frames"
@@ -53,7 +53,7 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
 
 
 def video_tracks(container: InputContainer) -> list[VideoStream]:
-    """The videos that may be chosen, in the container's order: no cover pictures, no thumbnails,
+    """The videos that may be chosen, in the container's order: no cover images, no thumbnails,
     and no layers that lean on another video."""
     unwanted = Disposition.attached_pic | Disposition.dependent | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & unwanted]

@@ -12,7 +12,7 @@ _LONG_HEADER = 16
 def top_level_boxes(content: IO[bytes], size: int) -> Iterator[tuple[bytes, int | None]]:
     """The name of each box of a file of ``size`` bytes, and the offset at which it should end.
 
-    The end lies beyond ``size`` where the file was cut off, and is None for a last box that says
+    The end lies beyond ``size`` where the file is truncated, and is None for a last box that says
     it reaches to the file's end, however long that is. Nothing comes after what cannot be a box.
 
     >>> import io

@@ -33,7 +33,7 @@ _NETPBM = re.compile(
 )
 
 DEFAULT_RATE = Fraction(10)
-"""Frames a second that images are taken to lie apart: pictures carry no time of their own."""
+"""Frames a second that images are taken to lie apart: image files carry no time of their own."""
 
 
 class ImageFiles:
@@ -41,7 +41,7 @@ class ImageFiles:
 
     Grey is repeated into three channels, alpha dropped, 16 bits scaled to 8, EXIF orientation
     honoured. A frame's ``source`` is the image's path and its ``index`` the image's place in
-    the sorted list, so that a result can be told to its file. An image that cannot be read
+    the sorted list, so that a result can be traced to its file. An image that cannot be read
     keeps its place: it is skipped with a warning, listed in ``unreadable`` and, when all others
     have been delivered, raised. Nothing is lost silently, and one bad file does not end the run.
     """
@@ -157,12 +157,12 @@ def _moves(file: Path) -> bool:
 
 
 def read_image(file: Path) -> Image | None:
-    """The picture as H×W×3 BGR uint8; None when the file holds none that can be read whole."""
+    """The image as H×W×3 BGR uint8; None when the file holds none that can be read completely."""
     try:
         if not file.is_file():  # a pipe of that name would block for ever
             return None
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
-        if not content or is_damaged_jpeg(content) or _is_cut_netpbm(content):
+        if not content or is_damaged_jpeg(content) or _is_truncated_netpbm(content):
             return None
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
@@ -170,7 +170,7 @@ def read_image(file: Path) -> Image | None:
     return None if image is None else np.asarray(image, np.uint8)
 
 
-def _is_cut_netpbm(content: bytes) -> bool:
+def _is_truncated_netpbm(content: bytes) -> bool:
     """Whether a binary PBM, PGM or PPM is shorter than its header says: OpenCV plays on."""
     head = _NETPBM.match(content)
     if head is None:

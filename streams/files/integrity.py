@@ -1,9 +1,9 @@
 """Whether a recording is all there: what its container promises against what came.
 
-libav plays a file that was cut off and then reports a plain end, so the promise is checked
-here. The evidence is of two kinds: containers say how long their parts are in bytes, and some
+libav plays a file that was truncated and then reports a plain end, so the promise is checked
+here. The evidence is twofold: containers declare the lengths of their parts in bytes, and some
 say how many frames or seconds there should be. Frame counts and durations alone are often
-wrong in good files (edit lists, sound that outlasts the picture), missing bytes never are.
+wrong in good files (edit lists, audio that outlasts the video), missing bytes never are.
 """
 
 from __future__ import annotations
@@ -28,38 +28,40 @@ _BOXES = frozenset(
     b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
 )
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
-_PICTURES = frozenset((b"mdat", _CLUSTER))
+_MEDIA_DATA = frozenset((b"mdat", _CLUSTER))
 
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
     """What a file lacks by the lengths written in it: ``missing_bytes`` (0: nothing known to be
-    missing) and whether the end falls ``in_pictures``, not in the index or tags after them."""
+    missing) and whether the end falls ``in_media``, not in the index or tags after them."""
 
     missing_bytes: int = 0
-    in_pictures: bool = False
+    in_media: bool = False
 
 
 def check_integrity(
-    source: str, stream: VideoStream, stats: DecodeStats, cut: Truncation = Truncation()
+    source: str, stream: VideoStream, stats: DecodeStats, truncation: Truncation = Truncation()
 ) -> None:
     """Judge a recording that ended.
 
     Raises:
         SourceUnreadable: there was not one whole frame.
-        SourceBroken: the file was cut off, or frames were damaged.
+        SourceBroken: the file is truncated, or frames were damaged.
     """
-    short = _falls_short(stream, stats, cut)
+    short = _falls_short(stream, stats, truncation)
     if not stats.delivered:
-        if cut.missing_bytes:
-            raise SourceUnreadable(f"{source} is cut off before its first whole frame{_copy(cut)}")
+        if truncation.missing_bytes:
+            raise SourceUnreadable(
+                f"{source} is truncated before its first complete frame{_copy(truncation)}"
+            )
         why = f" ({stats.last_error})" if stats.last_error else ""
         what = f"has no frame that can be decoded{why}" if stats.produced else "has no frames"
         raise SourceUnreadable(f"{source} {what}")
     if short:
         what = (
-            f"the file is cut off{_copy(cut)}"
-            if cut.missing_bytes
+            f"the file is truncated{_copy(truncation)}"
+            if truncation.missing_bytes
             else "the file ends too early, or is damaged before"
         )
         raise broken(source, stream, stats, what)
@@ -101,12 +103,12 @@ def find_truncation(file: Path) -> Truncation:
         for parts in (_boxes, _elements, _riffs):
             over = [(end - size, name) for name, end in parts(content, size) if end > size]
             if over:
-                return Truncation(max(over)[0], any(name in _PICTURES for _, name in over))
+                return Truncation(max(over)[0], any(name in _MEDIA_DATA for _, name in over))
     return Truncation()
 
 
 def lacks_index(file: Path) -> bool:
-    """Whether this is ISO media with pictures but without a whole ``moov``, which finds them.
+    """Whether this is ISO media with frames but without a complete ``moov``, which finds them.
 
     Raises:
         OSError: the file cannot be read.
@@ -117,25 +119,25 @@ def lacks_index(file: Path) -> bool:
     return not boxes.keys().isdisjoint((b"ftyp", b"mdat")) and boxes.get(b"moov", size + 1) > size
 
 
-def _falls_short(stream: VideoStream, stats: DecodeStats, cut: Truncation) -> bool:
-    """Whether frames are missing: a cut may as well have taken only what follows them."""
+def _falls_short(stream: VideoStream, stats: DecodeStats, truncation: Truncation) -> bool:
+    """Whether frames are missing: truncation may as well have removed only what follows them."""
     if stream.frames and stats.packets >= stream.frames:
         return False
-    if cut.in_pictures or (cut.missing_bytes and stream.frames):
+    if truncation.in_media or (truncation.missing_bytes and stream.frames):
         return True
     declared_s = _declared_s(stream)
     if declared_s is None:
-        return cut.missing_bytes > 0
+        return truncation.missing_bytes > 0
     played_s = float(stats.end_s - stats.begin_s)
     period_s = float(1 / (stream.average_rate or 25))
-    if cut.missing_bytes:
+    if truncation.missing_bytes:
         return played_s < declared_s - 0.5 * period_s
     # Without missing bytes only both together count; either alone is wrong in good files.
     return bool(stream.frames) and played_s < declared_s - 1.5 * period_s
 
 
-def _copy(cut: Truncation) -> str:
-    return f" ({cut.missing_bytes} bytes are missing: copy it again)"
+def _copy(truncation: Truncation) -> str:
+    return f" ({truncation.missing_bytes} bytes are missing: copy it again)"
 
 
 def _declared_s(stream: VideoStream) -> float | None:
@@ -152,7 +154,7 @@ _Part = tuple[bytes, int]
 
 
 def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
-    """Top-level boxes of ISO media, as far as they are of the kinds that it has."""
+    """Top-level boxes of ISO media, as far as they are of known types."""
     for name, end in takewhile(lambda box: box[0] in _BOXES, top_level_boxes(content, size)):
         yield name, size if end is None else end
 

@@ -18,7 +18,7 @@ def is_damaged_jpeg(content: bytes) -> bool:
     """Whether this is a JPEG of which libjpeg cannot decode all; False for what is no JPEG.
 
     One that lacks nothing but its end marker is whole (some cameras write none). A progressive
-    one is not: further scans may be what is missing. Not noticed: a progressive one that was cut
+    one is not: further scans may be what is missing. Not noticed: a progressive one truncated
     just between two scans and then given an end marker.
 
     Everything is decoded, at an eighth of its size where the format allows: 1 ms for 1088x640.

@@ -26,7 +26,7 @@ class FileSequence:
 
     A frame's ``source`` is its own file; ``index`` and ``timestamp_s`` go on from file to file:
     a clip begins one period after the last frame before it, whatever time passed in between. A
-    file that cannot be played, is cut off or has damaged frames gives what it has; it does not
+    file that cannot be played, is truncated or has damaged frames gives what it has; it does not
     end the run, and is raised when all others have been played.
     """
 
@@ -61,7 +61,7 @@ class FileSequence:
         """Frames of every file; see ``Stream``.
 
         Raises:
-            SourceBroken: at the end, when some files could not be played whole.
+            SourceBroken: at the end, when some files could not be played completely.
             SourceUnreadable: at the end, when no file gave a frame.
         """
         self.failed.clear()
@@ -85,7 +85,7 @@ class FileSequence:
                 playing, self._playing = self._playing, None
                 if playing is not None:
                     playing.close()
-            if isinstance(playing, VideoFile):  # frames damaged after the last whole one count too
+            if isinstance(playing, VideoFile):  # frames damaged after the last intact one count too
                 index = max(index, begin + playing.stats.produced)
         if self.failed and not self._closed:
             raise self._not_whole(any_frame=any_frame)
@@ -129,21 +129,21 @@ class FileSequence:
                 return self._image_rate
             try:
                 with self._open_clip(file) as clip:
-                    clip.tell_of_others()
+                    clip.name_others()
                     return clip.frame_rate
             except StreamError:
-                continue  # told when its turn comes
+                continue  # reported when it is played
         return None
 
     def _not_whole(self, *, any_frame: bool) -> SourceBroken | SourceUnreadable:
         lost, of = len(self.failed), len(self._files)
-        told = "; ".join(str(error) for _, error in self.failed[:_NAMED])
-        told += "; …" if lost > _NAMED else ""
+        named = "; ".join(str(error) for _, error in self.failed[:_NAMED])
+        named += "; …" if lost > _NAMED else ""
         if not any_frame:
             return SourceUnreadable(
-                f"none of the {of} files of {self.source} can be played: {told}"
+                f"none of the {of} files of {self.source} can be played: {named}"
             )
         return SourceBroken(
-            f"{lost} of {of} files of {self.source} could not be played whole ({told}); everything "
-            "else was delivered"
+            f"{lost} of {of} files of {self.source} could not be played completely ({named}); "
+            "everything else was delivered"
         )

@@ -1,6 +1,6 @@
 """Where an MPEG transport stream in a file lost packets, by its continuity counters.
 
-libav tells that something was lost thereabouts, and no more (ISO/IEC 13818-1, 2.4.3).
+libav reports that something was lost thereabouts, and no more (ISO/IEC 13818-1, 2.4.3).
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class VideoFile(AvSource):
     Of several videos in one file the largest is played, unless another is chosen.
 
     Not honoured: mirroring, pixels that are not square.
-    Not noticed, because libav does not tell: damage within an H.265 picture whose header is
-    whole (in a transport stream its counters tell), wrong bits that decode to other pictures by
+    Not noticed, because libav does not report it: damage within an H.265 picture whose header is
+    whole (in a transport stream its counters show it), wrong bits that decode to other frames by
     chance, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
@@ -73,7 +73,7 @@ class VideoFile(AvSource):
         super().__init__(container, os.fspath(path), options, number=video)
         self._is_chosen = video is not None
 
-    def tell_of_others(self) -> None:
+    def name_others(self) -> None:
         """Warn of other videos in the file, unless one was asked for."""
         tracks = video_tracks(self._container)
         if len(tracks) > 1 and not self._is_chosen:
@@ -90,7 +90,7 @@ class VideoFile(AvSource):
             what = f"reading failed ({cause(error)})"
             raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed:
-            check_integrity(self.source, self._stream, self.stats, _cut(self._file))
+            check_integrity(self.source, self._stream, self.stats, _truncation(self._file))
 
     def _find_loss(self) -> FindLoss | None:
         if self._container.format.name != "mpegts":
@@ -138,7 +138,7 @@ def _no_access(file: Path, error: OSError) -> SourceUnreadable:
     return SourceUnreadable(f"cannot open {file}: {(error.strerror or 'no access').lower()}")
 
 
-def _cut(file: Path) -> Truncation:
+def _truncation(file: Path) -> Truncation:
     try:
         return find_truncation(file)
     except OSError:  # gone or changed hands meanwhile: nothing can be said of its length
@@ -149,12 +149,13 @@ def _why_unreadable(file: Path, error: Exception) -> str:
     if lacks_index(file):
         return (
             f"{file} lacks its index (the moov box): the recording was never finished, or the copy "
-            "was cut off. Copy it again, or repair it with a tool such as untrunc"
+            "is truncated. Copy it again, or repair it with a tool such as untrunc"
         )
-    cut = find_truncation(file)
-    if cut.missing_bytes:
+    found = find_truncation(file)
+    if found.missing_bytes:
         return (
-            f"{file} is cut off in its header: {cut.missing_bytes} bytes are missing, copy it again"
+            f"{file} is truncated in its header: {found.missing_bytes} bytes are missing, copy it "
+            "again"
         )
     if isinstance(error, EOFError):
         return f"{file} has no frames"

@@ -4,13 +4,13 @@ While libav waits for a network it asks some ten times a second whether to go on
 by the clock: not after the time-out. It knows no other no, so the clock that it looks at is one
 of ours: it shows the time, except to a thread that was cancelled. To that one every look is
 later than any time-out, so libav comes back, closes its socket and says it was interrupted.
-The thread is what tells connections apart, so none is mistaken for another to the same address.
+The thread is what distinguishes connections, so none is mistaken for another to the same address.
 
 When the process ends all are cancelled, and waited for: libav that asks a Python which is no
 more crashes the process on its last step.
 
 Out of reach is what does not ask: a name server that is slow, a camera's driver. With a PyAV
-that looks at another clock, calls end at their time-outs as they do without us; tests tell.
+that looks at another clock, calls end at their time-outs as they do without us; tests show it.
 """
 
 from __future__ import annotations

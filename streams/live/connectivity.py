@@ -1,7 +1,7 @@
 """Why a host could not be reached, found out and not guessed.
 
 libav says "input/output error" of an unknown name, a closed road and a failed handshake alike.
-Knocking once more, a step at a time, tells them apart.
+Knocking once more, a step at a time, distinguishes them.
 """
 
 from __future__ import annotations

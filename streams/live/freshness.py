@@ -42,7 +42,7 @@ class FreezeDetector:
         return self.frozen
 
     def _changed(self, planes: Sequence[Bytes]) -> bool:
-        """A few rows tell most images apart; only where they do not are all bytes summed."""
+        """A few rows distinguish most images; only where they do not are all bytes summed."""
         sample = planes[0].shape, planes[0][::16].tobytes()
         if sample != self._sample:
             self._sample, self._sum = sample, None

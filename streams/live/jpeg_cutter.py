@@ -1,6 +1,6 @@
 """JPEG images cut out of a stream of bytes by their markers, whatever stands between them.
 
-Cameras write boundaries in the wrong place, leave out the types of parts and tell wrong lengths;
+Cameras write boundaries in the wrong place, leave out the types of parts and declare wrong lengths;
 browsers play them all the same, because a JPEG says itself where it begins and ends.
 
 Format: ITU-T T.81, annex B.

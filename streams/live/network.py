@@ -1,7 +1,7 @@
 """RTSP, HTTP and UDP streams: they play, they time out, they say what went wrong.
 
 Coming back after a failure is ``reconnecting``'s work. libav's own messages quote the whole
-URL, password included, so none of them is passed on: each kind of error has a sentence of ours.
+URL, password included, so none of them is passed on: each error has a sentence of ours.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class NetworkStream(ThreadedSource):
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in whole segments, so its frames are let through at the pace of their own times.
 
-    Not noticed, because neither libav's RTSP nor its H.265 tells: RTP packets that a camera loses
-    from within an H.265 picture.
+    Not noticed, because neither libav's RTSP nor its H.265 decoder reports them: RTP packets that
+    a camera loses from within an H.265 frame.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class NetworkStream(ThreadedSource):
             else:
                 yield from self._presented()
         except (av.error.FFmpegError, OSError) as error:
-            # Where no length is told, hanging up is how an answer ends.
+            # Where no length is declared, hanging up is how an answer ends.
             if not (self._is_still() and error.errno == errno.EIO):
                 raise self._lost(error) from None
         if self._closed:
@@ -135,16 +135,16 @@ class NetworkStream(ThreadedSource):
             self._promised.check(self.source, self.stats)
         check_integrity(self.source, self._stream, self.stats)
 
-    def _cut_anew(self, error: av.error.FFmpegError) -> None:
+    def _split_anew(self, error: av.error.FFmpegError) -> None:
         """Go on with a stream that libav's own reader of MJPEG cannot make out.
 
         Raises:
             av.error.FFmpegError: ``error`` itself, where that is not what is wrong.
         """
-        if self._container.format.name != "mpjpeg" or self._opening.is_cut:
+        if self._container.format.name != "mpjpeg" or self._opening.is_split:
             raise error
         try:
-            container = self._opening.cut()
+            container = self._opening.split()
         except (av.error.FFmpegError, OSError):
             raise error from None
         self._go_on_with(container)
@@ -173,7 +173,7 @@ class NetworkStream(ThreadedSource):
             try:
                 self._go_on_with(self._opening.open_list(rest))
             except (av.error.FFmpegError, OSError, SourceUnreadable):
-                return  # what is missing is told all the same
+                return  # what is missing is reported all the same
 
     def _silence(self) -> str:
         message = super()._silence()
@@ -188,7 +188,7 @@ class NetworkStream(ThreadedSource):
             try:
                 yield from self._stamped(self._clock)
             except av.error.InvalidDataError as error:
-                self._cut_anew(error)
+                self._split_anew(error)
                 yield from self._stamped(self._clock)
             return
         pace, times = (
@@ -226,7 +226,7 @@ def _is_endless(container: av.container.InputContainer) -> bool:
 class _Opening:
     url: str
     asked: ConnectOptions
-    is_cut: bool = False
+    is_split: bool = False
     list_url: str | None = None
 
     @property
@@ -241,17 +241,17 @@ class _Opening:
             if not (is_odd and self.scheme.startswith("http")):
                 raise
             try:
-                return self.cut()
+                return self.split()
             except (av.error.FFmpegError, OSError):
                 raise error from None
 
-    def cut(self) -> av.container.InputContainer:
+    def split(self) -> av.container.InputContainer:
         """The images behind the URL, found by their markers.
 
         Raises:
             av.error.FFmpegError, OSError: there are none.
         """
-        self.is_cut = True
+        self.is_split = True
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
         return av.open(
             CutStream(self.url, patience_s),

@@ -23,7 +23,7 @@ _QUOTED = re.compile(r'URI="([^"]*)"')
 _FIRST_GAPS = 25
 """Gaps between frames after which the usual one is known."""
 
-_MUCH = 0.3
+_LARGE = 0.3
 """A pause of so much of a segment is a hole wherever it is."""
 
 _MOST_GAPS = 10_000
@@ -51,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """One of the codings that a master playlist offers; ``area`` in pixels, 0 where not told."""
+    """One of the codings that a master playlist offers; ``area`` in pixels, 0 where unknown."""
 
     address: str
     bandwidth: int
@@ -59,7 +59,7 @@ class Rendition:
 
     @property
     def area(self) -> int:
-        """Pixels of a frame; 0 where the playlist does not tell."""
+        """Pixels of a frame; 0 where the playlist does not declare it."""
         sides = self.resolution.split("x")
         return math.prod(map(int, sides)) if len(sides) == 2 else 0
 
@@ -67,7 +67,7 @@ class Rendition:
 @dataclass(frozen=True, slots=True)
 class Playlist:
     """``segments`` in order and ``splices_s``, the times at which clock or coding may change; or
-    the ``renditions`` of a master playlist, the largest first. ``is_rounded``: durations are told
+    the ``renditions`` of a master playlist, the largest first. ``is_rounded``: durations are given
     in whole seconds, as old ones are."""
 
     segments: tuple[Segment, ...] = ()
@@ -202,7 +202,7 @@ class Coverage:
         self._splices_s = list(playlist.splices_s)
         self._period_s = period_s
         self._first_gaps_s: list[float] = []
-        self._much_s = _MUCH * min(segment.duration_s for segment in playlist.segments)
+        self._large_s = _LARGE * min(segment.duration_s for segment in playlist.segments)
         self._long: list[tuple[float, float]] = []
         self._last_s, self._count = 0.0, 0
 
@@ -233,8 +233,8 @@ class Coverage:
         """What comes next is counted from a beginning of its own, which lies at ``begin_s``."""
         self._offset_s = begin_s
 
-    def holes(self, *, is_cut: bool = False) -> list[Hole]:
-        """Where frames are missing, after the last one came; ``is_cut``: the end is known to be.
+    def holes(self, *, is_truncated: bool = False) -> list[Hole]:
+        """Where frames are missing, after the last one came; ``is_truncated``: the end is.
 
         Rounded durations may sum up to more than there is: then an end that is not known to be
         missing is believed.
@@ -246,7 +246,7 @@ class Coverage:
         gaps = (Hole(begin_s + period_s, end_s) for begin_s, end_s in self._long)
         found += [gap for gap in gaps if self._is_hole(gap, period_s)]
         rest_s = self._playlist.duration_s - self._last_s - period_s
-        rounding_s = 0.0 if is_cut else 0.5 if self._playlist.is_rounded else 0.001
+        rounding_s = 0.0 if is_truncated else 0.5 if self._playlist.is_rounded else 0.001
         rounding_s *= len(self._playlist.segments)
         if rest_s > max(0.5 * period_s, 0.1) + rounding_s:
             found.append(Hole(self._last_s + period_s, self._playlist.duration_s))
@@ -257,7 +257,7 @@ class Coverage:
         if len(self._first_gaps_s) < _FIRST_GAPS:
             self._first_gaps_s.append(gap_s)
         is_regular = len(self._long) < _MOST_GAPS
-        if gap_s > 1.5 * self._usual_s() and (is_regular or gap_s >= self._much_s):
+        if gap_s > 1.5 * self._usual_s() and (is_regular or gap_s >= self._large_s):
             self._long.append((self._last_s, due_s))
 
     def _usual_s(self) -> float:
@@ -275,7 +275,7 @@ class Coverage:
         middle_s = (gap.begin_s + gap.end_s) / 2
         at = bisect.bisect_left(segments, middle_s, key=lambda each: each.end_s)
         segment = segments[min(at, len(segments) - 1)]
-        if gap.duration_s >= max(_MUCH * segment.duration_s, 1.5 * period_s):
+        if gap.duration_s >= max(_LARGE * segment.duration_s, 1.5 * period_s):
             return True
         is_regular = len(self._long) <= 4 + len(segments)
         near_s = 1.5 * period_s + 0.001 * len(segments)

@@ -81,7 +81,7 @@ class Promise:
     def rest(self) -> str | None:
         """An address of what follows where libav stopped, for it to go on; None: nothing does.
 
-        After a fragment of MP4 that is cut off, libav takes what comes for its missing part.
+        After a fragment of MP4 that is truncated, libav takes what comes for its missing part.
         """
         playlist, reached_s = self.playlist, self.coverage.reached_s
         if not self._text or playlist.is_rounded or playlist.splices_s:
@@ -99,7 +99,7 @@ class Promise:
 
     def missing(self, stats: DecodeStats) -> str:
         """How much has not come so far."""
-        holes = self.coverage.holes(is_cut=True)
+        holes = self.coverage.holes(is_truncated=True)
         return self._described(holes, stats) if holes else "nothing is missing"
 
     def check(self, source: str, stats: DecodeStats) -> None:
@@ -108,10 +108,10 @@ class Promise:
         Raises:
             SourceBroken: not all that it promises came.
         """
-        if not stats.delivered or not self.coverage.holes(is_cut=True):
+        if not stats.delivered or not self.coverage.holes(is_truncated=True):
             return
-        is_cut = self.playlist.is_rounded and not self._is_there(self.playlist.segments[-1])
-        holes = self.coverage.holes(is_cut=is_cut)
+        is_truncated = self.playlist.is_rounded and not self._is_there(self.playlist.segments[-1])
+        holes = self.coverage.holes(is_truncated=is_truncated)
         if not holes:
             return
         raise SourceBroken(
@@ -149,9 +149,9 @@ def _listed(
         if not playlist.renditions:
             return address, text
         width = stream.codec_context.width
-        told = str(stream.metadata.get("variant_bitrate"))
+        declared = str(stream.metadata.get("variant_bitrate"))
         chosen = next(
-            (each for each in playlist.renditions if str(each.bandwidth) == told),
+            (each for each in playlist.renditions if str(each.bandwidth) == declared),
             next(
                 (r for r in playlist.renditions if r.resolution.startswith(f"{width}x")),
                 playlist.renditions[0],

@@ -47,7 +47,7 @@ class ReconnectingStream:
 
     Frames of all connections are counted on (``index``) and their times never run back. Size,
     rate and coding may change from one connection to the next. A recording behind the address
-    is played once, in real time. Frames of a picture that has not changed for long
+    is played once, in real time. Frames of an image that has not changed for long
     (``FreezeDetector``) are withheld and not passed off as new.
 
     ``status()`` and ``close()`` may be called from any thread.
@@ -69,7 +69,7 @@ class ReconnectingStream:
 
         ``open_``: opens the source anew, or raises the ``StreamError`` that keeps it from doing
         so; it and what it opens keep time-outs of their own. ``monitor``: keeps the source's
-        status and tells of its changes. ``source``: a name safe to print.
+        status and reports its changes. ``source``: a name safe to print.
         """
         self.source = source
         self._open = open_
@@ -201,7 +201,7 @@ class ReconnectingStream:
                 if monitor.came(frame, index=index, captured_s=time_s):
                     yield frame.changed(index=index, timestamp_s=time_s, source=self.source)
         finally:
-            if isinstance(stream, AvSource):  # frames damaged after the last whole one count too
+            if isinstance(stream, AvSource):  # frames damaged after the last intact one count too
                 monitor.produced(base + received + stream.stats.left_out)
 
 
@@ -223,7 +223,7 @@ def open_with_reconnect(
 
     Nothing is opened before iteration: it may be down at the start. ``name``: what to call it
     (its address, without credentials, by default). ``first``: the connection to begin with,
-    open already. ``on_event``: told of every change of state.
+    open already. ``on_event``: called with every change of state.
 
     Raises:
         UsageError: an address that cannot be used, an accelerator that is not there.

@@ -17,7 +17,7 @@ from oneglance.streams.live.states import Event, State, StateMachine
 logger = logging.getLogger(__name__)
 
 FROZEN_S = 10.0
-"""A picture that is the same, bit for bit, for as long is a frozen one."""
+"""An image that stays the same, bit for bit, for as long is frozen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,8 @@ class SourceStatus:
 
     ``since_s``: when its state began. ``fps_declared``: what it says; ``fps_measured``: what
     came over the last seconds; both None while unknown. ``last_frame_s``: when its last frame
-    came (None: none yet). ``received`` frames came whole, ``frozen`` of them were withheld
-    because they repeated a picture. ``corrupt`` ones came damaged and were left out.
+    came (None: none yet). ``received`` frames came intact, ``frozen`` of them were withheld
+    because they repeated an image. ``corrupt`` ones came damaged and were left out.
     ``reconnects``: times that it came back. ``last_error``: a sentence without any credential.
     """
 
@@ -45,7 +45,7 @@ class SourceStatus:
 
 
 class SourceMonitor:
-    """Keeps a source's ``SourceStatus`` and tells of its changes. For any thread.
+    """Keeps a source's ``SourceStatus`` and reports its changes. For any thread.
 
     ``frozen_s``: see ``FreezeDetector``. ``on_event`` is called on the thread that makes a change
     and may call back.
@@ -91,7 +91,7 @@ class SourceMonitor:
         return max(0.0, self._last_s - self._first_s)
 
     def begins(self) -> None:
-        """A new connection is made: it has its own run of frames, and its own first picture."""
+        """A new connection is made: it has its own run of frames, and its own first frame."""
         with self._lock:
             self._first_s = math.inf
             self._freeze.forget()
@@ -112,7 +112,7 @@ class SourceMonitor:
             elif not is_frozen and state is not State.LIVE:
                 self._reconnects += state is State.RECONNECTING
                 event = self._move(State.LIVE, Reason.PLAYING)
-        self._tell(event)
+        self._report(event)
         return not is_frozen
 
     def produced(self, count: int) -> None:
@@ -128,7 +128,7 @@ class SourceMonitor:
             if self._machine.state is State.LIVE and silent_s > stall_s:
                 detail = f"nothing came for {silent_s:.1f} s"
                 event = self._move(State.STALLED, Reason.SILENT, detail)
-        self._tell(event)
+        self._report(event)
 
     def lost(self, failure: StreamError, *, wait_s: float) -> None:
         """The connection failed; another attempt is made in ``wait_s``."""
@@ -139,8 +139,8 @@ class SourceMonitor:
             if failure.reason is Reason.SILENT and self._machine.state is State.LIVE:
                 stalled = self._move(State.STALLED, Reason.SILENT, str(failure))
             event = self._move(State.RECONNECTING, failure.reason, detail)
-        self._tell(stalled)
-        self._tell(event)
+        self._report(stalled)
+        self._report(event)
 
     def over(self, reason: Reason, error: Exception | None = None) -> None:
         """Nothing more will come; the first reason counts."""
@@ -148,7 +148,7 @@ class SourceMonitor:
             if error is not None and self._machine.state is not State.CLOSED:
                 self._last_error = str(error)
             event = self._move(State.CLOSED, reason, "" if error is None else str(error))
-        self._tell(event)
+        self._report(event)
 
     def status(self, declared: Fraction | None) -> SourceStatus:
         """How the source is doing now; ``declared``: the frame rate that it claims."""
@@ -173,7 +173,7 @@ class SourceMonitor:
             return None
         return self._machine.move(after, reason, time_s=self._clock(), detail=detail)
 
-    def _tell(self, event: Event | None) -> None:
+    def _report(self, event: Event | None) -> None:
         if event is None:
             return
         logger.log(event.level, "%s", event)

@@ -34,7 +34,7 @@ def air(weather: Weather) -> Air:
 
 
 def backdrop(camera: Camera, street: Street, weather: Weather, *, seed: int, season: str) -> Image:
-    """The whole picture without anything that moves against the camera."""
+    """The whole image without anything that moves against the camera."""
     random = np.random.default_rng((seed, 11))
     around = air(weather)
     image = _sky(camera, weather, around, random)
@@ -78,7 +78,7 @@ def _sky(camera: Camera, weather: Weather, around: Air, random: np.random.Genera
     white = (np.array([244.0, 242, 240]) - 46 * weather.overcast) * tone
     shade = np.clip(mottle(random, size, camera.width / 18) * 7, -22, 22)
     relief = cv2.resize(shade, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
-    # In place and in single precision: at 4K each array of a picture's size is 100 MB.
+    # In place and in single precision: at 4K each array of an image's size is 100 MB.
     clouds_lit = white.astype(np.float32) + np.asarray(relief)[:, :, None] * weather.overcast
     clouds_lit *= cloud
     clouds_lit += sky.astype(np.float32) * (1 - cloud)

@@ -74,7 +74,7 @@ def _halved(texture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 class Brush:
-    """Draws onto a picture at one distance; colours are given as in plain daylight, nearby."""
+    """Draws onto an image at one distance; colours are given as in plain daylight, nearby."""
 
     __slots__ = ("_bias", "_gain", "_haze", "image")
 

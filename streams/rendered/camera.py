@@ -1,4 +1,4 @@
-"""The camera of the rendered world: where a point, a thing and its box lie in the picture."""
+"""The camera of the rendered world: where a point, a thing and its box lie in the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from oneglance.streams.rendered.things import (
 )
 
 NEAREST_Z = 2.2
-"""Metres; nothing nearer is drawn, and whatever stands beside the road left the picture before."""
+"""Metres; nothing nearer is drawn, and whatever stands beside the road left the image before."""
 
 ROOF_HEIGHT = 2.6
 """Metres from the eaves to the ridge of low houses."""
@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 class Camera:
     """A pinhole behind a windscreen.
 
-    ``width`` and ``height`` of the picture in pixels; ``focal``: pixels for one metre at one
+    ``width`` and ``height`` of the image in pixels; ``focal``: pixels for one metre at one
     metre; ``centre`` and ``horizon``: the column and row that straight ahead falls on;
     ``above_road`` in metres.
     """
@@ -49,7 +49,7 @@ class Camera:
     above_road: float
 
     def turned(self, right_px: float, down_px: float) -> Camera:
-        """The same camera with its picture moved by so many pixels (a small turn or nod)."""
+        """The same camera with its image moved by so many pixels (a small turn or nod)."""
         return Camera(
             self.width, self.height, self.focal, self.centre + right_px, self.horizon + down_px,
             self.above_road,
@@ -68,7 +68,7 @@ class Camera:
         return self.centre + x * scale, self.horizon + (self.above_road - y) * scale
 
     def box(self, thing: Thing) -> Box:
-        """The box around ``thing`` as painted; it may leave the picture."""
+        """The box around ``thing`` as painted; it may leave the image."""
         if thing.kind is Kind.CAR:
             return self.bounds(chain.from_iterable(vehicle_parts(thing)))
         if thing.kind is Kind.PEDESTRIAN:
@@ -87,7 +87,7 @@ class Camera:
         return left, upper, right, lower
 
     def clipped(self, thing: Thing, box: Box) -> Box | None:
-        """``box`` cut to what of ``thing`` lies inside the picture; None: nothing does.
+        """``box`` clipped to what of ``thing`` lies inside the image; None: nothing does.
 
         Of a car half outside, only the bonnet may be left: a lower box than that of the car.
         """
@@ -105,7 +105,7 @@ class Camera:
         if not corners:
             return None
         found = np.concatenate(corners)
-        # Cutting is a little inexact: a corner may come to lie a hair outside.
+        # Clipping is a little inexact: a corner may come to lie a hair outside.
         found = np.clip(found, 0, (self.width, self.height))
         (x1, y1), (x2, y2) = found.min(axis=0).tolist(), found.max(axis=0).tolist()
         return x1, y1, x2, y2

@@ -57,7 +57,7 @@ class Studio:
         self._trees = {(bush, v): self._tree(bush, v) for bush in (False, True) for v in variants}
 
     def paint(self, seen: list[Sighting], camera: Camera, *, index: int, time_s: float) -> Image:
-        """The picture of all ``seen``, given farthest first, with the grain of frame ``index``."""
+        """The image of all ``seen``, given farthest first, with the grain of frame ``index``."""
         image = self._behind(camera)
         world = self._world
         road = Brush(image, self._air, 12.0)

@@ -113,7 +113,7 @@ class RenderedStream:
         return self._frame_count
 
     def render(self, index: int) -> tuple[Image, tuple[RenderedBox, ...]]:
-        """The picture of frame ``index`` and the truth about it.
+        """The image of frame ``index`` and the truth about it.
 
         Any index from 0 may be asked for, in any order and beyond ``frame_count`` too; the same
         index gives the same pixels at every call.

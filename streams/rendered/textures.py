@@ -48,7 +48,7 @@ def mottle(
 
 
 def tinted(texture: npt.NDArray[np.floating], ambient: Colour) -> Image:
-    """``texture`` in that light, as a picture."""
+    """``texture`` in that light, as an image."""
     return np.asarray(np.clip(texture * np.array(ambient), 0, 255), np.uint8)
 
 
@@ -85,10 +85,10 @@ def wall(random: np.random.Generator, floors: int, *, ambient: Colour, lamps: bo
         for number in range(0, 7, 2):
             band = np.array(SHOPS[int(random.integers(len(SHOPS)))])
             stone[top + 3 : top + 16, number * bay : (number + 2) * bay - 6] = band
-    picture = tinted(stone, ambient)
+    image = tinted(stone, ambient)
     if lamps:
-        picture[lit_windows > 0] = (130, 205, 240)
-    return Sprite.of(np.asarray(cv2.GaussianBlur(picture, (3, 3), 0), np.uint8))
+        image[lit_windows > 0] = (130, 205, 240)
+    return Sprite.of(np.asarray(cv2.GaussianBlur(image, (3, 3), 0), np.uint8))
 
 
 def _window(

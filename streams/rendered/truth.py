@@ -10,9 +10,9 @@ from oneglance.streams.rendered.camera import Box, Camera
 from oneglance.streams.rendered.things import LABELLED, Kind, Thing
 
 SMALLEST_OBJECT_SHARE = 8 / 720
-"""Objects lower than this share of the picture's height are not there yet."""
+"""Objects lower than this share of the image's height are not there yet."""
 
-_MARGIN = 80  # pixels around the picture from where a shadow or a glow may reach into it
+_MARGIN = 80  # pixels around the image from where a shadow or a glow may reach into it
 _SOLID_SHARE = {Kind.CAR: 1.0, Kind.SIGN: 1.0, Kind.LIGHT: 1.0, Kind.PEDESTRIAN: 0.6}
 """How much of its box's width an object hides; there is air beside a person's legs."""
 
@@ -21,8 +21,8 @@ _SOLID_SHARE = {Kind.CAR: 1.0, Kind.SIGN: 1.0, Kind.LIGHT: 1.0, Kind.PEDESTRIAN:
 class RenderedBox:
     """The truth about one object.
 
-    ``name``: its task (pedestrian, car, sign, light). ``xyxy``: pixels, clipped to the picture.
-    ``visible``: share of the object, 0..1, that is inside the picture and not behind a nearer
+    ``name``: its task (pedestrian, car, sign, light). ``xyxy``: pixels, clipped to the image.
+    ``visible``: share of the object, 0..1, that is inside the image and not behind a nearer
     object, reckoned from boxes. ``track_id`` stays with the object from frame to frame.
     """
 
@@ -34,7 +34,7 @@ class RenderedBox:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A thing and the box it is painted in; the box may leave the picture."""
+    """A thing and the box it is painted in; the box may leave the image."""
 
     thing: Thing
     box: Box

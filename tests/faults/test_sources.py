@@ -247,7 +247,7 @@ def test_a_recording_that_was_never_finished_is_told_to_lack_its_index(
     path = cut(video(name), keep=0.6)
     message = refused(path, SourceUnreadable)
     assert f"{path} lacks its index (the moov box)" in message
-    assert "the recording was never finished, or the copy was cut off" in message
+    assert "the recording was never finished, or the copy is truncated" in message
 
 
 def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(

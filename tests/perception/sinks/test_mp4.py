@@ -24,21 +24,21 @@ FRAGMENT = box(b"moof", b"index") + box(b"mdat", b"frames")
     ("rest", "kept"),
     [
         (b"", 2),
-        (FRAGMENT[:-1], 2),  # the data is cut off
+        (FRAGMENT[:-1], 2),  # the data is truncated
         (box(b"moof", b"index"), 2),  # an index without its data
         (box(b"mdat", b"123", length=0), 2),  # data whose length nobody wrote
         (b"\0\0\0", 2),
         (FRAGMENT, 3),
     ],
 )
-def test_what_follows_the_last_whole_fragment_is_cut_off(
+def test_what_follows_the_last_whole_fragment_is_truncated(
     rest: bytes, kept: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "film.mp4"
     whole = box(b"ftyp", b"isom") + 2 * FRAGMENT
     path.write_bytes(whole + rest)
     with io.FileIO(path, "r+") as file:
-        FragmentedMp4(file).cut()
+        FragmentedMp4(file).truncate_to_fragment()
     assert path.read_bytes() == (box(b"ftyp", b"isom") + kept * FRAGMENT)
 
 

@@ -49,7 +49,9 @@ def test_a_clip_that_is_not_whole_is_told_and_costs_no_other(drive: Path) -> Non
     kinds = [index_of(frame.image) for frame in frames]
     assert kinds[:4] == [0, 1, 2, 3]
     assert kinds[-4:] == [8, 9, 10, 11]
-    assert message.startswith(f"2 of 4 files of {drive} could not be played whole ({broken} broke")
+    assert message.startswith(
+        f"2 of 4 files of {drive} could not be played completely ({broken} broke"
+    )
     assert "clip3.mp4" in message
     assert all(before.index < after.index for before, after in pairwise(frames))
     assert all(before.timestamp_s < after.timestamp_s for before, after in pairwise(frames))

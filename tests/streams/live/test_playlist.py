@@ -171,7 +171,7 @@ def test_durations_in_whole_seconds_may_promise_too_much() -> None:
     for index in range(30 * 96):  # 9.6 s each
         coverage.place(index * 0.1)
     assert coverage.holes() == []
-    assert shape(coverage.holes(is_cut=True)) == [(288.0, 300.0)]
+    assert shape(coverage.holes(is_truncated=True)) == [(288.0, 300.0)]
 
 
 @pytest.mark.parametrize("leap_s", [-2.0, 1000.0])

@@ -66,4 +66,4 @@ def test_an_event_names_its_source_once() -> None:
     lost = Event("front", State.LIVE, State.RECONNECTING, Reason.LOST, 1.0, "front was lost")
     assert str(lost) == "live → reconnecting: front was lost"
     bare = Event("front", State.LIVE, State.STALLED, Reason.FROZEN, 1.0)
-    assert str(bare) == "front: live → stalled: frozen picture"
+    assert str(bare) == "front: live → stalled: frozen image"
