@@ -39,6 +39,11 @@ NO_OPENCV = (
     "pip uninstall -y opencv-python; pip install --force-reinstall opencv-python-headless"
 )
 
+NO_THREAD = (
+    "no more threads can be started: raise the limit of this user (ulimit -u) or of the container "
+    "(its number of processes), or end other programs"
+)
+
 
 @contextmanager
 def _secrets_hidden() -> Iterator[None]:
@@ -95,6 +100,8 @@ def exit_code() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (ImportError, OSError, OneglanceError) as error:
         return _unusable(error)
+    except RuntimeError as error:
+        return _unusable(OneglanceError(NO_THREAD)) if _is_of_limit(error) else _bug(error)
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         return _bug(error)
     return 0
@@ -125,6 +132,11 @@ def _bug(error: Exception) -> int:
 def _is_of_opencv(error: ImportError) -> bool:
     """Whether ``import cv2`` failed, or a library that only OpenCV wants is missing."""
     return error.name == "cv2" or bool(re.match(r"lib(GL|EGL|gthread|SM|X|xcb)", str(error)))
+
+
+def _is_of_limit(error: RuntimeError) -> bool:
+    """Whether the system refused a thread to us or to a library; Python has no class for it."""
+    return re.search(r"can't start new thread|pthread_create failed", str(error)) is not None
 
 
 def _show_traceback() -> None:

@@ -111,7 +111,12 @@ class SinkThread:
     def _begin(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="oneglance-sinks", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # the system has no thread left for us
+                if self._waiting:
+                    self._errors.append(error)
+                self._close_sinks()
         self._changed.notify_all()
 
     def _await_end(self) -> None:
@@ -142,6 +147,9 @@ class SinkThread:
                 except BaseException as error:  # noqa: BLE001 - raised on the loop's thread
                     self._note(error)
             self._step()
+        self._close_sinks()
+
+    def _close_sinks(self) -> None:
         for sink in self._sinks:
             try:
                 sink.close()
