@@ -15,6 +15,7 @@ from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, load_engine
+from oneglance.models.engines.self_check import self_check
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.region import Region
@@ -74,6 +75,7 @@ class Detector:
         self._task_names = np.array([c.task.value for c in self.classes])
         self._light = next((i for i, c in enumerate(classes) if c.name == Task.LIGHT), None)
         self._local = threading.local()
+        self._checks = True
         self.engine_reason = ""
         """Why this engine runs it, where ``auto`` chose; else ""."""
 
@@ -119,6 +121,7 @@ class Detector:
             choice = choose_engine(file, precision=precision, threads=threads, check=self_check)
             detector = cls(choice.engine, confidence=confidence, tasks=parsed, region=seen)
             detector.engine_reason = choice.reason
+            detector._checks = self_check
             return detector
         loaded = load_engine(
             file,
@@ -127,24 +130,36 @@ class Detector:
             threads=threads,
             check=self_check,
         )
-        return cls(loaded, confidence=confidence, tasks=parsed, region=seen)
+        detector = cls(loaded, confidence=confidence, tasks=parsed, region=seen)
+        detector._checks = self_check
+        return detector
+
+    def __copy__(self) -> Detector:
+        """Another that shares the engine."""
+        twin = Detector(self._engine, **self._asked())
+        twin._checks, twin.engine_reason = self._checks, self.engine_reason
+        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled or deep-copied, it loads its model file anew; a shallow copy shares the engine.
+        """Pickled or deep-copied, it loads its model file anew.
 
-        Its file must lie where it did, also on another machine.
+        Its file must lie where it did, also on another machine, and computes there what it
+        should (unless it was loaded without ``self_check``).
+
+        Raises, when it is loaded: as ``load`` does.
         """
-        return Detector._again, (self._engine, self.confidence, self._tasks, self.region)
+        return Detector._again, (self._engine, self._asked(), self._checks)
 
     @classmethod
-    def _again(
-        cls,
-        engine: Engine,
-        confidence: float,
-        tasks: frozenset[Task] | None,
-        region: Region | None,
-    ) -> Detector:
-        return cls(engine, confidence=confidence, tasks=tasks, region=region)
+    def _again(cls, engine: Engine, asked: dict[str, Any], checks: bool) -> Detector:
+        if checks:
+            self_check(engine, origin=f"{engine.metadata.name}, sent to this process")
+        detector = cls(engine, **asked)
+        detector._checks = checks
+        return detector
+
+    def _asked(self) -> dict[str, Any]:
+        return {"confidence": self.confidence, "tasks": self._tasks, "region": self.region}
 
     @property
     def name(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,21 @@ def test_a_file_with_wrong_weights_is_not_used(tmp_path: Path) -> None:
     assert "scores differ by up to" in words
     assert "Choose another engine or precision" in words
     assert Detector.load(wrong, self_check=False).name == "road4-n-416"
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
+def test_a_detector_that_was_sent_proves_itself_where_it_arrives(
+    how: Callable[[Detector], Detector], tmp_path: Path
+) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(resolve_model("road4-n-416").read_bytes())
+    checked, unchecked = (Detector.load(file, self_check=asked) for asked in (True, False))
+    assert how(checked).name == how(how(checked)).name == "road4-n-416"
+    negated(file, tmp_path / "wrong.onnx").replace(file)
+    with pytest.raises(ModelError, match="sent to this process: engine onnxruntime in fp32"):
+        how(checked)
+    assert how(how(unchecked)).name == "road4-n-416"
+    assert copy.copy(checked)._engine is checked._engine  # loads nothing
 
 
 def test_the_command_refuses_it_and_can_be_told_not_to_look(tmp_path: Path, oneglance: Any) -> None:
