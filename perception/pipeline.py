@@ -78,7 +78,7 @@ class Pipeline:
     """Runs one detector over one source, or over many live ones at once; iterate it for
     ``Result``s, or ``run()`` it.
 
-    ``source``: one, or a list of those that share the network live: each gets its turn, and
+    ``source``: one, or a list of those that share the network live: served round-robin, and
     none waits for another that is away (cameras and network sources may all be down at the
     start); or a ``FrameReader``, which says itself what it is. ``detector``: whatever is
     callable and has a name, see ``DetectorLike``. ``sinks``: written in order by a thread of

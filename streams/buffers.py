@@ -91,7 +91,7 @@ class BlockingBuffer(Generic[T]):
             return True
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Nothing more will be put; ``error`` says why, when it was not a plain end."""
+        """Nothing more will be put; ``error`` says why, when it was not a normal end."""
         with self._changed:
             self._queue.finish(error)
             self._changed.notify_all()
@@ -125,7 +125,7 @@ class _Slot(Generic[T]):
 
 
 class _Rounds(Generic[K, T]):
-    """The rules of ``RoundRobinLatestBuffer``: whose turn it is, what is dropped, when it is
+    """The rules of ``RoundRobinLatestBuffer``: which source is next, what is dropped, when it is
     over."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class _Rounds(Generic[K, T]):
         return over or any(slot.item is not None for slot in self._slots.values())
 
     def take(self) -> tuple[T, int]:
-        """The item whose turn it is, and the drops of its source since its last one."""
+        """The item of the next source, and the drops of its source since its last one."""
         for key, slot in self._slots.items():
             if slot.item is not None and not self.closed:
                 item, dropped = slot.item, slot.dropped
@@ -199,10 +199,10 @@ class _Rounds(Generic[K, T]):
 
 
 class RoundRobinLatestBuffer(Generic[K, T]):
-    """The newest item of each of many sources, in turn; nobody starves. For any thread.
+    """The newest item of each of many sources, round-robin; nobody starves. For any thread.
 
     Each source has one slot, in which a newer item replaces an older one and the older one is
-    counted. The taker is given the item of the source that has waited longest for its turn.
+    counted. The taker is given the item of the source that has waited longest.
     """
 
     def __init__(self) -> None:

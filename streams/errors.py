@@ -21,7 +21,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a source moved from one state to another, in words fit to print."""
+    """Why a source went from one state to another, in words fit to print."""
 
     PLAYING = "frames come"
     AUTH = "auth failed"

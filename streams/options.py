@@ -32,7 +32,7 @@ def parse_transport(name: str) -> Transport:
 
 
 class Damaged(StrEnum):
-    """What becomes of frames that are damaged, or lean on damaged ones. All are counted."""
+    """What becomes of frames that are damaged, or depend on damaged ones. All are counted."""
 
     SKIP = "skip"
     """They are left out."""
@@ -44,7 +44,7 @@ class Damaged(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectOptions:
-    """How to open a source, and how patient to be with it; passed whole to whoever opens it.
+    """How to open a source, and how patient to be with it; passed as it is to whoever opens it.
 
     ``timeout_s``: longest wait for a camera or host to answer, and for a first frame.
     ``stall_s``: a source that gives no frame for as long is lost, even without an error.

@@ -1,4 +1,4 @@
-"""Where every command writes: folders that are ours alone, files that are whole or not there.
+"""Where every command writes: folders that are ours alone, files that are complete or not there.
 
 ``OutputFolder`` keeps the user's files safe: a folder that we fill carries a mark, a folder with
 anything else in it is refused before a byte is written, and nothing is removed but what we noted
@@ -68,7 +68,7 @@ def output_error(name: str | Path, error: OSError, *, kept: str = "") -> SinkErr
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Write ``content`` (text as UTF-8) to ``path``, whole or not at all.
+    """Write ``content`` (text as UTF-8) to ``path``, complete or not at all.
 
     What was there stays until the new file is safely on the disk. A link is followed; a pipe or
     a device is written to as it is.
@@ -205,7 +205,7 @@ class OutputFolder:
         return _regular(self.path / MARK)
 
     def write(self, name: str, content: bytes | memoryview | str) -> Path:
-        """Write a file of that name in the folder, whole or not at all; returns its path.
+        """Write a file of that name in the folder, complete or not at all; returns its path.
 
         Raises:
             SinkError: it cannot be written; what was there before is untouched.

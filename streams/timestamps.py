@@ -12,7 +12,7 @@ class MonotonicTimestamps:
     half a period after it, and the times after it stay as they are. When the next one lies
     before as well (a camera restarted its clock, a counter wrapped, every time is 0), a new
     count begins: frames follow at the distances they have from then on. With ``longest_gap_s``
-    a leap forward of more than that is cut to one period likewise.
+    a leap forward of more than that is shortened to one period likewise.
 
     >>> times = MonotonicTimestamps(0.1)
     >>> [round(times.next_s(time_s), 2) for time_s in (5.0, 5.1, -7.0, -6.9, -6.8, -6.5)]

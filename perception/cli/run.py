@@ -86,7 +86,7 @@ def run(
         str | None, typer.Option(help="Decode with this accelerator (cuda, vaapi, …) or fail.")
     ] = None,
     damaged: Annotated[
-        Damaged, typer.Option(help="Frames that are damaged, or lean on damaged ones.")
+        Damaged, typer.Option(help="Frames that are damaged, or depend on damaged ones.")
     ] = Damaged.SKIP,
     fps: Annotated[
         float | None,

@@ -1,4 +1,4 @@
-"""One network for two live cameras: each gets its turn, none waits for the other.
+"""One network for two live cameras: served round-robin, none waits for the other.
 
 python -m oneglance.perception.examples.two_cameras rtsp://front/ rtsp://rear/
 """

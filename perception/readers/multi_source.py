@@ -1,7 +1,7 @@
 """Many live sources read at once for one network: none waits for another.
 
 Every source has a reading thread of its own and a place in ``RoundRobinLatestBuffer``, where its
-newest frame waits for its turn. A source that is away, silent or stuck holds up nobody; one that
+newest frame is taken round-robin. A source that is away, silent or stuck holds up nobody; one that
 ends or breaks for good leaves, and is reported when all the others have ended too.
 """
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class MultiSourceReader:
-    """The live sources of a run; a ``FrameReader`` of the newest frame of each in turn."""
+    """The live sources of a run; a ``FrameReader`` of the newest frame of each, round-robin."""
 
     live = True
 

@@ -1,4 +1,4 @@
-"""Files that outputs are written to: opened early, written whole, errors that say what to do."""
+"""Files that outputs are written to: opened early, written in full, errors that say what to do."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
 
 
 def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
-    """Write all of ``data``, where a plain ``write`` may stop half way without an error.
+    """Write all of ``data``, where one ``write`` may stop half way without an error.
 
     Raises:
         OSError: from the operating system; a part may have been written.

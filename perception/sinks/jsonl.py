@@ -39,7 +39,7 @@ class ReaderGone(SinkError):
 class JsonLinesSink:
     """Writes each result as one line of JSON.
 
-    Every line is handed to the operating system whole and at once, without a buffer of ours
+    Every line is handed to the operating system complete and at once, without a buffer of ours
     (a few microseconds a line): a reader sees it immediately and a killed run loses nothing.
     When the disk fills up, a half-written last line is truncated again.
     """
@@ -61,7 +61,7 @@ class JsonLinesSink:
         Raises:
             ReaderGone: standard output was closed by its reader.
             SinkError: the disk is full, or the file cannot be written for another reason. What
-                was written before stays and ends with a whole line.
+                was written before stays and ends with a complete line.
         """
         line = encoded(as_object(result)).encode() + b"\n"
         try:
@@ -93,7 +93,7 @@ class JsonLinesSink:
 
     def _error(self, error: OSError) -> SinkError:
         if not self._to_stdout:
-            return output_error(self._path, error, kept="The lines written before are whole")
+            return output_error(self._path, error, kept="The lines written before are complete")
         if error.errno in _READER_GONE:
             return ReaderGone("standard output was closed by its reader")
         return output_error("standard output", error)

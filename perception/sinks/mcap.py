@@ -174,7 +174,7 @@ class _File:
 
 
 class _Whole:
-    """A file of which every write is whole; what ``mcap`` asks of an output."""
+    """A file of which every write is complete; what ``mcap`` asks of an output."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file

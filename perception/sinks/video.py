@@ -34,10 +34,10 @@ LONGEST_SIDE = 3840
 """Larger images are scaled down: H.264 has no level for them and few players play them."""
 
 FRAGMENT_S = 1.0
-"""A file that was not finished plays up to its last whole fragment of about this length."""
+"""A file that was not finished plays up to its last complete fragment of about this length."""
 
 # An MP4 keeps its index at the end, where a killed run never gets. A hybrid file is written in
-# fragments that play as they are, and becomes a plain MP4 when it is closed.
+# fragments that play as they are, and becomes a normal MP4 when it is closed.
 _FLAGS = {"movflags": "hybrid_fragmented"}
 
 # Measured at 1280x720 on one core: superfast 3.0 ms a frame, veryfast 5.4 for a file one fifth
@@ -112,7 +112,7 @@ class VideoSink:
 
 
 class _Encoder:
-    """Pictures of any size into one stream of H.264."""
+    """Images of any size into one stream of H.264."""
 
     def __init__(
         self, file: FragmentedMp4, container_format: str, first: Image, timeline: Timeline

@@ -102,7 +102,7 @@ def image_of(message: ImageMessage, how: Carries) -> Image:
     """The image of a message that holds one, H×W×3 uint8 BGR.
 
     Raises:
-        Undecodable: an encoding that we lack, or bytes that are no whole image.
+        Undecodable: an encoding that we lack, or bytes that are no complete image.
     """
     make: Callable[[ImageMessage], Image] = _raw if how is Carries.RAW else _compressed
     try:

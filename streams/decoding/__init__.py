@@ -1,1 +1,1 @@
-"""Packets into frames: what libav gives, which of it is whole, and how it becomes an image."""
+"""Packets into frames: what libav gives, which of it is intact, and how it becomes an image."""

@@ -12,7 +12,7 @@ class DecodeStats:
 
     ``packets`` read; frames ``produced`` by the source, ``delivered`` ones among them, and
     ``damaged`` ones, delivered or not, with ``first_damaged``, the index of the first of them,
-    at ``first_damaged_s``; ``last_error``: what the decoder has said since the last whole frame;
+    at ``first_damaged_s``; ``last_error``: what the decoder has said since the last intact frame;
     ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
     """
 

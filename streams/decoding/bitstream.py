@@ -1,8 +1,8 @@
-"""What a coded picture says of itself before it is decoded: what it leans on, what may lean on it.
+"""What a coded frame says before it is decoded: what it depends on, what may depend on it.
 
 Read from the headers alone: NAL unit types, H.264 slice headers (ITU-T H.264, 7.3), H.265
-(ITU-T H.265, 7.4.2.2), MPEG-4 Part 2 and MPEG-2 picture headers. Nothing here raises on damaged
-bytes: what cannot be read is an ordinary picture that leans on the one before.
+(ITU-T H.265, 7.4.2.2), and the headers of MPEG-4 Part 2 and MPEG-2. Nothing here raises on damaged
+bytes: what cannot be read is an ordinary frame that depends on the one before.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ _HEAD = 4096
 """Bytes in which parameter sets and messages before the first slice usually fit."""
 
 _LARGEST_PLACE_HOLDER = 19
-"""Bytes of an MPEG-4 picture that only says "not coded" (libav's bound for packed B-frames)."""
+"""Bytes of an MPEG-4 frame that only says "not coded" (libav's bound for packed B-frames)."""
 
 
 class Refresh(Enum):
-    """How far decoding can begin anew at a picture."""
+    """How far decoding can begin anew at a frame."""
 
     NONE = 0
     GRADUAL = 1
-    """Row by row: whole after ``recovery`` more pictures (intra refresh)."""
+    """Row by row: intact after ``recovery`` more frames (intra refresh)."""
     OPEN = 2
-    """It and all shown after it; pictures decoded later and shown before it may lean on others."""
+    """It and all shown after it; frames decoded later and shown before it may depend on others."""
     FULL = 3
     """It and all that follow."""
 
 
 @dataclass(frozen=True, slots=True)
-class CodedPicture:
-    """What is known of a packet's picture.
+class CodedFrame:
+    """What is known of a packet's frame, or of one field of it (a "coded picture").
 
-    ``recovery``: see ``Refresh.GRADUAL``. ``is_reference``: others may lean on it.
-    ``leads``: it leans on pictures before the last refresh (True), never does (False), or its
-    time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference pictures
+    ``recovery``: see ``Refresh.GRADUAL``. ``is_reference``: others may depend on it.
+    ``leads``: it depends on frames before the last refresh (True), never does (False), or its
+    time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference frames
     that were left out before it, by its own count.
     """
 
@@ -48,17 +48,17 @@ class CodedPicture:
     lost_before: int = 0
 
 
-_UNREADABLE = CodedPicture(is_reference=False)
-"""Of H.264 and H.265: whether others lean on it is noticed with them, when it is missing."""
+_UNREADABLE = CodedFrame(is_reference=False)
+"""Of H.264 and H.265: whether others depend on it is noticed with them, when it is missing."""
 
-Inspector = Callable[[memoryview, bool], CodedPicture]
-"""From a packet's bytes, and whether its container calls it a key frame, to its picture."""
+Inspector = Callable[[memoryview, bool], CodedFrame]
+"""From a packet's bytes, and whether its container calls it a key frame, to what it says."""
 
 
 def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspector:
     """Who reads packets of that codec (libav's name), in decoding order and each one once."""
     if intra_only:
-        return lambda _data, _key: CodedPicture(Refresh.FULL)
+        return lambda _data, _key: CodedFrame(Refresh.FULL)
     if codec == "h264":
         return _H264(extradata or b"").see
     if codec == "hevc":
@@ -66,29 +66,29 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
     if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
         return _mpeg4 if codec == "mpeg4" else _mpeg2
     # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
-    return lambda _data, key: CodedPicture(Refresh.FULL if key else Refresh.NONE, shows=False)
+    return lambda _data, key: CodedFrame(Refresh.FULL if key else Refresh.NONE, shows=False)
 
 
-def _mpeg4(data: memoryview, key: bool) -> CodedPicture:
+def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
     content = bytes(data[:_HEAD])
     at = content.find(b"\0\0\1\xb6")
     if at < 0 or at + 4 >= len(content):
-        return CodedPicture(Refresh.OPEN if key else Refresh.NONE)
+        return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
     kind = content[at + 4] >> 6
-    return CodedPicture(
+    return CodedFrame(
         Refresh.OPEN if kind == 0 else Refresh.NONE,
         is_reference=kind != 2,
         shows=len(data) > _LARGEST_PLACE_HOLDER,
     )
 
 
-def _mpeg2(data: memoryview, key: bool) -> CodedPicture:
+def _mpeg2(data: memoryview, key: bool) -> CodedFrame:
     content = bytes(data[:_HEAD])
     at = content.find(b"\0\0\1\0")
     if at < 0 or at + 5 >= len(content):
-        return CodedPicture(Refresh.OPEN if key else Refresh.NONE)
+        return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
     kind = content[at + 5] >> 3 & 7
-    return CodedPicture(Refresh.OPEN if kind == 1 else Refresh.NONE, is_reference=kind != 3)
+    return CodedFrame(Refresh.OPEN if kind == 1 else Refresh.NONE, is_reference=kind != 3)
 
 
 class _H264:
@@ -98,7 +98,7 @@ class _H264:
         self._length_size = _length_size(extradata, 4)
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}
-        self._last: int | None = None  # frame number of the last reference picture
+        self._last: int | None = None  # frame number of the last reference frame
         self._field: tuple[int, bool] | None = None  # a first field: its frame number, its parity
         self._intra_since = False
         if extradata[:1] == b"\1":
@@ -108,7 +108,7 @@ class _H264:
             for unit in _units(memoryview(extradata), 0):
                 self._parameters(unit)
 
-    def see(self, data: memoryview, key: bool) -> CodedPicture:
+    def see(self, data: memoryview, key: bool) -> CodedFrame:
         recovery: int | None = None
         for unit in _units(data, self._length_size):
             kind = unit[0] & 31
@@ -120,7 +120,7 @@ class _H264:
                 try:
                     return self._slice(unit, key, recovery)
                 except (IndexError, KeyError):
-                    return CodedPicture(is_reference=bool(unit[0] & 0x60))
+                    return CodedFrame(is_reference=bool(unit[0] & 0x60))
         return _UNREADABLE
 
     def _parameters(self, unit: bytes) -> None:
@@ -134,7 +134,7 @@ class _H264:
         except IndexError:
             return
 
-    def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedPicture:
+    def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedFrame:
         bits = _Bits(_unescaped(unit[1:24]))
         bits.ue()
         is_intra = bits.ue() in (2, 7)
@@ -159,7 +159,7 @@ class _H264:
         refresh = self._refresh(is_idr, is_intra, key, recovery)
         if second:
             refresh = Refresh.NONE
-        return CodedPicture(refresh, recovery or 0, is_reference, None, not second, lost)
+        return CodedFrame(refresh, recovery or 0, is_reference, None, not second, lost)
 
     def _refresh(self, is_idr: bool, is_intra: bool, key: bool, recovery: int | None) -> Refresh:
         if is_idr:
@@ -169,7 +169,7 @@ class _H264:
             return Refresh.GRADUAL
         if is_intra and (key or recovery == 0 or self._intra_since):
             return Refresh.OPEN
-        # Where no IDR picture ever comes, whatever leans on one before the last but one I-picture
+        # Where no IDR frame ever comes, whatever depends on one before the last but one I-frame
         # is a thing of theory; a single one may be a scene change that others reach across.
         self._intra_since |= is_intra
         return Refresh.NONE
@@ -235,7 +235,7 @@ class _H265:
         self._length_size = _length_size(extradata, 21)
         self._deepest = 0
 
-    def see(self, data: memoryview, _key: bool) -> CodedPicture:
+    def see(self, data: memoryview, _key: bool) -> CodedFrame:
         recovery: int | None = None
         for unit in _units(data, self._length_size):
             if len(unit) < 2:
@@ -244,23 +244,23 @@ class _H265:
             if kind == 39:
                 recovery = _recovery(_unescaped(unit[2:]), signed=True)
             elif kind < 32:
-                return self._picture(kind, layer, recovery)
+                return self._coded(kind, layer, recovery)
         return _UNREADABLE
 
-    def _picture(self, kind: int, layer: int, recovery: int | None) -> CodedPicture:
+    def _coded(self, kind: int, layer: int, recovery: int | None) -> CodedFrame:
         self._deepest = max(self._deepest, layer)
         if 16 <= kind <= 23:
             refresh = Refresh.OPEN if kind == 21 else Refresh.FULL
-            # Pictures that lead a BLA are marked as such and are no use to anyone.
-            return CodedPicture(Refresh.OPEN if kind in (16, 17, 18) else refresh)
-        # Even types below 16 are no references for pictures of their own temporal layer.
-        picture = CodedPicture(
+            # Frames that lead a BLA are marked as such and are no use to anyone.
+            return CodedFrame(Refresh.OPEN if kind in (16, 17, 18) else refresh)
+        # Even types below 16 are no references for frames of their own temporal layer.
+        coded = CodedFrame(
             is_reference=not (kind < 16 and kind % 2 == 0 and layer >= self._deepest),
             leads={6: False, 7: False, 8: True, 9: True}.get(kind),
         )
         if recovery is not None:
-            return replace(picture, refresh=Refresh.GRADUAL, recovery=max(0, recovery))
-        return picture
+            return replace(coded, refresh=Refresh.GRADUAL, recovery=max(0, recovery))
+        return coded
 
 
 def _recovery(message: bytes, *, signed: bool) -> int | None:
@@ -332,7 +332,7 @@ def _parameter_sets(extradata: bytes) -> Iterator[bytes]:
 
 
 def _units(data: memoryview, length_size: int) -> Iterator[bytes]:
-    """The NAL units of a packet, cut off after the first kilobytes of each."""
+    """The NAL units of a packet, truncated after the first kilobytes of each."""
     if length_size:
         at = 0
         while at + length_size < len(data):

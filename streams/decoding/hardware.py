@@ -11,7 +11,7 @@ from oneglance.streams.errors import SourceUnreadable, UsageError
 def hardware(name: str | None) -> HWAccel | None:
     """libav's accelerator of that name (``cuda``, ``vaapi``, …); None for None.
 
-    Nothing falls back to the processor silently: what the accelerator cannot decode is an
+    Nothing falls back to the CPU silently: what the accelerator cannot decode is an
     error when the source is opened.
 
     Raises:
@@ -32,7 +32,7 @@ def hardware(name: str | None) -> HWAccel | None:
     except (av.error.FFmpegError, OSError):
         raise UsageError(
             f"no '{name}' accelerator can be used on this machine (no such device, or its driver "
-            "is missing); leave the option out to decode on the processor"
+            "is missing); leave the option out to decode on the CPU"
         ) from None
     return accelerator
 
@@ -41,5 +41,5 @@ def incompatible(source: str) -> SourceUnreadable:
     """What to raise when PyAV finds no stream in ``source`` that the accelerator can decode."""
     return SourceUnreadable(
         f"the accelerator asked for cannot decode the video of {source}; leave the option out to "
-        "decode on the processor"
+        "decode on the CPU"
     )

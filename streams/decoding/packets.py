@@ -14,7 +14,7 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
 from oneglance.streams.decoding.accounting import DecodeStats
-from oneglance.streams.decoding.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, inspector
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.errors import cause
 from oneglance.streams.files.transport import Loss
@@ -122,7 +122,7 @@ class FrameDecoder:
         self._last_dts: int | None = None
 
     def __iter__(self) -> Iterator[DecodedFrame]:
-        """Frames in the order of showing.
+        """Frames in presentation order.
 
         Raises:
             av.error.FFmpegError: the container cannot be read on; what the decoder still held was
@@ -162,7 +162,7 @@ class FrameDecoder:
             return
         except av.error.FFmpegError as error:
             # Not only invalid data: a flipped bit can ask for a coding that libav lacks.
-            # Like its own player, go on whatever the decoder says; the next packet may be whole.
+            # Like its own player, go on whatever the decoder says; the next packet may be intact.
             self._stats.last_error = cause(error)
             if entry is not None:
                 self._ledger.fails(entry)
@@ -177,7 +177,7 @@ class FrameDecoder:
 
     def _guess(self, pts: int | None) -> Entry:
         """Whose a frame is that does not know its packet, as some accelerators' do not."""
-        return self._ledger.find(pts) or self._ledger.enters(CodedPicture(shows=False), pts)
+        return self._ledger.find(pts) or self._ledger.enters(CodedFrame(shows=False), pts)
 
     def _entered(self, packet: Packet[VideoStream]) -> Entry:
         leap = self._leap(packet.dts)
@@ -185,14 +185,14 @@ class FrameDecoder:
             self._count_empty(packet.dts)
         if self._flagged and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
-        picture = self._picture(packet)
+        coded = self._coded(packet)
         pts = None if self._slots is not None else packet.pts
         if self._slots is not None and packet.dts is not None:
             heappush(self._slots, packet.dts)
-        picture = self._clear_suspect(picture, packet)
-        entry = self._ledger.enters(picture, pts, near_loss=self._flagged > 0)
+        coded = self._clear_suspect(coded, packet)
+        entry = self._ledger.enters(coded, pts, near_loss=self._flagged > 0)
         if packet.is_discard:
-            entry.settled, entry.picture = True, replace(picture, shows=False)
+            entry.settled, entry.coded = True, replace(coded, shows=False)
         is_first_seen = self._find_loss is not None and self._stats.packets == 1
         if self._flagged == 2 or is_first_seen:  # no flag can lie on the packet before the first
             entry.suspect, self._suspect = True, (entry, packet.pos)
@@ -204,13 +204,13 @@ class FrameDecoder:
         self._last_dts = packet.dts
         return entry
 
-    def _picture(self, packet: Packet[VideoStream]) -> CodedPicture:
-        picture = self._inspect(memoryview(packet), packet.is_keyframe)
+    def _coded(self, packet: Packet[VideoStream]) -> CodedFrame:
+        coded = self._inspect(memoryview(packet), packet.is_keyframe)
         if not packet.size:
-            picture = replace(picture, shows=True)
+            coded = replace(coded, shows=True)
         if self._flagged and self._codec != "h264" and self._leap(packet.dts) >= _LONG_STEP:
-            return replace(picture, lost_before=1)
-        return picture
+            return replace(coded, lost_before=1)
+        return coded
 
     def _leap(self, dts: int | None) -> float:
         """Periods from the last packet to that time."""
@@ -232,31 +232,31 @@ class FrameDecoder:
                 break
             at -= 1
             empty.append(entries[at].timestamp)
-        picture = replace(self._inspect(memoryview(b""), False), shows=True)
+        coded = replace(self._inspect(memoryview(b""), False), shows=True)
         self._stats.packets += len(empty)
         for at_pts in reversed(empty):
-            self._ledger.fails(self._ledger.enters(picture, at_pts))
+            self._ledger.fails(self._ledger.enters(coded, at_pts))
 
-    def _clear_suspect(self, picture: CodedPicture, packet: Packet[VideoStream]) -> CodedPicture:
+    def _clear_suspect(self, coded: CodedFrame, packet: Packet[VideoStream]) -> CodedFrame:
         """The packet after the one that something may be lost of, and what is known by now."""
         if self._suspect is None:
-            return picture
+            return coded
         (suspect, begin), self._suspect = self._suspect, None
         loss = None
         if self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
         if loss is None:
-            loss = Loss.NOTHING if self._is_splice(picture, packet) else Loss.INSIDE
+            loss = Loss.NOTHING if self._is_splice(coded, packet) else Loss.INSIDE
         suspect.suspect = False
         suspect.broken |= loss is Loss.INSIDE
         suspect.near_loss |= loss is not Loss.NOTHING
-        return replace(picture, lost_before=1) if loss is Loss.AFTER else picture
+        return replace(coded, lost_before=1) if loss is Loss.AFTER else coded
 
-    def _is_splice(self, picture: CodedPicture, packet: Packet[VideoStream]) -> bool:
+    def _is_splice(self, coded: CodedFrame, packet: Packet[VideoStream]) -> bool:
         """Whether streams were put together here: one begins anew, at another time. In HLS, whose
-        segments come whole, also at the time that was to be expected.
+        segments come complete, also at the time that was to be expected.
         """
-        if picture.refresh not in (Refresh.OPEN, Refresh.FULL):
+        if coded.refresh not in (Refresh.OPEN, Refresh.FULL):
             return False
         is_elsewhere = not 0 <= self._leap(packet.dts) <= _LONG_STEP
         return is_elsewhere or self._container.format.name == "hls" or not self._is_parsed

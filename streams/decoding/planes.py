@@ -74,8 +74,8 @@ class DecodedImage:
 
 def rows(plane: VideoPlane, used: float) -> Bytes:
     """The bytes of a plane that are pixels; ``used``: bytes that one of them takes."""
-    whole = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]  # it is a buffer
-    lines = whole.reshape(plane.height, plane.line_size)
+    plane_bytes = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]  # it is a buffer
+    lines = plane_bytes.reshape(plane.height, plane.line_size)
     pixels: Bytes = lines[:, : min(plane.line_size, round(plane.width * used))]
     return pixels
 

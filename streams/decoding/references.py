@@ -1,4 +1,4 @@
-"""Which pictures are intact: damage is handed on from reference to reference until a refresh.
+"""Which frames are intact: damage is handed on from reference to reference until a refresh.
 
 Pure: packets are given in decoding order, frames in the order in which they come out of the
 decoder; nothing here decodes. What the decoder swallows without a word is noticed by what should
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from oneglance.streams.decoding.bitstream import CodedPicture, Refresh
+from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
 
 T = TypeVar("T")
 
 _DEEPEST_REORDER = 16
-"""Pictures that may be decoded between one and its showing (H.264 and H.265)."""
+"""Frames that may be decoded between one and its presentation (H.264 and H.265)."""
 
 _PATIENCE = 4
 """Packets more than others took that one is waited for, before it is given up by its time."""
@@ -30,9 +30,9 @@ _LONGEST_LOSS, _LONGEST_LOSS_AT_REFRESH = 300, 30
 
 
 class References:
-    """What the next picture can lean on. Given every picture in decoding order.
+    """What the next frame can depend on. Given every frame in decoding order.
 
-    ``intact``: whether pictures before the first refresh are taken for intact (the decoder
+    ``intact``: whether frames before the first refresh count as intact (the decoder
     withholds those that are not).
     """
 
@@ -40,53 +40,53 @@ class References:
         self.refreshed = False
         self._intact = intact
         self._any = False
-        self._wait: int | None = None  # pictures until a gradual refresh is done
+        self._wait: int | None = None  # frames until a gradual refresh is done
         self._open: _OpenRefresh | None = None
 
-    def damaged(self, picture: CodedPicture, pts: int | None, *, broken: bool) -> bool:
-        """Whether the picture is damaged, itself (``broken``) or by what it leans on."""
-        if picture.refresh is Refresh.FULL:
+    def damaged(self, coded: CodedFrame, pts: int | None, *, broken: bool) -> bool:
+        """Whether the frame is damaged, itself (``broken``) or by what it depends on."""
+        if coded.refresh is Refresh.FULL:
             self._intact, self._wait, self._open = True, None, None
-        elif picture.refresh is Refresh.OPEN:
-            leaders_intact = self._intact and not picture.lost_before
+        elif coded.refresh is Refresh.OPEN:
+            leaders_intact = self._intact and not coded.lost_before
             self._open = _OpenRefresh(pts, leaders_intact, follows_nothing=not self._any)
             self._intact, self._wait = True, None
         else:
-            self._pass_on(picture)
-        self.refreshed |= picture.refresh is not Refresh.NONE
+            self._pass_on(coded)
+        self.refreshed |= coded.refresh is not Refresh.NONE
         self._any = True
-        led = self._open if self.leads(picture, pts) else None
-        if broken and picture.is_reference:
-            if led is not None:  # others that lead may lean on it, and no other
+        led = self._open if self.leads(coded, pts) else None
+        if broken and coded.is_reference:
+            if led is not None:  # others that lead may depend on it, and no other
                 led.leaders_intact = False
             else:
                 self._intact, self._wait = False, None
-                if self._open is not None:  # what leads a picture leans on it too
+                if self._open is not None:  # what leads a frame depends on it too
                     self._open.leaders_intact = False
         return broken or not (self._intact if led is None else led.leaders_intact)
 
-    def leads(self, picture: CodedPicture, pts: int | None) -> bool:
-        """Whether the picture may lean on those before the last refresh, though it follows it."""
-        if self._open is None or picture.refresh is not Refresh.NONE:
+    def leads(self, coded: CodedFrame, pts: int | None) -> bool:
+        """Whether the frame may depend on those before the last refresh, though it follows it."""
+        if self._open is None or coded.refresh is not Refresh.NONE:
             return False
-        if picture.leads is not None:
-            return picture.leads
+        if coded.leads is not None:
+            return coded.leads
         at = self._open.pts
         return pts is not None and at is not None and pts < at
 
-    def leads_from_nothing(self, picture: CodedPicture, pts: int | None) -> bool:
-        """Whether it leans on pictures before the very first: a stream that begins there."""
-        return self.leads(picture, pts) and self._open is not None and self._open.follows_nothing
+    def leads_from_nothing(self, coded: CodedFrame, pts: int | None) -> bool:
+        """Whether it depends on frames before the very first: a stream that begins there."""
+        return self.leads(coded, pts) and self._open is not None and self._open.follows_nothing
 
-    def _pass_on(self, picture: CodedPicture) -> None:
-        if picture.lost_before:
+    def _pass_on(self, coded: CodedFrame) -> None:
+        if coded.lost_before:
             self._intact, self._wait = False, None
         if self._intact:
             return
         if self._wait is None:
-            if picture.refresh is Refresh.GRADUAL:
-                self._wait = picture.recovery
-        elif picture.is_reference:
+            if coded.refresh is Refresh.GRADUAL:
+                self._wait = coded.recovery
+        elif coded.is_reference:
             self._wait -= 1
         if self._wait is not None and self._wait <= 0:
             self._intact, self._wait, self._open = True, None, None
@@ -94,7 +94,7 @@ class References:
 
 @dataclass(slots=True)
 class _OpenRefresh:
-    """``leaders_intact``: whether what leads it, and leans on what was before, can be whole."""
+    """``leaders_intact``: whether what leads it, and depends on what was before, can be intact."""
 
     pts: int | None
     leaders_intact: bool
@@ -114,7 +114,7 @@ class Entry:
     number: int
     epoch: int
     pts: int | None
-    picture: CodedPicture
+    coded: CodedFrame
     near_loss: bool = False
     suspect: bool = False
     broken: bool = False
@@ -144,7 +144,7 @@ class FrameLedger(Generic[T]):
     """What goes into the decoder against what comes out; gives frames out with a verdict.
 
     A frame is held until all that was decoded before it has come, as the decoder reports damage
-    with the frame itself, which others that are shown before may lean on.
+    with the frame itself, which others that are shown before may depend on.
     """
 
     def __init__(
@@ -157,20 +157,20 @@ class FrameLedger(Generic[T]):
         self._period = period
         self._joins = joins
         self._fed = self._epoch = self._depth = 0
-        self._in_order = True  # times are those of showing
+        self._in_order = True  # times are presentation times
         self._came: Entry | None = None
-        self._owed = 0  # frames that were lost whole, and not counted yet
+        self._owed = 0  # frames that were lost entirely, and not counted yet
         self._last_loss = -_DEEPEST_REORDER - 1  # the last number near which something was lost
         self._waiting: deque[Entry] = deque()
         self._held: deque[tuple[Entry, T]] = deque()
         self._missing: list[Entry] = []
         self._last: Entry | None = None
 
-    def enters(self, picture: CodedPicture, pts: int | None, *, near_loss: bool = False) -> Entry:
+    def enters(self, coded: CodedFrame, pts: int | None, *, near_loss: bool = False) -> Entry:
         """A packet is about to be decoded."""
-        self._epoch += picture.refresh is Refresh.FULL
-        entry = Entry(self._fed, self._epoch, pts, picture, near_loss or picture.lost_before > 0)
-        entry.settled = not picture.shows
+        self._epoch += coded.refresh is Refresh.FULL
+        entry = Entry(self._fed, self._epoch, pts, coded, near_loss or coded.lost_before > 0)
+        entry.settled = not coded.shows
         self._note_loss(entry)
         self._fed += 1
         self._waiting.append(entry)
@@ -193,7 +193,7 @@ class FrameLedger(Generic[T]):
 
     def comes(self, entry: Entry, frame: T, *, corrupt: bool) -> None:
         """Its frame came out of the decoder, which calls it ``corrupt`` or not."""
-        if entry.came or (entry.damaged is not None and entry.picture.shows):
+        if entry.came or (entry.damaged is not None and entry.coded.shows):
             return  # it was given up, and counted
         self._depth = max(self._depth, self._fed - 1 - entry.number)
         entry.settled = entry.came = True
@@ -211,7 +211,7 @@ class FrameLedger(Generic[T]):
                 self.fails(other)
 
     def verdicts(self, *, ended: bool = False) -> Iterator[Verdict[T]]:
-        """What is certain by now, in the order of showing; at the end, everything."""
+        """What is certain by now, in presentation order; at the end, everything."""
         for entry in self._waiting if ended else ():
             entry.broken |= entry.suspect
             entry.suspect = False
@@ -235,12 +235,12 @@ class FrameLedger(Generic[T]):
             self._owed = 0
 
     def _judge(self, entry: Entry) -> None:
-        references, picture = self._references, entry.picture
+        references, coded = self._references, entry.coded
         if entry.damaged is None:
-            entry.damaged = references.damaged(picture, entry.pts, broken=entry.broken)
+            entry.damaged = references.damaged(coded, entry.pts, broken=entry.broken)
         is_early = self._joins and not references.refreshed
-        entry.counts = not is_early and not references.leads_from_nothing(picture, entry.pts)
-        if picture.shows and not entry.came and entry.counts:
+        entry.counts = not is_early and not references.leads_from_nothing(coded, entry.pts)
+        if coded.shows and not entry.came and entry.counts:
             self._missing.append(entry)
 
     def _is_overdue(self, other: Entry, came: Entry) -> bool:
@@ -253,7 +253,7 @@ class FrameLedger(Generic[T]):
         return late > self._depth + _PATIENCE and other.pts < came.pts
 
     def _see_order(self, entry: Entry) -> None:
-        """Some senders give times of decoding; those say nothing of the display order. After
+        """Some senders give decode times; those say nothing of the display order. After
         a loss a decoder itself may stumble."""
         last, self._came = self._came, entry
         if self._is_near_loss(entry):
@@ -269,11 +269,9 @@ class FrameLedger(Generic[T]):
             yield Verdict(None, damaged=True)
 
     def _gap_before(self, entry: Entry) -> Iterator[Verdict[T]]:
-        """Frames whose packets were lost whole: known by the time that they leave empty."""
+        """Frames whose packets were lost entirely: known by the time that they leave empty."""
         last, self._last = self._last, entry
-        count = (
-            entry.picture.lost_before if entry.pts is None else self._periods_between(last, entry)
-        )
+        count = entry.coded.lost_before if entry.pts is None else self._periods_between(last, entry)
         self._owed = max(0, self._owed - count)
         for _ in range(count):
             yield Verdict(None, damaged=True, had_packet=False)

@@ -42,7 +42,7 @@ def pick_video(container: InputContainer, source: str, number: int | None = None
         UsageError: there is none of that ``number``.
     """
     stream = choose_track(container, source, number)
-    # One decoding thread: the processors are the network's, and decoding overlaps with it.
+    # One decoding thread: the CPUs are the network's, and decoding overlaps with it.
     stream.codec_context.thread_count = 1
     return stream
 

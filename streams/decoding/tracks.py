@@ -54,7 +54,7 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
 
 def video_tracks(container: InputContainer) -> list[VideoStream]:
     """The videos that may be chosen, in the container's order: no cover images, no thumbnails,
-    and no layers that lean on another video."""
+    and no layers that depend on another video."""
     unwanted = Disposition.attached_pic | Disposition.dependent | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & unwanted]
 

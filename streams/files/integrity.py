@@ -1,6 +1,6 @@
 """Whether a recording is all there: what its container promises against what came.
 
-libav plays a file that was truncated and then reports a plain end, so the promise is checked
+libav plays a file that is truncated and then reports a normal end, so the promise is checked
 here. The evidence is twofold: containers declare the lengths of their parts in bytes, and some
 say how many frames or seconds there should be. Frame counts and durations alone are often
 wrong in good files (edit lists, audio that outlasts the video), missing bytes never are.
@@ -46,7 +46,7 @@ def check_integrity(
     """Judge a recording that ended.
 
     Raises:
-        SourceUnreadable: there was not one whole frame.
+        SourceUnreadable: there was not one intact frame.
         SourceBroken: the file is truncated, or frames were damaged.
     """
     short = _falls_short(stream, stats, truncation)
@@ -77,8 +77,8 @@ def _damage(stats: DecodeStats) -> str:
     if stats.left_out == stats.damaged:
         left_out = f"and {'was' if one else 'were'} left out"
         return f"{what} {left_out}{first} {where}; the {stats.delivered} others were delivered"
-    given, whole = stats.damaged - stats.left_out, stats.produced - stats.damaged
-    return f"{what}{first} {where}; {given} of them and the {whole} others were delivered"
+    given, intact = stats.damaged - stats.left_out, stats.produced - stats.damaged
+    return f"{what}{first} {where}; {given} of them and the {intact} others were delivered"
 
 
 def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> SourceBroken:

@@ -1,4 +1,4 @@
-"""Whether a JPEG is whole: its decoders fill what is missing with grey, and keep quiet."""
+"""Whether a JPEG is complete: its decoders fill what is missing with grey, and keep quiet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SCAN, _PROGRESSIVE = 0xDA, frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 
 _DAMAGE = re.compile("premature end|bad Huffman code|bad arithmetic code|instead of RST", re.I)
-"""What libjpeg says of entropy-coded data that is missing or wrong. It warns of oddities of whole
-images as well (colour profiles, revisions, padding)."""
+"""What libjpeg says of entropy-coded data that is missing or wrong. It warns of oddities of
+complete images as well (colour profiles, revisions, padding)."""
 
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
@@ -17,7 +17,7 @@ _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 def is_damaged_jpeg(content: bytes) -> bool:
     """Whether this is a JPEG of which libjpeg cannot decode all; False for what is no JPEG.
 
-    One that lacks nothing but its end marker is whole (some cameras write none). A progressive
+    One that lacks nothing but its end marker is complete (some cameras write none). A progressive
     one is not: further scans may be what is missing. Not noticed: a progressive one truncated
     just between two scans and then given an end marker.
 

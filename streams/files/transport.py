@@ -23,7 +23,7 @@ class Loss(Enum):
     INSIDE = 1
     """Something of the frame."""
     AFTER = 2
-    """Whole frames that came after it."""
+    """Intact frames that came after it."""
 
 
 def find_loss(file: Path, begin: int, end: int, pid: int) -> Loss | None:

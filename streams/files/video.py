@@ -39,13 +39,13 @@ class VideoFile(AvSource):
     ``timestamp_s`` is the presentation time from the start of the file's sound or video,
     whichever begins first; variable frame rates stay as filmed and rotation metadata is
     honoured. ``index`` counts damaged frames too. A file that ends too early or holds damaged
-    frames yields every whole one (all, if ``damaged`` asks for them) and then raises.
+    frames yields every intact one (all, if ``damaged`` asks for them) and then raises.
 
     Of several videos in one file the largest is played, unless another is chosen.
 
     Not honoured: mirroring, pixels that are not square.
-    Not noticed, because libav does not report it: damage within an H.265 picture whose header is
-    whole (in a transport stream its counters show it), wrong bits that decode to other frames by
+    Not noticed, because libav does not report it: damage within an H.265 frame whose header is
+    intact (in a transport stream its counters show it), wrong bits that decode to other frames by
     chance, and frames of a Matroska or AVI file that were lost with their own chunk's header.
     """
 
@@ -56,7 +56,7 @@ class VideoFile(AvSource):
         *,
         video: int | None = None,
     ) -> None:
-        """Open a file and find its video stream; of the ``options`` it heeds ``hwaccel``,
+        """Open a file and find its video stream; of the ``options`` it uses ``hwaccel``,
         ``damaged`` and ``fps``.
 
         ``video``: which of several, counted from 0; None: the largest.

@@ -1,6 +1,6 @@
 """MJPEG cameras that only browsers can play, made such that libav can.
 
-What ``http.client`` fetches (compressed or not) is cut into JPEGs by their markers and handed to
+What ``http.client`` fetches (compressed or not) is split into JPEGs by their markers and handed to
 libav as the multipart stream that it should have been.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
 from oneglance.streams.live.connectivity import connected, proxy_of, wait
-from oneglance.streams.live.jpeg_cutter import JpegCutter
+from oneglance.streams.live.jpeg_splitter import JpegSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _FIRST_BYTES = 1 << 20
 """An MJPEG stream begins with an image within so many bytes."""
 
 
-class CutStream:
+class SplitStream:
     """A file of libav's kind (``read``): the images behind an HTTP address, each a part of its
     own with its length.
 
@@ -50,7 +50,7 @@ class CutStream:
         self._unpacked: Callable[[bytes], bytes] = (
             zlib.decompressobj(47).decompress if coding in {"gzip", "x-gzip", "deflate"} else bytes
         )
-        self._cutter = JpegCutter()
+        self._splitter = JpegSplitter()
         self._ready = bytearray()
         came = 0
         while not self._ready:
@@ -75,7 +75,7 @@ class CutStream:
     def _more(self) -> bytes:
         try:
             content = self._answer.read1(_CHUNK)
-            for image in self._cutter.feed(self._unpacked(content)):
+            for image in self._splitter.feed(self._unpacked(content)):
                 head = (
                     f"--image\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
                 )

@@ -1,6 +1,6 @@
 """RTSP, HTTP and UDP streams: they play, they time out, they say what went wrong.
 
-Coming back after a failure is ``reconnecting``'s work. libav's own messages quote the whole
+Coming back after a failure is ``reconnecting``'s work. libav's own messages quote the complete
 URL, password included, so none of them is passed on: each error has a sentence of ours.
 """
 
@@ -27,7 +27,7 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
-from oneglance.streams.live.browser import CutStream
+from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.connectivity import (
     is_endless_redirect,
     proxy_of,
@@ -70,7 +70,7 @@ class NetworkStream(ThreadedSource):
     recording with its own presentation times.
     Live frames carry the host's monotonic clock at arrival; those that came while libav was
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
-    comes in whole segments, so its frames are let through at the pace of their own times.
+    comes in complete segments, so its frames are let through at the pace of their own times.
 
     Not noticed, because neither libav's RTSP nor its H.265 decoder reports them: RTP packets that
     a camera loses from within an H.265 frame.
@@ -97,15 +97,15 @@ class NetworkStream(ThreadedSource):
         options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
-        opening = _Opening(url, options)
+        opener = _Opener(url, options)
         try:
-            container = opened_within(options.timeout_s, opening.open)
+            container = opened_within(options.timeout_s, opener.open)
         except (av.error.FFmpegError, OSError) as error:
             raise _unopened(error, url, safe, options.timeout_s) from None
-        self.live = opening.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
+        self.live = opener.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
         self._promised: Promise | None = None
-        self._url, self._options, self._opening = url, options, opening
+        self._url, self._options, self._opener = url, options, opener
         super().__init__(container, safe, options)
         if self._is_segmented:
             keep_only(container, self._stream)
@@ -141,10 +141,10 @@ class NetworkStream(ThreadedSource):
         Raises:
             av.error.FFmpegError: ``error`` itself, where that is not what is wrong.
         """
-        if self._container.format.name != "mpjpeg" or self._opening.is_split:
+        if self._container.format.name != "mpjpeg" or self._opener.is_split:
             raise error
         try:
-            container = self._opening.split()
+            container = self._opener.split()
         except (av.error.FFmpegError, OSError):
             raise error from None
         self._go_on_with(container)
@@ -171,7 +171,7 @@ class NetworkStream(ThreadedSource):
             if rest is None:
                 return
             try:
-                self._go_on_with(self._opening.open_list(rest))
+                self._go_on_with(self._opener.open_list(rest))
             except (av.error.FFmpegError, OSError, SourceUnreadable):
                 return  # what is missing is reported all the same
 
@@ -223,7 +223,7 @@ def _is_endless(container: av.container.InputContainer) -> bool:
 
 
 @dataclass(slots=True)
-class _Opening:
+class _Opener:
     url: str
     asked: ConnectOptions
     is_split: bool = False
@@ -254,7 +254,7 @@ class _Opening:
         self.is_split = True
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
         return av.open(
-            CutStream(self.url, patience_s),
+            SplitStream(self.url, patience_s),
             mode="r",
             format="mpjpeg",
             options=dict(_AT_ONCE),

@@ -125,7 +125,7 @@ def parse_playlist(text: str, address: str) -> Playlist:
 
 def rest_of(text: str, playlist: Playlist, number: int, address: str) -> str:
     """The text of the playlist that begins with segment ``number`` of this one, such that it may
-    lie anywhere: its addresses are whole."""
+    lie anywhere: its addresses are absolute."""
     kept, pending, count = [], [], 0
     for line in map(str.strip, text.splitlines()):
         tag = line.partition(":")[0]

@@ -3,7 +3,7 @@
     connecting ──▶ live ⇄ stalled ──▶ reconnecting ──▶ live … ──▶ closed
 
 A source that was down at the start goes from connecting to reconnecting without having been
-live. Another failed attempt is a move too (reconnecting to reconnecting), because its reason
+live. Another failed attempt is a transition too (reconnecting to reconnecting), because its reason
 may be a new one.
 """
 
@@ -45,7 +45,7 @@ class IllegalTransition(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A source moved from one state to another.
+    """A source went from one state to another.
 
     ``time_s``: on the source's clock (the host's monotonic one). ``detail``: a sentence for
     people, without any credential; "" where the reason says all.
@@ -64,17 +64,17 @@ class Event:
         return logging.INFO if self.reason in _GOOD_NEWS else logging.WARNING
 
     def __str__(self) -> str:
-        move = f"{self.before} → {self.after}"
+        transition = f"{self.before} → {self.after}"
         if self.source in self.detail:
-            return f"{move}: {self.detail}"
-        return f"{self.source}: {move}: {self.detail or self.reason}"
+            return f"{transition}: {self.detail}"
+        return f"{self.source}: {transition}: {self.detail or self.reason}"
 
 
 class StateMachine:
     """One source's way through its states. Not for several threads at once.
 
     >>> machine = StateMachine("camera", time_s=0.0)
-    >>> print(machine.move(State.LIVE, Reason.PLAYING, time_s=1.5))
+    >>> print(machine.transition(State.LIVE, Reason.PLAYING, time_s=1.5))
     camera: connecting → live: frames come
     """
 
@@ -83,7 +83,7 @@ class StateMachine:
         self.state = State.CONNECTING
         self.since_s = time_s
 
-    def move(self, after: State, reason: Reason, *, time_s: float, detail: str = "") -> Event:
+    def transition(self, after: State, reason: Reason, *, time_s: float, detail: str = "") -> Event:
         """Go to the state ``after``.
 
         Raises:

@@ -108,10 +108,10 @@ class SourceMonitor:
             self._frozen += is_frozen
             state = self._machine.state
             if is_frozen and state is State.LIVE:
-                event = self._move(State.STALLED, Reason.FROZEN)
+                event = self._transition(State.STALLED, Reason.FROZEN)
             elif not is_frozen and state is not State.LIVE:
                 self._reconnects += state is State.RECONNECTING
-                event = self._move(State.LIVE, Reason.PLAYING)
+                event = self._transition(State.LIVE, Reason.PLAYING)
         self._report(event)
         return not is_frozen
 
@@ -127,7 +127,7 @@ class SourceMonitor:
             silent_s = self._clock() - self._last_s
             if self._machine.state is State.LIVE and silent_s > stall_s:
                 detail = f"nothing came for {silent_s:.1f} s"
-                event = self._move(State.STALLED, Reason.SILENT, detail)
+                event = self._transition(State.STALLED, Reason.SILENT, detail)
         self._report(event)
 
     def lost(self, failure: StreamError, *, wait_s: float) -> None:
@@ -137,8 +137,8 @@ class SourceMonitor:
         with self._lock:
             self._last_error = str(failure)
             if failure.reason is Reason.SILENT and self._machine.state is State.LIVE:
-                stalled = self._move(State.STALLED, Reason.SILENT, str(failure))
-            event = self._move(State.RECONNECTING, failure.reason, detail)
+                stalled = self._transition(State.STALLED, Reason.SILENT, str(failure))
+            event = self._transition(State.RECONNECTING, failure.reason, detail)
         self._report(stalled)
         self._report(event)
 
@@ -147,7 +147,7 @@ class SourceMonitor:
         with self._lock:
             if error is not None and self._machine.state is not State.CLOSED:
                 self._last_error = str(error)
-            event = self._move(State.CLOSED, reason, "" if error is None else str(error))
+            event = self._transition(State.CLOSED, reason, "" if error is None else str(error))
         self._report(event)
 
     def status(self, declared: Fraction | None) -> SourceStatus:
@@ -168,10 +168,10 @@ class SourceMonitor:
                 last_error=self._last_error,
             )
 
-    def _move(self, after: State, reason: Reason, detail: str = "") -> Event | None:
+    def _transition(self, after: State, reason: Reason, detail: str = "") -> Event | None:
         if self._machine.state is State.CLOSED:
             return None
-        return self._machine.move(after, reason, time_s=self._clock(), detail=detail)
+        return self._machine.transition(after, reason, time_s=self._clock(), detail=detail)
 
     def _report(self, event: Event | None) -> None:
         if event is None:

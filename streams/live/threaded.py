@@ -2,7 +2,7 @@
 
 A camera driver or a name server can block inside libav where none of its time-outs reaches. The
 caller therefore never enters libav: a thread does, and the caller waits for it as long as it was
-told to. A thread that nobody waits for any more is told so (``interruption``).
+asked to. A thread that nobody waits for any more is cancelled (``interruption``).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Answer(Generic[T]):
         try:
             with cancelled_by(*self._heeded):
                 found = self._work()
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
             self._answer.finish(error)
         else:
             if not self._answer.put(found):
@@ -80,7 +80,7 @@ def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> Inpu
 
 
 class ThreadedSource(AvSource):
-    """A source whose frames are read by a thread and waited for as long as one was told to.
+    """A source whose frames are read by a thread and waited for as long as one was asked to.
 
     The options' ``timeout_s``: for the first frame, which may have to wait for a key frame.
     ``stall_s``: for every other.
@@ -109,7 +109,7 @@ class ThreadedSource(AvSource):
             SourceBroken: the source was lost.
             UsageError: it has been iterated before.
         """
-        with self._lock:  # the thread would be told, and nobody hears it once this is closed
+        with self._lock:  # the thread would be cancelled, and nobody notices once this is closed
             if self._played:
                 raise UsageError(f"{self.source} was played already: open it again")
         reader = threading.Thread(target=self._read, name="oneglance-stream", daemon=True)
@@ -138,7 +138,7 @@ class ThreadedSource(AvSource):
                 for frame in frames:
                     if not self._arrived.put(frame):
                         break
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread whole
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
             self._arrived.finish(error)
         else:
             self._arrived.finish()

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.streams.decoding.bitstream import CodedPicture, Refresh, inspector
+from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, inspector
 
 MakeVideo = Callable[..., Path]
 
 
-def seen(path: Path, *, leave_out: int | None = None) -> list[CodedPicture]:
+def seen(path: Path, *, leave_out: int | None = None) -> list[CodedFrame]:
     """What every packet of a video says, in decoding order."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -107,4 +107,4 @@ def test_bytes_that_are_no_picture_raise_nothing(
             b"\0\0\1\x06",
             b"\0\0\1\x4e\1",
         ):
-            assert isinstance(see(memoryview(start + packet), False), CodedPicture)
+            assert isinstance(see(memoryview(start + packet), False), CodedFrame)

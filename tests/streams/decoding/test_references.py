@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import pytest
 
-from oneglance.streams.decoding.bitstream import CodedPicture, Refresh
+from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
 from oneglance.streams.decoding.references import FrameLedger, References
 
 PICTURES = {
-    "I": CodedPicture(Refresh.FULL),
-    "O": CodedPicture(Refresh.OPEN),
-    "P": CodedPicture(),
-    "B": CodedPicture(is_reference=False),
-    "R": CodedPicture(Refresh.GRADUAL, recovery=2),
-    "L": CodedPicture(is_reference=False, leads=True),
-    "G": CodedPicture(lost_before=1),
+    "I": CodedFrame(Refresh.FULL),
+    "O": CodedFrame(Refresh.OPEN),
+    "P": CodedFrame(),
+    "B": CodedFrame(is_reference=False),
+    "R": CodedFrame(Refresh.GRADUAL, recovery=2),
+    "L": CodedFrame(is_reference=False, leads=True),
+    "G": CodedFrame(lost_before=1),
 }
 
 

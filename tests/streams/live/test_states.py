@@ -14,7 +14,7 @@ ILLEGAL = [(b, a) for b in State for a in State if a not in TRANSITIONS[b]]
 
 
 def life_in(state: State) -> StateMachine:
-    """A life that has come to ``state`` by legal moves."""
+    """A machine that has come to ``state`` by legal moves."""
     way = {
         State.CONNECTING: [],
         State.LIVE: [State.LIVE],
@@ -22,27 +22,27 @@ def life_in(state: State) -> StateMachine:
         State.RECONNECTING: [State.RECONNECTING],
         State.CLOSED: [State.CLOSED],
     }[state]
-    life = StateMachine("front", time_s=0.0)
+    machine = StateMachine("front", time_s=0.0)
     for step in way:
-        life.move(step, Reason.PLAYING, time_s=0.0)
-    assert life.state is state
-    return life
+        machine.transition(step, Reason.PLAYING, time_s=0.0)
+    assert machine.state is state
+    return machine
 
 
 @pytest.mark.parametrize(("before", "after"), LEGAL)
 def test_a_legal_move_is_an_event_with_time_and_reason(before: State, after: State) -> None:
-    life = life_in(before)
-    event = life.move(after, Reason.LOST, time_s=7.5, detail="hung up")
+    machine = life_in(before)
+    event = machine.transition(after, Reason.LOST, time_s=7.5, detail="hung up")
     assert event == Event("front", before, after, Reason.LOST, 7.5, "hung up")
-    assert (life.state, life.since_s) == (after, 7.5)
+    assert (machine.state, machine.since_s) == (after, 7.5)
 
 
 @pytest.mark.parametrize(("before", "after"), ILLEGAL)
 def test_an_illegal_move_is_refused_and_changes_nothing(before: State, after: State) -> None:
-    life = life_in(before)
+    machine = life_in(before)
     with pytest.raises(IllegalTransition, match=f"front: {before} → {after}"):
-        life.move(after, Reason.LOST, time_s=7.5)
-    assert (life.state, life.since_s) == (before, 0.0)
+        machine.transition(after, Reason.LOST, time_s=7.5)
+    assert (machine.state, machine.since_s) == (before, 0.0)
 
 
 def test_every_state_but_the_last_can_be_closed_and_none_leaves_it() -> None:
@@ -57,9 +57,9 @@ def test_every_state_can_be_reached() -> None:
 
 
 def test_bad_news_is_louder_than_good_news() -> None:
-    life = StateMachine("front", time_s=0.0)
-    assert life.move(State.LIVE, Reason.PLAYING, time_s=1.0).level == logging.INFO
-    assert life.move(State.STALLED, Reason.SILENT, time_s=2.0).level == logging.WARNING
+    machine = StateMachine("front", time_s=0.0)
+    assert machine.transition(State.LIVE, Reason.PLAYING, time_s=1.0).level == logging.INFO
+    assert machine.transition(State.STALLED, Reason.SILENT, time_s=2.0).level == logging.WARNING
 
 
 def test_an_event_names_its_source_once() -> None:

@@ -1,4 +1,4 @@
-"""JPEG images cut out of a stream of bytes by their markers, whatever stands between them.
+"""JPEG images split out of a stream of bytes by their markers, whatever stands between them.
 
 Cameras write boundaries in the wrong place, leave out the types of parts and declare wrong lengths;
 browsers play them all the same, because a JPEG says itself where it begins and ends.
@@ -17,8 +17,8 @@ LARGEST = 1 << 25
 """Bytes of the largest image; what is longer is none."""
 
 
-class JpegCutter:
-    """Gives out whole images as their bytes come; holds ``largest`` bytes at most.
+class JpegSplitter:
+    """Gives out complete images as their bytes come; holds ``largest`` bytes at most.
 
     An image that another begins in is given out as far as it came: it is damaged, and its decoder
     says so.
@@ -31,7 +31,7 @@ class JpegCutter:
         self._in_scan = False
 
     def feed(self, content: bytes) -> list[bytes]:
-        """The images that are whole with ``content``."""
+        """The images that are complete with ``content``."""
         self._held += content
         found = []
         while (image := self._next()) is not None:
