@@ -29,7 +29,7 @@ DATA = {
     "lights": ROOT / "../shared/data/lights/data.yaml",
     "rendered": ROOT / "runs/rendered/data.yaml",
 }
-KINDS_FROM = ("gtsdb-signs", "lights")
+SUBCLASSES_FROM = ("gtsdb-signs", "lights")
 
 # COCO-pretrained YOLO26n without training of ours, as ../shared/README.md measured it at 640×384.
 ZERO_SHOT_SIZE = (640, 384)
@@ -92,12 +92,12 @@ def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: st
                 f"| {found.map50_95:.3f} | {second} |"
             )
     lines += [""]
-    for name in KINDS_FROM:
-        for task, kind in evaluations[name].kinds.items():
-            if kind.found:
+    for name in SUBCLASSES_FROM:
+        for task, compared in evaluations[name].subclasses.items():
+            if compared.found:
                 lines.append(
-                    f"- {name}: the kind of {task.value} is right on {kind.share:.1%} of "
-                    f"{kind.found} true detections (plain, kind untold: {kind.untold})."
+                    f"- {name}: the subclass of {task.value} is right on {compared.share:.1%} of "
+                    f"{compared.found} true detections ({compared.unassigned} have none)."
                 )
     lines += [
         "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES
 from oneglance.models.training.recipe import LossWeight, Recipe, Unlabelled
 from oneglance.streams.errors import UsageError
 
@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 BASE = SHARED / "weights" / "yolo26n-coco.pt"
 
-TRAINED = FOUR_TASKS + LIGHT_COLOURS + SIGN_KINDS
-EXPORTED = FOUR_TASKS + SIGN_KINDS
+TRAINED = FOUR_TASKS + LIGHT_COLOURS + SIGN_SUBCLASSES
+EXPORTED = FOUR_TASKS + SIGN_SUBCLASSES
 """Colours of lights are told from pixels: see ``models/light_colours.py``."""
 
 

@@ -19,8 +19,8 @@ NMS_IOU = 0.7
 
 MAX_DETECTIONS = 300
 
-KIND_SHARE = 0.5
-"""An object is told to be of a kind when the kind scores at least this share of its task."""
+SUBCLASS_SHARE = 0.5
+"""An object is of a subclass when that scores at least this share of the object's confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Decoded:
 class ClassTable:
     """What decoding needs of a model's classes: which are wanted, and which belong together.
 
-    A task may have a plain class, named like the task, and kinds (``light`` and ``light_red``).
+    A task may have a parent class, named like the task, and subclasses (``light``, ``light_red``).
     They are one object then: the best of their scores is its confidence, and its class is the
-    best kind that reaches ``KIND_SHARE`` of it, else the plain one.
+    best subclass that reaches ``SUBCLASS_SHARE`` of it, else the parent class.
     """
 
     def __init__(self, classes: Sequence[ModelClass], tasks: Collection[Task]) -> None:
@@ -49,10 +49,10 @@ class ClassTable:
         self.allowed = np.array([c.task in tasks for c in classes], np.bool_)
         self.task = np.array([order.index(c.task) for c in classes], np.int32)
         counts = np.bincount(self.task, minlength=len(order))
-        self.has_kinds = bool(counts.max() > 1)
-        is_plain = np.array([c.is_parent for c in classes], np.bool_)
-        self.kinds: dict[int, npt.NDArray[np.intp]] = {
-            task: np.flatnonzero((self.task == task) & ~is_plain)
+        self.has_subclasses = bool(counts.max() > 1)
+        is_parent = np.array([c.is_parent for c in classes], np.bool_)
+        self.subclasses: dict[int, npt.NDArray[np.intp]] = {
+            task: np.flatnonzero((self.task == task) & ~is_parent)
             for task in np.flatnonzero(counts > 1).tolist()
         }
 
@@ -74,12 +74,12 @@ def _decode_one_to_one(
     if not table.allowed.all():
         keep = table.allowed[class_id]
         rows, class_id = rows[keep], class_id[keep]
-    if table.has_kinds:
-        rows, class_id = _merge_kinds(rows, class_id, table)
+    if table.has_subclasses:
+        rows, class_id = _merge_subclasses(rows, class_id, table)
     return Decoded(rows[:, :4].copy(), rows[:, 4].copy(), class_id)
 
 
-def _merge_kinds(
+def _merge_subclasses(
     rows: npt.NDArray[np.float32], class_id: npt.NDArray[np.int64], table: ClassTable
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """One row an object: this head lists a place once for each class that it may be."""
@@ -91,9 +91,11 @@ def _merge_kinds(
         if first == i:
             keep.append(i)
             continue
-        kinds = table.kinds[task]
-        untold = class_id[first] not in kinds
-        if untold and class_id[i] in kinds and row[4] >= KIND_SHARE * rows[first, 4]:
+        subclasses = table.subclasses[task]
+        unassigned = class_id[first] not in subclasses
+        if not (unassigned and class_id[i] in subclasses):
+            continue
+        if row[4] >= SUBCLASS_SHARE * rows[first, 4]:
             class_id[first] = class_id[i]
     return rows[keep], class_id[keep]
 
@@ -116,21 +118,21 @@ def _decode_one_to_many(
     order = np.asarray(suppressed, np.intp).reshape(-1)[:MAX_DETECTIONS]
     order = order[np.argsort(-best[order], kind="stable")]
     boxes, best, class_id = xywh[order], best[order], class_id[order]
-    if table.has_kinds:
-        _tell_kinds(class_id, scores[:, order], best, table)
+    if table.has_subclasses:
+        _assign_subclasses(class_id, scores[:, order], best, table)
     boxes[:, 2:] += boxes[:, :2]
     return Decoded(boxes, best, class_id)
 
 
-def _tell_kinds(
+def _assign_subclasses(
     class_id: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float32],
     best: npt.NDArray[np.float32],
     table: ClassTable,
 ) -> None:
-    """Turn plain classes into their best kind, in place, where that kind is likely enough."""
-    for task, kinds in table.kinds.items():
+    """Turn parent classes into their best subclass, in place, where it is likely enough."""
+    for task, subclasses in table.subclasses.items():
         here = np.flatnonzero(table.task[class_id] == task)
-        of_kinds = scores[np.ix_(kinds, here)]
-        told = of_kinds.max(axis=0) >= KIND_SHARE * best[here]
-        class_id[here[told]] = kinds[of_kinds.argmax(axis=0)][told]
+        of_subclasses = scores[np.ix_(subclasses, here)]
+        assigned = of_subclasses.max(axis=0) >= SUBCLASS_SHARE * best[here]
+        class_id[here[assigned]] = subclasses[of_subclasses.argmax(axis=0)][assigned]

@@ -1,4 +1,4 @@
-"""The network as users hold it: a picture in, detections out."""
+"""The network as users hold it: an image in, detections out."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Detector:
         """A detector from the zoo by name, or from an exported ONNX file by path.
 
         ``confidence``: boxes below it are left out. ``tasks``: only these (names or ``Task``);
-        all by default. ``threads``: processors one inference may use; all that this process
+        all by default. ``threads``: CPUs one inference may use; all that this process
         may use by default. ``engine``: ``onnxruntime``, ``openvino`` (an extra), an installed
         plugin's, or ``auto``: the fastest here of all that compute what they should, measured
         (``engine_reason`` says how). ``precision``: what it computes in, ``fp32`` (default; with
@@ -112,7 +112,7 @@ class Detector:
                 something else on this machine than it should.
             UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, a
                 region that is none, an engine or a precision that is unknown, not installed or
-                not for this processor.
+                not for this CPU.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
         seen = None if region is None else Region.of(region)
@@ -175,14 +175,14 @@ class Detector:
     def classes(self) -> tuple[ModelClass, ...]:
         """The model's classes; ``class_id`` of a detection counts in this order.
 
-        Those of the network, then the colours that are told from its lights' pixels.
+        Those of the network, then the colours that are predicted from its lights' pixels.
         """
         metadata = self._engine.metadata
         return metadata.classes + (() if metadata.colours is None else metadata.colours.classes)
 
     @property
     def threads(self) -> int:
-        """Processors one inference may use."""
+        """CPUs one inference may use."""
         return self._engine.threads
 
     @property
@@ -202,7 +202,7 @@ class Detector:
         ``confidence`` in 0..1, ``class_id``, ``data["class_name"]``, ``data["task"]``.
 
         Raises:
-            UsageError: not an 8-bit picture, or one that the region lies outside of.
+            UsageError: not an 8-bit image, or one that the region lies outside of.
         """
         return self.detect(image)[0]
 
@@ -221,7 +221,7 @@ class Detector:
             table=self._table,
         )
         xyxy = geometry.to_source(decoded.xyxy)
-        self._tell_colours(image, decoded.class_id, xyxy)
+        self._assign_colours(image, decoded.class_id, xyxy)
         if corner is not None:
             xyxy += corner
         detections = self._wrap(decoded, xyxy)
@@ -240,18 +240,18 @@ class Detector:
         x1, y1, x2, y2 = self.region.pixels((image.shape[1], image.shape[0]))
         return image[y1:y2, x1:x2], np.array((x1, y1) * 2, np.float32)
 
-    def _tell_colours(
+    def _assign_colours(
         self,
         image: npt.NDArray[np.uint8],
         class_id: npt.NDArray[np.int64],
         xyxy: npt.NDArray[np.float32],
     ) -> None:
-        """Turn lights into lights of a colour, in place, where their pixels tell it."""
+        """Turn lights into lights of a colour, in place, where their pixels show it."""
         if self._colours is None or self._light is None:
             return
         lights = np.flatnonzero(class_id == self._light)
         first = len(self._engine.metadata.classes)
-        for light, colour in zip(lights, self._colours.tell(image, xyxy[lights]), strict=True):
+        for light, colour in zip(lights, self._colours.predict(image, xyxy[lights]), strict=True):
             if colour is not None:
                 class_id[light] = first + colour
 

@@ -1,8 +1,8 @@
 """What a traffic light shows, from the pixels of a light that was found.
 
-The network finds lights; which lamp is lit is told by hand-made features and a linear classifier
-fitted to them: histograms of hue, of what is bright and saturated, in three bands of the box
-from its top to its bottom. A few thousand labelled lights are enough for that, and were too few
+The network finds lights; which lamp is lit is predicted by hand-made features and a linear
+classifier fitted to them: histograms of hue, of what is bright and saturated, in three bands of the
+box from its top to its bottom. A few thousand labelled lights are enough for that, and were too few
 to teach it to the network (figures: ``benchmarks/results/road4-n``). Its weights are part of the
 model file, see ``metadata``; ``training.colours`` fits them.
 """
@@ -28,7 +28,7 @@ FEATURES = BANDS * (HUES + 2)
 """For each band its hues' share of light, its brightest pixel and its mean."""
 
 SURE = 0.5
-"""A colour is told from this probability on; below, it stays unsaid."""
+"""A colour is assigned from this probability on; below, the light stays ``light``."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,14 +40,16 @@ class LightColours:
     classes: tuple[ModelClass, ...]
     weights: Floats
 
-    def tell(self, image: npt.NDArray[np.uint8], xyxy: npt.NDArray[np.float32]) -> list[int | None]:
+    def predict(
+        self, image: npt.NDArray[np.uint8], xyxy: npt.NDArray[np.float32]
+    ) -> list[int | None]:
         """For N lights of a BGR image, boxes in its pixels: which of ``classes``, or None."""
         if not len(xyxy):
             return []
         found = self.probabilities(np.stack([features(image, box) for box in xyxy]))
         best = found.argmax(axis=1)
         sure = found.max(axis=1) >= SURE
-        return [int(k) if told else None for k, told in zip(best, sure, strict=True)]
+        return [int(k) if assigned else None for k, assigned in zip(best, sure, strict=True)]
 
     def probabilities(self, rows: Floats) -> Floats:
         """N×FEATURES to N×K, each row's sum 1."""

@@ -36,8 +36,8 @@ class Head(StrEnum):
 class Metadata:
     """The facts a runtime needs. ``size`` is (width, height); the input is RGB in 0..1.
 
-    ``classes``: those of the output tensor. ``colours``: what tells lights apart afterwards.
-    ``reference_frames``: what an engine must find again (``engines.self_check``).
+    ``classes``: those of the output tensor. ``colours``: the classifier of lights' colours
+    afterwards. ``reference_frames``: what an engine must find again (``engines.self_check``).
     """
 
     name: str

@@ -31,26 +31,28 @@ class ModelClass:
 
     @property
     def is_parent(self) -> bool:
-        """Whether the class is its whole task, with no subclass (colour, category) told."""
+        """Whether the class is its whole task, of no subclass (a colour, a category)."""
         return self.name == self.task.value
 
 
 FOUR_TASKS: tuple[ModelClass, ...] = tuple(ModelClass(task.value, task) for task in Task)
-"""The plain four-class model: one class a task, in the tasks' order."""
+"""The four-class model without subclasses: one class a task, in the tasks' order."""
 
 LIGHT_COLOURS: tuple[ModelClass, ...] = tuple(
     ModelClass(f"light_{colour}", Task.LIGHT) for colour in ("red", "yellow", "green")
 )
-"""Lights that say what they show; the plain ``light`` beside them is one of unknown colour."""
+"""Lights that say what they show; their parent class ``light`` is one of unknown colour."""
 
-SIGN_KINDS: tuple[ModelClass, ...] = tuple(
-    ModelClass(f"sign_{kind}", Task.SIGN)
-    for kind in ("prohibitory", "mandatory", "danger", "other")
+SIGN_SUBCLASSES: tuple[ModelClass, ...] = tuple(
+    ModelClass(f"sign_{category}", Task.SIGN)
+    for category in ("prohibitory", "mandatory", "danger", "other")
 )
-"""Signs by GTSDB's own four categories; the plain ``sign`` beside them is one of unknown kind."""
+"""Signs by GTSDB's own four categories; their parent class ``sign`` is any sign."""
 
-CLASSES: dict[str, ModelClass] = {c.name: c for c in (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_KINDS)}
-"""Every class a model of ours may have, by name. One whose name is its task's is *plain*."""
+CLASSES: dict[str, ModelClass] = {
+    c.name: c for c in (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_SUBCLASSES)
+}
+"""Every class a model of ours may have, by name. One whose name is its task's is a parent class."""
 
 
 def parse_tasks(names: Iterable[str]) -> tuple[Task, ...]:

@@ -81,7 +81,7 @@ def _pretrained(base: Path, size: tuple[int, int]) -> Detector:
     network = with_new_last_layer(read_checkpoint(base), FOUR_TASKS)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.pt"
-        write_checkpoint(network.as_plain(), weights)
+        write_checkpoint(network.as_ultralytics(), weights)
         model = weights.with_suffix(".onnx")
         export(weights, model, name="pretrained", size=size, training={})
         return Detector.load(model, confidence=CONFIDENCE)

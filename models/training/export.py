@@ -67,7 +67,7 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
 
     ``size``: (width, height) of the input. ``training``: facts kept in the file. ``only``: the
     classes that the file has; all that the network was trained for by default. ``colours``: what
-    tells lights apart that the network does not. ``reference_images``: H×W×3 BGR uint8 of
+    predicts colours that the network does not. ``reference_images``: H×W×3 BGR uint8 of
     ``size``, kept in the file with what is found on them (``engines.self_check``). The file
     also carries ultralytics' own keys, so ``yolo predict model=…`` runs it.
 
@@ -75,8 +75,8 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
 
     Raises:
         ModelError: the weights cannot be read, serve none of our tasks or lack a class of
-            ``only``, there are ``colours`` but no plain lights to tell them of, or the difference
-            is out of bounds (nothing is written then).
+            ``only``, there are ``colours`` but no class ``light`` to assign them to, or the
+            difference is out of bounds (nothing is written then).
         SinkError: ``out`` cannot be written, or is the weights; what was there before stays.
     """
     refuse_inputs(out, [weights, weights.with_name("recipe.json")])
@@ -91,7 +91,7 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     if colours is not None and (
         {cls.name for cls in classes} & {"light", *(c.name for c in colours.classes)} != {"light"}
     ):
-        raise ModelError(f"{weights}: colours are told of a network's plain lights: 'light' alone")
+        raise ModelError(f"{weights}: colours are assigned to a network's lights: 'light' alone")
     metadata = Metadata(name, classes, size, head, dict(training or {}), colours)
     model = _for_inference(model, head)
     graph = _trace(model, size)
@@ -140,7 +140,7 @@ def _rename(model: DetectionModel, only: Sequence[ModelClass], weights: Path) ->
             found = ", ".join(names[number] for number in alike)
             raise ModelError(
                 f"{weights} has several classes that are {cls.name} ({found}): which one is meant "
-                "cannot be told"
+                "cannot be known"
                 if alike
                 else f"{weights} does not know {cls.name}, only {', '.join(names.values())}"
             )

@@ -123,10 +123,10 @@ def evaluate(
             f"found at confidence {partial.confidence:g}; {partial.unmatched_per_image:.2f} "
             "detections an image have no box, right ones among them"
         )
-    for task, kind in evaluation.kinds.items():
+    for task, found in evaluation.subclasses.items():
         say(
-            f"{task}: {kind.share:.1%} of {kind.found} found are told right "
-            f"({kind.untold} are told no kind)"
+            f"{task}: {found.share:.1%} of {found.found} found have the right subclass "
+            f"({found.unassigned} have none)"
         )
     ran = f"{evaluation.engine} {evaluation.precision}"
     say(f"{evaluation.images} images of {data} ({split}), {ran}")

@@ -49,7 +49,7 @@ def base(tmp_path: Path) -> Path:
 
     torch.manual_seed(0)
     file = tmp_path / "base.pt"
-    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, file)
+    torch.save({"model": from_scratch(FOUR_TASKS).as_ultralytics().half(), "train_args": {}}, file)
     return file
 
 

@@ -81,7 +81,7 @@ def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "set", frames=8, seed=5, size=(96, 64))
     base, run = tmp_path / "base.pt", tmp_path / "run"
     torch.manual_seed(0)
-    torch.save({"model": from_scratch(FOUR_TASKS).as_plain().half(), "train_args": {}}, base)
+    torch.save({"model": from_scratch(FOUR_TASKS).as_ultralytics().half(), "train_args": {}}, base)
     model = tmp_path / "model.onnx"
     small = ("--size", "96x64")
     for words in (

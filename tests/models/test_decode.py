@@ -75,7 +75,7 @@ def test_nothing_found_is_empty_arrays_of_the_right_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "told"),
+    ("scores", "assigned"),
     [
         ((0.0, 0.8, 0.40, 0.10), RED),  # half of the light's 0.8 is 0.4
         ((0.0, 0.8, 0.39, 0.10), LIGHT),
@@ -84,10 +84,12 @@ def test_nothing_found_is_empty_arrays_of_the_right_shape() -> None:
         ((0.9, 0.8, 0.70, 0.10), CAR),
     ],
 )
-def test_an_object_is_of_its_best_kind_when_that_is_likely_enough(scores: Any, told: Any) -> None:
+def test_an_object_is_of_its_best_subclass_when_that_is_likely_enough(
+    scores: Any, assigned: Any
+) -> None:
     columns = np.array([[[5], [5], [10], [10], *([s] for s in scores)]], np.float32)
     found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=COLOURS)
-    assert found.class_id.tolist() == [told]
+    assert found.class_id.tolist() == [assigned]
     assert found.confidence[0] == np.float32(max(scores))
 
 

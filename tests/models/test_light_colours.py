@@ -1,4 +1,4 @@
-"""The colours of lights, told by their pixels."""
+"""The colours of lights, predicted from their pixels."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ def test_a_box_may_leave_the_picture_or_be_empty(edges: tuple[float, ...]) -> No
     assert np.isfinite(features(picture("light_red"), np.array(edges, np.float32))).all()
 
 
-def test_lights_are_told_and_a_dark_one_is_not() -> None:
+def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
     weights = np.zeros((3, FEATURES + 1))
-    for kind, (lamp, hue) in enumerate(((0, RED), (1, 30), (2, GREEN))):
-        weights[kind, lamp * (HUES + 2) + hue * HUES // 180] = 20
+    for colour, (lamp, hue) in enumerate(((0, RED), (1, 30), (2, GREEN))):
+        weights[colour, lamp * (HUES + 2) + hue * HUES // 180] = 20
     three = LightColours(LIGHT_COLOURS, weights)
     image = picture("light_green", "light_red", "light_red")
     cv2.rectangle(image, (100, 20), (119, 79), (25, 25, 25), -1)  # its lamp goes out
-    assert three.tell(image, np.stack([box(0), box(1), box(2)])) == [2, 0, None]
-    assert three.tell(image, np.zeros((0, 4), np.float32)) == []
+    assert three.predict(image, np.stack([box(0), box(1), box(2)])) == [2, 0, None]
+    assert three.predict(image, np.zeros((0, 4), np.float32)) == []
 
 
 def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(

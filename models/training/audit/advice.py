@@ -102,17 +102,17 @@ def amounts_similar(boxes: Sequence[Mapping[Task, int]], names: Sequence[str]) -
     return Answer(False, "not similar", tuple(reasons))
 
 
-def kinds_similar(classes: Mapping[Task, Mapping[str, int]]) -> tuple[str, ...]:
-    """A sentence for each task whose own classes (colours, kinds) differ by ``SIMILAR_RATIO``."""
-    told = []
+def subclasses_similar(classes: Mapping[Task, Mapping[str, int]]) -> tuple[str, ...]:
+    """A sentence for each task whose own classes (subclasses) differ by ``SIMILAR_RATIO``."""
+    sentences = []
     for task, counts in classes.items():
-        kinds = {name: count for name, count in counts.items() if name != task.value}
-        if len(kinds) < 2:
+        found = {name: count for name, count in counts.items() if name != task.value}
+        if len(found) < 2:
             continue
-        rich, poor = max(kinds, key=kinds.__getitem__), min(kinds, key=kinds.__getitem__)
-        if kinds[rich] > SIMILAR_RATIO * kinds[poor]:
-            told.append(f"within {task}: {rich} {kinds[rich]}, but {poor} {kinds[poor]}")
-    return tuple(told)
+        rich, poor = max(found, key=found.__getitem__), min(found, key=found.__getitem__)
+        if found[rich] > SIMILAR_RATIO * found[poor]:
+            sentences.append(f"within {task}: {rich} {found[rich]}, but {poor} {found[poor]}")
+    return tuple(sentences)
 
 
 def best_repeats(boxes: Sequence[Mapping[Task, int]]) -> tuple[int, ...]:

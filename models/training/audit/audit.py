@@ -18,9 +18,9 @@ from oneglance.models.training.audit.advice import (
     Answer,
     Look,
     amounts_similar,
-    kinds_similar,
     layers_to_train,
     same_kind,
+    subclasses_similar,
 )
 from oneglance.models.training.audit.image_stats import Picture, look_at_all, same_looks
 from oneglance.models.training.data.checks import check
@@ -162,7 +162,9 @@ def audit(
         size=size,
         sets=tuple(sets),
         twins=twins,
-        amounts=replace(amounts, reasons=amounts.reasons + kinds_similar(_training_classes(sets))),
+        amounts=replace(
+            amounts, reasons=amounts.reasons + subclasses_similar(_training_classes(sets))
+        ),
         depth=layers_to_train(summed, same_kind=_mostly_same_kind(sets)),
     )
 

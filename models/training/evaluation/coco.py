@@ -1,8 +1,9 @@
 """Accuracy of a model file, through the same Detector that users run.
 
 COCO's mAP by ``faster-coco-eval`` (a test holds it equal to pycocotools), for each task: a
-prediction counts for its class's task, a label for the task its name serves. Where both tell
-kinds of a task (a light's colour), how often the kind is right is told beside it. No torch here.
+prediction counts for its class's task, a label for the task its name serves. Where both have
+subclasses of a task (a light's colour), how often they are right is reported beside it. No torch
+here.
 """
 
 from __future__ import annotations
@@ -46,23 +47,26 @@ class TaskAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What ``evaluate`` found: its images, accuracy and right kinds for each task."""
+    """What ``evaluate`` found: its images, accuracy and subclass accuracy for each task."""
 
     images: int
     tasks: dict[Task, TaskAccuracy]
-    kinds: dict[Task, SubclassAccuracy] = field(default_factory=dict)
+    subclasses: dict[Task, SubclassAccuracy] = field(default_factory=dict)
     partial: dict[Task, PartialAccuracy] = field(default_factory=dict)
     engine: str = ""
     precision: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}}, "kinds":
-        {task: {"right", "untold", "found", "share"}}, "partial": {task: {"recall",
-        "unmatched_per_image", "confidence", "boxes"}}}``, the latter for tasks labelled in part."""
+        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}},
+        "subclasses": {task: {"correct", "unassigned", "found", "share"}}, "partial": {task:
+        {"recall", "unmatched_per_image", "confidence", "boxes"}}}``, the latter for tasks labelled
+        in part."""
         return {
             "images": self.images,
             "tasks": {t.value: asdict(a) for t, a in self.tasks.items()},
-            "kinds": {t.value: asdict(k) | {"share": k.share} for t, k in self.kinds.items()},
+            "subclasses": {
+                t.value: asdict(s) | {"share": s.share} for t, s in self.subclasses.items()
+            },
             "partial": {t.value: asdict(p) for t, p in self.partial.items()},
         }
 
@@ -106,7 +110,8 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     curve. A detection in a region of which nothing is known is neither right nor wrong (COCO's
     ``iscrowd``). Tasks that the set does not label, or labels no box of, or that the model does not
     do, are left out. A task labelled in part has no average precision, for a detection without a
-    box may be right: see ``partial``. Kinds are judged on detections of ``DEFAULT_CONFIDENCE``.
+    box may be right: see ``partial``. Subclasses are judged on detections of
+    ``DEFAULT_CONFIDENCE``.
 
     Raises:
         DataError: the split is missing, an image cannot be read, labels are broken (all are
@@ -122,7 +127,7 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     return Evaluation(
         len(found.ground_truth["images"]),
         accuracy,
-        found.kinds,
+        found.subclasses,
         partial,
         engine=detector.engine,
         precision=detector.precision,
@@ -140,7 +145,7 @@ class Detected:
     ground_truth: dict[str, Any]
     predictions: list[dict[str, Any]]
     tasks: tuple[Task, ...]
-    kinds: dict[Task, SubclassAccuracy]
+    subclasses: dict[Task, SubclassAccuracy]
     partial_tasks: tuple[Task, ...] = ()
 
 
@@ -155,8 +160,10 @@ def detect(
             f"{dataset.file} labels {', '.join(sorted(dataset.labelled_tasks))}, model "
             f"{detector.name} does {', '.join(sorted(served))}: nothing to score"
         )
-    told = _tasks_with_kinds(dataset.classes.values()) & _tasks_with_kinds(detector.classes)
-    kinds = {task: SubclassAccuracy(0, 0, 0) for task in common if task in told}
+    both = _tasks_with_subclasses(dataset.classes.values()) & _tasks_with_subclasses(
+        detector.classes
+    )
+    subclasses = {task: SubclassAccuracy(0, 0, 0) for task in common if task in both}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
@@ -173,13 +180,13 @@ def detect(
             annotations.append(region | {"iscrowd": 1})
         found = detector(truth.image)
         predictions += _predictions(found, number)
-        for task in kinds:
-            kinds[task] += _kinds_right(truth, found, task)
+        for task in subclasses:
+            subclasses[task] += _compare_subclasses(truth, found, task)
     categories = [{"id": CATEGORY[task], "name": task.value} for task in common]
     ground_truth = {"images": images, "annotations": annotations, "categories": categories}
     tasks = tuple(task for task in common if task not in dataset.partial_tasks)
     partial = tuple(task for task in common if task in dataset.partial_tasks)
-    return Detected(ground_truth, predictions, tasks, kinds, partial)
+    return Detected(ground_truth, predictions, tasks, subclasses, partial)
 
 
 def score(
@@ -237,11 +244,11 @@ def truths(dataset: Dataset, split: str, images: Iterable[Path]) -> Iterator[Tru
         yield truth
 
 
-def _tasks_with_kinds(classes: Iterable[ModelClass | None]) -> set[Task]:
+def _tasks_with_subclasses(classes: Iterable[ModelClass | None]) -> set[Task]:
     return {cls.task for cls in classes if cls is not None and not cls.is_parent}
 
 
-def _kinds_right(truth: Truth, found: sv.Detections, task: Task) -> SubclassAccuracy:
+def _compare_subclasses(truth: Truth, found: sv.Detections, task: Task) -> SubclassAccuracy:
     assert found.confidence is not None
     labelled = [(cls.name, xywh) for cls, xywh in truth.boxes if cls.task is task]
     xyxy = np.array([xywh for _, xywh in labelled], np.float64).reshape(-1, 4)
@@ -254,7 +261,7 @@ def _kinds_right(truth: Truth, found: sv.Detections, task: Task) -> SubclassAccu
         [name for name, _ in labelled],
         found.xyxy[order].astype(np.float64),
         [str(name) for name in np.asarray(found.data["class_name"])[order]],
-        plain=task.value,
+        parent=task.value,
     )
 
 

@@ -22,9 +22,9 @@ def average_with_start(model: DetectionModel, start: DetectionModel, *, alpha: f
     """Make every weight of ``model`` ``alpha`` times its own and the rest ``start``'s (WiSE-FT).
 
     BatchNorm statistics too; the rows of the last layer stay as trained, for those of ``start``
-    mean something else (COCO's car is no lorry, its stop sign one kind of sign). Fine-tuning from
-    good weights stays close enough to them for the average to work, and it works on pictures of
-    both kinds, the new and those of the pretraining: Wortsman et al., "Robust fine-tuning of
+    mean something else (COCO's car is no lorry, its stop sign one sign of many). Fine-tuning from
+    good weights stays close enough to them for the average to work, and it works on images
+    like the new ones and like those of the pretraining: Wortsman et al., "Robust fine-tuning of
     zero-shot models", CVPR 2022.
     """
     rows = {
@@ -63,9 +63,9 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
     models = [read_checkpoint(run / "model.pt") for run in runs]
     facts = [training_facts(run / "model.pt") for run in runs]
     for key, what in (("base_sha256", "start from the same weights"), ("classes", "find the same")):
-        first = _told(facts[0], key, runs[0])
-        for told, run in zip(facts[1:], runs[1:], strict=True):
-            if _told(told, key, run) != first:
+        first = _fact(facts[0], key, runs[0])
+        for other, run in zip(facts[1:], runs[1:], strict=True):
+            if _fact(other, key, run) != first:
                 raise DataError(f"{runs[0]} and {run} did not {what}: they cannot be averaged")
     _mean(models)
     place.claim()
@@ -88,7 +88,7 @@ def _weights(model: DetectionModel) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
 
-def _told(facts: dict[str, Any], key: str, run: Path) -> Any:
+def _fact(facts: dict[str, Any], key: str, run: Path) -> Any:
     """What the run's recipe says of ``key``; an average says it of its parts, all alike."""
     while "average_of" in facts:
         facts = facts["average_of"][0]
@@ -96,5 +96,5 @@ def _told(facts: dict[str, Any], key: str, run: Path) -> Any:
         return facts["run"][key]
     except KeyError:
         raise DataError(
-            f"{run} has no recipe.json that tells its {key}: give folders of 'oneglance train'"
+            f"{run} has no recipe.json that names its {key}: give folders of 'oneglance train'"
         ) from None

@@ -1,8 +1,8 @@
-"""The pretrained network's own answers, for what an image does not label.
+"""The pretrained network's predictions as targets for what an image does not label.
 
 Learning without forgetting (Li and Hoiem, ECCV 2016): where a source is silent about a task, the
 network is taught to go on saying what it said before its training. The teacher sees the same
-augmented images, and answers place by place, for both heads; boxes are not taught.
+augmented images, and predicts place by place, for both heads; boxes are not taught.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 from oneglance.models.tasks import ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
-from oneglance.models.training.fit.losses import Answers
+from oneglance.models.training.fit.losses import TeacherPredictions
 from oneglance.models.training.pretrained import TAUGHT_TASKS
 
 
 class Distiller:
-    """A frozen pretrained network whose rows answer for our classes."""
+    """A frozen pretrained network whose head weights predict our classes."""
 
     def __init__(
         self, base: Path, classes: Sequence[ModelClass], device: torch.device | None = None
@@ -34,18 +34,18 @@ class Distiller:
         self._network = with_new_last_layer(read_checkpoint(base), classes).eval()
         self._network.requires_grad_(False).to(device or torch.device("cpu"))
         last_layer(self._network).training = True  # raw scores of both heads, not boxes
-        # A kind is not what the pretrained class means, only its task's plain class is.
-        self._knows = torch.tensor(
+        # A subclass is not what the pretrained class means, only its parent class is.
+        self._covered = torch.tensor(
             [cls.task in TAUGHT_TASKS and cls.is_parent for cls in classes],
             device=device,
         )
 
     @torch.no_grad()
-    def answers(self, images: Tensor) -> Answers:
+    def predict(self, images: Tensor) -> TeacherPredictions:
         """For images B×3×H×W in 0..1; in the precision of the autocast around the call."""
         raw = self._network(images)
         heads = raw if "one2many" in raw else {"one2many": raw}  # older networks have one head
-        return Answers(
+        return TeacherPredictions(
             {name: head["scores"].permute(0, 2, 1).sigmoid() for name, head in heads.items()},
-            self._knows,
+            self._covered,
         )

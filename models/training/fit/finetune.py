@@ -243,9 +243,9 @@ def _weights(job: Job, state: State | None) -> bytes:
     if job.base is not None and job.recipe.alpha < 1:
         start = with_new_last_layer(read_checkpoint(job.base), job.classes)
         average_with_start(model, start, alpha=job.recipe.alpha)
-    plain: Any = model.as_plain()
-    plain.args = {"imgsz": list(job.recipe.size), "task": "detect"}
-    return checkpoint_bytes(plain)
+    saved: Any = model.as_ultralytics()
+    saved.args = {"imgsz": list(job.recipe.size), "task": "detect"}
+    return checkpoint_bytes(saved)
 
 
 def _is_whole(model: Path, facts: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass
-from oneglance.models.training.fit.losses import partial_criterion, plain_class_of
+from oneglance.models.training.fit.losses import parent_class_of, partial_criterion
 from oneglance.models.training.pretrained import COCO_CLASSES
 from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
 
@@ -33,7 +33,7 @@ class RoadModel(DetectionModel):
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
-        self.plain_of = plain_class_of(classes)
+        self.parent_of = parent_class_of(classes)
         self.tasks = [cls.task for cls in classes]
         self.loss_weight = LossWeight.BOX
         self.balance = 1.0
@@ -42,13 +42,13 @@ class RoadModel(DetectionModel):
         """See ``losses``."""
         return partial_criterion(self)
 
-    def as_plain(self) -> DetectionModel:
+    def as_ultralytics(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
-        for ours in ("plain_of", "tasks", "loss_weight", "balance"):
+        for ours in ("parent_of", "tasks", "loss_weight", "balance"):
             vars(self).pop(ours, None)
-        plain: DetectionModel = self
-        plain.__class__ = DetectionModel
-        return plain
+        model: DetectionModel = self
+        model.__class__ = DetectionModel
+        return model
 
 
 def with_new_last_layer(

@@ -1,4 +1,4 @@
-"""Fit what tells the colours of lights (``models.colours``) to labelled ones."""
+"""Fit the classifier of the colours of lights (``models.colours``) to labelled ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def fit_colours(datasets: Sequence[Dataset]) -> LightColours:
-    """Softmax regression on the lights of a told colour in ``datasets``' training images.
+    """Softmax regression on the lights of a labelled colour in ``datasets``' training images.
 
     Rare colours weigh more, by the root of how much rarer they are.
 
@@ -47,8 +47,8 @@ def fit_colours(datasets: Sequence[Dataset]) -> LightColours:
         files = ", ".join(str(dataset.file) for dataset in datasets)
         raise DataError(f"no two colours of lights are labelled in the training images of {files}")
     order = {cls.name: k for k, cls in enumerate(classes)}
-    kinds = np.array([order[name] for name in names], np.int64)
-    return LightColours(classes, _regress(np.array(rows), kinds, len(classes)))
+    colours = np.array([order[name] for name in names], np.int64)
+    return LightColours(classes, _regress(np.array(rows), colours, len(classes)))
 
 
 def _lights(
@@ -65,10 +65,10 @@ def _lights(
             yield cls.name, (box + shift * sides).astype(np.float32)
 
 
-def _regress(rows: Floats, kinds: Ints, count: int) -> Floats:
-    weight = 1 / np.sqrt(np.bincount(kinds, minlength=count))[kinds]
+def _regress(rows: Floats, colours: Ints, count: int) -> Floats:
+    weight = 1 / np.sqrt(np.bincount(colours, minlength=count))[colours]
     weight /= weight.sum()
-    told = np.eye(count)[kinds]
+    target = np.eye(count)[colours]
     inputs = np.column_stack((rows, np.ones(len(rows))))
 
     def loss(flat: Floats) -> tuple[float, Floats]:
@@ -77,9 +77,9 @@ def _regress(rows: Floats, kinds: Ints, count: int) -> Floats:
         scores -= scores.max(axis=1, keepdims=True)
         logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         penalty = SHRINK * np.square(weights[:, :-1]).sum() / len(rows)
-        slope = ((np.exp(logs) - told) * weight[:, None]).T @ inputs
+        slope = ((np.exp(logs) - target) * weight[:, None]).T @ inputs
         slope[:, :-1] += 2 * SHRINK * weights[:, :-1] / len(rows)
-        return float(penalty - (weight[:, None] * told * logs).sum()), slope.ravel()
+        return float(penalty - (weight[:, None] * target * logs).sum()), slope.ravel()
 
     found = minimize(
         loss,

@@ -37,7 +37,7 @@ from oneglance.models.training.fit.heads import (
     frozen_layers,
     with_new_last_layer,
 )
-from oneglance.models.training.fit.losses import Known
+from oneglance.models.training.fit.losses import LabelMask
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
 from oneglance.models.training.recipe import STRIDE, Unlabelled
@@ -268,7 +268,7 @@ class RoadTrainer(DetectionTrainer):
         stems = [Path(file).stem for file in batch["im_file"]]
         known = [self.known[stem] for stem in stems]
         partial = [self.partial.get(stem, frozenset()) for stem in stems]
-        batch["known"] = Known.of(self.classes, known, partial).to(self.device)
+        batch["label_mask"] = LabelMask.of(self.classes, known, partial).to(self.device)
         if self.bf16:
             # The weights follow: measured 1.2 times the rate of planes one after another.
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
@@ -277,7 +277,7 @@ class RoadTrainer(DetectionTrainer):
             torch.set_autocast_dtype("cpu", torch.bfloat16)
             torch.set_autocast_enabled("cpu", True)
         if self.teacher is not None:
-            batch["answers"] = self.teacher.answers(batch["img"])
+            batch["teacher"] = self.teacher.predict(batch["img"])
         return batch
 
     def _setup_train(self) -> None:

@@ -283,7 +283,7 @@ def _train(study: Study, arm: Arm) -> Path:
             classes=arm.classes,
         )
     model = with_new_last_layer(read_checkpoint(study.base), arm.classes, head_init=arm.head_init)
-    return OutputFolder(folder, "train").write("model.pt", checkpoint_bytes(model.as_plain()))
+    return OutputFolder(folder, "train").write("model.pt", checkpoint_bytes(model.as_ultralytics()))
 
 
 def _minutes(facts: Mapping[str, Any], arm: Arm) -> float | None:

@@ -1,4 +1,4 @@
-"""A network as an ONNX file: the same answers, everything a runtime needs in it, or no file."""
+"""A network as an ONNX file: the same predictions, everything a runtime needs in it, or no file."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ CLASSES = (*FOUR_TASKS, *LIGHT_COLOURS)
 
 
 def save(file: Path, classes: tuple[ModelClass, ...] = CLASSES) -> Path:
-    """A network that was never trained but answers loudly: its scores lie about one half."""
+    """A network that was never trained but predicts loudly: its scores lie about one half."""
     torch.manual_seed(1)
-    model = from_scratch(classes).as_plain()
+    model = from_scratch(classes).as_ultralytics()
     head = last_layer(model)
     for branch in (*head.cv3, *head.one2one_cv3):
         torch.nn.init.normal_(branch[-1].weight, std=0.3)
@@ -100,7 +100,7 @@ def exported(
 
 
 @pytest.mark.parametrize("head", Head)
-def test_the_file_answers_as_torch_does(
+def test_the_file_predicts_as_torch_does(
     exported: Callable[[Head], tuple[Path, Parity]], weights: Path, head: Head
 ) -> None:
     file, parity = exported(head)
@@ -157,7 +157,7 @@ def test_the_detector_runs_the_file(
 @pytest.mark.parametrize(
     "fault", [lambda w: (w * 8).round() / 8, lambda w: w * np.float32("nan")], ids=["coarse", "nan"]
 )
-def test_no_file_is_left_when_the_answers_differ(
+def test_no_file_is_left_when_the_predictions_differ(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], Any]
 ) -> None:
     real = exporting._trace
@@ -240,7 +240,7 @@ def test_the_program_prints_the_proof(
     assert Detector.load(out).name == "a"
 
 
-def test_colours_are_told_of_plain_lights_and_kept_in_the_file(
+def test_colours_are_assigned_to_lights_and_kept_in_the_file(
     weights: Path, tmp_path: Path, make_set: Callable[..., Path], oneglance: Callable[..., Any]
 ) -> None:
     boxes = {"a": "0 0.5 0.5 0.2 0.5", "b": "1 0.4 0.5 0.2 0.5"}
@@ -249,7 +249,7 @@ def test_colours_are_told_of_plain_lights_and_kept_in_the_file(
     words = ("export", weights, "--out", out, "--size", "64x32", "--colours", data)
     outcome = oneglance(*words)
     assert outcome.code == 2
-    assert "colours are told of a network's plain lights" in outcome.complaint
+    assert "colours are assigned to a network's lights" in outcome.complaint
     outcome = oneglance(*words, "--classes", "car,light")
     assert outcome.code == 0, outcome.err
     assert [cls.name for cls in Detector.load(out).classes] == [
@@ -260,12 +260,14 @@ def test_colours_are_told_of_plain_lights_and_kept_in_the_file(
     ]
 
 
-def test_the_real_backbone_keeps_its_answers(shared: Path, tmp_path: Path) -> None:
+def test_the_real_backbone_keeps_its_predictions(shared: Path, tmp_path: Path) -> None:
     from oneglance.models.training.fit.heads import with_new_last_layer
 
     base = read_checkpoint(shared / "weights" / "yolo26n-coco.pt")
     file = tmp_path / "model.pt"
-    torch.save({"model": with_new_last_layer(base, FOUR_TASKS).as_plain(), "train_args": {}}, file)
+    torch.save(
+        {"model": with_new_last_layer(base, FOUR_TASKS).as_ultralytics(), "train_args": {}}, file
+    )
     parity = export(file, tmp_path / "road.onnx", name="road", size=(160, 96))
     assert parity.holds
 
@@ -299,7 +301,7 @@ def test_classes_that_are_not_asked_for_are_dropped_whatever_they_are(tmp_path: 
     np.testing.assert_allclose(found, expected[:, [0, 1, 2, 3, 7, 5, 6]], rtol=1e-3, atol=1e-3)
 
 
-def test_two_classes_that_mean_one_of_ours_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_two_classes_that_mean_one_of_ours_cannot_be_distinguished(tmp_path: Path) -> None:
     weights = own_network(tmp_path, "bus", "truck")
     with pytest.raises(ModelError, match=r"several classes that are car \(bus, truck\)"):
         export(weights, tmp_path / "out.onnx", name="own", size=SIZE, only=[OURS["car"]])

@@ -10,9 +10,9 @@ from oneglance.models.training.audit.advice import (
     Look,
     amounts_similar,
     best_repeats,
-    kinds_similar,
     layers_to_train,
     same_kind,
+    subclasses_similar,
 )
 
 PERSON, CAR, SIGN, LIGHT = Task
@@ -55,7 +55,7 @@ def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_cla
         SIGN: {"sign": 9000, "sign_other": 5},
         CAR: {"car": 7},
     }
-    assert kinds_similar(counts) == ("within light: light_red 900, but light_yellow 200",)
+    assert subclasses_similar(counts) == ("within light: light_red 900, but light_yellow 200",)
 
 
 @pytest.mark.parametrize(

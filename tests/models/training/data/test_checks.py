@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -139,7 +140,7 @@ def test_a_test_folder_that_is_not_there_stops_no_training(make_set: Any) -> Non
     assert problem.startswith("! data.yaml:")
 
 
-def test_images_of_kinds_that_are_not_read_are_told_once(make_set):
+def test_image_formats_that_are_not_read_are_named_once(make_set: Any) -> None:
     file = make_set(train={"a": ALL})
     for name in ("b.GIF", "c.heic", "d.heic", "notes.md"):
         (file.parent / "images" / "train" / name).write_bytes(b"GIF89a")
@@ -151,7 +152,7 @@ def test_images_of_kinds_that_are_not_read_are_told_once(make_set):
     ]
 
 
-def test_a_link_that_leads_nowhere_is_told_beside_the_rest(make_set, tmp_path):
+def test_a_link_that_leads_nowhere_is_named_beside_the_rest(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": ALL}, val={"b": ALL})
     (file.parent / "images" / "train" / "town").symlink_to(tmp_path / "gone")
     (first, *_) = told(file)

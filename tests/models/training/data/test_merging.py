@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS, Task
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import known_classes, partial_tasks, stage
 from oneglance.streams.errors import DataError
@@ -103,7 +103,7 @@ def test_one_image_in_two_sets_is_staged_once_with_what_both_know(
     signs = road.parent / "signs.yaml"
     content = {"train": "images/train", "names": list(range(43)), "classes": "gtsdb"}
     signs.write_text(yaml.safe_dump({**content, "annotations": "labels_sign"}))
-    classes = FOUR_TASKS[:2] + FOUR_TASKS[3:] + SIGN_KINDS
+    classes = FOUR_TASKS[:2] + FOUR_TASKS[3:] + SIGN_SUBCLASSES
     folder = staged(tmp_path / "out", [road, signs], classes)
     assert len(list((folder / "images" / "train").iterdir())) == 1
     assert [line.split()[0] for line in labels_of(folder)["a"].splitlines()] == ["0", "6"]

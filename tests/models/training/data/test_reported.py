@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_KINDS, Task
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import stage
 from oneglance.streams.errors import DataError
 
-EVERYTHING = (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_KINDS)
+EVERYTHING = (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_SUBCLASSES)
 
 
 @pytest.fixture

@@ -262,9 +262,9 @@ def test_colours_are_judged_on_the_lights_that_are_found(make_set: Any, tmp_path
         size=(64, 32),
     )
     found = evaluate_file(model, file)
-    assert (found.kinds[Task.LIGHT].right, found.kinds[Task.LIGHT].found) == (2, 3)
+    assert (found.subclasses[Task.LIGHT].correct, found.subclasses[Task.LIGHT].found) == (2, 3)
     assert found.tasks[Task.LIGHT].boxes == 4
-    assert evaluate_file(build_model(tmp_path / "plain.onnx", PERFECT), file).kinds == {}
+    assert evaluate_file(build_model(tmp_path / "parents.onnx", PERFECT), file).subclasses == {}
 
 
 def test_both_heads_score_the_same(make_set: Any, tmp_path: Any) -> None:
@@ -277,7 +277,7 @@ def test_both_heads_score_the_same(make_set: Any, tmp_path: Any) -> None:
     assert evaluate_file(one, file).tasks == evaluate_file(many, file).tasks
 
 
-def test_broken_labels_are_all_told_before_any_work(make_set: Any, tmp_path: Any) -> None:
+def test_broken_labels_are_all_named_before_any_work(make_set: Any, tmp_path: Any) -> None:
     file = make_set(val={"a": "9 0 0 1 1", "b": "hello"})
     with pytest.raises(DataError, match=r"(?s)2 things are wrong:.*a\.txt:1.*b\.txt:1"):
         evaluate_file(build_model(tmp_path / "m.onnx", PERFECT), file)

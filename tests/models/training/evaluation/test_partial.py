@@ -22,7 +22,7 @@ def guess(image: int, box: list[float], score: float) -> dict[str, Any]:
     return {"image_id": image, "category_id": SIGN, "bbox": box, "score": score}
 
 
-def test_recall_and_what_stands_without_a_box_are_told_apart() -> None:
+def test_recall_and_what_stands_without_a_box_are_two_figures() -> None:
     here, there, far = [0.0, 0, 10, 10], [20.0, 0, 10, 10], [60.0, 60, 10, 10]
     truth = {
         "images": [{"id": 1}, {"id": 2}],

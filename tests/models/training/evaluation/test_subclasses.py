@@ -8,21 +8,21 @@ from oneglance.models.training.evaluation.subclasses import SubclassAccuracy, co
 
 # Two lights side by side, 10×10 px, and a third far away.
 BOXES = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [80, 0, 90, 10]], np.float64)
-KINDS = ["light_red", "light_green", "light"]
+NAMES = ["light_red", "light_green", "light"]
 
 
-def compare(found: Any, told: Any) -> Any:
+def compare(found: Any, assigned: Any) -> Any:
     boxes = np.array(found, np.float64).reshape(-1, 4)
-    return compare_subclasses(BOXES, KINDS, boxes, told, plain="light")
+    return compare_subclasses(BOXES, NAMES, boxes, assigned, parent="light")
 
 
-def test_right_wrong_and_untold_are_three_things() -> None:
+def test_correct_wrong_and_unassigned_are_three_things() -> None:
     assert compare(BOXES[:2], ["light_red", "light_green"]) == SubclassAccuracy(2, 0, 2)
     assert compare(BOXES[:2], ["light_red", "light_red"]) == SubclassAccuracy(1, 0, 2)
     assert compare(BOXES[:2], ["light", "light_green"]) == SubclassAccuracy(1, 1, 2)
 
 
-def test_an_object_without_a_kind_says_nothing_about_kinds() -> None:
+def test_an_object_without_a_subclass_says_nothing_about_subclasses() -> None:
     assert compare(BOXES[2:], ["light_red"]) == SubclassAccuracy(0, 0, 0)
 
 
@@ -38,7 +38,7 @@ def test_the_best_detection_takes_the_object_and_a_second_one_nothing() -> None:
 
 def test_nothing_found_and_nothing_labelled_are_fine() -> None:
     assert compare([], []) == SubclassAccuracy(0, 0, 0)
-    none = compare_subclasses(np.empty((0, 4)), [], BOXES, KINDS, plain="light")
+    none = compare_subclasses(np.empty((0, 4)), [], BOXES, NAMES, parent="light")
     assert none == SubclassAccuracy(0, 0, 0)
     assert none.share == 0
 

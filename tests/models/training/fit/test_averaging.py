@@ -94,7 +94,7 @@ def _run(
             if tensor.is_floating_point():
                 tensor.add_(add)
     folder.mkdir()
-    torch.save({"model": model.as_plain(), "train_args": {}}, folder / "model.pt")
+    torch.save({"model": model.as_ultralytics(), "train_args": {}}, folder / "model.pt")
     run = {
         "data": [str(folder / "roads" / "data.yaml")],
         "base_sha256": "abc",
@@ -129,15 +129,15 @@ def test_trainings_are_averaged_with_their_statistics_and_rows(
     torch.testing.assert_close(read_checkpoint(again).state_dict()[name], starts[0][name] + 6)
 
 
-def test_only_trainings_of_one_kind_are_averaged(coco_base: Path, tmp_path: Path) -> None:
+def test_only_trainings_that_match_are_averaged(coco_base: Path, tmp_path: Path) -> None:
     run = _run(tmp_path / "run", coco_base, add=0.0)
     fewer = _run(tmp_path / "fewer", coco_base, add=0.0, classes=FOUR_TASKS[:2])
     other = _run(tmp_path / "other", coco_base, add=0.0)
-    untold = _run(tmp_path / "untold", coco_base, add=0.0)
+    unnamed = _run(tmp_path / "unnamed", coco_base, add=0.0)
     facts = json.loads((other / "recipe.json").read_text())
     facts["run"]["base_sha256"] = "def"
     (other / "recipe.json").write_text(json.dumps(facts))
-    (untold / "recipe.json").unlink()
+    (unnamed / "recipe.json").unlink()
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="two training runs or more"):
         average([run], out=out)
@@ -149,8 +149,8 @@ def test_only_trainings_of_one_kind_are_averaged(coco_base: Path, tmp_path: Path
         average([run, fewer], out=out)
     with pytest.raises(DataError, match="other did not start from the same weights"):
         average([run, other], out=out)
-    with pytest.raises(DataError, match=r"untold has no recipe.json that tells its base_sha256"):
-        average([run, untold], out=out)
+    with pytest.raises(DataError, match=r"unnamed has no recipe.json that tells its base_sha256"):
+        average([run, unnamed], out=out)
     assert not out.exists()
 
 

@@ -26,8 +26,8 @@ def lights(tmp_path: Path) -> Path:
     """Each image one light in another place, size and shade."""
     random = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 12)):
-        for kind in ("images", "labels"):
-            (tmp_path / kind / split).mkdir(parents=True)
+        for folder in ("images", "labels"):
+            (tmp_path / folder / split).mkdir(parents=True)
         for i in range(count):
             lamp, colour = COLOURS[i % 3]
             image = random.integers(90, 220, (96, 128, 3), np.uint8)
@@ -46,7 +46,7 @@ def lights(tmp_path: Path) -> Path:
     return data
 
 
-def told(data: Path, colours: Any) -> list[bool]:
+def correct(data: Path, colours: Any) -> list[bool]:
     from oneglance.models.training.evaluation.coco import truths
 
     dataset = read_dataset(data)
@@ -54,15 +54,15 @@ def told(data: Path, colours: Any) -> list[bool]:
     for truth in truths(dataset, "val", dataset.images("val")):
         for cls, (left, top, width, height) in truth.boxes:
             box = np.array([(left, top, left + width, top + height)], np.float32)
-            (found,) = colours.tell(truth.image, box)
+            (found,) = colours.predict(truth.image, box)
             right.append(found is not None and colours.classes[found] == cls)
     return right
 
 
-def test_colours_of_lights_never_seen_are_told(lights: Path) -> None:
+def test_colours_of_lights_never_seen_are_predicted(lights: Path) -> None:
     colours = fit_colours([read_dataset(lights)])
     assert colours.classes == LIGHT_COLOURS
-    right = told(lights, colours)
+    right = correct(lights, colours)
     assert sum(right) >= len(right) - 1
 
 
@@ -72,8 +72,8 @@ def test_one_colour_is_nothing_to_tell_apart(make_set: Callable[..., Path]) -> N
         fit_colours([read_dataset(file)])
 
 
-def test_the_real_lights_are_told(shared: Path) -> None:
+def test_the_real_lights_are_predicted(shared: Path) -> None:
     data = shared / "data" / "lights" / "data.yaml"
-    right = told(data, fit_colours([read_dataset(data)]))
+    right = correct(data, fit_colours([read_dataset(data)]))
     assert len(right) == 264
     assert sum(right) / len(right) > 0.92

@@ -16,11 +16,11 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 from oneglance.models.training.fit.heads import RoadModel
 from oneglance.models.training.fit.losses import (
-    Answers,
     EqualTasks,
-    Known,
+    LabelMask,
     PartialBCE,
-    plain_class_of,
+    TeacherPredictions,
+    parent_class_of,
 )
 from oneglance.models.training.recipe import LossWeight
 
@@ -35,8 +35,8 @@ COLOURS = {"light_red", "light_green"}
 
 
 def bce(classes: tuple[ModelClass, ...], *known: set[str]) -> PartialBCE:
-    loss = PartialBCE(plain_class_of(classes))
-    loss.known = Known.of(classes, known)
+    loss = PartialBCE(parent_class_of(classes))
+    loss.label_mask = LabelMask.of(classes, known)
     return loss
 
 
@@ -57,15 +57,15 @@ def test_each_image_of_a_batch_is_judged_by_what_its_own_source_labels() -> None
     assert (loss > 0).sum(dim=(1, 2)).tolist() == [3, 12]
 
 
-def test_everything_labelled_is_the_plain_loss_bit_for_bit() -> None:
+def test_everything_labelled_is_the_loss_of_torch_bit_for_bit() -> None:
     torch.manual_seed(1)
     logits, targets = torch.randn(2, 9, 4), torch.rand(2, 9, 4)
     all_known = {cls.name for cls in FOUR_TASKS}
-    plain = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, targets)
-    assert torch.equal(bce(FOUR_TASKS, all_known, all_known)(logits, targets), plain)
+    unmasked = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, targets)
+    assert torch.equal(bce(FOUR_TASKS, all_known, all_known)(logits, targets), unmasked)
 
 
-def test_a_light_of_untold_colour_teaches_no_colour_but_its_surroundings_do() -> None:
+def test_a_light_of_unlabelled_colour_teaches_no_colour_but_its_surroundings_do() -> None:
     # Two anchors: a light whose colour the source does not tell, and nothing.
     targets = torch.tensor([[[0.0, 1, 0, 0], [0, 0, 0, 0]]])
     loss = bce(LIGHTS, {"car", "light"})(torch.zeros(1, 2, 4), targets)
@@ -83,17 +83,17 @@ def test_a_red_light_is_a_light_and_no_green_one() -> None:
     )
 
 
-def test_kinds_know_the_plain_class_of_their_task() -> None:
-    assert plain_class_of(LIGHTS) == {2: 1, 3: 1}
-    assert plain_class_of(FOUR_TASKS) == {}
-    assert plain_class_of((ModelClass("light_red", Task.LIGHT),)) == {}
+def test_subclasses_know_the_parent_class_of_their_task() -> None:
+    assert parent_class_of(LIGHTS) == {2: 1, 3: 1}
+    assert parent_class_of(FOUR_TASKS) == {}
+    assert parent_class_of((ModelClass("light_red", Task.LIGHT),)) == {}
 
 
 def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() -> None:
-    # The car is labelled; light is not and has an answer; the kinds have none.
+    # The car is labelled; light is not and is taught by the teacher; its subclasses are not.
     loss = bce(LIGHTS, {"car"})
-    answers = torch.tensor([[[0.25, 0.75, 0.9, 0.9]]])
-    loss.answers = answers, torch.tensor([True, True, False, False])
+    predicted = torch.tensor([[[0.25, 0.75, 0.9, 0.9]]])
+    loss.teacher = predicted, torch.tensor([True, True, False, False])
     logits = torch.tensor([[[0.0, LN3, LN3, LN3]]], requires_grad=True)
     cost = loss(logits, torch.tensor([[[1.0, 0, 0, 0]]]))
     # ln 3 is probability 3/4: what the answer says, so there is nothing to learn.
@@ -106,8 +106,8 @@ def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() ->
 
 def partial_bce(classes: tuple[ModelClass, ...], known: set[str], *tasks: Task) -> PartialBCE:
     """The loss of one image that labels ``tasks`` in part."""
-    loss = PartialBCE(plain_class_of(classes))
-    loss.known = Known.of(classes, [known], [set(tasks)])
+    loss = PartialBCE(parent_class_of(classes))
+    loss.label_mask = LabelMask.of(classes, [known], [set(tasks)])
     return loss
 
 
@@ -130,7 +130,7 @@ def test_of_a_task_labelled_in_part_boxes_teach_and_their_absence_does_not() -> 
     assert logits.grad[0, 1, 2] == 0
 
 
-def test_on_a_box_of_a_task_labelled_in_part_its_kinds_are_told_apart() -> None:
+def test_on_a_box_of_a_task_labelled_in_part_its_subclasses_are_distinguished() -> None:
     # A red light that has a box; where none is, neither light nor colours are known.
     targets = torch.tensor([[[0.0, 0, 1, 0], [0, 0, 0, 0]]])
     loss = partial_bce(LIGHTS, {"light", *COLOURS}, Task.LIGHT)
@@ -141,8 +141,8 @@ def test_on_a_box_of_a_task_labelled_in_part_its_kinds_are_told_apart() -> None:
 
 def test_where_a_task_labelled_in_part_has_no_box_the_answer_is_the_target() -> None:
     loss = partial_bce(FOUR_TASKS, {"light"}, Task.LIGHT)
-    answers = torch.full((1, 2, 4), 0.25)
-    loss.answers = answers, torch.tensor([False, False, False, True])
+    predicted = torch.full((1, 2, 4), 0.25)
+    loss.teacher = predicted, torch.tensor([False, False, False, True])
     logits = torch.tensor([[[0.0, 0, 0, LN3], [0, 0, 0, LN3]]], requires_grad=True)
     loss(logits, torch.tensor([[[0.0, 0, 0, 1], [0, 0, 0, 0]]])).sum().backward()
     assert logits.grad is not None
@@ -152,12 +152,12 @@ def test_where_a_task_labelled_in_part_has_no_box_the_answer_is_the_target() -> 
 
 def test_each_image_of_a_batch_is_complete_or_not_by_its_own_source() -> None:
     loss = PartialBCE({})
-    loss.known = Known.of(FOUR_TASKS, [{"sign"}, {"sign"}], [{Task.SIGN}, set()])
+    loss.label_mask = LabelMask.of(FOUR_TASKS, [{"sign"}, {"sign"}], [{Task.SIGN}, set()])
     cost = loss(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4))
     assert (cost > 0).sum(dim=(1, 2)).tolist() == [0, 3]
 
 
-def test_a_batch_whose_knowledge_was_never_told_is_a_bug_of_ours() -> None:
+def test_a_batch_without_a_label_mask_is_a_bug_of_ours() -> None:
     with pytest.raises(RuntimeError, match="not set"):
         PartialBCE({})(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
 
@@ -183,7 +183,7 @@ def batch(*known: set[str], classes: list[float]) -> dict[str, Any]:
         "batch_idx": torch.arange(float(count)),
         "cls": torch.tensor(classes).reshape(-1, 1),
         "bboxes": torch.tensor([[0.5, 0.5, 0.4, 0.3]]).repeat(count, 1),
-        "known": Known.of(FOUR_TASKS, known),
+        "label_mask": LabelMask.of(FOUR_TASKS, known),
     }
 
 
@@ -227,26 +227,27 @@ def test_the_head_that_is_exported_keeps_its_weight_to_the_last_epoch(network: R
     assert criterion.o2m > criterion.o2o > 0
 
 
-@pytest.mark.parametrize("told", ["one2many", "one2one"])
-def test_each_head_hears_its_own_answers(network: RoadModel, told: str) -> None:
+@pytest.mark.parametrize("head", ["one2many", "one2one"])
+def test_each_head_learns_its_own_predictions(network: RoadModel, head: str) -> None:
     seen = batch({"car"}, classes=[1.0])
     predictions = network(seen["img"])
     scores = {
-        name: head["scores"].detach().permute(0, 2, 1).sigmoid()
-        for name, head in predictions.items()
+        name: raw["scores"].detach().permute(0, 2, 1).sigmoid() for name, raw in predictions.items()
     }
-    scores[told] = torch.full_like(scores[told], 0.5)  # the other hears what it says already
-    knows = torch.tensor([True, True, False, True])
+    scores[head] = torch.full_like(scores[head], 0.5)  # the other predicts that already
+    covered = torch.tensor([True, True, False, True])
     network.zero_grad()
-    loss, _ = network.init_criterion()(predictions, seen | {"answers": Answers(scores, knows)})
+    loss, _ = network.init_criterion()(
+        predictions, seen | {"teacher": TeacherPredictions(scores, covered)}
+    )
     loss.sum().backward()
-    head = list(network.model)[-1]  # type: ignore[arg-type]
-    for name, branches in (("one2many", head.cv3), ("one2one", head.one2one_cv3)):
+    last = list(network.model)[-1]  # type: ignore[arg-type]
+    for name, branches in (("one2many", last.cv3), ("one2one", last.one2one_cv3)):
         gradient = sum(b[-1].bias.grad.abs() for b in branches)
         assert gradient[1] > 0  # the labelled car
-        assert gradient[2] == 0  # of signs nothing is known
+        assert gradient[2] == 0  # signs are masked
         unlabelled = gradient[[0, 3]]
-        assert unlabelled.min() > 0.1 if name == told else unlabelled.max() < 1e-5
+        assert unlabelled.min() > 0.1 if name == head else unlabelled.max() < 1e-5
 
 
 def test_boxes_of_labelled_tasks_train_as_usual(network: RoadModel) -> None:
@@ -265,7 +266,7 @@ def scores_of(*anchors: list[float]) -> Any:
 
 
 class Assigned(torch.nn.Module):  # type: ignore[misc, name-defined]
-    """An assigner that answers what it was made with."""
+    """An assigner that returns what it was made with."""
 
     def __init__(self, scores: Any) -> None:
         super().__init__()
@@ -276,7 +277,7 @@ class Assigned(torch.nn.Module):  # type: ignore[misc, name-defined]
 
 
 def test_target_scores_are_scaled_so_that_tasks_have_the_same_sum() -> None:
-    # Cars 2 + 2, lights 1.5 in plain and 0.5 in red: together 6, so 6/4 and 6/2.
+    # Cars 2 + 2, lights 1.5 in light and 0.5 in red: together 6, so 6/4 and 6/2.
     scores = scores_of([2.0, 0, 0, 0], [2, 0, 0, 0], [0, 1.5, 0, 0], [0, 0, 0.5, 0])
     equal = EqualTasks(Assigned(scores), [cls.task for cls in LIGHTS])
     labels, boxes, scaled, foreground, index = equal()
@@ -317,10 +318,10 @@ def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
     scaled = equal()[2][:, :1]
     loss = bce(FOUR_TASKS, {"pedestrian", "sign"})
     loss.equal = equal
-    loss.answers = torch.full((1, 1, 4), 0.5), torch.tensor([False, False, False, True])
+    loss.teacher = torch.full((1, 1, 4), 0.5), torch.tensor([False, False, False, True])
     cost = loss(torch.tensor([[[LN3, 0, -LN3, LN3]]]), scaled)
     found, missed = math.log(4 / 3), math.log(4)
-    # A pedestrian found, cars not labelled, a sign missed, lights half found by the answers.
+    # A pedestrian found, cars not labelled, a sign missed, lights half found by the teacher.
     expected = [4 / 3 * found, 0, 4 * missed, 4 * (found + missed) / 2]
     assert cost[0, 0].tolist() == pytest.approx(expected)
 
@@ -350,7 +351,7 @@ def test_the_loss_is_the_mean_of_each_tasks_own(network: RoadModel) -> None:
     def own(task: str, number: float) -> Any:
         mine = seen["cls"][:, 0] == number
         boxes = {key: seen[key][mine] for key in ("batch_idx", "cls", "bboxes")}
-        known = {"known": Known.of(FOUR_TASKS, [{task}] * 24)}
+        known = {"label_mask": LabelMask.of(FOUR_TASKS, [{task}] * 24)}
         return weighing(network, LossWeight.BOX, seen | boxes | known)[0]
 
     mean = (own("car", 1.0) + own("sign", 2.0)) / 2

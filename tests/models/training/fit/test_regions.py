@@ -15,7 +15,7 @@ from ultralytics.utils.instance import Instances
 
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, ModelClass, Task
 from oneglance.models.training.fit.heads import RoadModel
-from oneglance.models.training.fit.losses import Known
+from oneglance.models.training.fit.losses import LabelMask
 from oneglance.models.training.fit.regions import RegionPerspective, Regions, take_regions
 
 EVERYTHING = frozenset(cls.name for cls in FOUR_TASKS)
@@ -82,7 +82,7 @@ def gradient(network: RoadModel, *rows: tuple[int, int, list[float]]) -> list[fl
     """How much each class's rows of both heads are taught by one image with ``rows``."""
     batch: dict[str, Any] = {"img": torch.rand(1, 3, 64, 96), **batch_of(*rows)}
     batch["regions"] = take_regions(batch, FOUR_TASKS)
-    batch["known"] = Known.of(FOUR_TASKS, [EVERYTHING])
+    batch["label_mask"] = LabelMask.of(FOUR_TASKS, [EVERYTHING])
     network.zero_grad()
     loss, _ = network.init_criterion()(network(batch["img"]), batch)
     loss.sum().backward()
@@ -128,6 +128,7 @@ def test_training_with_regions_ends_in_a_network_of_our_classes_alone(
 ) -> None:
     from oneglance.models.training.checkpoints import read_checkpoint
     from oneglance.models.training.fit.finetune import finetune
+    from oneglance.models.training.fit.heads import last_layer
     from oneglance.models.training.recipe import Recipe
 
     lines = "1 0.5 0.5 0.2 0.2\n4 0.25 0.5 0.5 1\n"
@@ -136,7 +137,7 @@ def test_training_with_regions_ends_in_a_network_of_our_classes_alone(
     recipe = Recipe(epochs=1, size=(96, 64), batch=2, warmup_epochs=0.0)
     model = read_checkpoint(finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
     assert list(model.names.values()) == [cls.name for cls in FOUR_TASKS]
-    assert model.nc == 4
+    assert last_layer(model).nc == 4
 
 
 def test_regions_are_of_the_tasks_that_the_model_has() -> None:
