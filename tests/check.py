@@ -55,7 +55,7 @@ RTSP_PACKAGES = (
     "gstreamer1.0-plugins-ugly",
 )
 
-TOOLS = {"prometheus": "prometheus", "promtool": "prometheus"}
+TOOLS = {"mosquitto": "mosquitto", "prometheus": "prometheus", "promtool": "prometheus"}
 """Programs that tests ask for, and Debian's package of each."""
 
 
@@ -117,8 +117,8 @@ def _rtsp_server() -> None:
 def _tools() -> None:
     """See that the programs are there that tests check us with; the same way."""
     missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
-    if "prometheus" in missing and Path("/run/systemd/system").exists():
-        missing.remove("prometheus")  # Debian would start it as a service, open to the network
+    if Path("/run/systemd/system").exists():
+        missing.clear()  # Debian would start them as services, open to the network
     if missing and not _installed("tools", missing):
         print("\n== tools: some tests will skip; needs root and apt-get to install", *missing)
 

@@ -1,6 +1,7 @@
 """The command line: thin words over the packages.
 
 Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130 interrupted.
+``replay`` ends with 1 also when it finds differences, as ``diff`` does.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from oneglance.perception.cli.common import (
 from oneglance.perception.cli.data import audit, evaluate, render
 from oneglance.perception.cli.engines import engines
 from oneglance.perception.cli.plugins import plugins
+from oneglance.perception.cli.replay import replay
 from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.terminal import Terminal
@@ -80,7 +82,19 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, models, engines, plugins, render, train, average, study, export, audit):
+for command in (
+    run,
+    replay,
+    models,
+    engines,
+    plugins,
+    render,
+    train,
+    average,
+    study,
+    export,
+    audit,
+):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(

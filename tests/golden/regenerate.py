@@ -1,4 +1,4 @@
-"""What the bundled models see on rendered frames, kept so that a change shows.
+"""What the bundled models see on rendered frames, kept so that a change shows; and a run of one.
 
 python tests/golden/regenerate.py          # prints what differs, writes the new answers
 python tests/golden/regenerate.py --check  # prints what differs, exits 1 when anything does
@@ -16,11 +16,16 @@ import numpy as np
 import supervision as sv
 
 from oneglance.models import Detector, list_zoo
+from oneglance.perception.pipeline import Pipeline
+from oneglance.perception.sinks import JsonLinesSink
 from oneglance.streams.rendered.stream import RenderedStream
 
 FOLDER = Path(__file__).parent
 FRAMES = ((1, 30), (2, 150), (3, 400), (4, 90))
 """Seed and index of each frame: a town, a village, weather of four kinds."""
+
+DRIVE = FOLDER / "drive.jsonl"
+DRIVE_SEED, DRIVE_FRAMES = 8, 24
 
 CONFIDENCE = 0.4
 BOX_PX, SCORE = 1.5, 0.03
@@ -45,7 +50,16 @@ def main() -> None:
         print(f"{entry.name}: " + ("as kept" if not found else "\n  ".join(["differs", *found])))
         if found and not check:
             file.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
+    if not check:
+        record_drive(DRIVE)
     sys.exit(1 if differs and check else 0)
+
+
+def record_drive(file: Path) -> None:
+    """The run that ``oneglance replay`` is tried on, as ``oneglance run`` writes it."""
+    sinks = [JsonLinesSink(file)]
+    stream = RenderedStream(seed=DRIVE_SEED, frame_count=DRIVE_FRAMES)
+    Pipeline(stream, Detector.load("road4-n", threads=1), sinks=sinks).run()
 
 
 def golden_file(model: str) -> Path:

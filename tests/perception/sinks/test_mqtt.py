@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mqtt_broker import Mosquitto, listening, mosquitto
+from mqtt_broker import Listener, Mosquitto, listening, mosquitto
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.result import Result
@@ -35,6 +36,10 @@ def opened(target: str, **context: object) -> MqttSink:
     sink = SinkChoice.parse(target).open(SinkContext(**context))  # type: ignore[arg-type]
     assert isinstance(sink, MqttSink)
     return sink
+
+
+def at_least(listener: Listener, count: int) -> bool:
+    return len(listener.of("/objects")) >= count
 
 
 def dead_port() -> int:
@@ -92,8 +97,7 @@ def test_no_more_is_published_than_the_rate_allows(broker: Mosquitto, result: Re
         for index in range(40):  # 4 s of 10 frames a second
             sink.write(result(index=index))
             assert sink.connected(LONG_S)
-            want = index // 5 + 1
-            wait_until(lambda want=want: len(listener.of("/objects")) >= want, "they arrive")
+            wait_until(partial(at_least, listener, index // 5 + 1), "they arrive")
             now_s[0] += 0.1001
         sink.close()
     frames = [json.loads(text)["frame"] for text in listener.of("/objects")]
