@@ -152,7 +152,7 @@ class Pipeline:
         # In live mode a single slot: no frame is begun before the last result has been taken.
         self._slots = threading.Semaphore(1 if is_live else 2 * self._workers)
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
-        self._turn = threading.Lock()
+        self._take_lock = threading.Lock()
         self._stopping = threading.Event()
         self._patience_s = shutdown.INFERENCE_S
         self._started = False
@@ -286,7 +286,7 @@ class Pipeline:
             self._slots.acquire()
             future: Future[_Inferred | None] = Future()
             # One worker at a time takes the next frame and its place in the order.
-            with self._turn:
+            with self._take_lock:
                 try:
                     captured, is_due = self._take()
                 except (Closed, SourceFailed) as end:

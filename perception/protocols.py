@@ -1,6 +1,6 @@
 """What plugs into the loop: a detector, a tracker, sinks; each is whatever behaves like one.
 
-The classes that come with oneglance (``models.Detector``, ``perception.Tracker``) keep the plain
+The classes that come with oneglance (``models.Detector``, ``perception.Tracker``) keep the short
 names, because users meet them first; what any other must have is named ``…Like``, as numpy's
 ``ArrayLike`` is.
 """

@@ -85,9 +85,9 @@ def _list_unlabelled(model: str, data: list[Path], folder: Path) -> None:
     found = [one for file in data for one in unlabelled_objects(detector, read_dataset(file))]
     file = write_candidates(sorted(found, key=lambda one: -one.confidence), folder)
     counts = Counter(one.task.value for one in found)
-    told = ", ".join(f"{count} {task}" for task, count in sorted(counts.items())) or "none"
+    listed = ", ".join(f"{count} {task}" for task, count in sorted(counts.items())) or "none"
     Terminal().print(
-        f"likely objects without a box ({detector.name}, confidence {SURE:g} and more): {told}; "
+        f"likely objects without a box ({detector.name}, confidence {SURE:g} and more): {listed}; "
         f"look at {file} and the crops beside it"
     )
 

@@ -13,7 +13,7 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command, and turn how it ended into an exit code."""
+    """Run the command, and give the exit code for how it ended."""
     interrupts = Interrupts()
     interrupts.install()
     try:

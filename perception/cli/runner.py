@@ -82,7 +82,7 @@ class RunOptions:
 
 @dataclass(slots=True)
 class Run:
-    """One command: every source in turn, or live ones at once; one detector, shared outputs.
+    """One command: sources in order, or live ones at once; one detector, shared outputs.
 
     ``summaries`` holds one summary a source, that of a source which broke or was interrupted
     included, so that what was done is always reported.

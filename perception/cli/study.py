@@ -45,7 +45,7 @@ def study(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Measure what one network, pretraining, depth, mask and data bring; run again to go on."""
+    """Measure what one network, pretraining, layers, mask and data bring; run again to resume."""
     configure(debug)
     need_training()
     from oneglance.models.training.study.arms import StudyOptions

@@ -39,7 +39,7 @@ BUCKETS_S = (
 
 
 class SourceLabel(StrEnum):
-    """How a metric names its source: in words, as a digest that tells nobody where a camera
+    """How a metric names its source: in words, as a digest that shows nobody where a camera
     stands, or not at all (the sources are then added up)."""
 
     PLAIN = "plain"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-_TURNS = {
+_ROTATIONS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
     270: cv2.ROTATE_90_CLOCKWISE,
@@ -30,12 +30,12 @@ class DecodedImage:
     BGR takes 3.
     """
 
-    __slots__ = ("_frame", "_turn", "size")
+    __slots__ = ("_frame", "_rotation", "size")
 
     def __init__(self, frame: VideoFrame) -> None:
         self._frame = frame
         degrees = round(frame.rotation) % 360
-        self._turn = _TURNS.get(degrees)
+        self._rotation = _ROTATIONS.get(degrees)
         width, height = frame.width, frame.height
         self.size = (height, width) if degrees in {90, 270} else (width, height)
 
@@ -56,8 +56,8 @@ class DecodedImage:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             what = f"{frame.width}×{frame.height} pixels of {frame.format.name}"
             raise ValueError(f"{what}, {cause(error)}") from None
-        if self._turn is not None:
-            return np.asarray(cv2.rotate(image, self._turn), np.uint8)
+        if self._rotation is not None:
+            return np.asarray(cv2.rotate(image, self._rotation), np.uint8)
         return np.ascontiguousarray(image, np.uint8)
 
     def planes(self) -> tuple[Bytes, ...]:

@@ -39,7 +39,7 @@ class Answer(Generic[T]):
         self._answer: BlockingBuffer[T] = BlockingBuffer(1)
         self._work, self._discard = work, discard
         self._halt = threading.Event()
-        self._heeded = (*current_cancellations(), self._halt)
+        self._tokens = (*current_cancellations(), self._halt)
         threading.Thread(target=self._run, name="oneglance-open", daemon=True).start()
 
     def within(self, timeout_s: float) -> T:
@@ -61,7 +61,7 @@ class Answer(Generic[T]):
 
     def _run(self) -> None:
         try:
-            with cancelled_by(*self._heeded):
+            with cancelled_by(*self._tokens):
                 found = self._work()
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
             self._answer.finish(error)
@@ -98,7 +98,7 @@ class ThreadedSource(AvSource):
         super().__init__(container, source, options)
         self._stall_s = options.stall_s
         self._patience_s = max(options.timeout_s, options.stall_s)
-        self._arrived: BlockingBuffer[Frame] = BlockingBuffer(1)
+        self._frame_buffer: BlockingBuffer[Frame] = BlockingBuffer(1)
         self._halt = threading.Event()
 
     def __iter__(self) -> Generator[Frame]:
@@ -116,7 +116,7 @@ class ThreadedSource(AvSource):
         reader.start()
         try:
             while True:
-                frame = self._arrived.get(self._patience_s)
+                frame = self._frame_buffer.get(self._patience_s)
                 self._patience_s = self._stall_s
                 yield frame
         except Closed:
@@ -129,19 +129,19 @@ class ThreadedSource(AvSource):
     def close(self) -> None:
         """End iteration now; free the source as soon as libav lets go of it."""
         super().close()
-        self._arrived.close()
+        self._frame_buffer.close()
         self._halt.set()
 
     def _read(self) -> None:
         try:
             with cancelled_by(self._halt), closing(super().__iter__()) as frames:
                 for frame in frames:
-                    if not self._arrived.put(frame):
+                    if not self._frame_buffer.put(frame):
                         break
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread as it is
-            self._arrived.finish(error)
+            self._frame_buffer.finish(error)
         else:
-            self._arrived.finish()
+            self._frame_buffer.finish()
         if self.stats.damaged:
             logger.warning("%s: %d frame(s) were damaged", self.source, self.stats.damaged)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from oneglance.streams.rendered.stream import RenderedStream
 
 PLACES = ((2, 60), (0, 100))
-"""Seed and frame: cars, pedestrians, signs and lights, near and far, most of them plain to see."""
+"""Seed and frame: cars, pedestrians, signs and lights, near and far, most of them easy to see."""
 
 
 def reference_images(size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:

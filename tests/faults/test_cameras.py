@@ -89,7 +89,7 @@ def test_a_connection_that_is_reset_is_made_again() -> None:
     assert viewer.told()[:3] == [LIVE, LOST, LIVE]
 
 
-def test_a_wrong_password_waits_for_the_longest_at_once_and_is_told_without_it(
+def test_a_wrong_password_waits_for_the_longest_at_once_and_is_reported_without_it(
     tmp_path: Path,
 ) -> None:
     with (
@@ -133,7 +133,7 @@ def test_a_camera_that_comes_back_with_another_size_and_coding_is_still_that_cam
     assert [s.index for s in viewer.seen] == list(range(len(sizes)))
 
 
-def test_thirty_frames_a_second_that_are_five_are_told_as_five(tmp_path: Path) -> None:
+def test_thirty_frames_a_second_that_are_five_are_reported_as_five(tmp_path: Path) -> None:
     film = make_video(tmp_path / "a.ts", frames=25, rate=30, options={"bf": "0", "g": "5"})
     content = film.read_bytes()
     assert len(content) % 188 == 0
@@ -152,7 +152,7 @@ def test_thirty_frames_a_second_that_are_five_are_told_as_five(tmp_path: Path) -
     assert found.fps_measured == pytest.approx(5, rel=0.25)
 
 
-def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
+def test_garbage_and_truncated_images_are_counted_and_left_out() -> None:
     def damaged(connection: Connection) -> None:
         for index in range(100):
             if index % 10 == 3:
@@ -174,7 +174,7 @@ def test_garbage_and_truncated_pictures_are_counted_and_left_out() -> None:
 
 
 @pytest.mark.parametrize("spoil", UNKNOWN_TO_LIBAV, ids=lambda spoil: spoil.__name__)
-def test_a_picture_of_a_kind_that_libav_lacks_does_not_end_the_connection(
+def test_a_frame_of_a_coding_that_libav_lacks_does_not_end_the_connection(
     spoil: Callable[[bytes], bytes],
 ) -> None:
     def damaged(connection: Connection) -> None:
@@ -194,7 +194,7 @@ def test_a_picture_of_a_kind_that_libav_lacks_does_not_end_the_connection(
     assert (found.received, found.corrupt, found.reconnects) == (16, 4, 0)
 
 
-def test_a_camera_of_such_pictures_alone_is_told_with_what_the_decoder_says() -> None:
+def test_a_camera_of_such_frames_alone_is_reported_with_what_the_decoder_says() -> None:
     def odd(connection: Connection) -> None:
         connection.frame(0)  # so that its size is known, and it counts as a camera at all
         for index in range(1, 5):
@@ -210,7 +210,7 @@ def test_a_camera_of_such_pictures_alone_is_told_with_what_the_decoder_says() ->
     assert "after 1 frames; what came since cannot be decoded (not yet impl" in str(caught.value)
 
 
-def test_a_frozen_picture_is_told_and_not_passed_off_as_new() -> None:
+def test_a_frozen_image_is_reported_and_not_passed_off_as_new() -> None:
     def freezing(connection: Connection) -> None:
         connection.play(20)
         for _ in range(60):

@@ -236,7 +236,7 @@ def test_another_choice_for_damaged_frames_is_refused() -> None:
         ConnectOptions(damaged="drop")
 
 
-def test_json_lines_tell_which_frames_are_marked(
+def test_json_lines_show_which_frames_are_marked(
     tmp_path: Path, model: Path, oneglance: Program
 ) -> None:
     path, lines = clip(tmp_path, "a.mp4", "h264", LARGE), tmp_path / "a.jsonl"

@@ -174,7 +174,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["out", "."])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_read_only_place_is_told(
+def test_a_read_only_place_is_reported(
     command: str, name: str, read_only: Path, data: Path, base: Path, oneglance: Program
 ) -> None:
     outcome = oneglance(*COMMANDS[command](data, base, read_only / name))

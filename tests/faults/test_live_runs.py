@@ -68,7 +68,7 @@ def test_several_cameras_run_at_once_and_one_that_is_away_holds_up_none(
 
 
 @pytest.mark.parametrize("option", [("--timeout", "0"), ("--stall", "-1"), ("--transport", "x")])
-def test_useless_options_are_told(oneglance: Program, option: tuple[str, str]) -> None:
+def test_useless_options_are_reported(oneglance: Program, option: tuple[str, str]) -> None:
     run = oneglance("run", "rtsp://127.0.0.1:1/x", *option)
     assert run.code == 2
     assert "time-out must be above 0 s" in run.err or "'x' is not one of 'tcp'" in run.err

@@ -144,7 +144,7 @@ def test_a_recorded_run_takes_no_second_source(detector: Detector, tmp_path: Pat
     assert pipeline.run().sources == ()
 
 
-def test_a_source_that_breaks_for_good_leaves_the_run_and_is_told_at_its_end(
+def test_a_source_that_breaks_for_good_leaves_the_run_and_is_reported_at_its_end(
     detector: Detector,
 ) -> None:
     def unplugged(index: int) -> None:

@@ -106,7 +106,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", SINKS)
-def test_a_missing_folder_is_told_before_any_work(name: str, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_before_any_work(name: str, tmp_path: Path) -> None:
     path = tmp_path / "no" / "such" / name
     with pytest.raises(SinkError, match=r"there is no folder .*such; create it first") as caught:
         SINKS[name](path)
@@ -121,7 +121,7 @@ def test_a_folder_is_not_written_to(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SINKS)
-def test_a_file_taken_for_a_folder_is_told(name: str, tmp_path: Path) -> None:
+def test_a_file_taken_for_a_folder_is_reported(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="file is not a folder"):
         SINKS[name](tmp_path / "file" / name)
@@ -129,7 +129,7 @@ def test_a_file_taken_for_a_folder_is_told(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SINKS)
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="POSIX permissions")
-def test_a_place_without_permission_is_told(name: str, tmp_path: Path) -> None:
+def test_a_place_without_permission_is_reported(name: str, tmp_path: Path) -> None:
     SINKS[name](tmp_path / name).close()  # whatever is imported on first use is imported as root
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
@@ -168,7 +168,7 @@ def test_json_lines_on_a_full_disk_are_whole(small_disk: Path) -> None:
 
 @linux_only
 @pytest.mark.parametrize("room", [1, 102, 103, 1000, 1028, 12_345])
-def test_json_lines_cut_a_half_written_line(room: int, tmp_path: Path) -> None:
+def test_json_lines_truncate_a_half_written_line(room: int, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     assert "largest size a file may have" in run_until_broken(path, str(room))
     # Frames 0 to 9 make lines of 103 bytes, as '{"source":"noise","frame":0,"timestamp_s":0.0,

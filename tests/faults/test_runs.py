@@ -37,7 +37,7 @@ def frames_in(file: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
-def test_a_truncated_video_gives_every_whole_frame_and_says_where_it_broke(
+def test_a_truncated_video_gives_every_intact_frame_and_says_where_it_broke(
     oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path, name: str
 ) -> None:
     options = {"movflags": "faststart"} if name == "a.mp4" else {}
@@ -91,7 +91,7 @@ def without_images(folder: Path) -> Path:
         (without_images, "has no image in it"),
     ],
 )
-def test_what_is_no_video_is_told(
+def test_what_is_no_video_is_reported(
     oneglance: Program,
     model: Path,
     tmp_path: Path,
@@ -188,7 +188,7 @@ def test_a_name_that_is_no_text_is_no_bug(
 # -- models --------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_no_model_of_ours_is_told(
+def test_a_file_that_is_no_model_of_ours_is_reported(
     oneglance: Program, video: MakeVideo, tmp_path: Path
 ) -> None:
     from onnx_models import build_model
@@ -347,7 +347,7 @@ def wait_for(ready: Callable[[], object], program: subprocess.Popen[Any]) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 @pytest.mark.parametrize("option", ["--jsonl", "--json-summary"])
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_reported(
     oneglance: Program, model: Path, video: MakeVideo, option: str
 ) -> None:
     run = oneglance("run", video("a.mp4"), "--model", model, option, "/dev/full")

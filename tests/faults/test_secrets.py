@@ -95,7 +95,7 @@ def test_nothing_that_a_live_run_emits_holds_a_password(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("nasty", NASTY)
-def test_a_run_that_cannot_begin_does_not_tell_the_password_either(
+def test_a_run_that_cannot_begin_does_not_show_the_password_either(
     nasty: str, tmp_path: Path
 ) -> None:
     with rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server:

@@ -103,13 +103,13 @@ def damage(path: Path, *, packet: int, spoil: Callable[[bytes], bytes] = overwri
     return path
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "drive.mp4"
     assert refused(path, SourceNotFound) == f"no file or folder {path}"
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov", "a"])
-def test_an_empty_file_is_told(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_is_reported(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.touch()
     assert refused(path, SourceUnreadable) == f"{path} is empty (0 bytes)"
@@ -121,7 +121,7 @@ def test_an_empty_file_is_told(tmp_path: Path, name: str) -> None:
     ids=["word", "page", "umlaut"],
 )
 @pytest.mark.parametrize("name", ["a.mp4", "a.txt", "a"])
-def test_a_text_file_named_like_a_video_is_told(tmp_path: Path, name: str, text: str) -> None:
+def test_a_text_file_named_like_a_video_is_reported(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert refused(path, SourceUnreadable) == f"{path} holds text, not video"
@@ -129,13 +129,13 @@ def test_a_text_file_named_like_a_video_is_told(tmp_path: Path, name: str, text:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("content", [b"\0" * 5000, bytes(range(256)) * 20], ids=["zeros", "bytes"])
-def test_a_file_of_other_bytes_is_told(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_of_other_bytes_is_reported(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert f"{path} is no video that can be played" in refused(path, SourceUnreadable)
 
 
-def test_a_folder_named_like_a_video_is_told_what_it_lacks(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_video_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     path = tmp_path / "drive.mp4"
     path.mkdir()
     assert refused(path, SourceUnreadable).startswith(f"folder {path} has no image in it")
@@ -150,7 +150,7 @@ def test_a_pipe_named_like_a_video_does_not_block_for_ever(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("closed", ["file", "folder"])
-def test_a_video_without_permission_is_told(closed: str) -> None:
+def test_a_video_without_permission_is_reported(closed: str) -> None:
     with public_folder() as folder:
         path = folder / "below" / "a.mp4"
         path.parent.mkdir()
@@ -162,7 +162,7 @@ def test_a_video_without_permission_is_told(closed: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["below", "below/*.png", "below/a.png"])
-def test_images_without_permission_are_told(uri: str) -> None:
+def test_images_without_permission_are_reported(uri: str) -> None:
     with public_folder() as folder:
         (folder / "below").mkdir()
         (folder / "below" / "a.png").write_bytes(b"whatever")
@@ -200,7 +200,7 @@ def test_sound_alone_is_no_video(tmp_path: Path, name: str) -> None:
 
 @cuttable
 @pytest.mark.parametrize("keep", [0.35, 0.5, 0.8])
-def test_a_video_cut_in_the_middle_gives_every_whole_frame_and_says_where_it_broke(
+def test_a_video_truncated_in_the_middle_gives_every_intact_frame_and_says_where_it_broke(
     video: MakeVideo, name: str, codec: str, container: dict[str, str], keep: float
 ) -> None:
     path = plain(video, name, codec, container)
@@ -218,7 +218,7 @@ def test_a_video_cut_in_the_middle_gives_every_whole_frame_and_says_where_it_bro
 
 
 @cuttable
-def test_a_video_cut_anywhere_is_never_taken_for_a_finished_one(
+def test_a_video_truncated_anywhere_is_never_taken_for_a_finished_one(
     video: MakeVideo, name: str, codec: str, container: dict[str, str]
 ) -> None:
     # Wherever the copy stopped, until nothing but what follows the last picture is missing.
@@ -240,7 +240,7 @@ def packets_before_in(content: bytes, path: Path, end: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
-def test_a_recording_that_was_never_finished_is_told_to_lack_its_index(
+def test_a_recording_that_was_never_finished_is_reported_as_without_its_index(
     video: MakeVideo, name: str
 ) -> None:
     # Recorders write the index last: the power failed before.
@@ -250,7 +250,7 @@ def test_a_recording_that_was_never_finished_is_told_to_lack_its_index(
     assert "the recording was never finished, or the copy is truncated" in message
 
 
-def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(
+def test_a_fragmented_recording_truncated_in_the_middle_plays_and_says_where_it_broke(
     video: MakeVideo,
 ) -> None:
     how = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
@@ -262,7 +262,7 @@ def test_a_fragmented_recording_cut_in_the_middle_plays_and_says_where_it_broke(
     assert "bytes are missing: copy it again" in message
 
 
-def test_frames_that_wait_for_later_ones_come_in_order_when_those_are_cut_off(
+def test_frames_that_wait_for_later_ones_come_in_order_when_those_are_truncated(
     video: MakeVideo,
 ) -> None:
     path = video("a.mp4", options={"bf": "3", "g": "25"}, container_options=FRONT)
@@ -279,7 +279,7 @@ def test_frames_that_wait_for_later_ones_come_in_order_when_those_are_cut_off(
     [case for case in CUTTABLE if case[1] != "libx265"],
     ids=[f"{c}-{n[2:]}" for n, c, _ in CUTTABLE if c != "libx265"],
 )
-def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_told(
+def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_reported(
     video: MakeVideo, name: str, codec: str, container: dict[str, str]
 ) -> None:
     path = damage(plain(video, name, codec, container), packet=12)
@@ -298,7 +298,7 @@ def test_damaged_bytes_in_the_middle_cost_their_own_frames_and_are_told(
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mkv"])
 @pytest.mark.parametrize("spoil", UNKNOWN_TO_LIBAV, ids=lambda spoil: spoil.__name__)
-def test_a_picture_of_a_kind_that_libav_lacks_costs_itself_alone(
+def test_a_frame_of_a_coding_that_libav_lacks_costs_itself_alone(
     video: MakeVideo, name: str, spoil: Callable[[bytes], bytes]
 ) -> None:
     path = damage(plain(video, name, "mjpeg", {}), packet=12, spoil=spoil)
@@ -308,7 +308,7 @@ def test_a_picture_of_a_kind_that_libav_lacks_costs_itself_alone(
     assert "1 frame is damaged and was left out at index 12, 0.48 s; the 24 others" in message
 
 
-def test_a_video_of_such_pictures_alone_is_told_with_what_the_decoder_says(
+def test_a_video_of_such_frames_alone_is_reported_with_what_the_decoder_says(
     video: MakeVideo,
 ) -> None:
     path = plain(video, "a.avi", "mjpeg", {})
@@ -319,7 +319,7 @@ def test_a_video_of_such_pictures_alone_is_told_with_what_the_decoder_says(
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_damage_inside_an_h265_picture_stays_inside_its_group(video: MakeVideo, name: str) -> None:
+def test_damage_inside_an_h265_frame_stays_inside_its_group(video: MakeVideo, name: str) -> None:
     # libav patches up such a picture without a word, so that it cannot be told from others.
     path = damage(
         plain(video, name, "libx265", FRONT if name == "a.mp4" else {}),
@@ -343,7 +343,7 @@ def test_a_damaged_frame_that_others_overtake_has_its_own_place(video: MakeVideo
     assert shown(frames) == [0, 1, *range(3, 25)]
 
 
-def test_a_file_that_shrinks_while_it_is_played_is_told(video: MakeVideo) -> None:
+def test_a_file_that_shrinks_while_it_is_played_is_reported(video: MakeVideo) -> None:
     path = video("a.mp4", frames=100, size=(320, 240), options=PLAIN, container_options=FRONT)
     stream = open_stream(path)
     frames = iter(stream)
@@ -362,7 +362,7 @@ def test_a_file_that_is_deleted_while_it_is_played_plays_on(video: MakeVideo) ->
     assert len(list(frames)) == 24
 
 
-def test_another_thread_closing_a_broken_file_ends_it_without_complaint(video: MakeVideo) -> None:
+def test_another_thread_closing_a_broken_file_ends_it_without_an_error(video: MakeVideo) -> None:
     # Whoever closes does not want to hear of what was still to come.
     path = video("a.mp4", options=PLAIN, container_options=FRONT)
     stream = open_stream(cut(path, keep=0.9))

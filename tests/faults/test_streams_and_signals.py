@@ -118,7 +118,7 @@ def test_standard_output_takes_one_output(oneglance: Program, clip: Path, model:
 
 
 @pytest.mark.parametrize("option", ["--jsonl", "--json-summary"])
-def test_a_link_to_nowhere_is_told(
+def test_a_link_to_nowhere_is_reported(
     oneglance: Program, clip: Path, model: Path, tmp_path: Path, option: str
 ) -> None:
     link = tmp_path / "out"
@@ -240,7 +240,7 @@ def test_the_patience_of_signals_is_that_of_closing() -> None:
 @pytest.mark.parametrize(
     ("words", "code"), [(["--help"], 0), (["models"], 0), (["run", "rendered:?frames=1"], 2)]
 )
-def test_without_the_screen_s_libraries_opencv_is_told_in_one_sentence(
+def test_without_the_screen_s_libraries_opencv_is_reported_in_one_sentence(
     tmp_path: Path, words: list[str], code: int
 ) -> None:
     (tmp_path / "cv2").mkdir()

@@ -16,7 +16,7 @@ def told(watch: DropRateMonitor, steps: list[tuple[float, int]]) -> list[float]:
     return [s for s, dropped in steps if watch.note(s, delivered=1, dropped=dropped)]
 
 
-def test_more_than_a_fifth_dropped_is_told_once() -> None:
+def test_more_than_a_fifth_dropped_is_reported_once() -> None:
     watch = DropRateMonitor(share=0.2, window_s=10)
     # 1 dropped of 5, then 1 of 4: 20 % is allowed, 25 % is not.
     calm = [(index * 0.1, int(index % 4 == 3)) for index in range(40)]
@@ -28,7 +28,7 @@ def test_more_than_a_fifth_dropped_is_told_once() -> None:
     assert alarms[0] < 22
 
 
-def test_it_is_told_again_after_all_was_well() -> None:
+def test_it_is_reported_again_after_all_was_well() -> None:
     watch = DropRateMonitor(share=0.2, window_s=1)
     storm = [(index * 0.02, 1) for index in range(20)]
     calm = [(1 + index * 0.05, 0) for index in range(40)]
@@ -50,7 +50,7 @@ def test_what_is_past_is_forgotten() -> None:
     assert watch.share(11.0) is None
 
 
-def test_an_inference_that_takes_too_long_is_told_once() -> None:
+def test_an_inference_that_takes_too_long_is_reported_once() -> None:
     watchdog = InferenceWatchdog(10)
     watchdog.begin(1, 0.0)
     watchdog.begin(2, 4.0)

@@ -412,7 +412,7 @@ def test_what_a_sink_raises_is_raised_and_nothing_is_written_after_it(detector: 
     assert (good.closed, bad.closed) == (1, 1)
 
 
-def test_a_sink_that_fails_while_the_source_is_silent_is_told(detector: Detector) -> None:
+def test_a_sink_that_fails_while_the_source_is_silent_is_reported(detector: Detector) -> None:
     source = Source(2, before=lambda i: i == 2 and source.asked_to_close.wait(LONG_S))
     with within(LONG_S / 2):
         taken, _ = taken_until(

@@ -135,7 +135,7 @@ def test_whatever_is_callable_and_has_a_name_is_a_detector(
     assert pipeline.summary().model == "bare"
 
 
-def test_a_detector_whose_boxes_lack_their_task_is_told_what_they_need(
+def test_a_detector_whose_boxes_lack_their_task_is_refused_with_what_they_need(
     video: MakeVideo, tmp_path: Path
 ) -> None:
     boxes = sv.Detections(xyxy=np.array([[1, 2, 3, 4]], np.float32), class_id=np.array([0]))

@@ -55,7 +55,7 @@ def test_end_to_end_is_the_sum_of_a_frames_stages(result: Callable[..., Result])
     assert summary.end_to_end_ms.p50 == pytest.approx(36.5, rel=RELATIVE_ERROR)
 
 
-def test_drops_and_ages_are_told(result: Callable[..., Result]) -> None:
+def test_drops_and_ages_are_reported(result: Callable[..., Result]) -> None:
     telemetry = Telemetry(mode="live")
     for dropped, age_s in ((0, 0.010), (3, 0.020), (1, 0.030)):
         telemetry.add(result(dropped=dropped, age_s=age_s))

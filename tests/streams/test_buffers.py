@@ -269,7 +269,7 @@ def test_a_finished_source_still_gives_its_newest_and_the_end_comes_when_all_hav
         turns.take()
 
 
-def test_a_removed_source_gives_nothing_and_tells_what_was_lost() -> None:
+def test_a_removed_source_gives_nothing_and_shows_what_was_lost() -> None:
     turns = rounds("a", "b")
     for index in range(3):
         turns.put("a", ("a", index))

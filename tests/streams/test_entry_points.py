@@ -94,12 +94,12 @@ def test_listing_imports_nothing(package: Package) -> None:
     assert "mine" not in sys.modules
 
 
-def test_an_unknown_name_is_told_with_the_nearest() -> None:
+def test_an_unknown_name_is_reported_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown sink 'jsonn'; did you mean 'jsonl'\? \(sinks: "):
         load_offer(SINKS, "jsonn", what="sink")
 
 
-def test_an_unknown_scheme_is_told_with_all_there_are(package: Package) -> None:
+def test_an_unknown_scheme_is_reported_with_all_there_are(package: Package) -> None:
     package("mine", {SOURCES: {"count": "mine:Counting"}})
     with pytest.raises(UsageError, match=r"'gopher://' is not supported .*rtsp://.*count://"):
         open_stream("gopher://user:secret@host/")
@@ -131,7 +131,7 @@ def test_what_a_source_gives_must_be_a_stream(package: Package) -> None:
         open_stream("none://x")
 
 
-def test_a_missing_extra_is_told_with_the_command_that_installs_it(package: Package) -> None:
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(package: Package) -> None:
     folder = package("mine", {SINKS: {"far": "mine:Counting [net]"}})
     metadata = folder / "mine-1.2.dist-info" / "METADATA"
     extra = 'Provides-Extra: net\nRequires-Dist: no-such-package>=2; extra == "net"\n'

@@ -24,7 +24,7 @@ from oneglance.streams.frame import Bytes, Image
     ],
     ids=["grey", "alpha", "batch", "float"],
 )
-def test_what_is_no_bgr_picture_of_bytes_is_no_frame(image: np.ndarray) -> None:
+def test_what_is_no_bgr_image_of_bytes_is_no_frame(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="H×W×3 uint8") as caught:
         Frame(image, index=0, timestamp_s=0.0, source="test")
     assert str(image.shape) in str(caught.value)
@@ -118,7 +118,7 @@ def test_a_frame_may_be_sent_to_another_process() -> None:
     np.testing.assert_array_equal(got.image, sent.image)
 
 
-def test_what_is_made_must_be_a_bgr_picture_of_bytes_too() -> None:
+def test_what_is_made_must_be_a_bgr_image_of_bytes_too() -> None:
     source = Counted()
     source.to_bgr = lambda: np.zeros((4, 6), np.uint8)  # type: ignore[method-assign]
     frame = Frame(source, index=0, timestamp_s=0.0, source="test")

@@ -115,7 +115,7 @@ def test_an_address_opens_a_network_stream(folder: Path, web: str, scheme: str) 
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "file", "rtps", "gopher+x"])
-def test_a_scheme_that_is_not_supported_is_told_with_those_that_are(scheme: str) -> None:
+def test_a_scheme_that_is_not_supported_is_reported_with_those_that_are(scheme: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_stream(f"{scheme}://user:SECRET@host/drive.mp4")
     message = str(caught.value)
@@ -124,7 +124,7 @@ def test_a_scheme_that_is_not_supported_is_told_with_those_that_are(scheme: str)
     assert "SECRET" not in message
 
 
-def test_an_empty_name_is_told() -> None:
+def test_an_empty_name_is_reported() -> None:
     with pytest.raises(UsageError, match="an empty source: name a file, a folder, a camera"):
         open_stream("")
 
@@ -133,7 +133,7 @@ def test_an_empty_name_is_told() -> None:
     ("typo", "meant"),
     [("drvie.mp4", "drive.mp4"), ("drive.mp5", "drive.mp4"), ("image", "images")],
 )
-def test_a_typo_is_told_with_the_names_near_it(folder: Path, typo: str, meant: str) -> None:
+def test_a_typo_is_reported_with_the_names_near_it(folder: Path, typo: str, meant: str) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / typo)
     assert str(caught.value).startswith(f"no file or folder {folder / typo}; did you mean ")
@@ -141,25 +141,27 @@ def test_a_typo_is_told_with_the_names_near_it(folder: Path, typo: str, meant: s
 
 
 @pytest.mark.parametrize("typo", ["rendered", "render:", "rendred:?seed=7", "Redered:"])
-def test_a_typo_in_rendered_is_told(typo: str) -> None:
+def test_a_typo_in_rendered_is_reported(typo: str) -> None:
     with pytest.raises(SourceNotFound, match=r"did you mean rendered:"):
         open_stream(typo)
 
 
 @pytest.mark.parametrize("name", ["zzz.mp4", "no/such/folder/drive.mp4", "drive.mp4/drive.mp4"])
-def test_a_name_near_nothing_is_told_plainly(folder: Path, name: str) -> None:
+def test_a_name_near_nothing_is_reported_plainly(folder: Path, name: str) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / name)
     assert str(caught.value) == f"no file or folder {folder / name}"
 
 
-def test_a_pattern_that_matches_nothing_is_told(folder: Path) -> None:
+def test_a_pattern_that_matches_nothing_is_reported(folder: Path) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / "images" / "*.jpg")
     assert str(caught.value) == f"no image or video matches {folder}/images/*.jpg"
 
 
-def test_a_pattern_that_matches_nothing_to_play_is_told_with_what_it_matches(folder: Path) -> None:
+def test_a_pattern_that_matches_nothing_to_play_is_reported_with_what_it_matches(
+    folder: Path,
+) -> None:
     (folder / "drip.txt").touch()
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / "dri[vp]*[!4]")
@@ -184,7 +186,7 @@ def test_of_several_videos_in_a_file_one_is_chosen_by_its_number(
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "", "1.0"])
-def test_a_video_s_number_that_is_none_is_told(cameras: Path, number: str) -> None:
+def test_a_video_s_number_that_is_none_is_reported(cameras: Path, number: str) -> None:
     with pytest.raises(UsageError, match="counted from 0"):
         open_stream(f"{cameras}?video={number}")
 
@@ -196,7 +198,7 @@ def test_only_of_a_video_file_a_video_can_be_chosen(folder: Path, uri: str) -> N
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "a\0b.mp4"], ids=["long", "nul"])
-def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
+def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path, name: str) -> None:
     with pytest.raises((SourceNotFound, SourceUnreadable)):
         open_stream(tmp_path / name)
 
@@ -248,7 +250,7 @@ def test_every_recording_ends_at_its_next_frame_when_closed(
     assert list(frames) == []
 
 
-def test_a_link_to_nowhere_is_told_as_such(folder: Path) -> None:
+def test_a_link_to_nowhere_is_reported_as_such(folder: Path) -> None:
     (folder / "link.mp4").symlink_to(folder / "gone.mp4")
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / "link.mp4")

@@ -25,7 +25,7 @@ def test_good_times_stay_as_they_are_to_the_last_bit() -> None:
     assert [times.next_s(time_s) for time_s in times_s] == times_s
 
 
-def test_times_that_are_all_zero_become_a_steady_rate() -> None:
+def test_times_that_are_all_zero_become_a_constant_rate() -> None:
     assert steadied(0, 0, 0, 0) == [0, 0.05, 0.15, 0.25]
 
 

@@ -241,7 +241,7 @@ def test_another_engine_finds_the_same_and_is_named_in_the_summary(
     assert (summary["engine"], summary["precision"]) == ("openvino", "fp32")
 
 
-def test_a_recording_in_live_mode_tells_age_and_drops(
+def test_a_recording_in_live_mode_shows_age_and_drops(
     oneglance: Program, model: Path, video: MakeVideo
 ) -> None:
     clip = video("a.mp4", frames=10)
@@ -300,7 +300,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_told_in_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     oneglance: Program,
     small_zoo: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -375,9 +375,7 @@ def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
     assert "error: no file or folder no-such.mp4" in run.err
 
 
-def test_pictures_are_worked_on_without_opencvs_own_threads(
-    oneglance: Program, model: Path
-) -> None:
+def test_images_are_worked_on_without_opencvs_own_threads(oneglance: Program, model: Path) -> None:
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)

@@ -162,7 +162,7 @@ def test_nobody_takes_a_frame_of_a_closed_run_and_it_is_counted() -> None:
     assert source.health().dropped == {"closing": 1}
 
 
-def test_what_it_ended_by_is_kept_and_told() -> None:
+def test_what_it_ended_by_is_kept_and_reported() -> None:
     error = SourceBroken("stamped broke")
     source = channel(Stamped(lambda _: time.monotonic(), frames=1, error=error))
     with pytest.raises(SourceBroken):

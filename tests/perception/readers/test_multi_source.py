@@ -108,7 +108,7 @@ def breaking(error: Exception) -> Callable[[int], None]:
     return before
 
 
-def test_one_that_breaks_leaves_and_is_told_of_when_all_have_ended() -> None:
+def test_one_that_breaks_leaves_and_is_reported_when_all_have_ended() -> None:
     error = SourceBroken("left broke")
     with closing(reader_of(Camera("left", before=breaking(error)), Camera("right"))) as reader:
         reader.start(None)

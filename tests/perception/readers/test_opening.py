@@ -48,7 +48,7 @@ def test_a_stream_that_calls_itself_live_is_live_unless_it_shall_be_recorded() -
         assert not reader.live
 
 
-def test_a_camera_that_must_be_there_now_is_told_at_once_and_one_that_may_come_later_is_not() -> (
+def test_a_camera_that_must_be_there_now_fails_at_once_and_one_that_may_come_later_does_not() -> (
     None
 ):
     with scripted_camera(steady) as camera:
@@ -59,7 +59,7 @@ def test_a_camera_that_must_be_there_now_is_told_at_once_and_one_that_may_come_l
             assert reader.name == camera.url
 
 
-def test_the_connection_that_told_is_the_one_that_is_played() -> None:
+def test_the_connection_that_answered_is_the_one_that_is_played() -> None:
     connections: list[int] = []
 
     def counted(connection: Connection) -> None:

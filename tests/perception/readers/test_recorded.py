@@ -73,7 +73,7 @@ def test_a_slow_taker_keeps_only_a_few_frames_decoded(video: MakeVideo) -> None:
         assert stats.delivered <= 6 + DECODED_AHEAD + 1
 
 
-def test_a_recording_has_one_source_and_nobody_watches_it(video: MakeVideo) -> None:
+def test_a_recording_has_one_source_and_nobody_monitors_it(video: MakeVideo) -> None:
     with closing(reader_of(open_stream(video("drive.mp4", frames=3)))) as reader:
         assert reader.health() == ()
         with pytest.raises(UsageError, match="nothing can be added"):

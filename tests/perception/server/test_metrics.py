@@ -164,7 +164,7 @@ def test_no_label_is_an_address_or_a_track(label: SourceLabel) -> None:
     assert not [key for key in labels if "track" in key]
 
 
-def test_a_hashed_label_is_the_same_from_run_to_run_and_tells_no_name() -> None:
+def test_a_hashed_label_is_the_same_from_run_to_run_and_shows_no_name() -> None:
     assert label_for("front", SourceLabel.HASHED) == label_for("front", SourceLabel.HASHED)
     assert "front" not in generate_latest(
         metrics_of(Run(health_of("front")), label=SourceLabel.HASHED)

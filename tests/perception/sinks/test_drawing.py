@@ -41,7 +41,7 @@ def test_the_frame_itself_is_left_as_it_is(detections: Detections) -> None:
     assert (image == 90).all()
 
 
-def test_without_detections_the_picture_is_an_equal_copy(detections: Detections) -> None:
+def test_without_detections_the_image_is_an_equal_copy(detections: Detections) -> None:
     image = grey()
     drawn = annotate(image, detections())
     assert drawn is not image
@@ -68,7 +68,7 @@ def test_a_label_stands_above_its_box(detections: Detections) -> None:
     assert not touched[210:].any()
 
 
-def test_a_label_stands_below_a_box_at_the_top_of_the_picture(detections: Detections) -> None:
+def test_a_label_stands_below_a_box_at_the_top_of_the_image(detections: Detections) -> None:
     image = grey()
     touched = changed(image, annotate(image, detections(("light", 0.9, (300, 0, 312, 30), 1))))
     assert touched[38:44, 300:335].all()
@@ -105,7 +105,7 @@ def test_labels_do_not_cover_each_other(detections: Detections) -> None:
     assert (together[above] == alone[above]).all()  # the first label is still whole
 
 
-def test_text_grows_with_the_picture(detections: Detections) -> None:
+def test_text_grows_with_the_image(detections: Detections) -> None:
     def label_height(height: int) -> int:
         image = grey(height * 16 // 9, height)
         middle = height // 2
@@ -117,7 +117,7 @@ def test_text_grows_with_the_picture(detections: Detections) -> None:
 
 
 @given(data=st.data(), width=st.integers(1, 80), height=st.integers(1, 80))
-def test_any_box_on_any_picture_can_be_drawn(data: st.DataObject, width: int, height: int) -> None:
+def test_any_box_on_any_image_can_be_drawn(data: st.DataObject, width: int, height: int) -> None:
     edge = st.floats(-(2.0**24), 2.0**24, width=32)
     boxes = data.draw(st.lists(st.tuples(edge, edge, edge, edge), min_size=1, max_size=4))
     found = sv.Detections(
@@ -171,7 +171,7 @@ COLOUR_BLINDNESS = {
 
 
 @pytest.mark.parametrize("kind", COLOUR_BLINDNESS)
-def test_tasks_are_told_apart_by_the_colour_blind(kind: str) -> None:
+def test_tasks_are_distinguished_by_the_colour_blind(kind: str) -> None:
     def lab(colour: Colour) -> np.ndarray:
         shares = np.array(colour[::-1]) / 255
         linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)

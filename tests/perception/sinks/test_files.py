@@ -23,12 +23,12 @@ def test_what_a_file_held_is_gone_unless_it_is_to_be_kept(tmp_path: Path) -> Non
     assert path.read_text() == ""
 
 
-def test_a_folder_that_is_not_there_is_told_and_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"there is no folder .*missing; create it first"):
         open_output(tmp_path / "missing" / "out.jsonl")
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="it is a folder; name a file in it"):
         open_output(tmp_path)
 

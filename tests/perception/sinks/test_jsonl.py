@@ -46,7 +46,7 @@ def test_a_line_says_all_of_a_frame(tmp_path: Path, result: Results) -> None:
     )
 
 
-def test_a_live_frame_tells_its_age(tmp_path: Path, result: Results) -> None:
+def test_a_live_frame_shows_its_age(tmp_path: Path, result: Results) -> None:
     path = tmp_path / "out.jsonl"
     sink = JsonLinesSink(path)
     sink.write(result(age_s=0.0421))

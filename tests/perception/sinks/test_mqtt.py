@@ -117,7 +117,7 @@ def test_two_sources_have_their_own_topics_even_when_their_names_are_alike(
     assert len(topics) == 2
 
 
-def test_home_assistant_is_told_of_a_sensor_for_each_task_of_the_model(
+def test_home_assistant_hears_of_a_sensor_for_each_task_of_the_model(
     broker: Mosquitto, result: Results
 ) -> None:
     classes = (ModelClass("light_red", Task.LIGHT), ModelClass("car", Task.CAR))
@@ -231,7 +231,7 @@ def test_a_peer_that_accepts_and_says_nothing_holds_nobody_up(result: Results) -
             sink.close()
 
 
-def test_a_broker_that_refuses_is_told_once_and_without_the_password(
+def test_a_broker_that_refuses_is_reported_once_and_without_the_password(
     tmp_path: Path, result: Results, caplog: pytest.LogCaptureFixture
 ) -> None:
     with mosquitto(tmp_path, passwords={"me": "right"}) as broker:

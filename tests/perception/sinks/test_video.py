@@ -127,7 +127,7 @@ def test_odd_sizes_grow_by_repeating_an_edge(
 
 
 @pytest.mark.parametrize(("size", "video"), [((4000, 3000), (3840, 2880)), ((9001, 3), (3840, 2))])
-def test_huge_pictures_are_scaled_down(
+def test_huge_images_are_scaled_down(
     size: tuple[int, int], video: tuple[int, int], tmp_path: Path, result: Results
 ) -> None:
     sink = VideoSink(tmp_path / "out.mp4")
@@ -163,7 +163,7 @@ def test_times_that_stand_still_or_jump_back_still_play(tmp_path: Path, result: 
     assert times_s == sorted(set(times_s))
 
 
-def test_a_closed_file_is_a_plain_mp4(tmp_path: Path, result: Results) -> None:
+def test_a_closed_file_is_a_normal_mp4(tmp_path: Path, result: Results) -> None:
     path = tmp_path / "out.mp4"
     sink = VideoSink(path)
     for index in range(5):

@@ -91,7 +91,9 @@ def test_a_bag_without_images_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0.9, 0.5])
-def test_an_mcap_file_that_was_cut_gives_the_frames_before(keep: float, tmp_path: Path) -> None:
+def test_an_mcap_file_that_was_truncated_gives_the_frames_before(
+    keep: float, tmp_path: Path
+) -> None:
     file = write_ros2(tmp_path / "drive", storage="MCAP", frames=40, encoding="bgr8")
     whole = next(file.glob("*.mcap"))
     content = whole.read_bytes()
@@ -119,7 +121,7 @@ def test_a_recorder_that_crashed_leaves_what_can_be_played(tmp_path: Path) -> No
     assert [index_of(frame.image) for frame in frames[:5]] == [0, 1, 2, 3, 4]
 
 
-def test_a_message_without_an_image_keeps_its_index_and_is_told(tmp_path: Path) -> None:
+def test_a_message_without_an_image_keeps_its_index_and_is_reported(tmp_path: Path) -> None:
     frames, error = play(write_foxglove(tmp_path / "drive.mcap", spoil=4))
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert isinstance(error, SourceBroken)

@@ -76,7 +76,7 @@ def test_intra_refresh_is_gradual(video: MakeVideo) -> None:
     assert all(picture.recovery > 0 for picture in gradual)
 
 
-def test_open_groups_of_h265_have_leading_pictures(video: MakeVideo) -> None:
+def test_open_groups_of_h265_have_leading_frames(video: MakeVideo) -> None:
     params = X265.replace("open-gop=0", "open-gop=1") + ":bframes=2"
     found = seen(video("a.mp4", codec="libx265", options={"x265-params": params}, frames=15))
     assert found[0].refresh in (Refresh.FULL, Refresh.OPEN)
@@ -84,7 +84,7 @@ def test_open_groups_of_h265_have_leading_pictures(video: MakeVideo) -> None:
     assert any(picture.leads for picture in found)
 
 
-def test_every_picture_of_a_coding_without_references_refreshes(video: MakeVideo) -> None:
+def test_every_frame_of_a_coding_without_references_refreshes(video: MakeVideo) -> None:
     found = seen(video("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=3))
     assert [picture.refresh for picture in found] == [Refresh.FULL] * 3
 
@@ -94,7 +94,7 @@ def test_every_picture_of_a_coding_without_references_refreshes(video: MakeVideo
     extradata=st.binary(max_size=64),
     packets=st.lists(st.binary(max_size=96), max_size=4),
 )
-def test_bytes_that_are_no_picture_raise_nothing(
+def test_bytes_that_are_no_frame_raise_nothing(
     codec: str, extradata: bytes, packets: list[bytes]
 ) -> None:
     see = inspector(codec, extradata, intra_only=False)

@@ -70,7 +70,7 @@ def test_pixels_that_nobody_can_convert_are_known_before_a_frame_is_given_out() 
     assert not can_convert("gray32be")
 
 
-def test_what_libav_cannot_convert_is_told_with_its_pixels() -> None:
+def test_what_libav_cannot_convert_is_reported_with_its_pixels() -> None:
     with pytest.raises(ValueError, match="16×16 pixels of gray32be, operation not supported"):
         DecodedImage(av.VideoFrame(16, 16, "gray32be")).to_bgr()
 

@@ -127,7 +127,7 @@ def test_what_a_live_source_sent_before_its_first_refresh_is_none_of_ours(
     assert told(found, ended=True) == expected
 
 
-def test_what_leads_the_first_picture_of_all_was_cut_off_and_is_not_counted() -> None:
+def test_what_leads_the_first_frame_of_all_was_truncated_and_is_not_counted() -> None:
     found = ledger()
     for letter, at in [("O", 2), ("L", 0), ("L", 1), ("P", 3)]:
         entry = found.enters(PICTURES[letter], at)

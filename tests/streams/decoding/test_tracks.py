@@ -57,7 +57,7 @@ def test_nothing_is_said_of_one_video_or_of_a_choice(
 
 
 @pytest.mark.parametrize("number", [2, 99, -1])
-def test_a_number_that_is_not_there_is_told_with_those_that_are(
+def test_a_number_that_is_not_there_is_reported_with_those_that_are(
     tmp_path: Path, number: int
 ) -> None:
     path = make_tracks(tmp_path / "drive.mkv", sizes=[REAR, FRONT])

@@ -25,7 +25,7 @@ def test_boxes_come_one_after_the_other() -> None:
     ]
 
 
-def test_a_box_that_was_cut_off_should_end_beyond_the_file() -> None:
+def test_a_box_that_was_truncated_should_end_beyond_the_file() -> None:
     assert found(box(b"mdat", b"123", length=100)) == [(b"mdat", 100)]
 
 

@@ -64,7 +64,7 @@ def test_a_relative_pattern_and_one_of_the_whole_tree_work(
     assert names(files_in("**/*.jpg")) == ["1.jpg", "2.jpg"]
 
 
-def test_a_folder_of_nothing_to_play_is_told_with_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_of_nothing_to_play_is_reported_with_what_it_holds(tmp_path: Path) -> None:
     make(tmp_path, "notes.txt")
     with pytest.raises(
         SourceUnreadable, match=r"has no image in it and no video .*holds notes\.txt"

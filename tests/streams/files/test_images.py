@@ -82,7 +82,7 @@ def test_images_come_in_the_order_a_person_would_sort_them(
     assert names(ImageFiles.from_path(tmp_path / "b*")) == in_order[3:6]
 
 
-def test_a_frame_tells_its_file_its_place_and_its_time(write: WriteImage, tmp_path: Path) -> None:
+def test_a_frame_shows_its_file_its_place_and_its_time(write: WriteImage, tmp_path: Path) -> None:
     paths = [write(f"{number}.png", number) for number in range(4)]
     with ImageFiles.from_path(tmp_path, frame_rate=Fraction(30000, 1001)) as stream:
         assert (stream.source, stream.frame_count, stream.live) == (str(tmp_path), 4, False)
@@ -123,7 +123,7 @@ def test_a_pattern_reaches_into_subfolders(write: WriteImage, tmp_path: Path) ->
     ]
 
 
-def test_a_folder_without_images_is_told_with_what_an_image_is(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_reported_with_what_an_image_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(SourceUnreadable) as caught:
         ImageFiles.from_path(tmp_path)
@@ -158,7 +158,7 @@ def test_sixteen_bits_are_scaled_to_eight(write: WriteImage, channels: int) -> N
         np.testing.assert_allclose(image[..., 0].astype(int), levels[..., 0] // 257, atol=1)
 
 
-def test_pictures_of_one_bit_and_of_a_palette_are_played(tmp_path: Path) -> None:
+def test_images_of_one_bit_and_of_a_palette_are_played(tmp_path: Path) -> None:
     bits, palette = tmp_path / "bits.png", tmp_path / "palette.png"
     bits.write_bytes(png(8, 1, depth=1, colour=0, row=b"\x0f"))
     colours = bytes([0, 0, 255, 255, 255, 0])
@@ -208,7 +208,7 @@ def test_images_of_a_folder_may_differ_in_size(write: WriteImage, tmp_path: Path
     assert [frame.size for frame in ImageFiles.from_path(tmp_path)] == [(70, 50), (50, 70)]
 
 
-def test_every_picture_is_writable_and_contiguous(write: WriteImage) -> None:
+def test_every_image_is_writable_and_contiguous(write: WriteImage) -> None:
     [frame] = ImageFiles.from_path(write("a.png", picture(0, (71, 53))))
     assert frame.image.flags.c_contiguous
     assert frame.image.flags.writeable
@@ -219,7 +219,7 @@ def test_a_name_outside_ascii_is_no_fault(write: WriteImage) -> None:
     assert index_of(frame.image) == 3
 
 
-def test_an_unreadable_image_is_skipped_then_told(
+def test_an_unreadable_image_is_skipped_then_reported(
     write: WriteImage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write("1.png", 1)
@@ -245,7 +245,7 @@ def test_a_folder_of_unreadable_images_is_no_broken_source_but_none(tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
-def test_one_unreadable_image_is_told_by_its_name(tmp_path: Path, content: bytes) -> None:
+def test_one_unreadable_image_is_reported_by_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     frames, message = play_until(SourceUnreadable, ImageFiles([path], source=str(path)))
@@ -261,7 +261,7 @@ def test_half_an_image_is_not_passed_off_as_one(
     assert read_image(cut(write(f"a{suffix}"), keep=keep)) is None
 
 
-def test_a_jpeg_that_holds_a_whole_thumbnail_but_half_a_picture_is_cut(
+def test_a_jpeg_that_holds_a_whole_thumbnail_but_half_an_image_is_truncated(
     write: WriteImage, tmp_path: Path
 ) -> None:
     # The thumbnail in the header has an end mark of its own.
@@ -277,7 +277,7 @@ def test_a_jpeg_that_holds_a_whole_thumbnail_but_half_a_picture_is_cut(
     assert read_image(path) is None
 
 
-def test_a_progressive_jpeg_is_played_whole_and_told_when_cut(tmp_path: Path) -> None:
+def test_a_progressive_jpeg_is_played_whole_and_reported_when_truncated(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     path.write_bytes(cv2.imencode(".jpg", picture(4), options)[1].tobytes())
@@ -322,7 +322,7 @@ def test_images_may_be_played_again(write: WriteImage, tmp_path: Path) -> None:
         assert len(stream.unreadable) == 1
 
 
-def test_closing_tells_nothing_of_images_that_were_not_asked_for(
+def test_closing_shows_nothing_of_images_that_were_not_asked_for(
     write: WriteImage, tmp_path: Path
 ) -> None:
     (tmp_path / "1.png").write_text("not an image")

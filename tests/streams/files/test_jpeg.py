@@ -45,7 +45,7 @@ def test_padding_before_the_end_is_no_damage() -> None:
 @kinds
 @pytest.mark.parametrize("keep", [0.3, 0.5, 0.9, 0.98])
 @pytest.mark.parametrize("end", [b"", END], ids=["cut", "cut and closed"])
-def test_one_that_was_cut_is_damaged_with_an_end_marker_too(
+def test_one_that_was_truncated_is_damaged_with_an_end_marker_too(
     kind: str, keep: float, end: bytes
 ) -> None:
     whole = jpeg(kind)

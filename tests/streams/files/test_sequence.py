@@ -40,7 +40,7 @@ def test_the_clips_of_a_folder_are_one_recording(drive: Path, pattern: str) -> N
     assert [Path(frame.source).name for frame in frames[3:5]] == ["clip1.mp4", "clip2.mp4"]
 
 
-def test_a_clip_that_is_not_whole_is_told_and_costs_no_other(drive: Path) -> None:
+def test_a_clip_that_is_not_whole_is_reported_and_costs_no_other(drive: Path) -> None:
     broken = cut(
         clip(drive / "clip2.mp4", 4, container_options={"movflags": "faststart"}), keep=0.7
     )
@@ -73,7 +73,7 @@ def test_images_and_moving_images_among_clips_play_in_their_order(drive: Path) -
     assert [frame.timestamp_s for frame in frames[:3]] == pytest.approx([0, 0.1, 0.14])
 
 
-def test_other_videos_in_the_clips_are_told_once(
+def test_other_videos_in_the_clips_are_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(3):

@@ -32,7 +32,7 @@ def test_a_whole_stream_lost_nothing_anywhere(film: Path) -> None:
         assert find_loss(film, begin, end, VIDEO) is Loss.NOTHING
 
 
-def test_a_packet_lost_inside_a_frame_is_told(film: Path) -> None:
+def test_a_packet_lost_inside_a_frame_is_reported(film: Path) -> None:
     content = film.read_bytes()
     begin, end = frames_at(content)[3:5]
     inside = [i for i in range(begin // PACKET + 1, end // PACKET) if is_video(packets(content)[i])]

@@ -95,7 +95,7 @@ def raw_mjpeg(video: MakeVideo) -> Path:
     return video("a.mjpeg", codec="mjpeg", pix_fmt="yuvj420p", frames=10, rate=20)
 
 
-def test_a_raw_recording_without_a_rate_has_none_and_its_assumed_times_are_told(
+def test_a_raw_recording_without_a_rate_has_none_and_its_assumed_times_are_reported(
     video: MakeVideo, caplog: pytest.LogCaptureFixture
 ) -> None:
     with VideoFile(raw_mjpeg(video)) as stream:
@@ -157,7 +157,7 @@ def test_times_count_from_the_start_of_the_file_when_its_clock_does_not(video: M
     assert [frame.timestamp_s for frame in frames] == [0.0, 0.04, 0.08]
 
 
-def test_a_picture_that_begins_after_the_sound_keeps_its_distance(tmp_path: Path) -> None:
+def test_video_that_begins_after_the_sound_keeps_its_distance(tmp_path: Path) -> None:
     # Sound from 0 s on; the first picture at 400 ms.
     times_s = [Fraction(ms, 1000) for ms in (400, 440, 480)]
     file = make_video(tmp_path / "late.mkv", frames=3, times_s=times_s, audio_s=1.0)
@@ -229,7 +229,7 @@ def test_colours_come_back_as_they_were_filmed(tmp_path: Path, matrix: str, full
     np.testing.assert_allclose(found, colours, atol=5)
 
 
-def test_an_odd_width_gives_contiguous_pictures(video: MakeVideo) -> None:
+def test_an_odd_width_gives_contiguous_images(video: MakeVideo) -> None:
     # 70 pixels of 3 bytes fill no whole number of libav's 64-byte lines.
     frame = play(video("a.mp4", size=(70, 50), frames=2))[0]
     assert frame.size == (70, 50)
@@ -264,7 +264,7 @@ def test_a_file_whose_beginning_was_trimmed_by_an_edit_list_ends_cleanly(
 
 @pytest.mark.parametrize("audio_s", [0.2, 5.0])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_sound_shorter_or_longer_than_the_picture_is_no_fault(
+def test_sound_shorter_or_longer_than_the_video_is_no_fault(
     video: MakeVideo, name: str, audio_s: float
 ) -> None:
     assert len(play(video(name, audio_s=audio_s))) == 25
@@ -329,7 +329,7 @@ def test_another_thread_may_close_while_frames_are_read(video: MakeVideo) -> Non
         ("dashcam_city_540p.mp4", 297, (960, 540)),
     ],
 )
-def test_real_clips_play_to_their_end_without_complaint(
+def test_real_clips_play_to_their_end_without_an_error(
     clips: Path, name: str, frames: int, size: tuple[int, int]
 ) -> None:
     played = [(frame.timestamp_s, frame.size) for frame in VideoFile(clips / name)]

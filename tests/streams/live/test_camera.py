@@ -32,7 +32,7 @@ def cameras() -> list[str]:
 
 
 @pytest.mark.parametrize("uri", [987, "987", "/dev/video987", Path("/dev/video987")])
-def test_a_camera_that_is_not_there_is_told_with_those_that_are(uri: int | str | Path) -> None:
+def test_a_camera_that_is_not_there_is_reported_with_those_that_are(uri: int | str | Path) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(uri)
     there = ", ".join(cameras()) or "none"
@@ -44,7 +44,7 @@ def test_a_negative_number_is_no_camera() -> None:
         open_stream(-1)
 
 
-def test_a_file_named_like_a_camera_is_told_how_to_be_written(
+def test_a_file_named_like_a_camera_is_refused_with_how_to_write_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "987").write_bytes(b"a file")
@@ -54,7 +54,7 @@ def test_a_file_named_like_a_camera_is_told_how_to_be_written(
 
 
 @pytest.mark.parametrize("device", ["a file", "/dev/null", "/dev/zero"])
-def test_a_device_that_is_no_camera_is_told_by_its_name(tmp_path: Path, device: str) -> None:
+def test_a_device_that_is_no_camera_is_reported_by_its_name(tmp_path: Path, device: str) -> None:
     name = device
     if device == "a file":
         name = str(tmp_path / "video0")
@@ -65,7 +65,7 @@ def test_a_device_that_is_no_camera_is_told_by_its_name(tmp_path: Path, device: 
 
 
 @pytest.mark.parametrize("closed", ["camera", "folder"])
-def test_a_camera_without_permission_is_told(closed: str) -> None:
+def test_a_camera_without_permission_is_reported(closed: str) -> None:
     with public_folder() as folder:
         device = folder / "dev" / "video0"
         device.parent.mkdir()

@@ -32,7 +32,7 @@ class Opener:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "meanwhile"])
-def test_a_call_ends_when_its_thread_is_told_to_stop(first: bool) -> None:
+def test_a_call_ends_when_its_thread_is_cancelled(first: bool) -> None:
     halt = threading.Event()
     with silent("http") as url:
         if first:
@@ -46,7 +46,9 @@ def test_a_call_ends_when_its_thread_is_told_to_stop(first: bool) -> None:
             opener.thread.join(LONG_S)
 
 
-def test_a_call_to_the_same_host_by_a_thread_that_was_not_told_waits_for_its_time_out() -> None:
+def test_a_call_to_the_same_host_by_a_thread_that_was_not_cancelled_waits_for_its_time_out() -> (
+    None
+):
     halt = threading.Event()
     with silent("http") as url:
         told = Opener(url, halt)
@@ -58,7 +60,7 @@ def test_a_call_to_the_same_host_by_a_thread_that_was_not_told_waits_for_its_tim
     assert all(other.ended_s - other.began_s >= 0.8 for other in others)
 
 
-def test_a_thread_that_was_told_sees_every_time_out_pass_and_again_at_each_look() -> None:
+def test_a_thread_that_was_cancelled_sees_every_time_out_pass_and_again_at_each_look() -> None:
     halt = threading.Event()
     with cancelled_by(halt):
         before_s = time.monotonic()
@@ -70,7 +72,7 @@ def test_a_thread_that_was_told_sees_every_time_out_pass_and_again_at_each_look(
     assert before_s <= core.time.monotonic() <= time.monotonic()  # type: ignore[attr-defined]
 
 
-def test_a_thread_heeds_what_it_was_told_to_and_no_more() -> None:
+def test_a_thread_obeys_its_own_tokens_and_no_others() -> None:
     outer, inner = threading.Event(), threading.Event()
     assert current_cancellations() == ()
     with cancelled_by(outer):

@@ -17,7 +17,7 @@ def frame(image: Image) -> Frame:
     return Frame(image, index=0, timestamp_s=0.0, source="test")
 
 
-def test_a_picture_that_stays_the_same_for_long_is_frozen_until_it_changes() -> None:
+def test_an_image_that_stays_the_same_for_long_is_frozen_until_it_changes() -> None:
     watch, same, other = FreezeDetector(2.0), picture(3), picture(4)
     seen = [(0, other), (1, same), (2, same), (3, same), (3.5, same), (4, other), (7, same)]
     frozen = [watch.see(frame(image), time_s) for time_s, image in seen]
@@ -48,7 +48,7 @@ def test_drawing_on_a_frame_that_was_seen_does_not_hide_a_freeze() -> None:
         image[:] = 0  # as users draw on what they were given
 
 
-def test_a_new_connection_is_not_frozen_by_the_picture_of_the_last() -> None:
+def test_a_new_connection_is_not_frozen_by_the_image_of_the_last() -> None:
     watch = FreezeDetector(1.0)
     watch.see(frame(picture(3)), 0.0)
     assert watch.see(frame(picture(3)), 5.0)
@@ -56,7 +56,7 @@ def test_a_new_connection_is_not_frozen_by_the_picture_of_the_last() -> None:
     assert not watch.see(frame(picture(3)), 6.0)
 
 
-def test_a_size_that_changes_is_a_new_picture() -> None:
+def test_a_size_that_changes_is_a_new_image() -> None:
     watch = FreezeDetector(1.0)
     black = [np.zeros((48, width, 3), np.uint8) for width in (64, 32)]
     assert not any(watch.see(frame(black[s % 2]), s) for s in range(6))

@@ -131,7 +131,7 @@ def test_a_locked_rtsp_camera_opens_over_either_transport_by_either_method(
             assert len(list(islice(stream, 5))) == 5
 
 
-def test_an_unknown_transport_is_told() -> None:
+def test_an_unknown_transport_is_reported() -> None:
     with pytest.raises(UsageError, match=r"unknown transport 'quic' \(transports: tcp, udp\)"):
         open_stream("rtsp://127.0.0.1:1/x", ConnectOptions(transport="quic"))
 
@@ -170,7 +170,7 @@ def test_a_camera_behind_tls_is_played(certificate: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["https", "rtsps"])
-def test_a_host_that_does_not_speak_tls_is_told_as_that(scheme: str) -> None:
+def test_a_host_that_does_not_speak_tls_is_reported_as_that(scheme: str) -> None:
     with scripted_camera(steady) as camera, pytest.raises(SourceNotFound) as caught:
         open_stream(f"{scheme}://127.0.0.1:{camera.port}/x", ConnectOptions(timeout_s=5))
     assert caught.value.reason is Reason.TLS
@@ -188,7 +188,7 @@ def test_why_a_host_cannot_be_reached_is_found_out() -> None:
     assert why_unreachable("udp://", 2) is Reason.UNKNOWN
 
 
-def test_an_accelerator_that_is_not_known_or_not_there_is_told(tmp_path: Path) -> None:
+def test_an_accelerator_that_is_not_known_or_not_there_is_reported(tmp_path: Path) -> None:
     film = make_video(tmp_path / "a.mp4", frames=2)
     with pytest.raises(UsageError, match="unknown accelerator 'abacus'"):
         open_stream(film, ConnectOptions(hwaccel="abacus"))

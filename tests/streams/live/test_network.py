@@ -81,7 +81,7 @@ def test_a_camera_over_rtsp_is_live_and_its_frames_come_in_order(rtsp: RtspServe
     assert times_s[-1] - before > 0.6
 
 
-def test_a_clip_over_rtsp_comes_whole_and_its_end_is_told(rtsp: RtspServer) -> None:
+def test_a_clip_over_rtsp_comes_whole_and_its_end_is_reported(rtsp: RtspServer) -> None:
     with NetworkStream(rtsp.url("clip"), ConnectOptions(timeout_s=5)) as stream:
         frames, message = play_until(SourceBroken, stream)
     assert [index_of(frame.image) for frame in frames] == list(range(25))
@@ -100,13 +100,17 @@ def test_the_right_password_opens_a_locked_camera_and_is_nowhere_to_be_seen(
 
 
 @pytest.mark.parametrize("credentials", ["", f"{USER}:SECRET%21", f"SECRET%21:{ESCAPED}"])
-def test_a_wrong_password_is_told_without_the_password(rtsp: RtspServer, credentials: str) -> None:
+def test_a_wrong_password_is_reported_without_the_password(
+    rtsp: RtspServer, credentials: str
+) -> None:
     message = fails(rtsp.url("locked", credentials), SourceUnreadable)
     assert "refused us: its user name or password is wrong or missing" in message
     assert not any(secret in message for secret in (USER, "SECRET", ESCAPED, PASSWORD))
 
 
-def test_a_password_with_signs_of_a_url_in_it_is_told_how_to_be_written(rtsp: RtspServer) -> None:
+def test_a_password_with_signs_of_a_url_in_it_is_refused_with_how_to_write_it(
+    rtsp: RtspServer,
+) -> None:
     # libav takes "p" for the password and "ss" for the host.
     message = fails(rtsp.url("locked", f"{USER}:{PASSWORD}"), SourceNotFound)
     assert "a password's at sign / : ? # are written %40 %2F %3A %3F %23" in message
@@ -114,7 +118,7 @@ def test_a_password_with_signs_of_a_url_in_it_is_told_how_to_be_written(rtsp: Rt
     assert not any(secret in message for secret in (USER, "p@ss", "w0rd"))
 
 
-def test_a_path_that_an_rtsp_server_does_not_know_is_told(rtsp: RtspServer) -> None:
+def test_a_path_that_an_rtsp_server_does_not_know_is_reported(rtsp: RtspServer) -> None:
     message = fails(rtsp.url("garage"), SourceNotFound)
     assert f"rtsp://{rtsp.host}/garage is not there" in message
 
@@ -164,14 +168,14 @@ def test_a_host_that_says_nothing_is_stalled_within_the_time_out(scheme: str) ->
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "https"])
-def test_a_port_without_a_server_is_told(scheme: str) -> None:
+def test_a_port_without_a_server_is_reported(scheme: str) -> None:
     with closed_port() as host:
         message = fails(f"{scheme}://{host}/x", SourceNotFound)
     assert message == f"{scheme}://{host}/x: nobody listens there (connection refused)"
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_a_host_without_a_name_is_told(scheme: str) -> None:
+def test_a_host_without_a_name_is_reported(scheme: str) -> None:
     message = fails(f"{scheme}://no.such.host.invalid/x", SourceNotFound, timeout_s=20)
     assert message.startswith(f"{scheme}://no.such.host.invalid/x cannot be reached")
 
@@ -193,7 +197,7 @@ def test_a_file_behind_http_is_a_recording_with_its_own_times(tmp_path: Path, we
     assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
 
 
-def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_told(web: str) -> None:
+def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_reported(web: str) -> None:
     began = time.monotonic()
     with NetworkStream(f"{web}/mjpeg/20", ConnectOptions(timeout_s=5)) as stream:
         assert stream.live
@@ -240,7 +244,7 @@ def test_closing_from_another_thread_ends_a_silent_camera_at_once(web: str) -> N
         (503, SourceUnreadable, "cannot be had"),
     ],
 )
-def test_what_an_http_server_refuses_is_told_by_its_code(
+def test_what_an_http_server_refuses_is_reported_by_its_code(
     web: str, code: int, kind: type[StreamError], sentence: str
 ) -> None:
     url = web.replace("http://", "http://admin:SECRET@") + f"/status/{code}"
@@ -250,13 +254,13 @@ def test_what_an_http_server_refuses_is_told_by_its_code(
     assert "admin" not in message
 
 
-def test_a_page_that_is_no_video_is_told(tmp_path: Path, web: str) -> None:
+def test_a_page_that_is_no_video_is_reported(tmp_path: Path, web: str) -> None:
     (tmp_path / "index.html").write_text("<html>Please log in.</html>")
     message = fails(f"{web}/file/index.html", SourceUnreadable)
     assert message.endswith("answers, but not with video that can be played")
 
 
-def test_a_server_that_hangs_up_half_way_gives_every_whole_frame_and_is_told(
+def test_a_server_that_hangs_up_half_way_gives_every_intact_frame_and_is_reported(
     tmp_path: Path, web: str
 ) -> None:
     make_video(tmp_path / "a.mp4", options={"bf": "0"}, container_options={"movflags": "faststart"})
@@ -288,7 +292,7 @@ def test_one_jpeg_behind_http_is_one_frame_and_ends_the_run(
     assert (run.code, run.out.count("\n")) == (0, 1)
 
 
-def test_one_jpeg_of_a_length_that_nobody_tells_is_one_frame(web: str) -> None:
+def test_one_jpeg_of_a_length_that_nobody_declares_is_one_frame(web: str) -> None:
     with open_with_reconnect(f"{web}/unsized") as stream:
         assert [index_of(frame.image) for frame in stream] == [3]
 
@@ -308,7 +312,7 @@ def test_a_finished_file_from_a_server_without_parts_is_played_once(
     assert (run.code, run.out.count("\n")) == (0, 20)
 
 
-def test_a_finished_file_that_breaks_off_is_told(tmp_path: Path, web: str) -> None:
+def test_a_finished_file_that_breaks_off_is_reported(tmp_path: Path, web: str) -> None:
     make_video(tmp_path / "a.ts", options={"bf": "0"})
     with NetworkStream(f"{web}/cut/a.ts", ConnectOptions(timeout_s=5)) as stream:
         frames, message = play_until(SourceBroken, stream)
@@ -316,7 +320,7 @@ def test_a_finished_file_that_breaks_off_is_told(tmp_path: Path, web: str) -> No
     assert "the server hung up" in message
 
 
-def test_a_redirect_without_end_is_told(web: str) -> None:
+def test_a_redirect_without_end_is_reported(web: str) -> None:
     message = fails(f"{web}/loop?token=SECRET", SourceUnreadable)
     assert message == f"{web}/loop?token=*** redirects from one address to the next, without end"
 
@@ -336,7 +340,9 @@ def test_a_proxy_that_is_dead_is_named_and_not_the_camera(
         NetworkStream(f"{web}/mjpeg/5", ConnectOptions(timeout_s=5)).close()
 
 
-def test_what_a_proxy_answers_is_told_as_such(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_proxy_answers_is_reported_as_such(
+    web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", web)
     monkeypatch.delenv("no_proxy", raising=False)
     message = fails("http://camera.invalid/status", SourceUnreadable)

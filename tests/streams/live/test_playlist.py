@@ -80,7 +80,7 @@ def test_the_rest_of_a_playlist_may_lie_anywhere() -> None:
     ]
 
 
-def test_renditions_are_told_by_size_and_then_by_rate() -> None:
+def test_renditions_are_reported_by_size_and_then_by_rate() -> None:
     found = parse_playlist(
         '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9,CODECS="a,b"\nsound\n'
         "#EXT-X-STREAM-INF:RESOLUTION=640x360,BANDWIDTH=3\nsmall\n"

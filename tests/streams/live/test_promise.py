@@ -68,7 +68,7 @@ def opened(url: str, timeout_s: float = 5) -> NetworkStream:
     return NetworkStream(url, ConnectOptions(timeout_s=timeout_s, stall_s=timeout_s))
 
 
-def test_a_whole_playlist_plays_whole_and_nothing_is_complained_of(build: Build, web: str) -> None:
+def test_a_whole_playlist_plays_whole_and_nothing_is_reported(build: Build, web: str) -> None:
     path, lines = build()
     assert len(segments(lines)) == COUNT // PART
     with opened(f"{web}/file/{path.name}") as stream:
@@ -80,7 +80,7 @@ def test_a_whole_playlist_plays_whole_and_nothing_is_complained_of(build: Build,
 
 
 @pytest.mark.parametrize("lost", range(COUNT // PART))
-def test_a_segment_that_is_not_there_is_told_and_the_times_stay_those_of_the_playlist(
+def test_a_segment_that_is_not_there_is_reported_and_the_times_stay_those_of_the_playlist(
     build: Build, web: str, lost: int
 ) -> None:
     path, lines = build()
@@ -100,7 +100,7 @@ def test_a_segment_that_is_not_there_is_told_and_the_times_stay_those_of_the_pla
     assert re.search(r"0\.40 of 2\.00 s are missing( or damaged)? \(about 10 frames\)", message)
 
 
-def test_a_segment_that_breaks_off_is_told(build: Build, web: str) -> None:
+def test_a_segment_that_breaks_off_is_reported(build: Build, web: str) -> None:
     path, lines = build()
     name = lines[segments(lines)[2]]
     if lines[segments(lines)[2] - 1].startswith("#EXT-X-BYTERANGE"):
@@ -115,7 +115,7 @@ def test_a_segment_that_breaks_off_is_told(build: Build, web: str) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 2, 4])
-def test_a_segment_that_lies_there_halved_is_told(
+def test_a_segment_that_lies_there_halved_is_reported(
     tmp_path: Path, build: Build, web: str, cut: int
 ) -> None:
     path, lines = build()
@@ -152,7 +152,7 @@ def test_two_segments_that_are_halved_cost_no_other(tmp_path: Path, build: Build
 
 
 @pytest.mark.parametrize("lost", [1, 4])
-def test_a_segment_that_hangs_is_given_up_and_told(build: Build, web: str, lost: int) -> None:
+def test_a_segment_that_hangs_is_given_up_and_reported(build: Build, web: str, lost: int) -> None:
     path, lines = build()
     lose(lines, lost, "/silent")
     path.write_text("\n".join(lines))
@@ -252,7 +252,7 @@ def test_segments_may_be_called_anything(tmp_path: Path, web: str, name: str) ->
         ("half_mid", 162, "to 3.00 s (segment 3 of 6)"),
     ],
 )
-def test_playlists_that_people_reported_are_whole_or_told(
+def test_playlists_that_people_reported_are_whole_or_reported(
     shared: Path, name: str, count: int, place: str | None
 ) -> None:
     folder = shared / "faults" / "streams" / "hls"

@@ -139,7 +139,7 @@ def test_a_recording_behind_the_address_is_played_once_at_its_own_pace() -> None
     assert (events[-1].after, events[-1].reason) == (State.CLOSED, Reason.ENDED)
 
 
-def test_a_recording_that_breaks_is_told_and_not_begun_anew() -> None:
+def test_a_recording_that_breaks_is_reported_and_not_begun_anew() -> None:
     stream, events = kept(Connection([(0, 0.0)], broken(), live=False), Connection([(0, 0.0)]))
     frames = []  # type: ignore[var-annotated]
     with pytest.raises(SourceBroken, match="it broke"):
@@ -212,13 +212,13 @@ def test_a_camera_that_says_nothing_is_stalled_by_the_clock() -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "gopher://host/x"])
-def test_an_address_that_cannot_be_used_is_told_before_anything_is_opened(uri: str) -> None:
+def test_an_address_that_cannot_be_used_is_reported_before_anything_is_opened(uri: str) -> None:
     with pytest.raises(UsageError):
         open_with_reconnect(uri)
 
 
 @pytest.mark.parametrize("wrong", [{"timeout_s": 0}, {"stall_s": -1}, {"transport": "pigeon"}])
-def test_useless_options_are_told_before_anything_is_opened(wrong: dict[str, object]) -> None:
+def test_useless_options_are_reported_before_anything_is_opened(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         ConnectOptions(**wrong)  # type: ignore[arg-type]
 

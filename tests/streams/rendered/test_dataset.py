@@ -165,7 +165,7 @@ def test_a_set_that_was_stopped_half_way_is_drawn_anew(tmp_path: Path) -> None:
         {"size": (63, 64)},
     ],
 )
-def test_arguments_that_cannot_be_used_are_told_before_anything_is_written(
+def test_arguments_that_cannot_be_used_are_reported_before_anything_is_written(
     tmp_path: Path, how: dict[str, object]
 ) -> None:
     with pytest.raises(UsageError, match="cannot"):
@@ -174,7 +174,7 @@ def test_arguments_that_cannot_be_used_are_told_before_anything_is_written(
 
 
 @pytest.mark.parametrize("rights", [0o555, 0o000], ids=["look", "nothing"])
-def test_a_folder_that_cannot_be_written_is_told(rights: int) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(rights: int) -> None:
     with public_folder() as folder:
         (folder / "closed").mkdir(mode=rights)
         with as_nobody(), pytest.raises(SinkError) as caught:
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_written_is_told(rights: int) -> None:
     )
 
 
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("a file")
     with pytest.raises(SinkError, match=f"cannot write to {tmp_path / 'set'}: it is a file"):
         write(tmp_path / "set")

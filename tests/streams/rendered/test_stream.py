@@ -96,7 +96,7 @@ def test_all_four_tasks_are_met_on_the_default_drive() -> None:
 
 @pytest.mark.parametrize("size", [(1280, 720), (64, 64), (200, 600)])
 @pytest.mark.parametrize("seed", [0, 1, 2, 2**32 - 1])
-def test_boxes_lie_in_the_picture_and_have_a_size(seed: int, size: tuple[int, int]) -> None:
+def test_boxes_lie_in_the_image_and_have_a_size(seed: int, size: tuple[int, int]) -> None:
     stream = drive(seed, size)
     smallest = SMALLEST_OBJECT_SHARE * size[1]
     for index in range(0, 600, 20):
@@ -196,7 +196,7 @@ def iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return shared / (sum(areas) - shared)
 
 
-def test_what_is_hidden_by_a_nearer_object_is_told_to_be() -> None:
+def test_what_is_hidden_by_a_nearer_object_is_reported_to_be() -> None:
     # Over many frames some are free, some half hidden, some gone behind others.
     shares = [
         box.visible
@@ -222,7 +222,7 @@ def test_times_are_the_index_divided_by_the_rate_exactly() -> None:
     assert [frame.index for frame in frames] == list(range(20))
 
 
-def test_an_endless_drive_goes_on_after_hours_and_tells_no_count() -> None:
+def test_an_endless_drive_goes_on_after_hours_and_shows_no_count() -> None:
     with RenderedStream.from_uri("rendered:?frames=inf&size=96x64") as stream:
         assert stream.frame_count is None
         assert len(list(islice(stream, 305))) == 305  # 300 where nothing is said
@@ -284,7 +284,7 @@ def test_options_are_read(
         ("fps=-30", "above 0: a number or a fraction"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_told_with_what_is_allowed(
+def test_an_option_that_cannot_be_used_is_reported_with_what_is_allowed(
     option: str, allowed: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -295,7 +295,7 @@ def test_an_option_that_cannot_be_used_is_told_with_what_is_allowed(
 
 
 @pytest.mark.parametrize("option", ["sede=7", "Seed=7", "=7", "rain=1", "rain"])
-def test_an_unknown_option_is_told_with_those_there_are(option: str) -> None:
+def test_an_unknown_option_is_reported_with_those_there_are(option: str) -> None:
     with pytest.raises(UsageError) as caught:
         RenderedStream.from_uri(f"rendered:?{option}")
     assert str(caught.value).startswith(
@@ -303,7 +303,7 @@ def test_an_unknown_option_is_told_with_those_there_are(option: str) -> None:
     )
 
 
-def test_an_option_given_twice_is_told() -> None:
+def test_an_option_given_twice_is_reported() -> None:
     with pytest.raises(UsageError, match="'seed' is given twice: 1 and 2"):
         RenderedStream.from_uri("rendered:?seed=1&seed=2")
 
