@@ -175,6 +175,7 @@ def _counterpart(box: Boxes, others: Boxes) -> Boxes | None:
 
 
 def _iou(box: Boxes, others: Boxes) -> Boxes:
+    box, others = box.astype(np.float64), others.astype(np.float64)  # of any size, in damaged files
     start = np.maximum(box[:2], others[:, :2])
     end = np.minimum(box[2:4], others[:, 2:4])
     shared = np.clip(end - start, 0, None).prod(axis=1)

@@ -17,6 +17,7 @@ from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, inspector
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.errors import cause
+from oneglance.streams.files.jpeg import is_cut_jpeg
 from oneglance.streams.files.transport import Loss
 from oneglance.streams.options import Damaged
 
@@ -151,6 +152,9 @@ class FrameDecoder:
             stats.last_error = "an empty packet"
             self._ledger.fails(entry)
             return
+        if self._codec == "mjpeg" and is_cut_jpeg(memoryview(packet)):
+            stats.last_error = "an image that was cut"
+            entry.near_loss = entry.broken = True
         packet.opaque = entry
         self._take(packet.decode, entry)
 

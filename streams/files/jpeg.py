@@ -14,6 +14,19 @@ complete images as well (colour profiles, revisions, padding)."""
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
+_TAIL = 4096
+"""Bytes within which an image ends, whatever its container fills up with."""
+
+
+def is_cut_jpeg(content: memoryview) -> bool:
+    """Whether this is a JPEG without an end marker that lacks more than that; see
+    ``is_damaged_jpeg``. Costs nothing where the marker is.
+    """
+    if _END in bytes(content[-_TAIL:]):
+        return False
+    return is_damaged_jpeg(bytes(content))
+
+
 def is_damaged_jpeg(content: bytes) -> bool:
     """Whether this is a JPEG of which libjpeg cannot decode all; False for what is no JPEG.
 

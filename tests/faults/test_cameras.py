@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
 from media import UNKNOWN_TO_LIBAV, make_video, odd_sampling
-from oneglance.streams import ConnectOptions, SourceStalled, open_stream
+from oneglance.streams import ConnectOptions, SourceStalled, StreamError, open_stream
+from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.states import State
@@ -171,6 +174,27 @@ def test_garbage_and_truncated_images_are_counted_and_left_out() -> None:
     assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
     assert [s.index for s in viewer.seen] == good
     assert (found.received, found.corrupt) == (80, 20)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_parts_that_claim_too_little_cost_their_first_image_and_it_is_counted(share: float) -> None:
+    def script(connection: Connection) -> None:
+        for index in range(6):
+            whole = jpeg(index, (640, 480))
+            connection.part(whole, claimed=int(share * len(whole)))
+            connection.wait(0.02)
+
+    with scripted_camera(script) as camera:
+        stream = open_stream(camera.url, ConnectOptions(timeout_s=10, stall_s=10))
+        assert isinstance(stream, AvSource)
+        frames = []
+        with stream, pytest.raises(StreamError):
+            frames.extend(stream)
+    whole = [cv2.imdecode(np.frombuffer(jpeg(i, (640, 480)), np.uint8), 1) for i in range(6)]
+    assert len(frames) >= 4
+    for frame in frames:
+        assert min(cv2.absdiff(frame.image, image).mean() for image in whole) < 3
+    assert len(frames) + stream.stats.damaged == stream.stats.produced
 
 
 @pytest.mark.parametrize("spoil", UNKNOWN_TO_LIBAV, ids=lambda spoil: spoil.__name__)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -186,6 +188,33 @@ def test_a_frame_that_the_recorder_left_empty_is_one_damaged_frame_in_every_codi
     until = (place // GROUP + 1) * GROUP
     assert [frame.index for frame in found.frames] == [*range(place), *range(until, FRAMES)]
     assert f"at index {place}, {place / RATE:.2f} s" in found.message
+
+
+@pytest.mark.parametrize("container", ["a.avi", "a.mkv", "a.mp4"])
+def test_an_image_that_was_cut_is_one_damaged_frame(tmp_path: Path, container: str) -> None:
+    def images(change: Callable[[int, bytes], bytes]) -> Path:
+        path = tmp_path / container
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("mjpeg", rate=RATE, width=LARGE[0], height=LARGE[1])
+            stream.pix_fmt = "yuvj420p"
+            for index in range(5):
+                shown = scenery()[20:212, 9 * index : 9 * index + 320]
+                content = cv2.imencode(".jpg", shown)[1].tobytes()
+                packet = av.Packet(change(index, content))
+                packet.stream, packet.pts, packet.dts = stream, index, index
+                packet.time_base = Fraction(1, RATE)
+                packet.is_keyframe = True
+                out.mux(packet)
+        return path
+
+    for share in (0.3, 0.7, 0.97):
+        cut = play(images(lambda i, jpeg, s=share: jpeg[: int(s * len(jpeg))] if i == 2 else jpeg))
+        assert [frame.index for frame in cut.frames] == [0, 1, 3, 4]
+        assert "1 frame is damaged and was left out at index 2" in cut.message
+    # Some cameras write no end marker, some fill up.
+    for whole in (lambda _, jpeg: jpeg[:-2], lambda _, jpeg: jpeg + bytes(9000)):
+        found = play(images(whole))
+        assert (len(found.frames), found.message) == (5, "")
 
 
 def emptied(path: Path, place: int) -> None:
