@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,12 @@ def write_foxglove(
     frames: int = 10,
     codec: str | None = None,
     spoil: int | None = None,
+    spoilt: Callable[[bytes], bytes | None] = lambda _: b"spoilt",
     start: int = 0,
 ) -> Path:
     """An MCAP file of Foxglove's protobuf: JPEGs, or video in ``codec``. Message ``spoil`` holds
-    no image; messages before ``start`` are left out."""
+    what ``spoilt`` makes of it, by default no image, and is left out where it makes None;
+    messages before ``start`` are left out."""
     import foxglove
     from foxglove.channels import CompressedImageChannel, CompressedVideoChannel
     from foxglove.messages import CompressedImage, CompressedVideo, Timestamp
@@ -112,7 +114,9 @@ def write_foxglove(
         form = {"libx264": "h264", "libx265": "h265", None: "jpeg"}[codec]
         make = CompressedVideo if codec else CompressedImage
         for index, (unit, stamp) in enumerate(zip(units, stamps(frames), strict=False)):
-            data = b"spoilt" if index == spoil else unit
+            data = spoilt(unit) if index == spoil else unit
+            if data is None:
+                continue
             time = Timestamp(sec=stamp // 10**9, nsec=stamp % 10**9)
             channel.log(
                 make(timestamp=time, frame_id="front", data=data, format=form), log_time=stamp

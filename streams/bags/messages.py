@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from oneglance.streams.files.jpeg import is_damaged_jpeg
 from oneglance.streams.frame import Image
 
 
@@ -153,6 +154,8 @@ def _as_sensor_msgs(message: ImageMessage) -> Any:
 
 
 def _compressed(message: ImageMessage) -> Image:
+    if is_damaged_jpeg(message.data):  # OpenCV fills what is missing with grey
+        raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: damaged")
     image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: no image")

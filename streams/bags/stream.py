@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
-
 from oneglance.streams.bags.messages import (
     Carries,
     ImageMessage,
@@ -21,7 +19,7 @@ from oneglance.streams.bags.messages import (
     image_of,
 )
 from oneglance.streams.bags.reading import Bag, BagTruncated, open_bag
-from oneglance.streams.bags.video import VideoDecoder
+from oneglance.streams.bags.video import DecodedMessage, VideoDecoder
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.frame import DeferredImage, Frame, Image
@@ -63,7 +61,7 @@ class BagStream:
         self.frame_count = self._topic.count
         self._lock = threading.Lock()
         self._played = self._iterating = self._closed = False
-        self._undecodable: list[str] = []
+        self._undecodable: list[tuple[int, str]] = []
         self._delivered = 0
 
     def __iter__(self) -> Generator[Frame]:
@@ -141,7 +139,7 @@ class BagStream:
                     raise message
                 image = image_of(message, self._topic.carries)
             except Undecodable as error:
-                self._undecodable.append(f"index {index}: {error}")
+                self._undecodable.append((index, str(error)))
                 continue
             yield index, message, image, time.perf_counter() - started_s
 
@@ -161,12 +159,14 @@ class BagStream:
             started_s = time.perf_counter()
             try:
                 if isinstance(message, Undecodable):
+                    if decoder is not None:
+                        decoder.misses()
                     raise message
                 decoder = decoder or VideoDecoder(message.format)
                 numbers[id(message)] = index
                 done = list(decoder.decode(message))
             except Undecodable as error:
-                self._undecodable.append(f"index {index}: {error}")
+                self._undecodable.append((index, str(error)))
                 continue
             yield from self._numbered(done, numbers, time.perf_counter() - started_s)
         if decoder is not None:
@@ -176,21 +176,25 @@ class BagStream:
                     "%s: %d message(s) before the first key frame gave no image",
                     *(self.source, decoder.before_key),
                 )
-            if decoder.lost:
-                self._undecodable.append(f"{decoder.lost} message(s) gave no image")
+            for message in decoder.lost:
+                self._undecodable.append((numbers[id(message)], "no image came of it"))
         if truncation is not None:
             raise truncation
 
-    @staticmethod
     def _numbered(
-        done: list[tuple[ImageMessage, av.VideoFrame]], numbers: dict[int, int], decode_s: float
+        self, done: list[DecodedMessage], numbers: dict[int, int], decode_s: float
     ) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
-        for message, frame in done:
-            yield numbers.pop(id(message)), message, DecodedImage(frame), decode_s / len(done)
+        for each in done:
+            index = numbers.pop(id(each.message))
+            if each.damaged:
+                self._undecodable.append((index, "damaged, or leans on one that is"))
+                continue
+            yield index, each.message, DecodedImage(each.frame), decode_s / len(done)
 
     def _judge(self, truncation: BagTruncated | None) -> None:
+        first = "index {}: {}".format(*min(self._undecodable)) if self._undecodable else ""
         if not self._delivered:
-            why = self._undecodable[0] if self._undecodable else truncation or "it has no message"
+            why = first or truncation or "it has no message"
             raise SourceUnreadable(
                 f"{self.source}: no image of topic {self._topic.name} can be made ({why})"
             )
@@ -202,7 +206,7 @@ class BagStream:
         if self._undecodable:
             raise SourceBroken(
                 f"{self.source}: {len(self._undecodable)} message(s) hold no image that can be "
-                f"made, the first {self._undecodable[0]}; the {self._delivered} others were "
+                f"made, the first {first}; the {self._delivered} others were "
                 "delivered"
             )
 

@@ -1,16 +1,32 @@
-"""Compressed video in messages: one access unit a message, decoded from a key frame on."""
+"""Compressed video in messages: one access unit a message, decoded from a key frame on.
+
+A recorder leaves messages out when it is too slow, and libav plays on from what it has: what leans
+on a lost or damaged image is damaged too, up to the next refresh (``decoding.references``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 
 from oneglance.streams.bags.messages import VIDEO_FORMATS, ImageMessage, Undecodable
+from oneglance.streams.decoding.bitstream import CodedPicture, inspector
+from oneglance.streams.decoding.references import Entry, FrameLedger, References
 
 _NS = Fraction(1, 1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedMessage:
+    """A message with its image; ``damaged``: the image, or one that it leans on, is not whole."""
+
+    message: ImageMessage
+    frame: av.VideoFrame
+    damaged: bool
 
 
 class VideoDecoder:
@@ -28,26 +44,34 @@ class VideoDecoder:
         context = av.CodecContext.create(codec, "r")
         assert isinstance(context, av.VideoCodecContext)
         self._context = context
-        self._waiting: dict[int, ImageMessage] = {}
+        self._inspect = inspector(codec, None, intra_only=False)
+        self._ledger: FrameLedger[tuple[ImageMessage, av.VideoFrame]] = FrameLedger(
+            References(), joins=True
+        )
+        self._waiting: dict[int, tuple[ImageMessage, Entry]] = {}
         self._given = 0
         self._first: int | None = None
 
-    def decode(self, message: ImageMessage) -> Iterator[tuple[ImageMessage, av.VideoFrame]]:
-        """The images that are done now, each with its own message.
-
-        Raises:
-            Undecodable: libav refuses the bytes.
-        """
+    def decode(self, message: ImageMessage) -> Iterator[DecodedMessage]:
+        """The images that are done now. Of a message whose bytes libav refuses there is none
+        (``lost``)."""
         packet = av.Packet(message.data)
         packet.pts = packet.dts = self._given
         packet.time_base = _NS
-        self._waiting[self._given] = message
+        entry = self._ledger.enters(self._inspect(memoryview(message.data), False), self._given)
+        self._waiting[self._given] = message, entry
         self._given += 1
-        yield from self._done(packet)
+        self._take(packet, entry)
+        yield from self._done()
 
-    def flush(self) -> Iterator[tuple[ImageMessage, av.VideoFrame]]:
+    def misses(self) -> None:
+        """A message is not there, or is none."""
+        self._ledger.fails(self._ledger.enters(CodedPicture(), None))
+
+    def flush(self) -> Iterator[DecodedMessage]:
         """The images that the decoder still holds; then no more can be decoded."""
-        yield from self._done(None)
+        self._take(None, None)
+        yield from self._done(ended=True)
 
     @property
     def before_key(self) -> int:
@@ -56,22 +80,30 @@ class VideoDecoder:
         return sum(number < first for number in self._waiting)
 
     @property
-    def lost(self) -> int:
-        """Messages after the first image that gave none; true after ``flush``."""
-        return len(self._waiting) - self.before_key
+    def lost(self) -> tuple[ImageMessage, ...]:
+        """Messages after the first image that gave none; all of them after ``flush``."""
+        if self._first is None:
+            return ()
+        return tuple(m for number, (m, _) in self._waiting.items() if number > self._first)
 
-    def _done(self, packet: av.Packet[Any] | None) -> Iterator[tuple[ImageMessage, av.VideoFrame]]:
+    def _take(self, packet: av.Packet[Any] | None, entry: Entry | None) -> None:
         try:
             frames = self._context.decode(packet)
-        except av.error.FFmpegError as error:
-            if self._first is None:  # it waits for a key frame
-                return
-            raise Undecodable(str(error.strerror or type(error).__name__).lower()) from None
+        except av.error.FFmpegError:
+            if entry is not None:
+                self._ledger.fails(entry)
+            return
         for frame in frames:
             number = frame.pts
             if self._first is None and not frame.key_frame:
                 continue
-            message = None if number is None else self._waiting.pop(number, None)
-            if message is not None:
-                self._first = number if self._first is None else self._first
-                yield message, frame
+            if number is None or number not in self._waiting:
+                continue
+            message, own = self._waiting.pop(number)
+            self._first = number if self._first is None else self._first
+            self._ledger.comes(own, (message, frame), corrupt=frame.is_corrupt)
+
+    def _done(self, *, ended: bool = False) -> Iterator[DecodedMessage]:
+        for verdict in self._ledger.verdicts(ended=ended):
+            if verdict.frame is not None:
+                yield DecodedMessage(*verdict.frame, verdict.damaged)

@@ -129,6 +129,35 @@ def test_a_message_without_an_image_keeps_its_index_and_is_reported(tmp_path: Pa
     assert "index 4" in str(error)
 
 
+def test_a_jpeg_that_was_cut_is_no_image(tmp_path: Path) -> None:
+    file = write_foxglove(
+        tmp_path / "a.mcap", spoil=4, spoilt=lambda jpeg: jpeg[: len(jpeg) // 2] + b"\xff\xd9"
+    )
+    frames, error = play(file)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert "index 4: jpeg" in str(error)
+
+
+@pytest.mark.parametrize("spoilt", ["left out", "cut", "no video"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_what_leans_on_a_lost_or_damaged_image_is_not_passed_off_as_whole(
+    codec: str, spoilt: str, tmp_path: Path
+) -> None:
+    if (codec, spoilt) == ("libx265", "cut"):
+        pytest.skip("H.265's decoder notices no damage inside an image")
+    ways: dict[str, Callable[[bytes], bytes | None]] = {
+        "left out": lambda _: None,
+        "cut": lambda unit: unit[: len(unit) // 2],
+        "no video": lambda _: b"spoilt",
+    }
+    file = write_foxglove(tmp_path / "a.mcap", codec=codec, frames=20, spoil=7, spoilt=ways[spoilt])
+    frames, error = play(file)
+    shown = [round(frame.timestamp_s * 30 - frames[0].timestamp_s * 30) for frame in frames]
+    assert shown == [*range(7), *range(10, 20)]
+    said = ("2 message(s)", "index 7") if spoilt == "left out" else ("3 message(s)", "index 7")
+    assert all(words in str(error) for words in said)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_video_is_played_from_its_first_key_frame(
     codec: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
