@@ -14,7 +14,7 @@ from typing import Any
 import av
 
 from oneglance.streams.bags.messages import VIDEO_FORMATS, ImageMessage, Undecodable
-from oneglance.streams.decoding.bitstream import CodedPicture, inspector
+from oneglance.streams.decoding.bitstream import CodedFrame, inspector
 from oneglance.streams.decoding.references import Entry, FrameLedger, References
 
 _NS = Fraction(1, 1_000_000_000)
@@ -66,7 +66,7 @@ class VideoDecoder:
 
     def misses(self) -> None:
         """A message is not there, or is none."""
-        self._ledger.fails(self._ledger.enters(CodedPicture(), None))
+        self._ledger.fails(self._ledger.enters(CodedFrame(), None))
 
     def flush(self) -> Iterator[DecodedMessage]:
         """The images that the decoder still holds; then no more can be decoded."""
