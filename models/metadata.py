@@ -17,6 +17,9 @@ from oneglance.models.tasks import ModelClass, Task
 from oneglance.streams.errors import ModelError
 
 KEY = "oneglance"
+END_TO_END = "end_to_end"
+"""In the JSON of a graph that takes frames (``training.end_to_end``): their size and the like."""
+
 FORMAT = 1
 
 
@@ -87,6 +90,13 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
         )
     try:
         content = json.loads(text)
+        if END_TO_END in content:
+            frame = content[END_TO_END]
+            raise ModelError(
+                f"{origin} is an end-to-end graph, which takes frames of {frame['width']}x"
+                f"{frame['height']} from ONNX Runtime itself (see oneglance.perception.examples."
+                "end_to_end): give the model that it was made from"
+            )
         found = content["format"]
         if found != FORMAT:
             raise ModelError(

@@ -105,10 +105,8 @@ def self_check(engine: Engine, *, origin: str) -> SelfCheck | None:
     except ValueError as error:
         raise ModelError(f"{origin}: {error}. Copy or export it again") from None
     task = ClassTable(engine.metadata.classes, set(Task)).task
-    score, side_px = (
-        max(differences)
-        for differences in zip(*(_difference(*pair, task=task) for pair in pairs), strict=True)
-    )
+    differences = [largest_difference(*pair, task=task) for pair in pairs]
+    score, side_px = (max(each) for each in zip(*differences, strict=True))
     outcome = SelfCheck(len(frames), score, side_px, time.perf_counter() - started_s)
     bound = BOUNDS.get(engine.precision, BOUNDS["int8"])
     if not outcome.within(bound):
@@ -147,7 +145,7 @@ def _found(engine: Engine, image: npt.NDArray[np.uint8]) -> Boxes:
     return np.asarray(rows, np.float32)
 
 
-def _difference(
+def largest_difference(
     expected: Boxes, found: Boxes, *, task: npt.NDArray[np.int32]
 ) -> tuple[float, float]:
     """The largest difference in score and side between sure boxes and their counterparts of the

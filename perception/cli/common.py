@@ -75,10 +75,10 @@ def write_json(file: Path, content: dict[str, object]) -> None:
     write_file(file, json.dumps(content, indent=2) + "\n")
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit()):
-        raise UsageError(f"--size is WxH, like 640x384, not '{text}'")
+        raise UsageError(f"{option} is WxH, like 640x384, not '{text}'")
     return int(width), int(height)
 
 

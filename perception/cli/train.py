@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +22,15 @@ from oneglance.models.training.recipe import (
     Unlabelled,
     training_facts,
 )
-from oneglance.perception.cli.common import Debug, configure, need_training, parse_size, say
+from oneglance.models.zoo import resolve_model
+from oneglance.perception.cli.common import (
+    Debug,
+    configure,
+    missing,
+    need_training,
+    parse_size,
+    say,
+)
 from oneglance.streams.errors import UsageError
 
 if TYPE_CHECKING:
@@ -184,15 +195,28 @@ def average(
 
 
 def export(
-    weights: Annotated[Path, typer.Argument(help="model.pt of a training run.")],
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="model.pt of a training run; with --end-to-end also a name in the zoo or an ONNX "
+            "file of ours.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
     name: Annotated[
         str | None, typer.Option(help="The model's name; the file's by default.")
     ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Input size.")] = "640x384",
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Input size.", show_default="640x384"),
+    ] = None,
     head: Annotated[
-        Head, typer.Option(help="one_to_many: NMS at run time; one_to_one: none.")
-    ] = Head.ONE_TO_MANY,
+        Head | None,
+        typer.Option(
+            help="one_to_many: NMS at run time; one_to_one: none.", show_default="one_to_many"
+        ),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Only these of the classes it was trained for.")
     ] = None,
@@ -200,11 +224,56 @@ def export(
         list[Path] | None,
         typer.Option(help="A data set with colours of lights: classify them by their pixels."),
     ] = None,
+    end_to_end: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="One graph from a frame of this size (uint8 BGR) to boxes in its pixels, "
+            "letterbox and NMS inside: ONNX Runtime alone runs it.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="With --end-to-end: leave out boxes below it.", show_default="0.25"),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write a self-describing ONNX file and prove it equal to torch."""
     configure(debug)
-    need_training()
+    if end_to_end is None and confidence is not None:
+        raise UsageError("--confidence is of --end-to-end graphs; others are asked at run time")
+    frame = None if end_to_end is None else parse_size(end_to_end, "--end-to-end")
+    if frame is None or weights.suffix == ".pt":
+        need_training()
+        how = _Export(name or out.stem, size or "640x384", head, classes, tuple(colours or ()))
+        if frame is None:
+            _export_trained(weights, out, how)
+            return
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "model.onnx"
+            _export_trained(weights, file, how)
+            _export_end_to_end(file, out, size=frame, confidence=confidence)
+        return
+    given = {
+        "--name": name, "--size": size, "--head": head, "--classes": classes, "--colours": colours
+    }  # fmt: skip
+    for option in (option for option, value in given.items() if value):
+        raise UsageError(f"{option} is for a training run's model.pt; {weights} has its own")
+    _export_end_to_end(resolve_model(weights), out, size=frame, confidence=confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """How a trained network is exported; ``size`` and ``classes`` as they were typed."""
+
+    name: str
+    size: str
+    head: Head | None
+    classes: str | None
+    colours: tuple[Path, ...]
+
+
+def _export_trained(weights: Path, out: Path, how: _Export) -> None:
     from oneglance.models.tasks import parse_classes
     from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.export import (
@@ -215,20 +284,45 @@ def export(
     from oneglance.models.training.fit.light_colours import fit_colours
     from oneglance.streams.rendered.reference import reference_images
 
+    size = parse_size(how.size)
     parity = export_model(
         weights,
         out,
-        name=name or out.stem,
-        size=parse_size(size),
-        head=head,
+        name=how.name,
+        size=size,
+        head=how.head or Head.ONE_TO_MANY,
         training=training_facts(weights),
-        only=None if classes is None else parse_classes(classes.split(",")),
-        colours=fit_colours([read_dataset(file) for file in colours]) if colours else None,
-        reference_images=reference_images(parse_size(size)),
+        only=None if how.classes is None else parse_classes(how.classes.split(",")),
+        colours=fit_colours([read_dataset(file) for file in how.colours]) if how.colours else None,
+        reference_images=reference_images(size),
     )
     say(
         f"{out}: largest difference from torch {parity.boxes_px:.5f} px, {parity.scores:.2e} in "
         f"score (allowed: {MAX_BOX_DIFFERENCE_PX} px, {MAX_SCORE_DIFFERENCE:g})"
+    )
+
+
+def _export_end_to_end(
+    file: Path, out: Path, *, size: tuple[int, int], confidence: float | None
+) -> None:
+    if importlib.util.find_spec("onnx") is None:
+        raise missing("export", "onnx")
+    from oneglance.models.detector import DEFAULT_CONFIDENCE
+    from oneglance.models.training.end_to_end import BOUND, MAX_LEVELS, SMALLEST, end_to_end
+    from oneglance.streams.rendered.reference import reference_images
+
+    parity = end_to_end(
+        file,
+        out,
+        size=size,
+        confidence=DEFAULT_CONFIDENCE if confidence is None else confidence,
+        images=reference_images(size) if min(size) >= SMALLEST else (),
+    )
+    say(
+        f"{out}: frames of {size[0]}x{size[1]} in, boxes out; largest difference from the detector "
+        f"{parity.levels:.1f} levels of 255 in what the network sees, and from the same input "
+        f"{parity.boxes_px:.5f} px, {parity.scores:.2e} in score (allowed: {MAX_LEVELS} levels, "
+        f"{BOUND.side_px:g} px, {BOUND.score:g})"
     )
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import cv2
 import pytest
 
+pytest.importorskip("onnx", reason="one example runs a graph made here")
+
+from oneglance.models import Detector
+from oneglance.models.training.end_to_end import end_to_end
+from oneglance.models.zoo import resolve_model
 from oneglance.perception import examples
+from oneglance.streams import open_stream
 
 FOLDER = Path(examples.__file__).parent
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init__")
@@ -76,3 +82,24 @@ def test_in_asyncio(tmp_path: Path) -> None:
     lines = printed("in_asyncio", cwd=tmp_path)
     assert [line.split()[0] for line in lines[:-1]] == [str(i) for i in range(5)]
     assert int(lines[-1].split()[-2]) > 0
+
+
+def test_end_to_end(tmp_path: Path) -> None:
+    with open_stream("rendered:?frames=61&seed=2") as stream:
+        *_, frame = stream
+    cv2.imwrite(str(tmp_path / "street.png"), frame.image)
+    cv2.imwrite(str(tmp_path / "small.png"), frame.image[:400])
+    model = resolve_model("road4-n-416")
+    end_to_end(model, tmp_path / "boxes.onnx", size=(1280, 720))
+    lines = printed("end_to_end", "boxes.onnx", "street.png", cwd=tmp_path)
+    seen = Detector.load("road4-n-416")(frame.image)
+    assert [float(line.split()[1]) for line in lines] == pytest.approx(seen.confidence, abs=0.011)
+    assert any(line.startswith("car ") for line in lines)
+    command = [sys.executable, "-m", "oneglance.perception.examples.end_to_end"]
+    for other in ("small.png", "absent.png"):
+        done = subprocess.run(
+            [*command, "boxes.onnx", other], cwd=tmp_path, capture_output=True, text=True,
+            timeout=110, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert f"boxes.onnx takes frames of 1280x720, and {other} is none" in done.stderr

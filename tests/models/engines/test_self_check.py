@@ -130,13 +130,13 @@ def test_the_command_refuses_it_and_can_be_told_not_to_look(tmp_path: Path, oneg
 def test_differences_are_those_of_sure_boxes(
     found: npt.NDArray[np.float32], score: float, side_px: float
 ) -> None:
-    difference = checking._difference(boxes(BOX), found, task=TASKS)
+    difference = checking.largest_difference(boxes(BOX), found, task=TASKS)
     assert difference == pytest.approx((score, side_px), abs=1e-6)
 
 
 def test_subclasses_of_one_task_are_counterparts() -> None:
     task = np.array([0, 1, 1, 1], np.int32)
-    difference = checking._difference(boxes(BOX), boxes(moved(p5=3)), task=task)
+    difference = checking.largest_difference(boxes(BOX), boxes(moved(p5=3)), task=task)
     assert difference == (0.0, 0.0)
 
 

@@ -327,3 +327,18 @@ def test_a_file_of_another_layout_than_a_detector_takes_is_never_written(
     with pytest.raises(ModelError, match="are not the one_to_many layout"):
         export(weights, tmp_path / "out.onnx", name="odd", size=SIZE)
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_the_command_makes_one_graph_of_pixels_to_boxes_from_the_weights(
+    weights: Path, tmp_path: Path, oneglance: Callable[..., Any]
+) -> None:
+    out = tmp_path / "graph.onnx"
+    outcome = oneglance(
+        *("export", weights, "--size", "96x64", "--head", "one_to_one", "--name", "mine"),
+        *("--end-to-end", "120x50", "--out", out),
+    )
+    assert outcome.code == 0, outcome.err
+    session = ort.InferenceSession(out, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"image": np.full((50, 120, 3), 90, np.uint8)})
+    assert [each.shape[0] for each in found] == [len(found[0])] * 3
+    assert json.loads(session.get_modelmeta().custom_metadata_map["oneglance"])["name"] == "mine"
