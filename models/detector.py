@@ -18,6 +18,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, 
 from oneglance.models.engines.self_check import self_check
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
+from oneglance.models.pixels import Planes, cut, size_of
 from oneglance.models.region import Region
 from oneglance.models.tasks import ModelClass, Task, parse_tasks
 from oneglance.models.zoo import DEFAULT, resolve_model
@@ -206,10 +207,24 @@ class Detector:
         """
         return self.detect(image)[0]
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> tuple[sv.Detections, dict[str, float]]:
-        """As a call, and the seconds of ``preprocess``, ``inference`` and ``postprocess``."""
+    def takes_planes(self, size: tuple[int, int]) -> bool:
+        """Whether ``detect`` had rather have a decoder's planes of an image of that size (width,
+        height): of one that is made smaller. Boxes are the same but for rounding."""
+        if self.region is not None:
+            x1, y1, x2, y2 = self.region.pixels(size)
+            size = x2 - x1, y2 - y1
+        target = self._engine.metadata.size
+        return size[0] > target[0] or size[1] > target[1]
+
+    def detect(
+        self, image: npt.NDArray[np.uint8] | Planes
+    ) -> tuple[sv.Detections, dict[str, float]]:
+        """As a call, and the seconds of ``preprocess``, ``inference`` and ``postprocess``.
+
+        ``image`` may be a decoder's planes, as ``Frame.yuv`` gives them, too.
+        """
         started = time.perf_counter()
-        image, corner = self._looked_at(as_bgr(image))
+        image, corner = self._looked_at(image if isinstance(image, Planes) else as_bgr(image))
         tensor, geometry = self._canvas().fill(image)
         prepared = time.perf_counter()
         output, inference_s = self._engine.run(tensor)
@@ -232,17 +247,17 @@ class Detector:
         }
 
     def _looked_at(
-        self, image: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+        self, image: npt.NDArray[np.uint8] | Planes
+    ) -> tuple[npt.NDArray[np.uint8] | Planes, npt.NDArray[np.float32] | None]:
         """The region's pixels, and what its boxes must be moved by: x y x y."""
         if self.region is None:
             return image, None
-        x1, y1, x2, y2 = self.region.pixels((image.shape[1], image.shape[0]))
-        return image[y1:y2, x1:x2], np.array((x1, y1) * 2, np.float32)
+        box = self.region.pixels(size_of(image))
+        return cut(image, box), np.array(box[:2] * 2, np.float32)
 
     def _assign_colours(
         self,
-        image: npt.NDArray[np.uint8],
+        image: npt.NDArray[np.uint8] | Planes,
         class_id: npt.NDArray[np.int64],
         xyxy: npt.NDArray[np.float32],
     ) -> None:

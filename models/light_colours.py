@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from oneglance.models.pixels import Planes, cut, size_of
 from oneglance.models.tasks import LIGHT_COLOURS, ModelClass
 
 CROP = (12, 24)
@@ -41,9 +42,9 @@ class LightColours:
     weights: Floats
 
     def predict(
-        self, image: npt.NDArray[np.uint8], xyxy: npt.NDArray[np.float32]
+        self, image: npt.NDArray[np.uint8] | Planes, xyxy: npt.NDArray[np.float32]
     ) -> list[int | None]:
-        """For N lights of a BGR image, boxes in its pixels: which of ``classes``, or None."""
+        """For N lights, boxes in pixels of the image: which of ``classes``, or None."""
         if not len(xyxy):
             return []
         found = self.probabilities(np.stack([features(image, box) for box in xyxy]))
@@ -78,17 +79,19 @@ class LightColours:
         return cls(classes, weights)
 
 
-def features(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> Floats:
-    """FEATURES numbers in 0..1 of one light in a BGR image; ``box`` is its ``xyxy`` in pixels.
+def features(image: npt.NDArray[np.uint8] | Planes, box: npt.NDArray[np.float32]) -> Floats:
+    """FEATURES numbers in 0..1 of one light in an image; ``box`` is its ``xyxy`` in pixels.
 
     Square roots, so that a dim lamp counts beside a glaring one.
     """
-    end = np.array(image.shape[1::-1])
+    end = np.array(size_of(image))
     start = np.clip(box[:2].astype(np.intp), 0, end - 1)
     (left, top), (right, bottom) = start, np.clip(np.ceil(box[2:]).astype(np.intp), start + 1, end)
     import cv2
 
-    crop = cv2.resize(image[top:bottom, left:right], CROP, interpolation=cv2.INTER_AREA)
+    part = cut(image, (int(left), int(top), int(right), int(bottom)))
+    pixels = part.bgr() if isinstance(part, Planes) else part
+    crop = cv2.resize(pixels, CROP, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
     bins = hue.reshape(BANDS, -1).astype(np.intp) * HUES // 180  # OpenCV's hues are 0 to 179
     bins += HUES * np.arange(BANDS)[:, None]

@@ -37,6 +37,7 @@ from oneglance.perception.protocols import (
     Sink,
     TrackerLike,
     described,
+    takes_planes,
     timed_detect,
     workers_for,
 )
@@ -49,7 +50,7 @@ from oneglance.perception.readers.frame_reader import (
 from oneglance.perception.readers.opening import Source, open_reader
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThread
-from oneglance.perception.stride import Stride
+from oneglance.perception.stride import stride_for
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.perception.tracking import inside
 from oneglance.streams import shutdown
@@ -124,13 +125,10 @@ class Pipeline:
                 region is none.
         """
         words = described(detector)
-        self._stride = Stride(every)
-        self._detect = timed_detect(detector, None if region is None else Region.of(region))
-        if tracker is not None and every > 1 and not isinstance(tracker, PredictingTracker):
-            raise UsageError(
-                f"{type(tracker).__name__} has no predict(timestamp_s=…), so frames that the "
-                "network does not look at would have no boxes: run it with every=1"
-            )
+        self._stride = stride_for(every, tracker)
+        part = None if region is None else Region.of(region)
+        self._detect = timed_detect(detector, part)
+        self._takes_planes = takes_planes(detector, part)
         self._limits = limits_of(mode)
         self._clock = clock
         self._reader = (
@@ -330,12 +328,13 @@ class Pipeline:
         try:
             started = time.perf_counter()
             try:
-                image = captured.frame.image
+                planes = captured.frame.yuv() if self._takes_planes(captured.frame.size) else None
+                pixels = captured.frame.image if planes is None else planes
             except StreamError as error:
                 self._reader.failed(captured, error)
                 return _Inferred(captured, None, timings)
             timings["convert"] = time.perf_counter() - started
-            detections, stages = self._detect(image)
+            detections, stages = self._detect(pixels)
         finally:
             self._watchdog.end(worker)
         return _Inferred(captured, detections, timings | stages)

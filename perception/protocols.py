@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from oneglance.models.pixels import Planes, cut, size_of
 from oneglance.models.region import Region
 from oneglance.streams.errors import UsageError
 from oneglance.streams.frame import Image
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
     from oneglance.perception.result import Result
 
-Detect = Callable[[Image], "tuple[sv.Detections, dict[str, float]]"]
+Detect = Callable[[Image | Planes], "tuple[sv.Detections, dict[str, float]]"]
 """What ``timed_detect`` gives: detections of an image, and the seconds of each stage."""
+
+TakesPlanes = Callable[[tuple[int, int]], bool]
+"""Whether a detector takes the planes of images of a size (width, height)."""
 
 _COLUMNS = ("class_name", "task")
 
@@ -41,6 +45,8 @@ class DetectorLike(Protocol):
 
     - ``detect(image)``: the same and a dict of the seconds of its stages; without it, the whole
       call is ``inference``;
+    - ``takes_planes(size)``: whether, for images of that size (width, height), ``detect`` takes a
+      decoder's planes (``models.pixels.Planes``) in place of the image, which then is not made;
     - ``threads``: CPUs that one call uses. It may then be called from several threads at once, as
       many as the CPUs leave room for; without it, one call follows the other;
     - ``engine``, ``precision``, ``engine_reason``: words for the summary.
@@ -98,18 +104,33 @@ def timed_detect(detector: DetectorLike, region: Region | None = None) -> Detect
     if region is None:
         return whole
 
-    def detect(image: Image) -> tuple[sv.Detections, dict[str, float]]:
-        x1, y1, x2, y2 = region.pixels((image.shape[1], image.shape[0]))
-        found, stages = whole(np.ascontiguousarray(image[y1:y2, x1:x2]))
+    def detect(image: Image | Planes) -> tuple[sv.Detections, dict[str, float]]:
+        box = region.pixels(size_of(image))
+        part = cut(image, box)
+        found, stages = whole(part if isinstance(part, Planes) else np.ascontiguousarray(part))
         found = copy.copy(found)  # it may be the detector's own
-        found.xyxy = found.xyxy + np.array((x1, y1) * 2, found.xyxy.dtype)
+        found.xyxy = found.xyxy + np.array(box[:2] * 2, found.xyxy.dtype)
         return found, stages
 
     return detect
 
 
+def takes_planes(detector: DetectorLike, region: Region | None = None) -> TakesPlanes:
+    """For which sizes of a frame, of which it sees the ``region``, a detector takes planes."""
+    own: TakesPlanes | None = getattr(detector, "takes_planes", None)
+
+    def takes(size: tuple[int, int]) -> bool:
+        if region is not None:
+            x1, y1, x2, y2 = region.pixels(size)
+            size = x2 - x1, y2 - y1
+        return own is not None and own(size)
+
+    return takes
+
+
 def _timed(detector: DetectorLike) -> Detect:
-    def detect(image: Image) -> tuple[sv.Detections, dict[str, float]]:
+    def detect(image: Image | Planes) -> tuple[sv.Detections, dict[str, float]]:
+        assert not isinstance(image, Planes), "only who takes them is given planes"
         started = time.perf_counter()
         found = complete(detector(image), detector.name)
         return found, {"inference": time.perf_counter() - started}

@@ -24,7 +24,7 @@ class Result:
     no track holds yet), ``data["class_name"]`` and ``data["task"]``.
     ``timings``: seconds for each stage in ``STAGES``; ``decode`` only where the source says how
     long it took, ``track`` only with a tracker. Waiting for a camera is no stage. ``convert``:
-    the decoder's planes into BGR.
+    the decoder's planes into BGR, where the detector does not take them as they are.
     ``age_s``: live sources only, seconds from capture to this result, never less than the stages
     after capture (those after ``decode``; of a camera or a network stream ``decode`` as well);
     None for recordings.

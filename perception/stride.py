@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from oneglance.perception.protocols import PredictingTracker, TrackerLike
 from oneglance.streams.errors import UsageError
 
 
@@ -33,3 +34,18 @@ class Stride:
         passed = self._passed[source]
         self._passed[source] = (passed + 1) % self.every
         return passed == 0
+
+
+def stride_for(every: int, tracker: TrackerLike | None) -> Stride:
+    """The stride of a run, whose ``tracker`` predicts what is not looked at.
+
+    Raises:
+        UsageError: ``every`` is below 1, or the tracker cannot predict.
+    """
+    stride = Stride(every)
+    if tracker is not None and every > 1 and not isinstance(tracker, PredictingTracker):
+        raise UsageError(
+            f"{type(tracker).__name__} has no predict(timestamp_s=…), so frames that the network "
+            "does not look at would have no boxes: run it with every=1"
+        )
+    return stride

@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.streams.errors import Reason, SourceBroken
+from oneglance.streams.yuv import Bytes, YuvPlanes
 
 Image = npt.NDArray[np.uint8]
 """H×W×3 uint8, BGR (OpenCV's order)."""
-
-Bytes = npt.NDArray[np.uint8]
-"""Rows of bytes, whatever they mean."""
 
 _NO_METADATA: Mapping[str, object] = MappingProxyType({})
 
@@ -37,6 +35,11 @@ class DeferredImage(Protocol):
         Raises:
             ValueError: it cannot be made.
         """
+        ...
+
+    def yuv(self) -> YuvPlanes | None:
+        """Its brightness and colours as they are, not to be written to; None where it is held in
+        another way."""
         ...
 
     def planes(self) -> tuple[Bytes, ...]:
@@ -71,6 +74,10 @@ class _Once:
                 self._image = checked(self._deferred.to_bgr())
                 self._deferred = None
             return self._image
+
+    def yuv(self) -> YuvPlanes | None:
+        with self._lock:
+            return None if self._deferred is None else self._deferred.yuv()
 
     def planes(self) -> tuple[Bytes, ...]:
         with self._lock:
@@ -181,6 +188,11 @@ class Frame:
     def height(self) -> int:
         """Rows."""
         return self.size[1]
+
+    def yuv(self) -> YuvPlanes | None:
+        """The decoder's planes, for who needs the image smaller only: what ``image`` is made of.
+        None where there are none, or ``image`` is there already and costs nothing."""
+        return self._pixels.yuv()
 
     def planes(self) -> tuple[Bytes, ...]:
         """The bytes of the image as it was captured, in rows, without converting it: those of the

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from oneglance.streams.errors import cause
-from oneglance.streams.frame import Bytes, Image
+from oneglance.streams.frame import Image
+from oneglance.streams.yuv import Bytes, YuvPlanes, to_bgr
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -21,6 +22,18 @@ _ROTATIONS = {
     180: cv2.ROTATE_180,
     270: cv2.ROTATE_90_CLOCKWISE,
 }
+
+_FULL_RANGE = 2
+_STANDARDS = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+"""libav's numbers of colour matrices; 2: none declared."""
+
+_CHROMA = {
+    **dict.fromkeys(("yuv420p", "yuvj420p"), (2, 2)),
+    **dict.fromkeys(("yuv422p", "yuvj422p"), (2, 1)),
+    **dict.fromkeys(("yuv444p", "yuvj444p"), (1, 1)),
+    "nv12": (2, 2),
+}
+"""Pixels of an image, across and down, that share a colour."""
 
 
 class DecodedImage:
@@ -59,6 +72,23 @@ class DecodedImage:
         if self._rotation is not None:
             return np.asarray(cv2.rotate(image, self._rotation), np.uint8)
         return np.ascontiguousarray(image, np.uint8)
+
+    def yuv(self) -> YuvPlanes | None:
+        """See ``DeferredImage``: 8-bit pixels that stand upright, of a matrix that we know."""
+        frame = self._frame
+        name = frame.format.name
+        shared, standard = _CHROMA.get(name), _STANDARDS.get(frame.colorspace)
+        if shared is None or standard is None or self._turn is not None:
+            return None
+        if any(plane.line_size <= 0 for plane in frame.planes):  # upside down in memory
+            return None
+        if frame.width % shared[0] or frame.height % shared[1]:
+            return None
+        luma, *chroma = (rows(p, row_bytes(name, i)) for i, p in enumerate(frame.planes))
+        if name == "nv12":
+            chroma = [chroma[0].reshape(chroma[0].shape[0], -1, 2)]
+        is_full = name.startswith("yuvj") or frame.color_range == _FULL_RANGE
+        return YuvPlanes(luma, tuple(chroma), to_bgr(standard, full_range=is_full))
 
     def planes(self) -> tuple[Bytes, ...]:
         """See ``DeferredImage``; the padding after each row is left out."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oneglance.streams.frame import Bytes, Frame
+from oneglance.streams.frame import Frame
+from oneglance.streams.yuv import Bytes
 
 
 class FreezeDetector:

@@ -175,13 +175,34 @@ def test_each_result_is_what_the_detector_says_of_that_frame_alone(
     results = list(Pipeline(video("a.mp4", frames=25), detector))
     with open_stream(video("b.mp4", frames=25)) as stream:
         for result, frame in zip(results, stream, strict=True):
-            alone = detector(frame.image)
+            planes = frame.yuv()
+            assert planes is not None
+            alone, _ = detector.detect(planes)
             np.testing.assert_array_equal(result.detections.xyxy, alone.xyxy)
             np.testing.assert_array_equal(result.detections.confidence, alone.confidence)
+            of_image = detector(frame.image)
+            np.testing.assert_allclose(alone.xyxy, of_image.xyxy, atol=0.1)  # type: ignore[arg-type]
             assert result.detections.data["task"].tolist() == ["car", "pedestrian", "sign"]
     # A car as wide as its picture is bright: were two results swapped, this would not hold.
     widths = [float(r.detections.xyxy[0, 2]) for r in results]
     assert widths == sorted(set(widths))
+
+
+def test_an_image_that_nobody_asks_for_is_not_made(video: MakeVideo, detector: Detector) -> None:
+    is_made = {r.frame.is_converted for r in Pipeline(video("a.mp4", frames=10), detector)}
+    assert is_made == {False}
+    watched = Watched(detector, lambda index: None)  # which takes images alone
+    assert all(r.frame.is_converted for r in Pipeline(video("b.mp4", frames=10), watched))
+
+
+def test_a_region_of_the_planes_is_that_of_the_image(video: MakeVideo, detector: Detector) -> None:
+    size, region = (200, 120), "40,20,180,100"
+    results = list(Pipeline(video("a.mp4", frames=5, size=size), detector, region=region))
+    for result in results:
+        assert not result.frame.is_converted
+        part = detector(result.frame.image[20:100, 40:180])
+        moved = part.xyxy + np.array((40, 20, 40, 20))
+        np.testing.assert_allclose(result.detections.xyxy, moved, atol=0.3)
 
 
 def test_several_workers_infer_at_once_and_keep_the_order(
