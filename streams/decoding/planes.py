@@ -78,7 +78,7 @@ class DecodedImage:
         frame = self._frame
         name = frame.format.name
         shared, standard = _CHROMA.get(name), _STANDARDS.get(frame.colorspace)
-        if shared is None or standard is None or self._turn is not None:
+        if shared is None or standard is None or self._rotation is not None:
             return None
         if any(plane.line_size <= 0 for plane in frame.planes):  # upside down in memory
             return None
