@@ -1,9 +1,9 @@
-"""Between sources and what takes their frames: wait, or newest wins.
+"""Buffers between sources and their consumer: a blocking one, and one in which the newest wins.
 
     open ──put/get──▶ open ──finish──▶ draining ──last get──▶ over
-      └───────────────── close (by the taker) ───────────────▶ over
+      └───────────────── close (by the consumer) ───────────────▶ over
 
-The producer ends a buffer with ``finish``, the taker with ``close``. What was put before
+The producer ends a buffer with ``finish``, the consumer with ``close``. What was put before
 ``finish`` is still given out, then ``get`` raises the error that ``finish`` carried, or
 ``Closed``. ``BlockingBuffer`` is for recordings, ``RoundRobinLatestBuffer`` for live sources; the
 rules of each are a class without threads or time.
@@ -81,7 +81,7 @@ class BlockingBuffer(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> bool:
-        """Hand in an item; False when the taker has closed and nobody wants it."""
+        """Hand in an item; False when the consumer has closed and nobody wants it."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue.closed or not self._queue.full)
             if self._queue.closed:
@@ -202,7 +202,7 @@ class RoundRobinLatestBuffer(Generic[K, T]):
     """The newest item of each of many sources, round-robin; nobody starves. For any thread.
 
     Each source has one slot, in which a newer item replaces an older one and the older one is
-    counted. The taker is given the item of the source that has waited longest.
+    counted. The consumer is given the item of the source that has waited longest.
     """
 
     def __init__(self) -> None:

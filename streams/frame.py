@@ -1,4 +1,4 @@
-"""One image on its way through the house."""
+"""The frame: one image with its index, time and source."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DeferredImage(Protocol):
         ...
 
 
-class _Once:
+class _LazyImage:
     """An image made by the first thread that asks, while the others wait; then the planes go."""
 
     __slots__ = ("_deferred", "_image", "_lock", "size")
@@ -126,7 +126,7 @@ class Frame:
     metadata: Mapping[str, object]
     damaged: bool
     decode_s: float | None
-    _pixels: _Once = field(repr=False)
+    _pixels: _LazyImage = field(repr=False)
 
     def __init__(  # noqa: PLR0913 - one for each thing known of a frame
         self,
@@ -145,7 +145,7 @@ class Frame:
             ValueError: the image is not H×W×3 uint8.
         """
         self._set(
-            _pixels=_Once(image),
+            _pixels=_LazyImage(image),
             index=index,
             timestamp_s=timestamp_s,
             source=source,

@@ -1,8 +1,8 @@
-"""Which frames are intact: damage is handed on from reference to reference until a refresh.
+"""Which frames are intact: damage propagates from reference to reference until a refresh.
 
 Pure: packets are given in decoding order, frames in the order in which they come out of the
-decoder; nothing here decodes. What the decoder swallows without a word is noticed by what should
-have come out before something else.
+decoder; nothing here decodes. Frames that the decoder drops without an error are noticed when
+a later one comes out before them.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ Moving images are among them, and still ones that OpenCV does not read."""
 _NAMED = 3
 
 
-def files_in(path: str | os.PathLike[str], *, clips: bool = True) -> list[Path]:
-    """The images (and ``clips``) of a folder without its hidden files and subfolders, or of a
+def files_in(path: str | os.PathLike[str]) -> list[Path]:
+    """The images and clips of a folder without its hidden files and subfolders, or of a
     pattern, in the order a person would sort them. What else there is, is counted and named in
     a warning.
 
@@ -67,22 +67,21 @@ def files_in(path: str | os.PathLike[str], *, clips: bool = True) -> list[Path]:
         SourceUnreadable: nothing in the folder can be played, or it may not be looked into.
     """
     text = os.fspath(path)
-    what = "image or video" if clips else "image"
     try:
         is_folder = Path(text).is_dir()
         found = _in_folder(text) if is_folder else _matching(text)
-        files = [file for file in found if (can_be_played(file) if clips else is_image(file))]
+        files = [file for file in found if can_be_played(file)]
     except OSError as error:
         name = redact_address(text)
         raise SourceUnreadable(f"cannot look into {name}: {cause(error)}") from None
     others = sorted(set(found).difference(files), key=natural)
     if not files:
-        raise _nothing(text, others, is_folder=is_folder, what=what)
+        raise _nothing(text, others, is_folder=is_folder)
     if others:
         logger.warning(
-            "%s: %s left out, no %s by name (%s)",
+            "%s: %s left out, no image or video by name (%s)",
             *(text, "1 file is" if len(others) == 1 else f"{len(others)} files are"),
-            *(what, _names(others)),
+            _names(others),
         )
     return sorted(files, key=natural)
 
@@ -117,17 +116,18 @@ def _literal_where_it_exists(pattern: str) -> str:
     return str(Path(glob.escape(str(literal)), *rest)) if literal.parts else pattern
 
 
-def _nothing(text: str, others: Sequence[Path], *, is_folder: bool, what: str) -> StreamError:
+def _nothing(text: str, others: Sequence[Path], *, is_folder: bool) -> StreamError:
     name = redact_address(text)
     if is_folder:
         known = " ".join(sorted(IMAGE_SUFFIXES))
-        known += f"; videos: {' '.join(sorted(CLIP_SUFFIXES))}" if "video" in what else ""
+        known += f"; videos: {' '.join(sorted(CLIP_SUFFIXES))}"
         there = f"; it holds {_names(others)}" if others else ""
-        nor = " and no video" if "video" in what else ""
-        return SourceUnreadable(f"folder {name} has no image in it{nor} (images: {known}){there}")
+        return SourceUnreadable(
+            f"folder {name} has no image in it and no video (images: {known}){there}"
+        )
     count = "1 other file does" if len(others) == 1 else f"{len(others)} other files do"
     why = f" ({count}: {_names(others)})" if others else ""
-    return SourceNotFound(f"no {what} matches {name}{why}")
+    return SourceNotFound(f"no image or video matches {name}{why}")
 
 
 def _names(files: Iterable[Path]) -> str:

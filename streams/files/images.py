@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -64,20 +63,6 @@ class ImageFiles:
         self.frame_rate: Fraction | None = self._rate
         self.unreadable: list[Path] = []
         self._closed = threading.Event()
-
-    @classmethod
-    def from_path(
-        cls, path: str | os.PathLike[str], *, frame_rate: Fraction = DEFAULT_RATE
-    ) -> ImageFiles:
-        """The images of a folder (hidden ones and subfolders left out) or of a glob pattern.
-
-        Raises:
-            SourceNotFound: nothing matches the pattern, or no image does.
-            SourceUnreadable: the folder holds no image, or the files may not be looked at.
-        """
-        from oneglance.streams.files.folders import files_in
-
-        return cls(files_in(path, clips=False), source=os.fspath(path), frame_rate=frame_rate)
 
     @property
     def frame_count(self) -> int | None:

@@ -1,6 +1,6 @@
-"""Whether a recording is all there: what its container promises against what came.
+"""Whether a recording is complete: what its container declares against what came.
 
-libav plays a file that is truncated and then reports a normal end, so the promise is checked
+libav plays a file that is truncated and then reports a normal end, so this is checked
 here. The evidence is twofold: containers declare the lengths of their parts in bytes, and some
 say how many frames or seconds there should be. Frame counts and durations alone are often
 wrong in good files (edit lists, audio that outlasts the video), missing bytes never are.

@@ -36,7 +36,7 @@ class SplitStream:
     """A file of libav's kind (``read``): the images behind an HTTP address, each a part of its
     own with its length.
 
-    Each read waits ``timeout_s`` at most, and no longer than this thread is wanted.
+    Each read waits ``timeout_s`` at most, and ends when this thread is cancelled.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:

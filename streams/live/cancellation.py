@@ -1,16 +1,16 @@
-"""Calls into libav that end when nobody waits for them any more.
+"""Cancellation tokens for calls into libav.
 
-While libav waits for a network it asks some ten times a second whether to go on. PyAV answers
-by the clock: not after the time-out. It knows no other no, so the clock that it looks at is one
-of ours: it shows the time, except to a thread that was cancelled. To that one every look is
-later than any time-out, so libav comes back, closes its socket and says it was interrupted.
-The thread is what distinguishes connections, so none is mistaken for another to the same address.
+While libav waits for a network it calls its interrupt callback some ten times a second. PyAV's
+callback compares the clock with the time-out and has no other way to be cancelled. So PyAV is
+given a clock of ours: it shows the time, except to a cancelled thread, for which it is later than
+any time-out. Then libav returns, closes its socket and reports that it was interrupted. Tokens
+belong to threads, so two connections to one address are cancelled apart.
 
-When the process ends all are cancelled, and waited for: libav that asks a Python which is no
-more crashes the process on its last step.
+When the process ends, all calls are cancelled and waited for: a callback into an interpreter that
+is gone would crash the process.
 
-Out of reach is what does not ask: a name server that is slow, a camera's driver. With a PyAV
-that looks at another clock, calls end at their time-outs as they do without us; tests show it.
+A call that does not reach the callback cannot be cancelled: a slow name server, a camera's driver.
+With a PyAV that uses another clock, calls end at their time-outs; a test shows it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why a host could not be reached, found out and not guessed.
 
-libav says "input/output error" of an unknown name, a closed road and a failed handshake alike.
-Knocking once more, a step at a time, distinguishes them.
+libav reports "input/output error" for an unknown name, an unreachable host and a failed handshake
+alike. Connecting once more, a step at a time, distinguishes them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _FAILURES: tuple[tuple[type[OSError], Reason], ...] = (
 def why_unreachable(url: str, timeout_s: float) -> Reason:
     """What goes wrong on the way to the host of ``url``; UNKNOWN when nothing does.
 
-    Each step waits ``timeout_s`` at most, and no longer than this thread is wanted; except for the
-    name server, which has its own patience.
+    Each step waits ``timeout_s`` at most, and ends when this thread is cancelled; a name server
+    alone has a time-out of its own.
     """
     try:
         parts = urlsplit(url)
@@ -178,7 +178,7 @@ def wait(connection: socket.socket, event: int, until_s: float) -> None:
     """Return when ``connection`` is ready.
 
     Raises:
-        TimeoutError: it is not until then, or nobody wants to know any more.
+        TimeoutError: it is not until then, or this thread was cancelled.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(connection, event)

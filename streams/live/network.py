@@ -33,7 +33,7 @@ from oneglance.streams.live.connectivity import (
     proxy_of,
     why_unreachable,
 )
-from oneglance.streams.live.promise import Promise, keep_only
+from oneglance.streams.live.finished_playlist import FinishedPlaylist, keep_only
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
@@ -104,7 +104,7 @@ class NetworkStream(ThreadedSource):
             raise _unopened(error, url, safe, options.timeout_s) from None
         self.live = opener.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
-        self._promised: Promise | None = None
+        self._playlist: FinishedPlaylist | None = None
         self._url, self._options, self._opener = url, options, opener
         super().__init__(container, safe, options)
         if self._is_segmented:
@@ -131,8 +131,8 @@ class NetworkStream(ThreadedSource):
                 f"{self.source} was ended by the server after {self.stats.delivered} frames",
                 reason=Reason.ENDED,
             )
-        if self._promised is not None:
-            self._promised.check(self.source, self.stats)
+        if self._playlist is not None:
+            self._playlist.check(self.source, self.stats)
         check_integrity(self.source, self._stream, self.stats)
 
     def _split_anew(self, error: av.error.FFmpegError) -> None:
@@ -158,16 +158,16 @@ class NetworkStream(ThreadedSource):
         """Frames at the times of their playlist, also after a part of it that is missing."""
         length_s = (self._container.duration or 0) / av.time_base
         patience_s = min(self._options.timeout_s, self._options.stall_s)
-        promised = self._promised = Promise(
+        playlist = self._playlist = FinishedPlaylist(
             self._url, self._stream, length_s, _REACHABLE, timeout_s=patience_s
         )
         last_s = -math.inf
         while True:
             for frame in self._presented():
-                time_s = promised.coverage.place(frame.timestamp_s)
+                time_s = playlist.coverage.place(frame.timestamp_s)
                 last_s = max(time_s, math.nextafter(last_s, math.inf))
                 yield frame.changed(timestamp_s=last_s)
-            rest = None if self._closed else promised.rest()
+            rest = None if self._closed else playlist.rest()
             if rest is None:
                 return
             try:
@@ -179,8 +179,8 @@ class NetworkStream(ThreadedSource):
         message = super()._silence()
         return (
             message
-            if self._promised is None
-            else f"{message}; {self._promised.missing(self.stats)}"
+            if self._playlist is None
+            else f"{message}; {self._playlist.missing(self.stats)}"
         )
 
     def _arriving(self) -> Iterator[Frame]:
@@ -205,8 +205,8 @@ class NetworkStream(ThreadedSource):
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
         why = "the server hung up" if hung_up else cause(error)
         if not self.live:
-            if self._promised is not None:
-                why += f"; {self._promised.missing(self.stats)}"
+            if self._playlist is not None:
+                why += f"; {self._playlist.missing(self.stats)}"
             return broken(self.source, self._stream, self.stats, why)
         return SourceBroken(
             f"{self.source} was lost after {self.stats.delivered} frames: {why}",

@@ -1,6 +1,6 @@
-"""HLS playlists that are finished: what they promise, and what of it came.
+"""HLS playlists that are finished: what they declare, and which frames of it came.
 
-libav leaves out a segment that it cannot have and says nothing, so a hole looks like a jump in
+libav skips a segment that it cannot fetch and reports nothing, so a hole looks like a jump in
 time and a lost end like an end. A finished playlist says how long each of its segments lasts;
 the frames are laid over that.
 

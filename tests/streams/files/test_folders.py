@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import pytest
 
-from media import picture
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable
 from oneglance.streams.files.folders import files_in
 
@@ -72,9 +70,3 @@ def test_a_folder_of_nothing_to_play_is_reported_with_what_it_holds(tmp_path: Pa
         files_in(tmp_path)
     with pytest.raises(SourceNotFound, match=r"no image or video matches .* \(1 other file does"):
         files_in(tmp_path / "*.txt")
-
-
-def test_images_alone_can_be_asked_for(tmp_path: Path) -> None:
-    make(tmp_path, "a.mp4")
-    (tmp_path / "b.png").write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
-    assert names(files_in(tmp_path, clips=False)) == ["b.png"]

@@ -15,7 +15,8 @@ import pytest
 
 from media import cut, index_of, picture
 from oneglance.streams import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
-from oneglance.streams.files.images import IMAGE_SUFFIXES, ImageFiles, read_image
+from oneglance.streams.files.folders import CLIP_SUFFIXES, files_in
+from oneglance.streams.files.images import DEFAULT_RATE, IMAGE_SUFFIXES, ImageFiles, read_image
 from playing import play_until
 
 WriteImage = Callable[..., Path]
@@ -55,6 +56,10 @@ def write(tmp_path: Path) -> WriteImage:
     return write_image
 
 
+def images_of(path: Path, *, frame_rate: Fraction = DEFAULT_RATE) -> ImageFiles:
+    return ImageFiles(files_in(path), source=str(path), frame_rate=frame_rate)
+
+
 def names(stream: ImageFiles) -> list[str]:
     return [Path(frame.source).name for frame in stream]
 
@@ -66,7 +71,7 @@ def test_the_kinds_tested_are_the_kinds_played() -> None:
 @pytest.mark.parametrize("suffix", [*LOSSLESS, *LOSSY])
 def test_every_kind_of_image_is_played(write: WriteImage, suffix: str) -> None:
     write(f"a{suffix}", 7)
-    [frame] = ImageFiles.from_path(write(f"b{suffix}", 9).parent / f"a{suffix}")
+    [frame] = images_of(write(f"b{suffix}", 9).parent / f"a{suffix}")
     assert index_of(frame.image) == 7
     if suffix in LOSSLESS:
         np.testing.assert_array_equal(frame.image, picture(7))
@@ -78,13 +83,13 @@ def test_images_come_in_the_order_a_person_would_sort_them(
     in_order = ["a1.png", "A2.png", "a10.png", "b-9-2.png", "b-9-10.png", "b-10-1.png", "z.JPG"]
     for name in reversed(in_order):
         write(name)
-    assert names(ImageFiles.from_path(tmp_path)) == in_order
-    assert names(ImageFiles.from_path(tmp_path / "b*")) == in_order[3:6]
+    assert names(images_of(tmp_path)) == in_order
+    assert names(images_of(tmp_path / "b*")) == in_order[3:6]
 
 
 def test_a_frame_shows_its_file_its_place_and_its_time(write: WriteImage, tmp_path: Path) -> None:
     paths = [write(f"{number}.png", number) for number in range(4)]
-    with ImageFiles.from_path(tmp_path, frame_rate=Fraction(30000, 1001)) as stream:
+    with images_of(tmp_path, frame_rate=Fraction(30000, 1001)) as stream:
         assert (stream.source, stream.frame_count, stream.live) == (str(tmp_path), 4, False)
         frames = list(stream)
     assert [frame.source for frame in frames] == [str(path) for path in paths]
@@ -108,14 +113,14 @@ def test_hidden_files_subfolders_and_other_files_are_left_out(
     write("below/too_deep.png")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "notes.txt").write_text("no image")
-    assert names(ImageFiles.from_path(tmp_path)) == ["seen.png"]
-    assert names(ImageFiles.from_path(tmp_path / "*.png")) == ["seen.png"]
+    assert names(images_of(tmp_path)) == ["seen.png"]
+    assert names(images_of(tmp_path / "*.png")) == ["seen.png"]
 
 
 def test_a_pattern_reaches_into_subfolders(write: WriteImage, tmp_path: Path) -> None:
     for name in ("2/a.png", "10/a.png", "10/deep/b.png"):
         write(name)
-    found = ImageFiles.from_path(tmp_path / "**" / "*.png")
+    found = images_of(tmp_path / "**" / "*.png")
     assert [frame.source for frame in found] == [
         f"{tmp_path}/2/a.png",
         f"{tmp_path}/10/a.png",
@@ -126,10 +131,11 @@ def test_a_pattern_reaches_into_subfolders(write: WriteImage, tmp_path: Path) ->
 def test_a_folder_without_images_is_reported_with_what_an_image_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(SourceUnreadable) as caught:
-        ImageFiles.from_path(tmp_path)
+        images_of(tmp_path)
     assert str(caught.value) == (
-        f"folder {tmp_path} has no image in it (images: .avif .bmp .jp2 .jpe .jpeg .jpg .pbm .pgm "
-        ".png .pnm .ppm .tif .tiff .webp); it holds notes.txt"
+        f"folder {tmp_path} has no image in it and no video (images: .avif .bmp .jp2 .jpe .jpeg "
+        ".jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp; videos: "
+        f"{' '.join(sorted(CLIP_SUFFIXES))}); it holds notes.txt"
     )
 
 
@@ -189,7 +195,7 @@ def test_a_photograph_taken_with_a_turned_phone_comes_upright(
 
 
 def test_the_smallest_image_is_played(write: WriteImage) -> None:
-    [frame] = ImageFiles.from_path(write("a.png", np.full((1, 1, 3), 200, np.uint8)))
+    [frame] = images_of(write("a.png", np.full((1, 1, 3), 200, np.uint8)))
     assert frame.size == (1, 1)
     assert frame.image.tolist() == [[[200, 200, 200]]]
 
@@ -197,7 +203,7 @@ def test_the_smallest_image_is_played(write: WriteImage) -> None:
 def test_a_large_image_is_played(write: WriteImage) -> None:
     pixels = np.zeros((6000, 8000, 3), np.uint8)
     pixels[-1, -1] = (1, 2, 3)
-    [frame] = ImageFiles.from_path(write("a.png", pixels))
+    [frame] = images_of(write("a.png", pixels))
     assert frame.size == (8000, 6000)
     assert frame.image[-1, -1].tolist() == [1, 2, 3]
 
@@ -205,17 +211,17 @@ def test_a_large_image_is_played(write: WriteImage) -> None:
 def test_images_of_a_folder_may_differ_in_size(write: WriteImage, tmp_path: Path) -> None:
     write("1.png", picture(0, (70, 50)))
     write("2.png", picture(0, (50, 70)))
-    assert [frame.size for frame in ImageFiles.from_path(tmp_path)] == [(70, 50), (50, 70)]
+    assert [frame.size for frame in images_of(tmp_path)] == [(70, 50), (50, 70)]
 
 
 def test_every_image_is_writable_and_contiguous(write: WriteImage) -> None:
-    [frame] = ImageFiles.from_path(write("a.png", picture(0, (71, 53))))
+    [frame] = images_of(write("a.png", picture(0, (71, 53))))
     assert frame.image.flags.c_contiguous
     assert frame.image.flags.writeable
 
 
 def test_a_name_outside_ascii_is_no_fault(write: WriteImage) -> None:
-    [frame] = ImageFiles.from_path(write("日本 straße.jpg", 3))
+    [frame] = images_of(write("日本 straße.jpg", 3))
     assert index_of(frame.image) == 3
 
 
@@ -225,7 +231,7 @@ def test_an_unreadable_image_is_skipped_then_reported(
     write("1.png", 1)
     (tmp_path / "2.png").write_text("not an image")
     write("3.png", 3)
-    stream = ImageFiles.from_path(tmp_path)
+    stream = images_of(tmp_path)
     frames, message = play_until(SourceBroken, stream)
     assert [(frame.index, index_of(frame.image)) for frame in frames] == [(0, 1), (2, 3)]
     assert [frame.timestamp_s for frame in frames] == [0.0, 0.2]
@@ -239,7 +245,7 @@ def test_an_unreadable_image_is_skipped_then_reported(
 def test_a_folder_of_unreadable_images_is_no_broken_source_but_none(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.png").write_text("not an image")
-    frames, message = play_until(SourceUnreadable, ImageFiles.from_path(tmp_path))
+    frames, message = play_until(SourceUnreadable, images_of(tmp_path))
     assert frames == []
     assert message == (f"none of the 5 images of {tmp_path} can be read (0.png, 1.png, 2.png, …)")
 
@@ -293,7 +299,7 @@ def test_a_file_that_vanished_or_leads_nowhere_is_unreadable(
     write("1.png", 1)
     (tmp_path / "2.png").symlink_to(tmp_path / "nowhere.png")
     gone = write("3.png", 3)
-    stream = ImageFiles.from_path(tmp_path)
+    stream = images_of(tmp_path)
     gone.unlink()
     frames, message = play_until(SourceBroken, stream)
     assert len(frames) == 1
@@ -307,7 +313,7 @@ def test_a_pipe_named_like_an_image_does_not_block_for_ever(
 ) -> None:
     write("1.png", 1)
     os.mkfifo(tmp_path / "2.png")
-    frames, message = play_until(SourceBroken, ImageFiles.from_path(tmp_path))
+    frames, message = play_until(SourceBroken, images_of(tmp_path))
     assert len(frames) == 1
     assert "(2.png)" in message
 
@@ -315,7 +321,7 @@ def test_a_pipe_named_like_an_image_does_not_block_for_ever(
 def test_images_may_be_played_again(write: WriteImage, tmp_path: Path) -> None:
     write("1.png", 1)
     (tmp_path / "2.png").write_text("not an image")
-    stream = ImageFiles.from_path(tmp_path)
+    stream = images_of(tmp_path)
     for _ in range(2):
         frames, _ = play_until(SourceBroken, stream)
         assert len(frames) == 1
@@ -328,7 +334,7 @@ def test_closing_shows_nothing_of_images_that_were_not_asked_for(
     (tmp_path / "1.png").write_text("not an image")
     write("2.png", 2)
     write("3.png", 3)
-    with ImageFiles.from_path(tmp_path) as stream:
+    with images_of(tmp_path) as stream:
         frames = iter(stream)
         assert next(frames).index == 1
         stream.close()
@@ -336,8 +342,8 @@ def test_closing_shows_nothing_of_images_that_were_not_asked_for(
 
 
 def test_a_pattern_without_a_match_is_not_an_empty_stream(tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFound, match="no image matches"):
-        ImageFiles.from_path(tmp_path / "*.png")
+    with pytest.raises(SourceNotFound, match="no image or video matches"):
+        images_of(tmp_path / "*.png")
 
 
 def png(

@@ -1,4 +1,4 @@
-"""What a finished HLS playlist promises, fetched; whether it was kept, said."""
+"""A finished HLS playlist, fetched, and checked against the frames that came of it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _LOOK_S = 2.0
 
 
 def keep_only(container: InputContainer, stream: VideoStream) -> None:
-    """Have libav fetch the playlist of ``stream`` alone: left to itself it fetches all renditions
-    and the sound too."""
+    """Have libav fetch the playlist of ``stream`` alone: by default it fetches all renditions
+    and the audio too."""
     for other in container.streams:
         if other.index != stream.index:
             other.discard = av.stream.Discard.all
 
 
-class Promise:
+class FinishedPlaylist:
     """The playlist of a stream, and how much of it came."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Promise:
         """Judge a playlist that ended.
 
         Raises:
-            SourceBroken: not all that it promises came.
+            SourceBroken: frames of it are missing.
         """
         if not stats.delivered or not self.coverage.holes(is_truncated=True):
             return
