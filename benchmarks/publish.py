@@ -12,13 +12,13 @@ import argparse
 import hashlib
 import json
 import platform
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from oneglance.models import Detector
 from oneglance.models.training.evaluation.coco import Evaluation, evaluate_file
+from oneglance.streams.outputs import write_file
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "models" / "zoo"
@@ -63,8 +63,8 @@ def main() -> None:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     measured = "\n".join(_measured(detector, evaluations, digest))
-    card.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")
-    shutil.copyfile(args.model, ZOO / f"{detector.name}.onnx")
+    write_file(card, f"{before}{BEGIN}\n{measured}\n{END}{after}")
+    write_file(ZOO / f"{detector.name}.onnx", args.model.read_bytes())
     _list(detector, digest, args.summary)
     print(measured)
 
@@ -125,7 +125,7 @@ def _list(detector: Detector, digest: str, summary: str) -> None:
         "classes": ", ".join(cls.name for cls in detector.classes),
         "summary": summary,
     }
-    file.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    write_file(file, json.dumps(entries, indent=2) + "\n")
 
 
 if __name__ == "__main__":

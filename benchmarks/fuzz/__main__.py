@@ -26,6 +26,7 @@ from benchmarks import facts
 from benchmarks.fuzz.doors import Outcome, serve
 from benchmarks.fuzz.mutations import mutate
 from benchmarks.fuzz.seeds import Seed, all_seeds, write_data_set
+from oneglance.streams.outputs import write_file
 
 HANG_S = 10.0
 MOST_MB = 1000.0
@@ -132,7 +133,7 @@ def main() -> None:
                     file = place(Path(folder) / str(number), chosen, content)
                     outcome = opener.open(chosen.door, file)
                 if asked.keep is not None:
-                    asked.keep.write_bytes(content)
+                    write_file(asked.keep, content)
                 counts[f"{chosen.door} {outcome.kind}"] += 1
                 largest_mb = max(largest_mb, outcome.grown_mb)
                 if outcome.kind in FINDINGS or asked.only is not None:
@@ -169,7 +170,7 @@ def _write(folder: Path, found: dict[str, Any]) -> None:
         **found,
         "limits": {"hang_s": HANG_S, "memory_mb": MOST_MB},
     }
-    (folder / "fuzz.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_file(folder / "fuzz.json", json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

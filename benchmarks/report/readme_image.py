@@ -17,6 +17,7 @@ from oneglance.models import Detector
 from oneglance.perception import annotate
 from oneglance.streams import open_stream
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
+from oneglance.streams.outputs import write_file
 
 OUT = facts.RESULTS / "seen.jpg"
 MOST_BYTES = 150_000
@@ -40,10 +41,7 @@ def draw(source: str, number: int, *, model: str, out: Path) -> int:
     )
     if not is_done or len(content) > MOST_BYTES:
         raise SinkError(f"{out} would have {len(content)} bytes, more than {MOST_BYTES}")
-    try:
-        out.write_bytes(content.tobytes())
-    except OSError as error:
-        raise SinkError(f"cannot write {out}: {error.strerror}") from None
+    write_file(out, content.tobytes())
     return len(detections)
 
 

@@ -23,6 +23,7 @@ from benchmarks.report.pages import markdown
 from benchmarks.report.results import NONE, Part, Table
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import DataError, OneglanceError
+from oneglance.streams.outputs import write_file
 
 BEGIN = re.compile(r"<!-- benchmark: ?(?P<folders>.*?) ?-->")
 END = "<!-- /benchmark -->"
@@ -202,7 +203,7 @@ def _renew(file: Path, content: Content, folders: list[Path], *, check: bool) ->
     names = [folder.relative_to(here).as_posix() for folder in where]
     fresh = updated(readme, names, content([results.read_folder(f) for f in where], names))
     if not check:
-        file.write_text(fresh, encoding="utf-8")
+        write_file(file, fresh)
     return fresh != readme
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.report.pages import markdown
 from benchmarks.report.results import NONE, Table
 from oneglance.streams.errors import DataError, OneglanceError, SinkError
+from oneglance.streams.outputs import write_file
 
 FACTS = ("date", "commit", "input size", "epochs", "seeds", "minutes in all", "device")
 """What a run differs from another in."""
@@ -207,9 +208,7 @@ def write_report(folder: Path) -> Path:
                 }
                 draw_differences(f"{heading} ({label})", gaps, folder / file)
                 plots[question] = file
-        (folder / "report.md").write_text(
-            page(title.removeprefix("# "), runs, plots), encoding="utf-8"
-        )
+        write_file(folder / "report.md", page(title.removeprefix("# "), runs, plots))
     except OSError as error:
         raise SinkError(f"cannot write the report in {folder}: {error.strerror}") from None
     return folder / "report.md"

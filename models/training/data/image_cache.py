@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ import numpy.typing as npt
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.images import open_image
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import os_reason, replace_file
 
 Image = npt.NDArray[np.uint8]
 
@@ -132,12 +134,12 @@ class ImageCache:
             self._check_room(files.values())
             with part.open("wb") as out:
                 places = dict(self._decode(files, out))
+                out.flush()
+                os.fsync(out.fileno())
             part.replace(self.file)
-            index = self.file.with_suffix(".json")
-            part.write_text(json.dumps(places), encoding="utf-8")
-            part.replace(index)
+            replace_file(self.file.with_suffix(".json"), json.dumps(places).encode())
         except OSError as error:
-            raise DataError(f"cannot write {self.file}: {error.strerror}") from None
+            raise DataError(f"cannot write {self.file}: {os_reason(error)}") from None
         finally:
             if part.parent.is_dir():
                 part.unlink(missing_ok=True)
