@@ -55,7 +55,13 @@ RTSP_PACKAGES = (
     "gstreamer1.0-plugins-ugly",
 )
 
-TOOLS = {"mosquitto": "mosquitto", "prometheus": "prometheus", "promtool": "prometheus"}
+TOOLS = {
+    "mosquitto": "mosquitto",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+}
 """Programs that tests ask for, and Debian's package of each."""
 
 

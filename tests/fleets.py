@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -15,7 +16,7 @@ import supervision as sv
 from media import picture
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result, SourceHealth
-from oneglance.streams import ConnectOptions, Frame
+from oneglance.streams import ConnectOptions, Frame, State
 from scripted_camera import Connection, ScriptedCamera, scripted_camera
 from viewer import QUICK
 from waiting import LONG_S
@@ -103,3 +104,11 @@ def by_name(pipeline: Pipeline) -> dict[str, SourceHealth]:
 
 def uncounted(source: SourceHealth) -> int:
     return source.produced - source.delivered - sum(source.dropped.values()) - source.corrupt
+
+
+def health_of(name: str, **facts: Any) -> SourceHealth:
+    """A live source's health, with figures, but for those that a test gives."""
+    usual: dict[str, Any] = {"state": State.LIVE, "state_s": 9.0, "fps_declared": None}
+    usual |= {"fps_measured": 24.9, "age_s": 0.04, "produced": 100, "delivered": 90}
+    usual |= {"dropped": {"newer frame": 8}, "corrupt": 2, "reconnects": 1, "drop_share": 0.08}
+    return SourceHealth(source=name, last_error=None, **{**usual, **facts})

@@ -30,6 +30,7 @@ from oneglance.perception.cli.engines import engines
 from oneglance.perception.cli.plugins import plugins
 from oneglance.perception.cli.replay import replay
 from oneglance.perception.cli.run import models, run
+from oneglance.perception.cli.serve import serve
 from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.cli.train import average, export, train
@@ -84,6 +85,7 @@ app = typer.Typer(
 )
 for command in (
     run,
+    serve,
     replay,
     models,
     engines,

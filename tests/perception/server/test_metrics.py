@@ -23,7 +23,7 @@ pytest.importorskip("prometheus_client", reason="needs the 'serve' extra")
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleets import Camera, quick
+from fleets import Camera, health_of, quick
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result
 from oneglance.perception.health import Health, SourceHealth
@@ -31,13 +31,6 @@ from oneglance.perception.server.metrics import BUCKETS_S, SourceLabel, label_fo
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.streams import State
 from waiting import wait_until
-
-
-def health_of(name: str, **facts: Any) -> SourceHealth:
-    usual: dict[str, Any] = {"state": State.LIVE, "state_s": 9.0, "fps_declared": None}
-    usual |= {"fps_measured": 24.9, "age_s": 0.04, "produced": 100, "delivered": 90}
-    usual |= {"dropped": {"newer frame": 8}, "corrupt": 2, "reconnects": 1, "drop_share": 0.08}
-    return SourceHealth(source=name, last_error=None, **{**usual, **facts})
 
 
 class Run:

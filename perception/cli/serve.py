@@ -1,0 +1,115 @@
+"""``oneglance serve``: the live page, and metrics for those who watch many."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from oneglance.perception.cli.common import (
+    EXIT_INTERRUPTED,
+    Debug,
+    Engine,
+    Precision,
+    configure,
+    missing,
+    say,
+)
+from oneglance.perception.cli.summary import render_summary
+from oneglance.perception.cli.terminal import Terminal
+from oneglance.streams.options import ConnectOptions, Damaged, Transport
+
+DEFAULT_SOURCE = "rendered:?frames=inf"
+
+
+class Label(StrEnum):
+    """How metrics name sources: as ``SourceLabel``, which the extra brings."""
+
+    PLAIN = "plain"
+    HASHED = "hashed"
+    NONE = "none"
+
+
+def serve(
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Cameras, rtsp, http or udp URLs, or files, played as if they were live; "
+            "'rendered:' (the default) is a drive drawn by oneglance itself."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free.")] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ONEGLANCE_TOKEN",
+            help="What a visitor must know; beyond this machine one is made where none is given. "
+            "Its holder may add and remove sources.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name under which the page is asked for.")
+    ] = None,
+    metrics_source: Annotated[
+        Label, typer.Option(help="How metrics name sources: plain, hashed or not at all.")
+    ] = Label.PLAIN,
+    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
+    ] = None,
+    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
+    threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
+    engine: Engine = "onnxruntime",
+    precision: Precision = None,
+    track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
+    timeout: Annotated[
+        float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
+    ] = 10.0,
+    stall: Annotated[
+        float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
+    ] = 5.0,
+    transport: Annotated[Transport, typer.Option(help="Of RTSP.")] = Transport.TCP,
+    damaged: Annotated[
+        Damaged, typer.Option(help="Frames that are damaged, or lean on damaged ones.")
+    ] = Damaged.SKIP,
+    debug: Debug = False,
+) -> None:
+    """Show sources live in a browser, with boxes; until Ctrl-C or until all have ended."""
+    configure(debug)
+    for name in ("starlette", "uvicorn", "websockets", "prometheus_client"):
+        if importlib.util.find_spec(name) is None:
+            raise missing("serve", name)
+    # In debug logs they would print requests whole, tokens and cookies too.
+    for name in ("uvicorn", "uvicorn.error", "websockets", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    from oneglance.perception.server.running import ServeOptions, serve_sources
+
+    options = ServeOptions(
+        sources=tuple(source or [DEFAULT_SOURCE]),
+        host=host,
+        port=port,
+        token=token,
+        hosts=tuple(allow_host or ()),
+        label=metrics_source,
+        model=model,
+        tasks=tasks,
+        confidence=conf,
+        threads=threads,
+        engine=engine,
+        precision=precision,
+        track=track,
+        connect=ConnectOptions(
+            timeout_s=timeout, stall_s=stall, transport=transport, damaged=damaged
+        ),
+    )
+    try:
+        summary = serve_sources(options, tell=say)
+    except KeyboardInterrupt:
+        Terminal(stderr=True).print("interrupted: the page is closed")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    Terminal().print(render_summary(summary), crop=False)

@@ -1,0 +1,243 @@
+"""The newest result of each source, for whoever looks: viewers take, the loop never waits.
+
+The loop writes from its sink thread and does nothing but keep a reference; an image is encoded
+when a viewer asks for it, once for all of them. A viewer that is slow finds a newer frame when it
+comes back, never a queue. Viewers live in an event loop of another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import simplejpeg
+
+from oneglance.perception.mode import Alert
+from oneglance.perception.result import Result
+from oneglance.perception.sinks.drawing import annotate
+from oneglance.perception.sinks.jsonl import as_object, encoded
+from oneglance.streams.errors import Reason
+from oneglance.streams.live.states import Event, State
+from oneglance.streams.redaction import redact
+
+LARGEST_WIDTH = 1280
+"""Pixels across of an image that is sent; larger ones are scaled down, boxes are not."""
+
+JPEG_QUALITY = 80
+
+EVENTS = 100
+"""How many of the latest changes of state and alerts are kept."""
+
+
+class HubClosed(Exception):
+    """The run is over: there will be no more frames."""
+
+
+class Shot:
+    """A result as viewers get it. ``number`` grows from one to the next over all sources."""
+
+    def __init__(self, result: Result, number: int, at_s: float) -> None:
+        self.source = result.frame.source
+        self.number = number
+        self._result = result
+        self._at_s = at_s
+        self._lock = threading.Lock()
+        self._jpeg: dict[bool, bytes] = {}
+
+    def jpeg(self, *, boxes: bool = False) -> bytes:
+        """The image, with the boxes drawn into it where that is asked for; made once."""
+        with self._lock:
+            if boxes not in self._jpeg:
+                image = self._result.frame.image
+                if boxes:
+                    image = annotate(image, self._result.detections)
+                if (width := image.shape[1]) > LARGEST_WIDTH:
+                    height = max(1, round(image.shape[0] * LARGEST_WIDTH / width))
+                    scaled = (LARGEST_WIDTH, height)
+                    image = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+                self._jpeg[boxes] = simplejpeg.encode_jpeg(
+                    image, quality=JPEG_QUALITY, colorspace="BGR", colorsubsampling="420"
+                )
+            return self._jpeg[boxes]
+
+    def facts(self, now_s: float) -> dict[str, Any]:
+        """What a JSON line says of the result, and ``number``, ``width`` and ``height`` in pixels;
+        ``age_ms`` is that of now."""
+        found = as_object(self._result)
+        frame = self._result.frame
+        found |= {"number": self.number, "width": frame.width, "height": frame.height}
+        if "age_ms" in found:
+            found["age_ms"] = round(found["age_ms"] + 1e3 * max(0.0, now_s - self._at_s), 1)
+        return found
+
+    def text(self, now_s: float) -> str:
+        """``facts`` as JSON in one line."""
+        return encoded(self.facts(now_s))
+
+    def message(self, now_s: float) -> bytes:
+        """JSON and JPEG of the same frame in one: four bytes with the length of the JSON (big
+        end first), the JSON, the JPEG."""
+        facts = self.text(now_s).encode()
+        return len(facts).to_bytes(4, "big") + facts + self.jpeg()
+
+
+@dataclass(eq=False)
+class Viewer:
+    """Somebody who looks; lives in one event loop. ``wanted``: of these sources; None: of all."""
+
+    _hub: Hub
+    _loop: asyncio.AbstractEventLoop
+    wanted: Collection[str] | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    async def next(self, timeout_s: float) -> Shot | None:
+        """The newest frame that it has not seen, of the source it has waited longest for; None
+        when none came in time.
+
+        Raises:
+            HubClosed: there will be none.
+        """
+        deadline_s = self._loop.time() + timeout_s
+        while True:
+            self._news.clear()
+            if (shot := self._hub.unseen(self._seen, self.wanted)) is not None:
+                self._seen[shot.source] = shot.number
+                return shot
+            left_s = deadline_s - self._loop.time()
+            if left_s <= 0:
+                return None
+            await self._wait(left_s)
+
+    async def rest(self, timeout_s: float) -> None:
+        """Wait for news without taking any.
+
+        Raises:
+            HubClosed: there will be none.
+        """
+        self._news.clear()
+        self._hub.unseen(self._seen, ())
+        await self._wait(timeout_s)
+
+    def nudge(self) -> None:
+        """There is news; from any thread."""
+        with suppress(RuntimeError):  # its event loop is over
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _wait(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+
+
+class Hub:
+    """A ``Sink`` that viewers look at. ``clock``: seconds, monotonic."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._newest: dict[str, Shot] = {}
+        self._viewers: set[Viewer] = set()
+        self._number = 0
+        self._closed = False
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self._reasons: dict[str, Reason] = {}
+        self._over: set[str] = set()
+
+    def write(self, result: Result) -> None:
+        """Keep a result until the next of its source."""
+        with self._lock:
+            if result.frame.source in self._over:
+                return  # it ended or was taken out while this frame was on its way
+            self._number += 1
+            self._newest[result.frame.source] = Shot(result, self._number, self.clock())
+        self._nudge()
+
+    def close(self) -> None:
+        """The run is over: viewers are sent away."""
+        with self._lock:
+            self._closed = True
+            self._newest.clear()
+        self._nudge()
+
+    def note(self, event: Event | Alert) -> None:
+        """A source's state changed, or somebody should look: see ``Live.on_event``."""
+        with self._lock:
+            if isinstance(event, Event):
+                self._reasons[event.source] = event.reason
+                if event.after is not State.LIVE:  # what it showed last is not how it looks now
+                    self._newest.pop(event.source, None)
+                change = self._over.add if event.after is State.CLOSED else self._over.discard
+                change(event.source)
+                about, state = event.source, str(event.after)
+                text = event.detail or str(event.reason)
+            else:
+                about, state, text = event.about, "alert", event.detail
+            noted = {"source": redact(about), "state": state, "text": redact(text)}
+            self._events.append({"at": round(time.time(), 1), **noted})
+
+    def reasons(self) -> Mapping[str, Reason]:
+        """Why each source is in its state."""
+        with self._lock:
+            return dict(self._reasons)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The latest changes of state and alerts, ready for JSON, the oldest first."""
+        with self._lock:
+            return list(self._events)
+
+    def newest(self, source: str) -> Shot | None:
+        """The newest frame of a source; None when there is none."""
+        with self._lock:
+            return self._newest.get(source)
+
+    def sources(self) -> tuple[str, ...]:
+        """The sources of which there is a frame."""
+        with self._lock:
+            return tuple(self._newest)
+
+    @property
+    def viewers(self) -> int:
+        """How many look."""
+        return len(self._viewers)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run is over."""
+        return self._closed
+
+    @contextmanager
+    def viewer(self, wanted: Collection[str] | None = None) -> Iterator[Viewer]:
+        """Somebody begins to look, in the event loop that runs."""
+        viewer = Viewer(self, asyncio.get_running_loop(), wanted)
+        with self._lock:
+            self._viewers.add(viewer)
+        try:
+            yield viewer
+        finally:
+            with self._lock:
+                self._viewers.discard(viewer)
+
+    def unseen(self, seen: Mapping[str, int], wanted: Collection[str] | None) -> Shot | None:
+        """See ``Viewer.next``."""
+        with self._lock:
+            if self._closed:
+                raise HubClosed
+            shots = [
+                shot
+                for source, shot in self._newest.items()
+                if (wanted is None or source in wanted) and shot.number > seen.get(source, 0)
+            ]
+        return min(shots, key=lambda shot: seen.get(shot.source, 0), default=None)
+
+    def _nudge(self) -> None:
+        with self._lock:
+            viewers = tuple(self._viewers)
+        for viewer in viewers:
+            viewer.nudge()

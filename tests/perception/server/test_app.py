@@ -1,0 +1,563 @@
+"""The page's addresses, asked by real clients over real sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx", reason="asks as a client does")
+pytest.importorskip("starlette", reason="needs the 'serve' extra")
+
+import httpx
+import simplejpeg
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from fleets import Camera, SlowDetector, health_of
+from media import index_of
+from oneglance.models import Detector
+from oneglance.perception.health import Health
+from oneglance.perception.server import app
+from oneglance.perception.server.app import MOST_VIEWERS, lost_sources
+from oneglance.perception.server.hub import Shot
+from oneglance.streams.errors import Reason
+from oneglance.streams.live.states import State
+from pages import TOKEN, Page, next_frame, next_status, page
+from scripted_camera import scripted_camera, steady
+from waiting import LONG_S, wait_until, within
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+SECRETS = ("hunter2secret", "s1gnatur3")
+
+
+@pytest.fixture(scope="module")
+def detector(model: Path) -> Detector:
+    return Detector.load(model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def site(detector: Detector) -> Iterator[Page]:
+    """Two cameras, seen from this machine without a token."""
+    with page(detector) as shown:
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def locked(detector: Detector) -> Iterator[Page]:
+    """Two cameras behind a token, to be seen from other machines too."""
+    with page(detector, token=TOKEN, host="0.0.0.0") as shown:
+        yield shown
+
+
+# -- frames --------------------------------------------------------------------------------
+
+
+def test_a_frame_and_its_boxes_come_in_one_message(site: Page) -> None:
+    with site.watch() as viewer:
+        for _ in range(20):
+            facts, jpeg = next_frame(viewer)
+            image = simplejpeg.decode_jpeg(jpeg, colorspace="BGR")
+            assert index_of(image) == facts["frame"] % 25
+            assert (facts["width"], facts["height"]) == (64, 48)
+            assert {found["task"] for found in facts["detections"]} == {
+                "car",
+                "pedestrian",
+                "sign",
+            }
+            assert facts["age_ms"] >= 0
+
+
+def test_every_source_comes_and_none_runs_back(site: Page) -> None:
+    frames: dict[str, list[int]] = {"left": [], "right": []}
+    with site.watch() as viewer:
+        while min(map(len, frames.values())) < 5:
+            facts, _ = next_frame(viewer)
+            frames[facts["source"]].append(facts["frame"])
+    for indices in frames.values():
+        assert indices == sorted(set(indices))
+
+
+def test_a_viewer_that_draws_nothing_gets_two_frames_and_then_only_news_of_the_run(
+    site: Page,
+) -> None:
+    with site.watch() as viewer:
+        one, other = (next_frame(viewer, drawn=False)[0] for _ in range(2))
+        messages = [viewer.recv(LONG_S) for _ in range(3)]
+        assert all(isinstance(message, str) for message in messages)
+        viewer.send(json.dumps({"drawn": one["number"]}))
+        newest, _ = next_frame(viewer)
+        assert newest["number"] > other["number"] + 10
+
+
+def test_a_viewer_sees_the_sources_it_asks_for(site: Page) -> None:
+    with site.watch() as viewer:
+        viewer.send(json.dumps({"sources": ["right"]}))
+        for _ in range(3):  # those that were on their way
+            next_frame(viewer)
+        assert {next_frame(viewer)[0]["source"] for _ in range(8)} == {"right"}
+        viewer.send(json.dumps({"sources": []}))
+        for _ in range(2):
+            next_status(viewer)
+        viewer.send(json.dumps({"sources": None}))
+        wait_until(lambda: next_frame(viewer)[0]["source"] == "left")
+
+
+def test_no_viewer_costs_nothing(site: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(lambda: site.hub.viewers == 0)
+    made: list[str] = []
+    real = Shot.jpeg
+
+    def noted(shot: Shot, *, boxes: bool = False) -> bytes:
+        made.append(shot.source)
+        return real(shot, boxes=boxes)
+
+    monkeypatch.setattr(Shot, "jpeg", noted)
+    before = site.pipeline.summary().frames
+    wait_until(lambda: site.pipeline.summary().frames > before + 30)
+    assert made == []
+    with site.watch() as viewer:
+        next_frame(viewer)
+    assert made
+
+
+def test_a_snapshot_is_the_newest_image_of_its_source(site: Page) -> None:
+    answer = site.get("/snapshot.jpg?source=left&boxes=0")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    assert simplejpeg.decode_jpeg(answer.content).shape == (48, 64, 3)
+    boxed = simplejpeg.decode_jpeg(site.get("/snapshot.jpg?source=left").content)
+    assert boxed.std() > simplejpeg.decode_jpeg(answer.content).std()
+
+
+def test_a_source_that_is_not_there_is_named_with_those_that_are(site: Page) -> None:
+    for path in ("/snapshot.jpg?source=rear", "/snapshot.jpg", "/mjpeg?source=rear"):
+        answer = site.get(path)
+        assert (answer.status_code, "left, right" in answer.text) == (404, True)
+
+
+def test_mjpeg_is_what_browsers_and_our_own_reader_play(site: Page) -> None:
+    with httpx.stream("GET", f"{site.url}/mjpeg?source=left", trust_env=False) as answer:
+        assert answer.headers["content-type"].startswith("multipart/x-mixed-replace")
+        content = b""
+        for piece in answer.iter_raw():
+            content += piece
+            if content.count(b"--oneglance-frame") > 5:
+                break
+    parts = content.split(b"--oneglance-frame\r\n")[1:-1]
+    images = [simplejpeg.decode_jpeg(part.split(b"\r\n\r\n", 1)[1][:-2]) for part in parts]
+    assert len(images) >= 4
+    wait_until(lambda: site.hub.viewers == 0)
+
+
+def test_who_waits_for_one_source_is_not_woken_by_another(detector: Detector) -> None:
+    paused = threading.Event()
+    silent = Camera("silent", before=lambda index: index and paused.wait(LONG_S))
+    with page(detector, silent, Camera("busy")) as shown:
+        try:
+            wait_until(lambda: len(shown.hub.sources()) == 2)
+            url = f"{shown.url}/events?source=silent"
+            with httpx.stream("GET", url, trust_env=False, timeout=LONG_S) as answer:
+                lines = answer.iter_lines()
+                assert json.loads(next(lines).removeprefix("data: "))["frame"] == 0
+                assert next(lines) == ""
+                paused.set()
+                assert json.loads(next(lines).removeprefix("data: "))["frame"] > 0
+        finally:
+            paused.set()
+
+
+def test_detections_come_as_server_sent_events(site: Page) -> None:
+    found: list[dict[str, Any]] = []
+    with httpx.stream("GET", f"{site.url}/events?source=right", trust_env=False) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line.removeprefix("data: ")))
+            if len(found) == 5:
+                break
+    assert {facts["source"] for facts in found} == {"right"}
+    numbers = [facts["number"] for facts in found]
+    assert numbers == sorted(set(numbers))
+
+
+# -- slow and many -------------------------------------------------------------------------
+
+
+def stuck_viewer(site: Page, path: str) -> socket.socket:
+    """A client with small buffers that asks and then reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", site.port))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {site.host}\r\n\r\n".encode())
+    return client
+
+
+def code_at_the_end(viewer: ClientConnection) -> int | None:
+    """Read until the server hangs up; its reason, None when it gave none."""
+    while True:
+        try:
+            viewer.recv(LONG_S)
+        except ConnectionClosed as closed:
+            return None if closed.rcvd is None else closed.rcvd.code
+
+
+def serving_threads() -> int:
+    return sum(thread.name == "oneglance-serve" for thread in threading.enumerate())
+
+
+def test_viewers_that_fetch_nothing_hold_up_neither_the_run_nor_another_viewer(
+    site: Page,
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(7):
+            stack.enter_context(closing(stuck_viewer(site, "/mjpeg?source=left")))
+        viewer = stack.enter_context(site.watch())
+        before = site.pipeline.summary().frames
+        ages = [next_frame(viewer)[0]["age_ms"] for _ in range(40)]
+        assert site.pipeline.summary().frames > before + 30
+        assert ages
+    wait_until(lambda: site.hub.viewers == 0)
+
+
+def test_a_viewer_at_20_kb_a_second_sees_frames_that_are_new(detector: Detector) -> None:
+    """What it gets is about as old as its line needs for a frame or two, however long it looks."""
+
+    class Noise(Camera):
+        """Images that do not compress: some 40 kB each."""
+
+        def __iter__(self) -> Iterator[Any]:
+            import numpy as np
+
+            from oneglance.streams import Frame
+
+            rng = np.random.default_rng(0)
+            for frame in super().__iter__():
+                image = rng.integers(0, 256, (240, 240, 3), np.uint8)
+                yield Frame(image, frame.index, frame.timestamp_s, frame.source)
+
+    camera = Noise("front")
+    with page(detector, camera) as shown, closing(stuck_viewer(shown, "/mjpeg?boxes=0")) as slow:
+        late: list[int] = []
+        content = b""
+        began_s = time.monotonic()
+        wait_until(lambda: camera.produced > 100)
+        while time.monotonic() - began_s < 6:
+            content += slow.recv(2000)
+            late.append(shown.hub.viewers)
+            time.sleep(0.1)
+        # 20 kB/s for 6 s; at 50 frames of 40 kB a second, a queue would be 12 MB by now.
+        assert len(content) < 400_000
+        assert set(late) == {1}
+        before = shown.pipeline.summary().frames
+        wait_until(lambda: shown.pipeline.summary().frames > before + 20)
+
+
+def test_more_viewers_than_may_come_are_asked_to_come_later(
+    site: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_VIEWERS >= 8
+    monkeypatch.setattr(app, "MOST_VIEWERS", 1)
+    wait_until(lambda: site.hub.viewers == 0)
+    with site.watch() as viewer:
+        next_frame(viewer)
+        with pytest.raises(InvalidStatus):
+            site.watch().close()
+        answer = site.get("/mjpeg?source=left")
+        assert answer.status_code == 503
+
+
+def test_it_closes_within_a_second_with_viewers_attached(detector: Detector) -> None:
+    before = serving_threads()
+    with ExitStack() as stack, page(detector) as shown:
+        for path in ("/mjpeg?source=left", "/events", "/mjpeg?source=right"):
+            stack.enter_context(closing(stuck_viewer(shown, path)))
+        viewer = stack.enter_context(shown.watch())
+        next_frame(viewer)
+        wait_until(lambda: shown.hub.viewers == 4)
+        with within(1.0):
+            shown.server.close()
+        assert code_at_the_end(viewer) == 1001
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", shown.port), 1)
+    assert serving_threads() == before
+
+
+# -- figures -------------------------------------------------------------------------------
+
+
+def test_metrics_and_status_tell_of_the_same_run(site: Page) -> None:
+    metrics = site.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert 'oneglance_frames_delivered_total{source="left"}' in metrics.text
+    status = site.get("/api/status").json()
+    assert {each["source"] for each in status["health"]["sources"]} == {"left", "right"}
+    assert set(status["latency_ms"]) >= {"inference", "age"}
+    assert status["may_edit"] is False
+
+
+def test_a_page_is_told_once_a_second_how_sources_do(site: Page) -> None:
+    with site.watch() as viewer:
+        told = [next_status(viewer) for _ in range(2)]
+    assert {each["state"] for each in told[-1]["health"]["sources"]} == {"live"}
+    assert told[-1]["events"][0]["state"] == "live"
+
+
+def test_health_is_good_while_all_sources_are_live(site: Page, locked: Page) -> None:
+    assert site.get("/healthz").json() == {"status": "ok", "stuck": False, "lost": []}
+    assert locked.get("/healthz").json() == {"status": "ok"}
+
+
+def test_health_is_503_while_a_source_is_lost_and_says_so_to_those_who_may_know(
+    detector: Detector,
+) -> None:
+    with scripted_camera(steady) as camera:
+        address = camera.url.replace("//", f"//driver:{SECRETS[0]}@") + f"?token={SECRETS[1]}"
+        with page(detector, address, Camera("left"), token=TOKEN) as shown:
+
+            def health() -> int:
+                return shown.get("/healthz").status_code
+
+            wait_until(lambda: health() == 200)
+            camera.unplug()
+            wait_until(lambda: health() == 503)
+            assert shown.get("/healthz").json() == {"status": "lost"}
+            told = shown.get("/healthz", headers=BEARER)
+            assert len(told.json()["lost"]) == 1
+            name = told.json()["lost"][0]
+            gone = shown.get("/snapshot.jpg", params={"source": name}, headers=BEARER)
+            assert gone.status_code == 503
+            everything = "".join(
+                shown.get(path, headers=BEARER).text for path in ("/api/status", "/metrics")
+            )
+            everything += told.text + gone.text
+            assert not [secret for secret in SECRETS if secret in everything]
+            camera.plug_in()
+            wait_until(lambda: health() == 200)
+            status = shown.get("/api/status", headers=BEARER).json()
+            (front,) = (s for s in status["health"]["sources"] if s["source"] == name)
+            assert front["reconnects"] == 1
+            assert [e for e in status["events"] if e["source"] == name and e["text"]]
+
+
+def test_a_stuck_network_is_503(detector: Detector) -> None:
+    slow = SlowDetector(detector, 0.0)
+    with page(slow, Camera("left")) as shown:  # type: ignore[arg-type]
+        assert shown.get("/healthz").status_code == 200
+        shown.pipeline._watchdog.stuck_s = 0.05
+        object.__setattr__(shown.pipeline._limits, "stuck_s", 0.05)
+        slow._takes_s = 0.5
+        wait_until(lambda: shown.get("/healthz").status_code == 503)
+        assert shown.get("/healthz").json()["stuck"] is True
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "is_lost"),
+    [
+        (State.LIVE, Reason.PLAYING, False),
+        (State.CONNECTING, None, False),
+        (State.STALLED, Reason.SILENT, True),
+        (State.RECONNECTING, Reason.LOST, True),
+        (State.CLOSED, Reason.ENDED, False),
+        (State.CLOSED, Reason.CLOSED, False),
+        (State.CLOSED, Reason.CODEC, True),
+    ],
+)
+def test_who_is_lost(state: State, reason: Reason | None, is_lost: bool) -> None:
+    health = Health(sources=(health_of("front", state=state),), inference_s=None, stuck=False)
+    reasons = {} if reason is None else {"front": reason}
+    assert lost_sources(health, reasons) == (["front"] if is_lost else [])
+
+
+# -- who may ---------------------------------------------------------------------------------
+
+
+def test_without_the_token_there_is_nothing_to_see(locked: Page) -> None:
+    paths = ("/", "/static/page.js", "/api/status", "/metrics", "/events", "/snapshot.jpg", "/no")
+    for path in paths:
+        for query in ("", "?token=", "?token=wrong", f"?token={TOKEN[:-1]}"):
+            answer = locked.get(path + query)
+            assert answer.status_code == 401, path
+            assert "left" not in answer.text
+    with pytest.raises(InvalidStatus, match="403"):
+        locked.watch().close()
+
+
+def test_the_token_opens_by_header_query_and_cookie(locked: Page) -> None:
+    assert locked.get("/metrics", headers=BEARER).status_code == 200
+    assert locked.get(f"/snapshot.jpg?source=left&token={TOKEN}").status_code == 200
+    with httpx.Client(base_url=locked.url, trust_env=False) as browser:
+        login = browser.get(f"/?token={TOKEN}")
+        assert (login.status_code, login.headers["location"]) == (303, "/")
+        assert "httponly" in login.headers["set-cookie"].lower()
+        assert TOKEN not in login.headers["set-cookie"]
+        assert browser.get("/").status_code == 200
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    origin = {"Origin": locked.url, "Cookie": cookies}
+    with locked.watch(additional_headers=origin) as viewer:
+        assert next_status(viewer)["may_edit"] is True
+
+
+def test_a_wrong_host_is_refused_and_learns_nothing(site: Page, locked: Page) -> None:
+    for shown in (site, locked):
+        answer = shown.get("/", headers={"Host": "evil.example", **BEARER})
+        assert answer.status_code == 421
+        there = socket.create_connection(("127.0.0.1", shown.port), LONG_S)
+        with closing(there), pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://evil.example:{shown.port}/ws", sock=there, additional_headers=BEARER)
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "file://"]
+)
+def test_the_page_of_another_site_is_refused(site: Page, locked: Page, origin: str) -> None:
+    for shown in (site, locked):
+        headers = {"Origin": origin, **BEARER}
+        assert shown.get("/api/status", headers=headers).status_code == 403
+        with pytest.raises(InvalidStatus, match="403"):
+            shown.watch(additional_headers=headers).close()
+        post = httpx.post(
+            f"{shown.url}/api/sources", headers=headers, json={"source": "0"}, trust_env=False
+        )
+        assert post.status_code == 403
+
+
+@pytest.mark.parametrize("place", ["cross-site", "same-site"])
+def test_an_image_inside_another_sites_page_needs_the_token_in_its_address(
+    site: Page, locked: Page, place: str
+) -> None:
+    inside = {"Sec-Fetch-Site": place, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    path = "/snapshot.jpg?source=left"
+    assert site.get(path, headers=inside).status_code == 403
+    shown = locked.get(f"{path}&token={TOKEN}", headers=inside)
+    assert shown.status_code == 200
+    assert shown.headers["cross-origin-resource-policy"] == "cross-origin"
+    framed = inside | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    assert site.get("/", headers=framed).status_code == 403
+    linked = framed | {"Sec-Fetch-Dest": "document"}
+    assert site.get("/", headers=linked).status_code == 200
+
+
+def test_a_refusal_is_told_once(locked: Page, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            locked.get("/", headers={"Host": f"evil-{_}.example"})
+    told = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+    assert len(told) <= 1
+    assert "evil" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "//etc/passwd"),
+        *("/static/....//app.py", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"),
+        *("/static/", "/static", "/static/page.js%00", "/static/page.js/../../guard.py"),
+    ],
+)
+def test_no_path_leads_out_of_the_page(site: Page, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", site.port), LONG_S) as client:
+        client.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {site.host}\r\nConnection: close\r\n\r\n".encode()
+        )
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.split(b" ")[1] in {b"404", b"400"}, answer
+    assert b"root:" not in answer
+    assert b"import" not in answer
+
+
+def test_a_message_of_ten_megabytes_is_refused(site: Page) -> None:
+    with site.watch() as viewer:
+        with suppress(ConnectionClosed):
+            viewer.send("x" * 10_000_000)
+        # Or hung up on before it could be said why.
+        assert code_at_the_end(viewer) in {1009, None}
+    assert site.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("words", ["", "{", "[]", '{"drawn": "x"}', '{"sources": [1]}', b"\0\1"])
+def test_a_message_that_is_none_of_ours_ends_the_conversation(
+    site: Page, words: str | bytes
+) -> None:
+    with site.watch() as viewer:
+        viewer.send(words)
+        assert code_at_the_end(viewer) == 1003
+
+
+def test_a_body_of_ten_megabytes_is_refused(locked: Page) -> None:
+    with suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        answer = httpx.post(
+            f"{locked.url}/api/sources",
+            headers=BEARER,
+            content=b"x" * 10_000_000,
+            timeout=LONG_S,
+            trust_env=False,
+        )
+        assert answer.status_code == 413
+    assert locked.get("/healthz").status_code == 200
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(site: Page) -> None:
+    for path in ("/", "/static/page.js", "/metrics", "/no"):
+        policy = site.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+    html = site.get("/").text
+    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=|javascript:", html)
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html)
+
+
+# -- sources that come and go --------------------------------------------------------------
+
+
+def edit(shown: Page, method: str, source: str, **headers: str) -> httpx.Response:
+    how: dict[str, Any] = {"headers": headers, "timeout": LONG_S, "trust_env": False}
+    if method == "POST":
+        return httpx.post(f"{shown.url}/api/sources", json={"source": source}, **how)
+    return httpx.delete(f"{shown.url}/api/sources", params={"source": source}, **how)
+
+
+def test_without_a_token_nobody_changes_sources(site: Page) -> None:
+    for method in ("POST", "DELETE"):
+        answer = edit(site, method, "left")
+        assert (answer.status_code, "--token" in answer.text) == (403, True)
+    assert len(site.pipeline.health().sources) == 2
+
+
+def test_the_tokens_holder_adds_and_removes_sources(detector: Detector) -> None:
+    with scripted_camera(steady) as camera, page(detector, token=TOKEN) as shown:
+        address = camera.url.replace("//", f"//driver:{SECRETS[0]}@")
+        added = edit(shown, "POST", address, **BEARER)
+        assert added.status_code == 201
+        name = added.json()["source"]
+        assert SECRETS[0] not in added.text
+        with shown.watch(additional_headers=BEARER) as viewer:
+            wait_until(lambda: next_frame(viewer)[0]["source"] == name)
+            assert edit(shown, "DELETE", name, **BEARER).status_code == 204
+            wait_until(lambda: name not in shown.hub.sources())
+            again = edit(shown, "POST", address, **BEARER)
+            assert again.json()["source"] == name
+            wait_until(lambda: next_frame(viewer)[0]["source"] == name)
+
+
+def test_a_source_that_cannot_be_added_is_told_without_its_secrets(locked: Page) -> None:
+    cases: list[Callable[[], httpx.Response]] = [
+        lambda: edit(locked, "POST", f"nosuch://u:{SECRETS[0]}@host/x", **BEARER),
+        lambda: edit(locked, "POST", f"/no/such/{'x' * 40}.mp4", **BEARER),
+        lambda: edit(locked, "POST", "", **BEARER),
+        lambda: edit(locked, "DELETE", "rear", **BEARER),
+    ]
+    for case in cases:
+        answer = case()
+        assert answer.status_code == 400, answer.text
+        assert SECRETS[0] not in answer.text
+        assert "Traceback" not in answer.text

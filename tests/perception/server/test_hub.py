@@ -1,0 +1,199 @@
+"""The newest frame for whoever looks, and nothing for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import simplejpeg
+
+pytest.importorskip("starlette", reason="needs the 'serve' extra")
+
+from oneglance.perception.mode import Alert
+from oneglance.perception.result import Result
+from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, Hub, HubClosed, Shot
+from oneglance.streams.errors import Reason
+from oneglance.streams.live.states import Event, State
+
+ResultMaker = Callable[..., Result]
+
+
+def event(source: str, after: State, reason: Reason, detail: str = "") -> Event:
+    return Event(source, State.CONNECTING, after, reason, 0.0, detail)
+
+
+def numbers(hub: Hub, results: list[Result], *, wanted: set[str] | None = None) -> list[int]:
+    """The frames' indices that a viewer gets who looks after all results were written."""
+
+    async def look() -> list[int]:
+        with hub.viewer(wanted) as viewer:
+            for result in results:
+                hub.write(result)
+            seen = []
+            while (shot := await viewer.next(0)) is not None:
+                seen.append(shot.facts(0.0)["frame"])
+            return seen
+
+    return asyncio.run(look())
+
+
+def test_a_viewer_gets_the_newest_frame_and_no_queue(result: ResultMaker) -> None:
+    assert numbers(Hub(), [result(index=index) for index in range(100)]) == [99]
+
+
+def test_sources_take_turns(result: ResultMaker) -> None:
+    results = [result(index=i, source=s) for i, s in enumerate(["a", "b", "a", "c"])]
+    assert sorted(numbers(Hub(), results)) == [1, 2, 3]
+    assert numbers(Hub(), results, wanted={"b"}) == [1]
+    assert numbers(Hub(), results, wanted=set()) == []
+
+
+def test_a_viewer_that_waits_hears_of_a_frame_from_another_thread(result: ResultMaker) -> None:
+    hub = Hub()
+
+    async def look() -> Shot | None:
+        with hub.viewer() as viewer:
+            threading.Timer(0.05, hub.write, [result(index=7)]).start()
+            return await viewer.next(60)
+
+    shot = asyncio.run(look())
+    assert shot is not None
+    assert shot.facts(0.0)["frame"] == 7
+
+
+def test_the_end_of_the_run_sends_viewers_away(result: ResultMaker) -> None:
+    hub = Hub()
+    hub.write(result())
+
+    async def look() -> None:
+        with hub.viewer() as viewer:
+            await viewer.next(60)
+            threading.Timer(0.05, hub.close).start()
+            with pytest.raises(HubClosed):
+                await viewer.next(60)
+            with pytest.raises(HubClosed):
+                await viewer.rest(60)
+
+    asyncio.run(look())
+    assert hub.viewers == 0
+
+
+def test_nobody_looks_and_no_image_is_made(result: ResultMaker) -> None:
+    class Untouched:
+        size = (64, 48)
+
+        def to_bgr(self) -> np.ndarray:
+            raise AssertionError("an image was made for nobody")
+
+        def planes(self) -> tuple[np.ndarray, ...]:
+            raise AssertionError("an image was looked at for nobody")
+
+    hub = Hub()
+    plain = result()
+    from oneglance.streams.frame import Frame
+
+    frame = Frame(Untouched(), 0, 0.0, "front")
+    for _ in range(10):
+        hub.write(Result(frame, plain.detections, {}, None, 0))
+    assert hub.newest("front") is not None
+
+
+def test_an_image_is_encoded_once_for_all_who_look(
+    result: ResultMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    real = simplejpeg.encode_jpeg
+
+    def counted(*words: object, **how: object) -> bytes:
+        made.append(1)
+        jpeg: bytes = real(*words, **how)
+        return jpeg
+
+    monkeypatch.setattr(simplejpeg, "encode_jpeg", counted)
+    shot = Shot(result(), 1, 0.0)
+    threads = [threading.Thread(target=shot.message, args=(0.0,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_large_image_is_sent_smaller_and_its_boxes_stay_in_its_own_pixels(
+    result: ResultMaker,
+) -> None:
+    image = np.zeros((1000, 2560, 3), np.uint8)
+    shot = Shot(result(image=image, found=[("car", 0.9, (10, 20, 2500, 990), 1)]), 1, 0.0)
+    message = shot.message(0.0)
+    length = int.from_bytes(message[:4], "big")
+    height, width, _, _ = simplejpeg.decode_jpeg_header(message[4 + length :])
+    assert (width, height) == (LARGEST_WIDTH, 500)
+    facts = shot.facts(0.0)
+    assert (facts["width"], facts["height"]) == (2560, 1000)
+    assert facts["detections"][0]["xyxy"] == [10, 20, 2500, 990]
+
+
+def test_boxes_are_drawn_where_that_is_asked_for(result: ResultMaker) -> None:
+    shot = Shot(result(found=[("car", 0.9, (5, 5, 60, 40), 1)]), 1, 0.0)
+    plain, boxed = (simplejpeg.decode_jpeg(shot.jpeg(boxes=boxes)) for boxes in (False, True))
+    assert plain.std() < 2
+    assert boxed.std() > 10
+
+
+def test_age_goes_on_while_a_frame_waits_for_its_viewer(result: ResultMaker) -> None:
+    shot = Shot(result(age_s=0.1), 1, at_s=5.0)
+    assert shot.facts(5.25)["age_ms"] == pytest.approx(350)
+
+
+def test_what_is_not_finite_does_not_break_the_message(result: ResultMaker) -> None:
+    bad = result(found=[("car", float("nan"), (0, 0, 1, 1), 1)])
+    assert '"confidence":null' in Shot(bad, 1, 0.0).text(0.0)
+    assert b"NaN" not in Shot(bad, 1, 0.0).message(0.0)
+
+
+def test_a_source_that_was_taken_out_leaves_no_image_behind(result: ResultMaker) -> None:
+    hub = Hub()
+    hub.write(result(source="front"))
+    hub.note(event("front", State.CLOSED, Reason.CLOSED))
+    hub.write(result(source="front"))  # was on its way
+    assert hub.sources() == ()
+    hub.note(event("front", State.LIVE, Reason.PLAYING))
+    hub.write(result(source="front"))
+    assert hub.sources() == ("front",)
+
+
+def test_what_a_camera_showed_before_it_was_lost_is_shown_to_nobody_who_comes_later(
+    result: ResultMaker,
+) -> None:
+    hub = Hub()
+    hub.write(result(source="front"))
+    hub.note(event("front", State.STALLED, Reason.SILENT))
+    assert hub.newest("front") is None
+
+
+def test_a_day_of_sources_that_come_and_go_takes_no_more_room(result: ResultMaker) -> None:
+    hub = Hub()
+    for _ in range(5000):
+        for name in ("left", "right"):
+            hub.note(event(name, State.LIVE, Reason.PLAYING))
+            hub.write(result(source=name))
+            hub.note(event(name, State.RECONNECTING, Reason.LOST))
+            hub.note(Alert(name, "half of its frames are dropped", 0.0))
+            hub.note(event(name, State.CLOSED, Reason.CLOSED))
+    assert len(hub.events()) == EVENTS
+    assert hub.sources() == ()
+    assert len(hub.reasons()) == 2
+
+
+def test_what_is_told_of_a_source_holds_no_credential() -> None:
+    hub = Hub()
+    address = "rtsp://driver:p@ss/w0rd@camera.local/live?token=abc"
+    hub.note(event(address, State.RECONNECTING, Reason.AUTH, f"{address}: refused"))
+    hub.note(Alert(address, f"{address} is late", 0.0))
+    told = str(hub.events())
+    assert "w0rd" not in told
+    assert "abc" not in told
+    assert "camera.local" in told
