@@ -103,6 +103,7 @@ class FrameDecoder:
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
+        self._is_late = context.thread_count > 1  # errors are those of earlier packets
         self._inspect = inspector(
             context.name,
             context.extradata,
@@ -168,7 +169,7 @@ class FrameDecoder:
             # Not only invalid data: a flipped bit can ask for a coding that libav lacks.
             # Like its own player, go on whatever the decoder says; the next packet may be intact.
             self._stats.last_error = cause(error)
-            if entry is not None:
+            if entry is not None and not self._is_late:
                 self._ledger.fails(entry)
             return
         decode_s = time.perf_counter() - started

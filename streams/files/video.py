@@ -13,6 +13,7 @@ from av.codec.hwaccel import HWAccel
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.decoding.packets import FindLoss
+from oneglance.streams.decoding.parallel import use_threads
 from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
@@ -71,6 +72,8 @@ class VideoFile(AvSource):
         options = options or ConnectOptions()
         container = _open(self._file, hardware(options.hwaccel))
         super().__init__(container, os.fspath(path), options, number=video)
+        if options.hwaccel is None:
+            use_threads(self._stream)
         self._is_chosen = video is not None
 
     def name_others(self) -> None:

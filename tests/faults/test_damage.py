@@ -21,6 +21,7 @@ import pytest
 from lossy_rtsp import Film, lossy_rtsp
 from media import make_video
 from oneglance.streams import ConnectOptions, Frame, Stream, StreamError, UsageError, open_stream
+from oneglance.streams.decoding import parallel
 from oneglance.streams.decoding.source import AvSource
 from program import Program
 from scripted_camera import TS_HEADER, Connection, scripted_camera
@@ -58,10 +59,20 @@ CODINGS = {
     "h265": _x265("bframes=0"),
     "h265 b-frames": _x265("bframes=2"),
     "h265 open groups": _x265("bframes=3:open-gop=1"),
+    "h265 threads": _x265("bframes=2"),
     "mpeg4": Coding("mpeg4", {"g": str(GROUP), "bf": "0"}),
     "mpeg4 b-frames": Coding("mpeg4", {"g": str(GROUP), "bf": "2"}),
 }
 every_coding = pytest.mark.parametrize("name", CODINGS)
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a large recording, by several threads, where the coding's name says so."""
+    called = getattr(request.node, "callspec", None)
+    if called is not None and "threads" in str(called.params.get("name", "")):
+        monkeypatch.setattr(parallel, "MANY_PIXELS", 0)
+        monkeypatch.setattr(parallel, "cpus", lambda: 4)
 
 
 @cache
