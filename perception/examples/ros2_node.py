@@ -1,0 +1,59 @@
+"""A ROS 2 node: images in, vision_msgs/Detection2DArray with the image's own header out.
+
+python -m oneglance.perception.examples.ros2_node --ros-args -r image:=/camera/image_raw
+
+Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage). Newest wins,
+never a queue. Needs ROS 2 (Jazzy or later) with vision_msgs, and pip install "oneglance[mcap]".
+rclpy is in no package registry: its parts are tested (perception/ros_node.py), this file is not.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from oneglance.models import Detector
+from oneglance.models.tasks import parse_tasks
+from oneglance.perception import Pipeline, Tracker
+from oneglance.perception import ros_node as ros
+from oneglance.perception.ros_messages import ARRAY, Header
+
+
+def main() -> None:
+    try:
+        import rclpy
+        from rclpy.qos import qos_profile_sensor_data as newest
+    except ModuleNotFoundError as error:
+        sys.exit(f"ros2_node needs ROS 2 ({error}): source /opt/ros/jazzy/setup.bash first")
+    rclpy.init()
+    node = rclpy.create_node("oneglance")
+    asked = {"model": "road4-n", "engine": "onnxruntime", "tasks": "", "compressed": False}
+    of = {name: node.declare_parameter(name, value).value for name, value in asked.items()}
+    kind = ros.COMPRESSED if of["compressed"] else ros.IMAGE
+    images = ros.RosImages(node.resolve_topic_name("image"), kind)
+    boxes = node.create_publisher(ros.message_class(ARRAY), "detections", 1)
+    told = node.create_publisher(ros.message_class(ros.DIAGNOSTICS), "/diagnostics", 1)
+    tasks = parse_tasks(of["tasks"].split(",")) if of["tasks"] else None
+    detector = Detector.load(of["model"], engine=of["engine"], tasks=tasks)
+    sinks = [ros.RosPublisher(boxes.publish, ros.make_message)]
+    pipeline = Pipeline(images, detector, mode="live", sinks=sinks, tracker=Tracker())
+    node.create_subscription(ros.message_class(kind), "image", images.offer, newest)
+
+    def tell() -> None:
+        now = Header(node.get_clock().now().nanoseconds, "")
+        told.publish(ros.diagnostics(pipeline.health(), images, now, ros.make_message))
+
+    def run() -> None:
+        try:
+            pipeline.run()
+        finally:  # a loop that fails ends the node
+            rclpy.try_shutdown()
+
+    node.create_timer(1.0, tell)
+    threading.Thread(target=run).start()
+    with images:
+        rclpy.spin(node)
+
+
+if __name__ == "__main__":
+    main()
