@@ -1,10 +1,10 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python -m benchmarks.everything                     # all, about 13 minutes on two processors
+    python -m benchmarks.everything                     # all, about 13 minutes on two CPUs
     python -m benchmarks.everything throughput live     # these
     python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
-About how long a part takes on two idle processors:
+About how long a part takes on two idle CPUs:
 """
 
 from __future__ import annotations

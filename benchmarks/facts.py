@@ -33,7 +33,7 @@ PEERS = (
 )
 
 BUSY_CPUS = 0.25
-"""Processors kept busy by others above which the machine was not idle when we began."""
+"""CPUs kept busy by others above which the machine was not idle when we began."""
 
 LISTEN_S = 1.0
 """How long we listen, doing nothing, for what others do."""
@@ -78,7 +78,7 @@ def command() -> str:
 
 
 def busy_cpus(seconds: float = LISTEN_S) -> float | None:
-    """Processors busy on average while we sleep; None where the system does not tell.
+    """CPUs busy on average while we sleep; None where the system does not tell.
 
     The load average would not do: it remembers for a minute what we did ourselves.
     """
@@ -106,7 +106,7 @@ def folder_today() -> Path:
 
 
 def device() -> str:
-    """The processor by name and how many of them there are."""
+    """The CPU by name and how many of them there are."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -122,12 +122,12 @@ def _last_words(errors: str) -> str:
 
 @contextmanager
 def _processors(count: int | None) -> Iterator[None]:
-    """What is started inside may use ``count`` processors only: children inherit the mask."""
+    """What is started inside may use ``count`` CPUs only: children inherit the mask."""
     if count is None:
         yield
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ArmFailed("this system cannot restrict a process to some processors")
+        raise ArmFailed("this system cannot restrict a process to some CPUs")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:count])
     try:

@@ -1,4 +1,4 @@
-"""How many processors this process may use: not how many the machine has."""
+"""How many CPUs this process may use: not how many the machine has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PROC = Path("/proc/self")
 
 
 def available_cpus(cgroup: Path = _CGROUP, *, proc: Path = _PROC) -> int:
-    """Processors this process may run on: its affinity mask, capped by its cgroups' quotas.
+    """CPUs this process may run on: its affinity mask, capped by its cgroups' quotas.
 
     A quota binds everything below it, so the smallest counts of those of this process's own
     cgroup and of every cgroup above it that can be seen from here. A process limited to half a
-    processor gets 1. Reads cgroup v2 (``cpu.max``) and v1.
+    CPU gets 1. Reads cgroup v2 (``cpu.max``) and v1.
 
     ``cgroup``: the root of the cgroup file system, which is looked at whatever ``proc`` says.
     ``proc``: holds ``cgroup`` (in which groups this process is) and ``mountinfo`` (where those
@@ -35,7 +35,7 @@ def available_cpus(cgroup: Path = _CGROUP, *, proc: Path = _PROC) -> int:
 
 
 def thread_count(asked: int | None) -> int:
-    """``asked``, or every processor this process may use.
+    """``asked``, or every CPU this process may use.
 
     Raises:
         UsageError: fewer than one.
@@ -46,7 +46,7 @@ def thread_count(asked: int | None) -> int:
 
 
 def _quota(folder: Path) -> float | None:
-    """Processors' worth of time the cgroup in ``folder`` grants; None for no limit."""
+    """CPUs' worth of time the cgroup in ``folder`` grants; None for no limit."""
     for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             words = " ".join((folder / name).read_text() for name in files).split()

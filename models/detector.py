@@ -137,9 +137,9 @@ class Detector:
 
     def __copy__(self) -> Detector:
         """Another that shares the engine."""
-        twin = Detector(self._engine, **self._asked())
-        twin._checks, twin.engine_reason = self._checks, self.engine_reason
-        return twin
+        copied = Detector(self._engine, **self._asked())
+        copied._checks, copied.engine_reason = self._checks, self.engine_reason
+        return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or deep-copied, it loads its model file anew.

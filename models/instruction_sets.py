@@ -14,12 +14,12 @@ bf16 its own."""
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's model name, as far as the system tells."""
+    """The CPU's model name, as far as the system says."""
     return _entry(cpuinfo, ("model name", "Hardware")) or platform.processor() or "unknown CPU"
 
 
 def instruction_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
-    """Those of ``INSTRUCTION_SETS`` that the CPU has; () where the system does not tell."""
+    """Those of ``INSTRUCTION_SETS`` that the CPU has; () where the system does not say."""
     flags = set(_entry(cpuinfo, ("flags", "Features")).split())
     return tuple(name for name in INSTRUCTION_SETS if name in flags)
 

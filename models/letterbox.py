@@ -1,4 +1,4 @@
-"""A picture into the network's rectangle and boxes back out of it.
+"""An image into the network's rectangle and boxes back out of it.
 
 Scaled to fit, centred, the rest filled with grey 114: ultralytics' convention, which the
 training images follow too.
@@ -23,10 +23,10 @@ PAD_VALUE = 114
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a source picture lies inside the network's input.
+    """Where a source image lies inside the network's input.
 
     Sizes are (width, height) in pixels; ``left`` and ``top`` are the input pixel at which the
-    scaled picture of ``scaled`` size begins.
+    scaled image of ``scaled`` size begins.
     """
 
     source: tuple[int, int]
@@ -53,13 +53,13 @@ class Letterbox:
         return self.scaled[0] / self.source[0], self.scaled[1] / self.source[1]
 
     def to_input(self, xyxy: Boxes) -> Boxes:
-        """Boxes of the source picture in pixels of the network's input."""
+        """Boxes of the source image in pixels of the network's input."""
         gain = np.array(self._gain * 2, np.float32)
         shift = np.array((self.left, self.top) * 2, np.float32)
         return np.asarray(xyxy * gain + shift, np.float32)
 
     def to_source(self, xyxy: Boxes) -> Boxes:
-        """Boxes of the network's input in pixels of the source picture, clipped to it."""
+        """Boxes of the network's input in pixels of the source image, clipped to it."""
         gain = np.array(self._gain * 2, np.float32)
         shift = np.array((self.left, self.top) * 2, np.float32)
         boxes = np.asarray((xyxy - shift) / gain, np.float32)
@@ -67,7 +67,7 @@ class Letterbox:
 
 
 class Canvas:
-    """The buffers that turn a picture into the network's input; one for each thread.
+    """The buffers that turn an image into the network's input; one for each thread.
 
     ``target``: (width, height) of the input. Holds a 1×3×H×W float32 tensor in RGB order,
     values 0..1, that every call overwrites.
@@ -84,7 +84,7 @@ class Canvas:
     def fill(
         self, image: npt.NDArray[np.uint8] | Planes
     ) -> tuple[npt.NDArray[np.float32], Letterbox]:
-        """The input tensor for ``image`` (H×W×3 BGR uint8, or planes of one) and where the picture
+        """The input tensor for ``image`` (H×W×3 BGR uint8, or planes of one) and where the image
         lies in it.
 
         The tensor is valid until the next call.
@@ -112,7 +112,7 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """``image`` as H×W×3 BGR: grey is repeated, alpha is dropped, BGR passes through.
 
     Raises:
-        UsageError: not an 8-bit picture of 1, 3 or 4 channels, or one without pixels.
+        UsageError: not an 8-bit image of 1, 3 or 4 channels, or one without pixels.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in {2, 3}:
         kind = (

@@ -1,7 +1,7 @@
 """Arm: ``session.run`` and nothing else, on inputs made before the clock starts.
 
-``all``: one session with every processor. ``parallel``: a session with one thread for each
-processor, each in a thread of its own, all taking from one pile of work.
+``all``: one session with every CPU. ``parallel``: a session with one thread for each
+CPU, each in a thread of its own, all taking from one pile of work.
 """
 
 from __future__ import annotations

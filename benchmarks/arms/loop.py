@@ -93,7 +93,7 @@ def _sink(name: str, folder: Path, stream: object) -> Sink:
 
 
 def _threads_s() -> dict[str, float]:
-    """Processor seconds of each of our threads by name; of libraries' own threads together."""
+    """CPU seconds of each of our threads by name; of libraries' own threads together."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     spent: dict[str, float] = {}
     for task in Path("/proc/self/task").iterdir():

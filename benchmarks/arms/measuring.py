@@ -97,7 +97,7 @@ def _kilobytes(file: Path, key: str) -> float | None:
 
 
 def energy_j() -> float | None:
-    """The processor package's energy counter; None where the machine does not tell."""
+    """The CPU package's energy counter; None where the machine does not tell."""
     try:
         return int(_ENERGY.read_text()) / 1e6
     except (OSError, ValueError):

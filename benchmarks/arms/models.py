@@ -2,7 +2,7 @@
 
 ``sequence``: one after the other. ``threads``: each in a thread of its own. ``processes``:
 each in a process of its own, the input in shared memory. ``default``: the engine's settings
-as they come. ``tuned``: idle threads sleep, and the processors are shared out.
+as they come. ``tuned``: idle threads sleep, and the CPUs are shared out.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def _cpu_s(pids: Sequence[int | str]) -> float:
-    """Processor seconds that the processes have used, in steps of a tick (10 ms)."""
+    """CPU seconds that the processes have used, in steps of a tick (10 ms)."""
     total = 0.0
     for pid in pids:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,7 +1,7 @@
 """Arm: ultralytics on the same ONNX file, in the peers' environment.
 
 ``default`` is its documented streaming call, silent. ``tuned`` gives back what it takes away
-when it is imported: OpenCV and torch may use every processor.
+when it is imported: OpenCV and torch may use every CPU.
 """
 
 from __future__ import annotations

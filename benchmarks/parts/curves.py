@@ -1,4 +1,4 @@
-"""Frames a second against processors and against input size, for one network and for four."""
+"""Frames a second against CPUs and against input size, for one network and for four."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def measure_curves(asked: Options) -> Part:
     """Both curves, tuned settings only."""
     part = Part(
         part="curves",
-        title="Against processors and input size",
+        title="Against CPUs and input size",
         facts=facts.gather(asked.model, asked.clip),
         timer="one frame from the start of its decoding to the boxes of all four tasks, a frame "
         "at a time, ONNX Runtime tuned; the first frames are left out",
         silent_on=[
             "accuracy at other input sizes: the network was trained for one",
-            "more processors than this machine has",
+            "more CPUs than this machine has",
         ],
     )
     with tempfile.TemporaryDirectory() as folder:

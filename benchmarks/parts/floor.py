@@ -71,7 +71,7 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
 
 
 def matrix_rate() -> float:
-    """Best float32 operations a second of a matrix product, all processors."""
+    """Best float32 operations a second of a matrix product, all CPUs."""
     random = np.random.default_rng(0)
     a, b = (random.random((MATRIX, MATRIX), np.float32) for _ in range(2))
     return 2.0 * MATRIX**3 / _best_s(lambda: a @ b)
@@ -99,7 +99,7 @@ def measure_floor(asked: Options) -> Part:
         part="floor",
         title="Distance from the machine's limit",
         facts=facts.gather(asked.model, asked.clip),
-        timer="inference alone, inputs made before; rates from the time all processors took "
+        timer="inference alone, inputs made before; rates from the time all CPUs took "
         "for one inference",
         silent_on=[
             (
@@ -137,7 +137,7 @@ def measure_floor(asked: Options) -> Part:
     for arm in arms:
         if arm.name not in measured.answers:
             continue
-        # The time all processors need for one: two at once in 40 ms are 20 ms each.
+        # The time all CPUs need for one: two at once in 40 ms are 20 ms each.
         means = [float(np.mean(a["intervals_ms"])) for a in measured.answers[arm.name]]
         part.add(f"{arm.name}.ms", arm.label, [[ms] for ms in means], unit="ms")
         ms = intervals.median(means)

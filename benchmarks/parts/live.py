@@ -64,7 +64,7 @@ def measure_live(asked: Options) -> Part:
         "load: the source's rate over what the machine can do. uncounted: frames up to the last "
         "result that were neither a result nor counted as dropped (0 is right). late ticks: "
         "frames that the source itself handed out more than a period late, for want of a "
-        "processor. memory: first quarter to last quarter."
+        "CPU. memory: first quarter to last quarter."
     )
     part.tables.append(results.Table("Age and drops", columns, tuple(rows), note))
     return part

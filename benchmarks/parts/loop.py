@@ -43,7 +43,7 @@ def measure_loop(asked: Options) -> Part:
         title="What the loop costs",
         facts=facts.gather(asked.model, asked.clip),
         timer="in the loop's process: frames/s between results; stages as results tell them; "
-        "processor time of each thread from the kernel; the first frames are left out",
+        "CPU time of each thread from the kernel; the first frames are left out",
         silent_on=[
             "the command's start and end: throughput tells the first result",
             "bytes allocated: pages touched for the first time stand for them",
@@ -176,7 +176,7 @@ def _detail(label: str, answers: list[Answer]) -> list[results.Table]:
     columns = ("stage", "median ms", "mean ms")
     return [
         results.Table(f"Wall time by stage: {label}", columns, tuple(stages), note),
-        results.Table(f"Processor time by thread: {label}", ("thread", "ms/frame"), tuple(rows)),
+        results.Table(f"CPU time by thread: {label}", ("thread", "ms/frame"), tuple(rows)),
     ]
 
 

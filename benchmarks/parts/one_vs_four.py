@@ -88,7 +88,7 @@ _WORDS = {"sequence": "in sequence", "threads": "in threads", "processes": "in p
 
 
 def measure_one_vs_four(asked: Options) -> Part:
-    """Latency, memory, processor time and cold start of all settings."""
+    """Latency, memory, CPU time and cold start of all settings."""
     part = Part(
         part="one_vs_four",
         title="One network against four",

@@ -1,6 +1,6 @@
 """The end-to-end rate of ``oneglance run`` against bare inference, ultralytics and a tutorial.
 
-Every arm is a process of its own on the same processors; the arms take turns.
+Every arm is a process of its own on the same CPUs; the arms take turns.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _doubt(claim: Claim) -> str:
 
 
 def _latency(parts: Parts) -> str:
-    """One network on all processors against four that share them out."""
+    """One network on all CPUs against four that share them out."""
     part = parts["one_vs_four"]
     one, four = (side_by_side.best_setting(part, many) for many in ("one", "four"))
     if one is None or four is None:
@@ -105,7 +105,7 @@ def _memory(parts: Parts) -> str:
 
 
 def _bare(parts: Parts) -> str:
-    """A frame's processor time against all that the processors have."""
+    """A frame's CPU time against all that the CPUs have."""
     loop = parts.get("loop")
     if loop is None:
         return ""
@@ -116,10 +116,10 @@ def _bare(parts: Parts) -> str:
         return ""
     share = spent.median * rate.median / (1e3 * cpus)
     if share < 0.95:
-        return ""  # processors were idle: something else stands in the way
+        return ""  # CPUs were idle: something else stands in the way
     return (
-        f"No processor is idle: a frame of the loop takes {spent.median:.1f} ms of processor time, "
-        f"{100 * share:.0f} % of what {cpus} processors have, and {1e3 * cpus / bare.median:.1f} "
+        f"No CPU is idle: a frame of the loop takes {spent.median:.1f} ms of CPU time, "
+        f"{100 * share:.0f} % of what {cpus} CPUs have, and {1e3 * cpus / bare.median:.1f} "
         f"ms are what the bare loop has for one. What is not inference (decoding, letterbox, "
         f"boxes, tracking, JSON Lines) cannot hide behind it."
     )

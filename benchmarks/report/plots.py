@@ -1,4 +1,4 @@
-"""The pictures of the report; one that the results do not carry is left out."""
+"""The images of the report; one that the results do not carry is left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
 
 
 def draw_all(parts: Mapping[str, Part], folder: Path) -> list[tuple[str, str]]:
-    """Draw what ``parts`` can show into ``folder``; (title, file name) of each picture."""
+    """Draw what ``parts`` can show into ``folder``; (title, file name) of each image."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -32,7 +32,7 @@ def draw_all(parts: Mapping[str, Part], folder: Path) -> list[tuple[str, str]]:
         (stages, "one_vs_four", "One network against four, by stage", "one_vs_four.png"),
         (rates, "throughput", "Frames a second, same file and clip", "throughput.png"),
         (rates, "peers", "Frames a second of peers, same file and clip", "peers.png"),
-        (cores, "curves", "Frames a second against processors", "cores.png"),
+        (cores, "curves", "Frames a second against CPUs", "cores.png"),
         (sizes, "curves", "Frames a second against input size", "sizes.png"),
         (ages, "live", "Age of results under load", "live.png"),
     ):
@@ -82,7 +82,7 @@ def rates(part: Part, file: Path, title: str) -> bool:
 
 
 def cores(part: Part, file: Path, title: str) -> bool:
-    """Lines over the number of processors."""
+    """Lines over the number of CPUs."""
     return _curve(part, "cores", words="processors", file=file, title=title)
 
 

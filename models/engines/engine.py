@@ -11,7 +11,7 @@ from oneglance.models.metadata import Metadata
 
 
 class Engine(Protocol):
-    """A loaded model. ``threads``: processors one inference may use."""
+    """A loaded model. ``threads``: CPUs one inference may use."""
 
     @property
     def name(self) -> str:
@@ -25,7 +25,7 @@ class Engine(Protocol):
 
     @property
     def threads(self) -> int:
-        """Processors one inference may use."""
+        """CPUs one inference may use."""
         ...
 
     @property

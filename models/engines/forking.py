@@ -3,7 +3,7 @@
 A forked child has one thread. Whatever lock another thread of the parent held at that moment
 stays locked in the child for ever, and an engine's own worker threads are gone. So a fork waits
 until no inference and no loading is under way, and an engine is loaded anew in the child. Where
-the wait is too long (an inference that is stuck), the child is told so instead.
+the wait is too long (an inference that is stuck), the child gets an error instead.
 """
 
 from __future__ import annotations

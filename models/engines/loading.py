@@ -45,7 +45,7 @@ def load_engine(
             layout that its metadata does not describe; or it computes something else here than
             it should.
         UsageError: no such engine or precision, one that is not installed or not for this
-            processor, or ``threads`` is below 1.
+            CPU, or ``threads`` is below 1.
     """
     check_choice(engine, precision)
     try:

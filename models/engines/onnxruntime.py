@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor, told exactly how.
+"""ONNX Runtime on the CPU, with every setting said.
 
 It is imported when an engine is made: who runs another engine does not pay for its memory.
 """
@@ -29,7 +29,7 @@ _NO_STATISTICS = "ORT_DISABLE_TELEMETRY"
 class OnnxRuntimeEngine:
     """One ONNX Runtime session in fp32.
 
-    Spinning is off: idle threads sleep instead of burning the processors that decode and track.
+    Spinning is off: idle threads sleep instead of burning the CPUs that decode and track.
     """
 
     name = "onnxruntime"
@@ -121,11 +121,11 @@ def _session(file: Path, threads: int, origin: str) -> Any:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A pattern is one more block of memory for each inference at a time (20 MB and more for
-    # road4-n), and no faster here: 38.8 ms of processor time with it, 38.7 without.
+    # road4-n), and no faster here: 38.8 ms of CPU time with it, 38.7 without.
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
     try:
-        # A fallback to the same provider brings nothing, and is told on standard output.
+        # A fallback to the same provider brings nothing, and is reported on standard output.
         session = ort.InferenceSession(source, options, providers=[PROVIDER], enable_fallback=False)
     except Exception as error:
         # ONNX Runtime's errors share no base class below Exception; its own kinds live here.

@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: the same file, in fp32 or in bf16 where the processor has it.
+"""OpenVINO on the CPU: the same file, in fp32 or in bf16 where the CPU has it.
 
 OpenVINO is imported when an engine is made, never before: it is an extra.
 """
@@ -35,9 +35,9 @@ _STATISTICS = "openvino_telemetry"
 
 
 class OpenVinoEngine:
-    """One compiled model, with a stream for each inference that the processors have room for.
+    """One compiled model, with a stream for each inference that the CPUs have room for.
 
-    Nothing is cached on disk. Threads are not pinned to processors: decoding, tracking and other
+    Nothing is cached on disk. Threads are not pinned to CPUs: decoding, tracking and other
     processes want some too.
     """
 
@@ -79,7 +79,7 @@ class OpenVinoEngine:
         if self.precision == "bf16":
             check_bf16(
                 core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"),
-                processor=core.get_property(DEVICE, "FULL_DEVICE_NAME"),
+                cpu=core.get_property(DEVICE, "FULL_DEVICE_NAME"),
             )
         content = read_model_file(Path(origin))
         with _loading(origin):
@@ -137,16 +137,15 @@ def import_openvino() -> Any:
     return openvino
 
 
-def check_bf16(capabilities: Collection[str], *, processor: str) -> None:
-    """See that ``processor`` computes in bf16 itself; ``capabilities`` are OpenVINO's words.
+def check_bf16(capabilities: Collection[str], *, cpu: str) -> None:
+    """See that ``cpu`` computes in bf16 itself; ``capabilities`` are OpenVINO's words.
 
     Raises:
         UsageError: it does not.
     """
     if "BF16" not in capabilities:
         raise UsageError(
-            f"this processor ({processor.strip()}) has no native bf16, which precision bf16 needs: "
-            "choose fp32"
+            f"this CPU ({cpu.strip()}) has no native bf16, which precision bf16 needs: choose fp32"
         )
 
 
@@ -170,8 +169,8 @@ def _loading(origin: str) -> Iterator[None]:
         if not (type(error) is RuntimeError or type(error).__module__.startswith("openvino")):
             raise
         lines = [line.strip() for line in str(error).splitlines()]
-        told = [line for line in lines if line and not line.startswith("Exception from")]
-        reason = told[0] if told else type(error).__name__
+        words = [line for line in lines if line and not line.startswith("Exception from")]
+        reason = words[0] if words else type(error).__name__
         raise ModelError(
             f"{origin} is not an ONNX model that OpenVINO can load: {reason}"
         ) from None

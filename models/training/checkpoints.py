@@ -56,7 +56,7 @@ def read_checkpoint(file: Path) -> DetectionModel:
         raise ModelError(f"{file} holds no network, not a YOLO detection network")
     if (other := _other_network(model)) is not None:
         raise ModelError(
-            f"{file} holds {other}: only plain YOLO detection networks, such as yolo26n.pt, can be "
+            f"{file} holds {other}: only YOLO detection networks, such as yolo26n.pt, can be "
             "trained and exported here"
         )
     assert isinstance(model, DetectionModel)
@@ -92,7 +92,7 @@ def checkpoint_bytes(model: DetectionModel) -> bytes:
     """A file's content that holds ``model``, of ultralytics' own class, for ``read_checkpoint``
     and ultralytics."""
     content = {"model": model, "ema": None, "train_args": {"task": "detect"}, "epoch": -1}
-    buffer = io.BytesIO()  # torch tells a full disk as a RuntimeError of its own
+    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError of its own
     torch.save(content, buffer)
     return buffer.getvalue()
 

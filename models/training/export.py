@@ -87,7 +87,7 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
     else:
         classes = tuple(only)
         _rename(model, classes, weights)
-        model = with_new_last_layer(model, classes)  # their own rows, bit for bit
+        model = with_new_last_layer(model, classes)  # their own weights, bit for bit
     if colours is not None and (
         {cls.name for cls in classes} & {"light", *(c.name for c in colours.classes)} != {"light"}
     ):
@@ -145,7 +145,7 @@ def _rename(model: DetectionModel, only: Sequence[ModelClass], weights: Path) ->
                 else f"{weights} does not know {cls.name}, only {', '.join(names.values())}"
             )
         model.names[alike[0]] = cls.name
-    for number, name in names.items():  # no other row may be taken for a relative
+    for number, name in names.items():  # no other class may be taken for a relative
         if model.names[number] == name and name not in {cls.name for cls in only}:
             model.names[number] = f"dropped {number}"
 

@@ -170,7 +170,7 @@ def training_facts(weights: Path) -> dict[str, Any]:
     Folders are left out: they say nothing to anybody else and may hold names.
     """
     facts = read_recipe(weights.parent / "recipe.json")
-    if "run" in facts:  # an average tells the same of its parts
+    if "run" in facts:  # an average says the same of its parts
         facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts
 

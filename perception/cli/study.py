@@ -65,7 +65,7 @@ def study(
         show_plan(asked, console, seconds_per_image=seconds_per_image)
         return
     try:
-        report = run(asked, tell=console.print, seconds_per_image=seconds_per_image)
+        report = run(asked, say=console.print, seconds_per_image=seconds_per_image)
     except KeyboardInterrupt:
         console.print(f"stopped: the same command goes on; so far: {out / 'report.md'}")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -327,10 +327,10 @@ def _export_end_to_end(
 
 
 def _advised(data: Sequence[Path]) -> TrainableLayers:
-    from oneglance.models.training.audit.audit import advised_depth
+    from oneglance.models.training.audit.audit import advised_layers
     from oneglance.models.training.data.datasets import read_dataset
 
-    advice = advised_depth([read_dataset(file) for file in data])
+    advice = advised_layers([read_dataset(file) for file in data])
     say(f"training {advice.train}: {' '.join(advice.reasons)}")
     return advice.train
 

@@ -40,7 +40,7 @@ def test_an_arm_knows_how_long_ago_it_was_asked_for(arm: ArmMaker) -> None:
     assert 0 < answer["first"] <= time.monotonic() - began
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux restricts processors")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux restricts CPUs")
 def test_an_arm_may_use_as_many_processors_as_it_was_given_and_we_keep_ours(arm: ArmMaker) -> None:
     before = os.sched_getaffinity(0)
     code = "import os; measuring.answer(cpus=len(os.sched_getaffinity(0)))"

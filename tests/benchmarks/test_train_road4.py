@@ -1,4 +1,4 @@
-"""The whole way from data to scores on a few small pictures, in pieces and packed."""
+"""The whole way from data to scores on a few small images, in pieces and packed."""
 
 from __future__ import annotations
 

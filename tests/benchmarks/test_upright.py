@@ -25,7 +25,7 @@ def head(colour: tuple[int, int, int], place: float, *, size: int = 40) -> np.nd
 
 
 def write_set(folder: Path, images: dict[str, tuple[int, np.ndarray, int]]) -> Path:
-    """``images``: by name the class, the picture and the height of its head in pixels."""
+    """``images``: by name the class, the image and the height of its head in pixels."""
     (folder / "images" / "train").mkdir(parents=True)
     (folder / "labels" / "train").mkdir(parents=True)
     for name, (number, image, size) in images.items():

@@ -10,7 +10,7 @@ from oneglance.models.cpus import available_cpus
 
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
-needs_two = pytest.mark.skipif((ALLOWED or 1) < 2, reason="needs two processors to tell a limit")
+needs_two = pytest.mark.skipif((ALLOWED or 1) < 2, reason="needs two CPUs to tell a limit")
 
 
 def own(tmp_path: Path, memberships: str, mounts: str) -> int:

@@ -10,7 +10,7 @@ from oneglance.models import Detector, Task
 from oneglance.models.metadata import Head
 from oneglance.streams.errors import UsageError
 
-# At 64×32 a 128×64 picture is halved, so boxes come back doubled.
+# At 64×32 a 128×64 image is halved, so boxes come back doubled.
 ROWS = np.array(
     [[[2, 4, 12, 14, 0.9, 1], [30, 8, 40, 18, 0.6, 2], [0, 0, 4, 4, 0.1, 0]]], np.float32
 )

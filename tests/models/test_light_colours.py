@@ -78,7 +78,7 @@ def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
 def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(
     tmp_path: Path, by_hand: LightColours
 ) -> None:
-    # The picture fills the network's input: boxes are the same in both.
+    # The image fills the network's input: boxes are the same in both.
     rows = [(*box(0), 0.9, 3), (*box(1), 0.8, 3), (*box(1), 0.7, 2)]
     size = (128, 96)
     image = cv2.copyMakeBorder(picture("light_red", "light_green"), 0, 0, 0, 8, 0)[:96]

@@ -61,7 +61,7 @@ def test_boxes_of_a_region_are_those_of_its_pixels_moved_to_the_whole_frame(
 
 def test_only_the_pixels_of_the_region_are_looked_at(make_model: Any) -> None:
     gain = np.zeros((1, 2, 6), np.float32)
-    gain[0, :, 2] = 8.0  # the brighter the picture, the wider the box
+    gain[0, :, 2] = 8.0  # the brighter the image, the wider the box
     detector = Detector.load(make_model(ROWS, gain=gain), region=(0, 0.5, 1, 1))
     image = np.full((128, 128, 3), 90, np.uint8)
     before = detector(image).xyxy

@@ -18,8 +18,8 @@ from oneglance.models.training.recipe import TrainableLayers
 SIMILAR_RATIO = 4.0
 """Amounts are similar while the richest task has at most this many times the poorest's boxes."""
 
-MOST_REPEATS = 4
-"""Showing an image more often than this in an epoch teaches it by heart."""
+MOST_OVERSAMPLING = 4
+"""An image seen more often than this in an epoch is learnt by heart."""
 
 BELOW: Mapping[TrainableLayers, float] = {
     TrainableLayers.LAST: 100,
@@ -27,14 +27,14 @@ BELOW: Mapping[TrainableLayers, float] = {
     TrainableLayers.NECK: 2000,
     TrainableLayers.ALL: float("inf"),
 }
-"""The training boxes of the poorest task below which a depth is advised.
+"""The training boxes of the poorest task below which these layers are advised.
 
 Rules of thumb to start from (``oneglance study`` measures): the last layer has a few hundred
 numbers a class, the head of YOLO26n 0.3 million, with the neck 1.2 million, all 2.6 million.
 """
 
 TRAINS: Mapping[TrainableLayers, str] = {
-    TrainableLayers.LAST: "each class's last row alone",
+    TrainableLayers.LAST: "each class's last weights alone",
     TrainableLayers.HEAD: "the detection head (ultralytics: freeze=23)",
     TrainableLayers.NECK: "neck and head and keeps the backbone (ultralytics: freeze=11)",
     TrainableLayers.ALL: "all layers",
@@ -47,12 +47,12 @@ COCO_CONTRAST = 0.24
 MEAN_SLACK = 0.15
 CONTRAST_BOUNDS = (0.12, 0.36)
 COLOUR_SHARE = 0.9
-"""Within these, a set's pictures are taken for photographs of the pretraining's kind."""
+"""Within these, a set's images are taken for photographs of the pretraining's kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The pictures of a set on average: RGB and contrast in 0..1, and the share in colour.
+    """The images of a set on average: RGB and contrast in 0..1, and the share in colour.
 
     ``square``: whether every image is of one square size, so probably cropped or stretched.
     """
@@ -83,8 +83,8 @@ class Advice:
 def amounts_similar(boxes: Sequence[Mapping[Task, int]], names: Sequence[str]) -> Answer:
     """Question 1, for ``boxes[set][task]``, the training boxes of each named set.
 
-    Where the amounts differ, the reasons say how often to stage which set so that they differ
-    least (1 to ``MOST_REPEATS`` times each).
+    Where the amounts differ, the reasons say how often to oversample which set so that they differ
+    least (1 to ``MOST_OVERSAMPLING`` times each).
     """
     total = _total(boxes, [1] * len(boxes))
     ratio = _ratio(total)
@@ -94,11 +94,11 @@ def amounts_similar(boxes: Sequence[Mapping[Task, int]], names: Sequence[str]) -
     rich, poor = max(total, key=total.__getitem__), min(total, key=total.__getitem__)
     many = f"{ratio:.1f} times as many" if total[poor] else "but none"
     reasons = [f"{counts}: {rich} has {many} boxes as {poor}" if total[poor] else f"{counts}"]
-    repeats = best_repeats(boxes)
-    better = _ratio(_total(boxes, repeats))
+    oversample = best_oversampling(boxes)
+    better = _ratio(_total(boxes, oversample))
     if better < ratio:
-        often = ", ".join(f"{n} ×{k}" for n, k in zip(names, repeats, strict=True) if k > 1)
-        reasons.append(f"repeating {often} leaves {better:.1f} times")
+        often = ", ".join(f"{n} ×{k}" for n, k in zip(names, oversample, strict=True) if k > 1)
+        reasons.append(f"oversampling {often} leaves {better:.1f} times")
     return Answer(False, "not similar", tuple(reasons))
 
 
@@ -115,19 +115,19 @@ def subclasses_similar(classes: Mapping[Task, Mapping[str, int]]) -> tuple[str, 
     return tuple(sentences)
 
 
-def best_repeats(boxes: Sequence[Mapping[Task, int]]) -> tuple[int, ...]:
-    """How often to repeat each set so that the tasks' amounts differ least, then cheapest."""
+def best_oversampling(boxes: Sequence[Mapping[Task, int]]) -> tuple[int, ...]:
+    """How often to oversample each set so that the tasks' amounts differ least, then cheapest."""
     if len(boxes) > 6:  # 4^7 choices would take seconds; many sets balance each other
         return (1,) * len(boxes)
-    choices = product(range(1, MOST_REPEATS + 1), repeat=len(boxes))
+    choices = product(range(1, MOST_OVERSAMPLING + 1), repeat=len(boxes))
     return min(choices, key=lambda ks: (round(_ratio(_total(boxes, ks)), 1), sum(ks)))
 
 
-def _total(boxes: Sequence[Mapping[Task, int]], repeats: Sequence[int]) -> dict[Task, int]:
+def _total(boxes: Sequence[Mapping[Task, int]], oversample: Sequence[int]) -> dict[Task, int]:
     total: dict[Task, int] = {}
-    for counts, repeat in zip(boxes, repeats, strict=True):
+    for counts, times in zip(boxes, oversample, strict=True):
         for task, count in counts.items():
-            total[task] = total.get(task, 0) + repeat * count
+            total[task] = total.get(task, 0) + times * count
     return {task: total[task] for task in Task if task in total}
 
 
@@ -160,7 +160,7 @@ def same_kind(look: Look) -> Answer:
 
 
 def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
-    """Question 3: the depth for the poorest task's boxes, one step deeper for each novelty.
+    """Question 3: the layers for the poorest task's boxes, one step deeper for each novelty.
 
     Deeper for inputs of another kind (features must change), and for a task that the
     pretraining hardly knew (the head must grow new ones). ``boxes``: training boxes of a task.
@@ -168,23 +168,23 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
     if not boxes:
         return Advice(TrainableLayers.LAST, ("no task has a training box",))
     poorest = min((task for task in Task if task in boxes), key=boxes.__getitem__)
-    depths = list(TrainableLayers)
-    step = next(i for i, depth in enumerate(depths) if boxes[poorest] < BELOW[depth])
+    steps = list(TrainableLayers)
+    step = next(i for i, layers in enumerate(steps) if boxes[poorest] < BELOW[layers])
     reasons = [
-        f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(depths, step)}"
+        f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(steps, step)}"
     ]
     new = [task for task in boxes if task not in TAUGHT_TASKS]
-    if not same_kind and step < len(depths) - 1:
+    if not same_kind and step < len(steps) - 1:
         step += 1
         reasons.append("the images are of another kind than the pretraining's: one step deeper")
-    if new and step < len(depths) - 1:
+    if new and step < len(steps) - 1:
         step += 1
         reasons.append(f"the pretraining hardly knew {', '.join(new)}: one step deeper")
-    reasons.append(f"'{depths[step]}' trains {TRAINS[depths[step]]}")
-    return Advice(depths[step], tuple(reasons))
+    reasons.append(f"'{steps[step]}' trains {TRAINS[steps[step]]}")
+    return Advice(steps[step], tuple(reasons))
 
 
-def _rule(depths: Sequence[TrainableLayers], step: int) -> str:
-    if step == len(depths) - 1:
-        return f"'{depths[step]}' from {BELOW[depths[step - 1]]:.0f} on"
-    return f"'{depths[step]}' below {BELOW[depths[step]]:.0f}"
+def _rule(steps: Sequence[TrainableLayers], step: int) -> str:
+    if step == len(steps) - 1:
+        return f"'{steps[step]}' from {BELOW[steps[step - 1]]:.0f} on"
+    return f"'{steps[step]}' below {BELOW[steps[step]]:.0f}"

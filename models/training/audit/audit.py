@@ -1,6 +1,6 @@
 """What data sets hold, what is wrong with them, and how to train with them.
 
-``audit`` decodes every image once (a small scale, all processors) and reads every label line.
+``audit`` decodes every image once (a small scale, all CPUs) and reads every label line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from oneglance.models.training.audit.advice import (
     same_kind,
     subclasses_similar,
 )
-from oneglance.models.training.audit.image_stats import Picture, look_at_all, same_looks
+from oneglance.models.training.audit.image_stats import ImageStats, look_at_all, same_looks
 from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import SPLITS, Dataset
 from oneglance.models.training.data.labels import LabelledBox, Problem
@@ -63,7 +63,7 @@ class SplitFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class NearDuplicate:
     """Two images that look the same, ``train`` trained on and ``val`` scored on."""
 
     train: Path
@@ -95,19 +95,17 @@ class Audit:
 
     size: tuple[int, int]
     sets: tuple[SetAudit, ...]
-    twins: tuple[Twins, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
     amounts: Answer
-    depth: Advice
+    layers: Advice
 
     @property
     def problems(self) -> list[Problem]:
         """Everything that ``--strict`` takes for an error."""
         found = [problem for one in self.sets for problem in one.problems]
-        for twins in self.twins:
-            what = (
-                f"looks the same as {twins.train}, which is trained on ({twins.bits} bits differ)"
-            )
-            found.append(Problem(twins.val, None, what, usable=True))
+        for pair in self.near_duplicates:
+            what = f"looks the same as {pair.train}, which is trained on ({pair.bits} bits differ)"
+            found.append(Problem(pair.val, None, what, usable=True))
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,11 +114,12 @@ class Audit:
             "size": f"{self.size[0]}x{self.size[1]}",
             "small_px": SMALL_PX,
             "sets": [_set_as_dict(one) for one in self.sets],
-            "twins": [
-                {"train": str(t.train), "val": str(t.val), "bits": t.bits} for t in self.twins
+            "near_duplicates": [
+                {"train": str(t.train), "val": str(t.val), "bits": t.bits}
+                for t in self.near_duplicates
             ],
             "amounts": asdict(self.amounts),
-            "layers_to_train": asdict(self.depth),
+            "layers_to_train": asdict(self.layers),
         }
 
 
@@ -145,15 +144,15 @@ def audit(
         progress(done, total)
 
     sets: list[SetAudit] = []
-    pictures: dict[str, list[Picture]] = {split: [] for split in SPLITS}
+    stats: dict[str, list[ImageStats]] = {split: [] for split in SPLITS}
     for dataset, name, images in zip(datasets, names, listed, strict=True):
         looked = {split: list(look_at_all(images[split], seen)) for split in SPLITS}
         sets.append(_audit_one(dataset, name, images=images, looked=looked, size=size))
         for split in SPLITS:
-            pictures[split] += _decoded(looked[split])
-    twins = tuple(
-        Twins(train.file, val.file, bits)
-        for val, train, bits in same_looks(pictures["val"] + pictures["test"], pictures["train"])
+            stats[split] += _decoded(looked[split])
+    near_duplicates = tuple(
+        NearDuplicate(train.file, val.file, bits)
+        for val, train, bits in same_looks(stats["val"] + stats["test"], stats["train"])
     )
     boxes = [_training_boxes(one) for one in sets]
     summed = {t: sum(b.get(t, 0) for b in boxes) for t in Task if any(t in b for b in boxes)}
@@ -161,24 +160,24 @@ def audit(
     return Audit(
         size=size,
         sets=tuple(sets),
-        twins=twins,
+        near_duplicates=near_duplicates,
         amounts=replace(
             amounts, reasons=amounts.reasons + subclasses_similar(_training_classes(sets))
         ),
-        depth=layers_to_train(summed, same_kind=_mostly_same_kind(sets)),
+        layers=layers_to_train(summed, same_kind=_mostly_same_kind(sets)),
     )
 
 
-def advised_depth(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
+def advised_layers(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
     """``Audit.depth`` at a fraction of the cost: ``sample`` training images a set are decoded."""
     boxes: Counter[Task] = Counter()
     kinds = {True: 0, False: 0}
     for dataset in datasets:
         images = _images(dataset, "train")
         boxes.update(dataset.count_boxes(images))
-        pictures = _decoded(look_at_all(images[:: max(1, len(images) // sample)]))
-        if pictures:
-            kinds[same_kind(_look(pictures)).good] += len(images)
+        stats = _decoded(look_at_all(images[:: max(1, len(images) // sample)]))
+        if stats:
+            kinds[same_kind(_look(stats)).good] += len(images)
     return layers_to_train(boxes, same_kind=kinds[True] >= kinds[False])
 
 
@@ -205,8 +204,8 @@ def _images(dataset: Dataset, split: str) -> list[Path]:
         return []
 
 
-def _decoded(looked: Iterable[Picture | str]) -> list[Picture]:
-    return [picture for picture in looked if isinstance(picture, Picture)]
+def _decoded(looked: Iterable[ImageStats | str]) -> list[ImageStats]:
+    return [stats for stats in looked if isinstance(stats, ImageStats)]
 
 
 def _audit_one(
@@ -214,7 +213,7 @@ def _audit_one(
     name: str,
     *,
     images: Mapping[str, list[Path]],
-    looked: Mapping[str, list[Picture | str]],
+    looked: Mapping[str, list[ImageStats | str]],
     size: tuple[int, int],
 ) -> SetAudit:
     problems = check(dataset)
@@ -222,13 +221,13 @@ def _audit_one(
     splits: dict[str, SplitFacts] = {}
     for split in SPLITS:
         pairs = list(zip(images[split], looked[split], strict=True))
-        for file, picture in pairs:
-            if isinstance(picture, str) and file not in named:
-                problems.append(Problem(file, None, picture, usable=False))
+        for file, stats in pairs:
+            if isinstance(stats, str) and file not in named:
+                problems.append(Problem(file, None, stats, usable=False))
         if pairs:
             splits[split] = _facts(dataset, pairs, size)
     trained = _decoded(looked["train"])
-    everything = [picture for split in SPLITS for picture in _decoded(looked[split])]
+    everything = [stats for split in SPLITS for stats in _decoded(looked[split])]
     look = _look(everything) if everything else None
     return SetAudit(
         file=dataset.file,
@@ -244,7 +243,7 @@ def _audit_one(
 
 
 def _facts(
-    dataset: Dataset, pairs: Sequence[tuple[Path, Picture | str]], size: tuple[int, int]
+    dataset: Dataset, pairs: Sequence[tuple[Path, ImageStats | str]], size: tuple[int, int]
 ) -> SplitFacts:
     negatives: dict[str, int] = {}
     regions: dict[str, int] = {}
@@ -252,12 +251,12 @@ def _facts(
     sizes: dict[tuple[int, int], int] = {}
     found: dict[Task, list[tuple[Path, str, float]]] = {t: [] for t in dataset.labelled_tasks}
     background = unlabelled = 0
-    for file, picture in pairs:
+    for file, stats in pairs:
         unlabelled += not dataset.has_labels(file)
         boxes = dataset.read_labels(file).boxes
         background += not boxes
-        shape = picture.size if isinstance(picture, Picture) else size
-        if isinstance(picture, Picture):
+        shape = stats.size if isinstance(stats, ImageStats) else size
+        if isinstance(stats, ImageStats):
             sizes[shape] = sizes.get(shape, 0) + 1
         for box in boxes:
             cls = dataset.class_of(box)
@@ -308,14 +307,14 @@ def _task_facts(found: Sequence[tuple[Path, str, float]]) -> TaskFacts:
     )
 
 
-def _look(pictures: Sequence[Picture]) -> Look:
-    count = len(pictures)
-    sizes = {p.size for p in pictures}
-    red, green, blue = (sum(p.mean[i] for p in pictures) / count for i in range(3))
+def _look(stats: Sequence[ImageStats]) -> Look:
+    count = len(stats)
+    sizes = {p.size for p in stats}
+    red, green, blue = (sum(p.mean[i] for p in stats) / count for i in range(3))
     return Look(
         mean=(red, green, blue),
-        contrast=sum(p.contrast for p in pictures) / count,
-        colour_share=sum(not p.grey for p in pictures) / count,
+        contrast=sum(p.contrast for p in stats) / count,
+        colour_share=sum(not p.grey for p in stats) / count,
         square=len(sizes) == 1 and all(width == height for width, height in sizes),
     )
 

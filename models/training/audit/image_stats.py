@@ -25,7 +25,7 @@ frames of one road in 41 or more. A copy that was turned or recoloured is not fo
 """
 
 GREY_LEVELS = 1.5
-"""A picture whose channels differ by less, of 255, is grey (infrared, black and white).
+"""An image whose channels differ by less, of 255, is grey (infrared, black and white).
 
 Measured: the dullest colour photograph of ../shared/data, fog on a motorway, has 1.9.
 """
@@ -37,7 +37,7 @@ Bits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageStats:
     """One decoded image: (width, height) in pixels, mean RGB and contrast in 0..1, its hash.
 
     ``contrast`` is the standard deviation of the thumbnail's levels. ``bits`` is the difference
@@ -53,7 +53,7 @@ class Picture:
     mirrored: Bits
 
 
-def look_at(file: Path) -> Picture | str:
+def look_at(file: Path) -> ImageStats | str:
     """Decode ``file`` at a small scale; a text that says why when that fails.
 
     A JPEG's whole data is read, so that one cut short is noticed.
@@ -68,7 +68,7 @@ def look_at(file: Path) -> Picture | str:
     pixels = np.asarray(small, np.float32)
     spread = float(np.mean(pixels.max(axis=2) - pixels.min(axis=2)))
     red, green, blue = (float(level) / 255 for level in pixels.mean(axis=(0, 1)))
-    return Picture(
+    return ImageStats(
         file,
         size,
         (red, green, blue),
@@ -80,7 +80,7 @@ def look_at(file: Path) -> Picture | str:
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
-    """(width, height) as shown: a phone's picture may lie on its side and say so."""
+    """(width, height) as shown: a phone's image may lie on its side and say so."""
     turned = image.getexif().get(274) in {5, 6, 7, 8}
     return (image.height, image.width) if turned else image.size
 
@@ -93,15 +93,17 @@ def _hash(small: Image.Image) -> Bits:
 
 def look_at_all(
     files: Iterable[Path], seen: Callable[[], None] = lambda: None
-) -> Iterator[Picture | str]:
-    """``look_at`` for every file, in order, on all processors; ``seen`` is called after each."""
+) -> Iterator[ImageStats | str]:
+    """``look_at`` for every file, in order, on all CPUs; ``seen`` is called after each."""
     with ThreadPoolExecutor(available_cpus()) as pool:
-        for picture in pool.map(look_at, files):
+        for stats in pool.map(look_at, files):
             seen()
-            yield picture
+            yield stats
 
 
-def same_looks(ones: list[Picture], others: list[Picture]) -> list[tuple[Picture, Picture, int]]:
+def same_looks(
+    ones: list[ImageStats], others: list[ImageStats]
+) -> list[tuple[ImageStats, ImageStats, int]]:
     """For each of ``ones`` that looks like one of ``others``: both, and how many bits differ.
 
     The nearest of ``others`` is given, once; it may be the mirror image. Files that are the
@@ -126,8 +128,8 @@ def same_looks(ones: list[Picture], others: list[Picture]) -> list[tuple[Picture
     return pairs
 
 
-def _both(pictures: list[Picture]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    return np.stack([p.bits for p in pictures]), np.stack([p.mirrored for p in pictures])
+def _both(stats: list[ImageStats]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    return np.stack([p.bits for p in stats]), np.stack([p.mirrored for p in stats])
 
 
 def _distance(bits: npt.NDArray[np.bool_], table: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -78,9 +78,9 @@ def _tasks(found: Audit) -> Table:
                     f"{held.boxes / facts.images:.2f}",
                     escape(_counts(held.classes)) if set(held.classes) != {task.value} else "",
                 )
-            unknown = [task.value for task in Task if task not in facts.tasks]
-            if unknown:
-                words = f"[dim]{', '.join(unknown)}[/]"
+            unlabelled = [task.value for task in Task if task not in facts.tasks]
+            if unlabelled:
+                words = f"[dim]{', '.join(unlabelled)}[/]"
                 table.add_row(
                     escape(one.name), split, words, "", "", "", "", "[dim]not labelled[/]"
                 )
@@ -119,7 +119,7 @@ def _print_partial(one: SetAudit, console: Console) -> None:
         tasks = ", ".join(sorted(one.partial))
         console.print(
             f"{escape(one.name)}: labels {tasks} in part: what has a box is one, what has none may "
-            "be one too. Boxes teach, places without one teach nothing of it, and 'eval' tells "
+            "be one too. Boxes teach, places without one teach nothing of it, and 'eval' reports "
             "recall and no mAP"
         )
 
@@ -135,7 +135,7 @@ def _print_unused(one: SetAudit, console: Console) -> None:
         left_out.update(facts.left_out)
     for counts, why in (
         (negatives, "background, being none of our classes"),
-        (regions, "regions of which nothing is known"),
+        (regions, "ignore regions"),
         (left_out, "unused, their task not being labelled throughout"),
     ):
         if counts:
@@ -151,10 +151,10 @@ def _print_problems(found: Audit, console: Console, *, every: bool) -> None:
         f"\n[bold]Problems[/]: {len(found.problems)}"
         + (f", {refused} of which training refuses" if refused else ", none stops a training")
     )
-    twins = found.problems[-len(found.twins) :] if found.twins else []
+    near_duplicates = found.problems[-len(found.near_duplicates) :] if found.near_duplicates else []
     for title, problems in [
         *((one.name, one.problems) for one in found.sets),
-        ("images in both splits", tuple(twins)),
+        ("images in both splits", tuple(near_duplicates)),
     ]:
         if problems:
             console.print(f"  {escape(title)}: {len(problems)}")
@@ -182,8 +182,8 @@ def _print_answers(found: Audit, console: Console) -> None:
                 f"  {escape(one.name)}: {one.kind.verdict}: {escape('; '.join(one.kind.reasons))}"
             )
     console.print(
-        f"[bold]Which layers to train?[/] {found.depth.train} "
-        f"(--trainable-layers {found.depth.train})"
+        f"[bold]Which layers to train?[/] {found.layers.train} "
+        f"(--trainable-layers {found.layers.train})"
     )
-    for reason in found.depth.reasons:
+    for reason in found.layers.reasons:
         console.print(f"  {escape(reason)}")

@@ -29,7 +29,7 @@ SURE = 0.5
 
 COVERED = 0.3
 """A detection that overlaps a box of its task by this IoU is that object, badly boxed perhaps; one
-of which this share lies in a region of which nothing is known is no news."""
+of which this share lies in an ignore region is no news."""
 
 MARGIN = 0.5
 """How much of its own size a crop shows around an object, on each side."""

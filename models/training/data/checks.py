@@ -1,6 +1,6 @@
 """What is wrong in a data set, all of it; every image is decoded once.
 
-``stage`` refuses what cannot be used; ``oneglance audit`` lists everything.
+``merging.merge`` refuses what cannot be used; ``oneglance audit`` lists everything.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check(dataset: Dataset) -> list[Problem]:
         for task in sorted(task for task, count in boxes.items() if count == 0):
             what = f"labels {task}, but no training image has one: it is taught as absent"
             problems.append(Problem(dataset.file, None, what, True))
-    # A folder that serves both splits is read twice; its problems are told once.
+    # A folder that serves both splits is read twice; its problems are named once.
     return list(dict.fromkeys(what_is_assumed(dataset, polygons) + problems))
 
 
@@ -79,7 +79,7 @@ def _other_images(dataset: Dataset) -> set[Path]:
         if folder.is_dir():
             try:
                 files = files_below(folder)
-            except DataError:  # told where its images are asked for
+            except DataError:  # named where its images are asked for
                 continue
             found.update(file for file in files if file.suffix.lower() in _OTHER_IMAGES)
     return found
@@ -98,7 +98,7 @@ def _unlabelled(dataset: Dataset, split: str, images: Sequence[Path]) -> list[Pr
 
 
 def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:
-    """What holds for the whole set and is told once. ``polygons``: read as boxes."""
+    """What holds for the whole set and is said once. ``polygons``: read as boxes."""
     problems = _of_the_file(dataset)
     line = dataset.line("names")
     unmapped = [dataset.names[number] for number in sorted(dataset.unmapped)]
@@ -122,7 +122,7 @@ def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:
 
 
 def check_images(dataset: Dataset, images: Sequence[Path]) -> list[list[Problem]]:
-    """``check_image`` for each of ``images``, in order, on all processors."""
+    """``check_image`` for each of ``images``, in order, on all CPUs."""
     # Pillow warns of what is odd in a file; what matters is whether it can be decoded.
     with warnings.catch_warnings(), ThreadPoolExecutor(available_cpus()) as pool:
         warnings.simplefilter("ignore")
@@ -181,6 +181,6 @@ def _of_the_file(dataset: Dataset) -> list[Problem]:
         problems.append(Problem(dataset.file, dataset.line("nc"), what, True))
     train, val = (set(dataset.folders.get(split, ())) for split in ("train", "val"))
     if train & val:
-        what = "'val:' is a folder that is trained on: it tells nothing about new images"
+        what = "'val:' is a folder that is trained on: it says nothing about new images"
         problems.append(Problem(dataset.file, dataset.line("val"), what, True))
     return problems

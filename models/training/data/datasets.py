@@ -6,12 +6,12 @@ both; ``names`` is class id → name, read as it is written. Each image ``…/im
 boxes in ``…/labels/….txt``.
 ``download:`` is never executed. Ours:
 
-``labels:`` the tasks this set labels, in every image, completely. The others are unknown there,
-    not absent. Without it: the tasks that its names serve as a whole ("stop sign" alone does
+``labels:`` the tasks this set labels, in every image, completely. The others are masked there,
+    not negative. Without it: the tasks that its names serve as a whole ("stop sign" alone does
     not label signs). As a map (``{sign: partial, light: complete}``) it may have tasks that are
     labelled in part: what is boxed is true, what is not boxed may be an object as well.
 ``classes:`` its names → our class names (``oneglance.models.tasks.CLASSES``), ``background`` or
-    ``ignore`` (regions of which nothing is known), or the name of a ready-made mapping
+    ``ignore`` (ignore regions), or the name of a ready-made mapping
     (``mappings.MAPPINGS``).
 ``annotations:`` the folder beside ``images`` that holds the label files, when not ``labels``: text
     files, or Pascal VOC's XML files. Or COCO's JSON files: a path from ``path``, a list of them, or
@@ -53,7 +53,7 @@ class Dataset:
     means none of them, or whose task the set does not claim to label: the latter are
     ``left_out``. ``partial_tasks``: of the labelled ones, those whose boxes are not all there:
     where there is none, nothing is known. ``regions``: classes that are no objects but regions,
-    and the tasks unknown there. ``unmapped``: classes of which nobody says what they are.
+    and the tasks ignored there. ``unmapped``: classes of which nobody says what they are.
     ``annotations``: the folder of its label files, ``coco_files``: COCO's label files by split,
     "" for all. ``root``: the folder that its paths start from. ``count`` is its ``nc:``,
     ``lines`` says where its keys stand.
@@ -169,8 +169,8 @@ class Dataset:
         """The class of ours that ``box`` shows; None where it shows none, or is a region."""
         return None if box.crowd else self.classes[box.class_id]
 
-    def unknown_in(self, box: LabelledBox) -> frozenset[Task]:
-        """The labelled tasks of which nothing is known inside ``box``: none unless a region."""
+    def ignored_in(self, box: LabelledBox) -> frozenset[Task]:
+        """The labelled tasks that are ignored inside ``box``: none unless a region."""
         cls = self.classes[box.class_id]
         if box.crowd and cls is not None:
             return frozenset({cls.task})
@@ -198,8 +198,8 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
             f"ours; name at least one of {', '.join(Task)}, or map them with 'classes:'"
         )
     tasks = _labelled(source, names, classes)
-    told = {n: c for n, c in classes.items() if n not in meant.regions}
-    _no_task_ignored(source, names, told, tasks)
+    objects = {n: c for n, c in classes.items() if n not in meant.regions}
+    _no_task_ignored(source, names, objects, tasks)
     annotations, coco_files = _annotations(source)
     count = source.content.get("nc")
     return Dataset(

@@ -3,7 +3,7 @@
 Chosen by ``classes: NAME`` in a data set file. A name mapped to None is background *in that
 data set's habit*: the task it might seem to serve must then not be claimed as labelled, or
 training would take such objects for absent (``datasets`` enforces it). A name mapped to ``ignore``
-is a region of which nothing is known.
+is an ignore region.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REGIONS: Mapping[str, frozenset[Task]] = {
     "ignore": frozenset(Task),
     **{f"ignore_{task}": frozenset({task}) for task in Task},
 }
-"""In ``classes:``, regions, and the tasks of which nothing is known there."""
+"""In ``classes:``, regions, and the tasks ignored there."""
 
 PART_OF_A_TASK: Mapping[str, Task] = {
     "stop sign": Task.SIGN,
@@ -73,7 +73,7 @@ MAPPINGS: Mapping[str, Mapping[str, str | None]] = {
         **dict.fromkeys(("trailer", "other vehicle"), None),
     },
     "coco": {
-        # The signs that it labels are not all there are: the others are unknown, not negative.
+        # The signs that it labels are not all there are: the others are masked, not negative.
         name: task.value if known.is_all else None
         for task, known in COCO_CLASSES.items()
         for name in known.names
@@ -187,7 +187,7 @@ def _question(near: Mapping[str, str], classes: object) -> str:
     return (
         f"{names} {'is' if one else 'are'} almost, but not quite, {'a name' if one else 'names'} "
         f"of ours, and would be taken for background: {how}; 'background' is for what is none of "
-        "our classes, 'ignore' for regions of which nothing is known"
+        "our classes, 'ignore' for ignore regions"
     )
 
 

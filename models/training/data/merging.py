@@ -1,8 +1,8 @@
-"""Several data sets laid out as one for ultralytics, and what is known of every image.
+"""Several data sets laid out as one for ultralytics, and what every image labels.
 
-No road data set labels everything, so a label file alone does not say what is absent. Beside
-the images lies ``known.json``: for each image the names of the model's classes that are
-*known* there. Only these may contribute to the loss of the class channels; see ``_known``.
+No road data set labels everything, so a label file alone does not say what is not there.
+Beside the images lies ``label_mask.json``: for each image the names of the model's classes that its
+source labels. Only these may contribute to the loss of the class channels; see ``_labels``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from oneglance.models.training.data.subsets import WHOLE, Subset
 from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder
 
-KNOWN = "known.json"
+LABEL_MASK = "label_mask.json"
 PARTIAL = "partial.json"
 
 MAX_STEM_BYTES = 180
@@ -42,19 +42,19 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Staged:
+class _Merged:
     """One image on its way: its boxes by our classes, gathered from every set that holds it."""
 
     image: Path
     stem: str
-    repeats: int
+    copies: int
     boxes: list[tuple[ModelClass, LabelledBox]]
     tasks: dict[Task, frozenset[ModelClass]]
     regions: list[tuple[Task, LabelledBox]] = field(default_factory=list)
     partial: set[Task] = field(default_factory=set)
 
 
-def stage(
+def merge(
     datasets: Sequence[Dataset],
     classes: Sequence[ModelClass],
     folder: Path,
@@ -67,24 +67,24 @@ def stage(
 
     Images are linked, labels rewritten to the ids of ``classes``. A copy, because ultralytics
     writes cache files beside the labels and reads one numbering only, and because the sources
-    may not be writable. An earlier staging in ``folder`` is replaced, and nothing else.
+    may not be writable. An earlier merge in ``folder`` is replaced, and nothing else.
 
-    A box goes to its own class; without one, to the plain class of its task. A region goes to a
+    A box goes to its own class; without one, to the parent class of its task. A region goes to a
     class of its task after all those (``ignore_car``), which is none of the model's.
-    ``folder/known.json`` says what is known of each image (``known_classes`` reads it),
+    ``folder/label_mask.json`` says what each image labels (``labelled_classes`` reads it),
     ``folder/partial.json`` which tasks it labels in part (``partial_tasks`` reads it).
-    The same image in two sets (signs labelled in one, people in the other) is staged once, with
-    what both know.
+    The same image in two sets (signs labelled in one, people in the other) is merged into one, with
+    what both label.
 
-    ``oversample``: how often each set's training images are staged, under different names, so that
-    a small set is seen more often; once by default. ``subset``: the training images staged.
+    ``oversample``: how often each set's training images are repeated, under different names, so
+    that a small set is seen more often; once by default. ``subset``: the training images taken.
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
             one image, a task of ``classes`` is labelled in no training image, a set labels a task
             in part and has no box of it; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
-        SinkError: ``folder`` holds something that was not staged, or cannot be written.
+        SinkError: ``folder`` holds something that was not merged by us, or cannot be written.
     """
     counts = _counts(datasets, oversample)
     if strict:
@@ -99,7 +99,7 @@ def stage(
         _logger.warning("%s", problem)
     if not splits["train"]:
         raise DataError(f"no training images: no 'train:' in {_files(datasets)}")
-    seen = {task for staged in splits["train"] for task in staged.tasks}
+    seen = {task for merged in splits["train"] for task in merged.tasks}
     tasks = tasks_of(classes)
     for task in tasks:
         if task not in seen:
@@ -108,12 +108,12 @@ def stage(
     place = OutputFolder(folder, "train")
     place.clear()
     place.claim()
-    known: dict[str, list[str]] = {}
+    mask: dict[str, list[str]] = {}
     with place.making() as made:
         for split, images in (("train", splits["train"]), ("val", held_out)):
             made(f"labels/{split}.cache")  # ultralytics' own
-            known |= _write(images, classes, (split, made))
-        made(KNOWN).write_text(json.dumps(known), encoding="utf-8")
+            mask |= _write(images, classes, (split, made))
+        made(LABEL_MASK).write_text(json.dumps(mask), encoding="utf-8")
         made(PARTIAL).write_text(json.dumps(_partial(splits["train"])), encoding="utf-8")
         file = made("data.yaml")
     content = {
@@ -126,18 +126,18 @@ def stage(
     return file
 
 
-def known_classes(folder: Path) -> dict[str, frozenset[str]]:
-    """For each staged image, by its stem, the names of the classes that its source tells.
+def labelled_classes(folder: Path) -> dict[str, frozenset[str]]:
+    """For each merged image, by its stem, the names of the classes that its source labels.
 
-    A class of a task that the source does not label is unknown there, not absent.
+    A class of a task that the source does not label is masked there, not negative.
 
     Raises:
-        DataError: ``folder`` holds no staged data set.
+        DataError: ``folder`` holds no merged data set.
     """
     try:
-        content = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        content = json.loads((folder / LABEL_MASK).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{folder} holds no staged data set: it has no {KNOWN}") from None
+        raise DataError(f"{folder} holds no merged data set: it has no {LABEL_MASK}") from None
     return {stem: frozenset(names) for stem, names in content.items()}
 
 
@@ -145,25 +145,25 @@ def partial_tasks(folder: Path) -> dict[str, frozenset[Task]]:
     """By its stem, for each training image that has any: the tasks whose boxes are not all there.
 
     Raises:
-        DataError: ``folder`` holds no staged data set.
+        DataError: ``folder`` holds no merged data set.
     """
     try:
         content = json.loads((folder / PARTIAL).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{folder} holds no staged data set: it has no {PARTIAL}") from None
+        raise DataError(f"{folder} holds no merged data set: it has no {PARTIAL}") from None
     return {stem: frozenset(map(Task, tasks)) for stem, tasks in content.items()}
 
 
-def _partial(images: Sequence[_Staged]) -> dict[str, list[str]]:
-    some = [staged for staged in images if staged.partial]
-    return {stem: sorted(staged.partial) for staged in some for stem in _stems(staged)}
+def _partial(images: Sequence[_Merged]) -> dict[str, list[str]]:
+    some = [merged for merged in images if merged.partial]
+    return {stem: sorted(merged.partial) for merged in some for stem in _stems(merged)}
 
 
 def _counts(datasets: Sequence[Dataset], oversample: Sequence[int] | None) -> list[int]:
     counts = [1] * len(datasets) if oversample is None else list(oversample)
     if len(counts) != len(datasets) or any(count < 1 for count in counts):
         raise DataError(
-            f"{len(datasets)} data sets need {len(datasets)} repeat counts of 1 or more, "
+            f"{len(datasets)} data sets need {len(datasets)} counts for oversampling of 1 or more, "
             f"got {', '.join(map(str, counts)) or 'none'}"
         )
     return counts
@@ -180,13 +180,13 @@ def _gather(
     *,
     subset: Subset,
     problems: dict[Problem, None],
-) -> list[_Staged]:
+) -> list[_Merged]:
     """Every image of ``split`` once, in the order of the sets, with what all of them say of it.
 
     What is wrong with images and labels is added to ``problems``.
     """
     # By file, and which of the set's links to it: a set may show an image more than once.
-    gathered: dict[tuple[Path, int], _Staged] = {}
+    gathered: dict[tuple[Path, int], _Merged] = {}
     for number, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
         if split not in dataset.folders:
             continue
@@ -207,23 +207,23 @@ def _gather(
             problems.update(dict.fromkeys((*wrong, *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{_cut(image.stem)}"
             file = image.resolve()
-            staged = gathered.setdefault((file, links[file]), _Staged(image, stem, 0, [], {}))
+            merged = gathered.setdefault((file, links[file]), _Merged(image, stem, 0, [], {}))
             links[file] += 1
-            twice = staged.tasks.keys() & served.keys()
+            twice = merged.tasks.keys() & served.keys()
             if twice:
                 raise DataError(
                     f"{dataset.file} and another set both label {', '.join(sorted(twice))} in "
                     f"{image}: leave it out of one's 'labels:'"
                 )
-            staged.repeats = max(staged.repeats, count)
-            staged.tasks |= served
-            staged.partial |= dataset.partial_tasks
+            merged.copies = max(merged.copies, count)
+            merged.tasks |= served
+            merged.partial |= dataset.partial_tasks
             for box in labels.boxes:
                 cls = dataset.class_of(box)
                 if cls is not None:
-                    staged.boxes.append((cls, box))
+                    merged.boxes.append((cls, box))
                     boxed.add(cls.task)
-                staged.regions += [(task, box) for task in sorted(dataset.unknown_in(box))]
+                merged.regions += [(task, box) for task in sorted(dataset.ignored_in(box))]
         if split == "train":
             problems.update(dict.fromkeys(what_is_assumed(dataset, polygons)))
             if subset == WHOLE:
@@ -246,18 +246,18 @@ def _check_partial(dataset: Dataset, boxed: Set[Task]) -> None:
         )
 
 
-def _held_out(train: Sequence[_Staged], val: Sequence[_Staged]) -> list[_Staged]:
+def _held_out(train: Sequence[_Merged], val: Sequence[_Merged]) -> list[_Merged]:
     """The validation images that are not trained on; some sets name one folder for both."""
-    trained = {staged.image.resolve() for staged in train}
-    return [staged for staged in val if staged.image.resolve() not in trained]
+    trained = {merged.image.resolve() for merged in train}
+    return [merged for merged in val if merged.image.resolve() not in trained]
 
 
 def _write(
-    images: Sequence[_Staged],
+    images: Sequence[_Merged],
     classes: Sequence[ModelClass],
     to: tuple[str, Callable[[str], Path]],
 ) -> dict[str, list[str]]:
-    """Link and label one split; returns its part of ``known.json``.
+    """Link and label one split; returns its part of ``label_mask.json``.
 
     ``to``: the split, and what notes a file as ours before it is made.
     """
@@ -265,20 +265,20 @@ def _write(
     made(f"images/{split}").mkdir(parents=True)
     made(f"labels/{split}").mkdir(parents=True)
     places = {cls: number for number, cls in enumerate(classes)}
-    known: dict[str, list[str]] = {}
-    for staged in images:
-        lines = "".join(_lines(staged, places))
-        names = [cls.name for cls in classes if _known(cls, staged)]
-        for stem in _stems(staged):
-            _place(staged.image, made(f"images/{split}/{stem}{staged.image.suffix}"))
+    mask: dict[str, list[str]] = {}
+    for merged in images:
+        lines = "".join(_lines(merged, places))
+        names = [cls.name for cls in classes if _labels(cls, merged)]
+        for stem in _stems(merged):
+            _place(merged.image, made(f"images/{split}/{stem}{merged.image.suffix}"))
             made(f"labels/{split}/{stem}.txt").write_text(lines, encoding="utf-8")
-            known[stem] = names
-    return known
+            mask[stem] = names
+    return mask
 
 
-def _stems(staged: _Staged) -> list[str]:
-    """Under which names the image is staged: as many as it is shown in an epoch."""
-    return [staged.stem, *(f"{staged.stem}_again{again}" for again in range(1, staged.repeats))]
+def _stems(merged: _Merged) -> list[str]:
+    """Under which names the image lies there: as often as it is seen in an epoch."""
+    return [merged.stem, *(f"{merged.stem}_again{again}" for again in range(1, merged.copies))]
 
 
 def _place(image: Path, target: Path) -> None:
@@ -289,13 +289,13 @@ def _place(image: Path, target: Path) -> None:
         target.symlink_to(image.resolve())
 
 
-def _lines(staged: _Staged, places: Mapping[ModelClass, int]) -> Iterator[str]:
-    for cls, box in staged.boxes:
+def _lines(merged: _Merged, places: Mapping[ModelClass, int]) -> Iterator[str]:
+    for cls, box in merged.boxes:
         place = places.get(cls, places.get(ModelClass(cls.task.value, cls.task)))
         if place is not None:
             yield _line(place, box)
     regions = {task: len(places) + i for i, task in enumerate(tasks_of(places))}
-    for task, box in staged.regions:
+    for task, box in merged.regions:
         if task in regions:
             yield _line(regions[task], box)
 
@@ -309,12 +309,12 @@ def _line(number: int, box: LabelledBox) -> str:
     return f"{number} {box.x:.6f} {box.y:.6f} {box.width:.6f} {box.height:.6f}\n"
 
 
-def _known(cls: ModelClass, staged: _Staged) -> bool:
-    """Whether this image's source tells ``cls``.
+def _labels(cls: ModelClass, merged: _Merged) -> bool:
+    """Whether this image's source labels ``cls``.
 
-    A plain class (``light``) is told wherever its task is labelled, by boxes of any kind. A kind
-    (``light_red``) is told by sources that have it; where a plain box may be of any kind, the
-    loss leaves the kinds out on that box alone (see ``losses``).
+    A parent class (``light``) is labelled wherever its task is, by boxes of any subclass. A
+    subclass (``light_red``) is labelled by sources that have it; where a box of the parent class
+    may be of any subclass, the loss masks the subclasses on that box alone (see ``losses``).
     """
-    source = staged.tasks.get(cls.task)
+    source = merged.tasks.get(cls.task)
     return source is not None and (cls.is_parent or cls in source)

@@ -25,8 +25,8 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
     """Read an XML file as ``scan_labels`` reads a text file.
 
     VOC counts pixels from 1 and includes the last one. What it calls difficult is a region of
-    which nothing is known, as its own evaluation has it. ``image``: for the size of the picture
-    where the file does not tell it.
+    which nothing is known, as its own evaluation has it. ``image``: for the size of the image
+    where the file does not say it.
     """
     try:
         root: Any = ElementTree.fromstring(file.read_bytes())

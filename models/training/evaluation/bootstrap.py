@@ -2,7 +2,7 @@
 are chance.
 
 Matching is done image by image, so it is done once; drawing images with replacement then only
-changes how often each image counts. A test holds the plain score equal to ``evaluate.score``.
+changes how often each image counts. A test holds that score equal to ``evaluate.score``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Matches:
 
     ``image``: N numbers of images from 0. ``confidence``: N, falling. ``true``: N×10, whether
     the detection is true from each of ``THRESHOLDS`` on; ``ignored``: whether it is neither true
-    nor false there, lying in a region of which nothing is known. ``boxes``: how many labelled boxes
+    nor false there, lying in an ignore region. ``boxes``: how many labelled boxes
     each image has.
     """
 
@@ -85,7 +85,7 @@ def average_precision(matches: Matches, draws: Ints) -> Floats:
     """D×10: average precision in 0..1 of each of D draws at each of ``THRESHOLDS``; the mean of
     a row is mAP50-95. NaN for a draw without a labelled box.
 
-    ``draws``: D×images, how often each image counts; a row of ones is the plain score.
+    ``draws``: D×images, how often each image counts; a row of ones is the score itself.
     """
     boxes: Ints = draws @ matches.boxes
     times = draws[:, matches.image]
@@ -127,7 +127,7 @@ def draw_images(images: int, draws: int, *, seed: int) -> Ints:
 
 
 def _area(hits: Ints, counted: Ints, boxes: Ints) -> Floats:
-    """COCO's 101-point area below each row's curve, told at its true detections alone.
+    """COCO's 101-point area below each row's curve, taken at its true detections alone.
 
     Between two true ones precision only falls, and COCO takes the best to the right.
     """

@@ -107,7 +107,7 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
     """Run ``detector`` over ``split`` and score it by COCO's rules.
 
     ``detector`` should have been loaded with ``EVALUATION_CONFIDENCE``: a higher one cuts the
-    curve. A detection in a region of which nothing is known is neither right nor wrong (COCO's
+    curve. A detection in an ignore region is neither right nor wrong (COCO's
     ``iscrowd``). Tasks that the set does not label, or labels no box of, or that the model does not
     do, are left out. A task labelled in part has no average precision, for a detection without a
     box may be right: see ``partial``. Subclasses are judged on detections of
@@ -240,7 +240,7 @@ def truths(dataset: Dataset, split: str, images: Iterable[Path]) -> Iterator[Tru
             cls = dataset.class_of(box)
             if cls is not None:
                 truth.boxes.append((cls, xywh))
-            truth.regions.extend((task, xywh) for task in sorted(dataset.unknown_in(box)))
+            truth.regions.extend((task, xywh) for task in sorted(dataset.ignored_in(box)))
         yield truth
 
 

@@ -35,7 +35,7 @@ def partial_accuracy(
     *,
     confidence: float = DEFAULT_CONFIDENCE,
 ) -> PartialAccuracy:
-    """From COCO's own structures, see ``bootstrap.match``; regions of which nothing is known
+    """From COCO's own structures, see ``bootstrap.match``; ignore regions
     count neither way."""
     matches = match(ground_truth, predictions, task)
     shown = matches.confidence >= confidence

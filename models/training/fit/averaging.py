@@ -21,13 +21,13 @@ from oneglance.streams.outputs import OutputFolder
 def average_with_start(model: DetectionModel, start: DetectionModel, *, alpha: float) -> None:
     """Make every weight of ``model`` ``alpha`` times its own and the rest ``start``'s (WiSE-FT).
 
-    BatchNorm statistics too; the rows of the last layer stay as trained, for those of ``start``
+    BatchNorm statistics too; the weights of the last layer stay as trained, for those of ``start``
     mean something else (COCO's car is no lorry, its stop sign one sign of many). Fine-tuning from
     good weights stays close enough to them for the average to work, and it works on images
     like the new ones and like those of the pretraining: Wortsman et al., "Robust fine-tuning of
     zero-shot models", CVPR 2022.
     """
-    rows = {
+    last = {
         id(weight)
         for branches in class_branches(model)
         for branch in branches
@@ -35,7 +35,7 @@ def average_with_start(model: DetectionModel, start: DetectionModel, *, alpha: f
     }
     before = _weights(start)
     for name, weight in _weights(model).items():
-        if id(weight) not in rows:
+        if id(weight) not in last:
             weight.lerp_(before[name].to(weight), 1 - alpha)
 
 

@@ -1,4 +1,4 @@
-"""Whether a pretrained network can be trained as asked, told before anything is written."""
+"""Whether a pretrained network can be trained as asked, said before anything is written."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from oneglance.models.tasks import FOUR_TASKS, ModelClass
 from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.fingerprint import fingerprint
-from oneglance.models.training.data.merging import stage
+from oneglance.models.training.data.merging import merge
 from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
@@ -84,7 +84,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         if same and "stopped" not in earlier and _is_whole(model_file, earlier):
             return model_file
     with _claimed(place):
-        staged = stage(
+        merged = merge(
             datasets,
             classes,
             out / "data",
@@ -100,8 +100,8 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     state = states.newest()
     first_epoch = 0 if state is None else state["epoch"] + 1
     if first_epoch < facts.get("shortened_to_epochs", recipe.epochs):
-        overrides = _overrides(recipe, execution, staged, out) | {"resume": state is not None}
-        session = train(job, staged=staged.parent, overrides=overrides, limit=limit)
+        overrides = _overrides(recipe, execution, merged, out) | {"resume": state is not None}
+        session = train(job, merged=merged.parent, overrides=overrides, limit=limit)
         facts = _facts(session, recipe, first_epoch) | {
             "minutes_of_last_session": round((time.monotonic() - started) / 60, 2)
         }
@@ -189,7 +189,7 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
     if isinstance(recipe := old.get("recipe"), dict):
         alpha = recipe.get("alpha")
         old = old | {"recipe": recipe | {"alpha": wanted["recipe"]["alpha"]}}
-    # Data is known by what it holds; where it lies may change.
+    # Data is recognised by what it holds; where it lies may change.
     differing = sorted(key for key in wanted if key != "data" and wanted[key] != old.get(key))
     if differing:
         raise DataError(
@@ -200,10 +200,10 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
     return bool(alpha == wanted["recipe"]["alpha"])
 
 
-def _overrides(recipe: Recipe, execution: Execution, staged: Path, out: Path) -> dict[str, Any]:
+def _overrides(recipe: Recipe, execution: Execution, merged: Path, out: Path) -> dict[str, Any]:
     return {
         "model": "yolo26n.yaml",  # a name only: the trainer builds its own network
-        "data": str(staged),
+        "data": str(merged),
         "save_dir": str(out),
         "imgsz": max(recipe.size),
         "epochs": recipe.epochs,

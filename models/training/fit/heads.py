@@ -1,7 +1,7 @@
 """Transfer: a new last layer on a pretrained network, and how much of the rest may learn.
 
-The class branch of a YOLO head ends in a 1×1 convolution with one row for each class. A new
-class starts from the row of the pretrained class that means the same, so the network knows a
+The class branch of a YOLO head ends in a 1×1 convolution with one filter for each class. A new
+class starts from the weights of the pretrained class that means the same, so the network knows a
 pedestrian before its first step; everything else is transferred as it is. Measured without
 this (README of ../shared): five epochs on one road lose 13 points of pedestrian mAP50.
 """
@@ -20,8 +20,8 @@ from oneglance.models.training.pretrained import COCO_CLASSES
 from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
 
 CLASS_BRANCHES = ("cv3", "one2one_cv3")
-"""ultralytics' names of the class branches, one for each head; their last convolution has the
-rows."""
+"""ultralytics' names of the class branches, one for each head; their last convolution has
+the weights of each class."""
 
 
 class RoadModel(DetectionModel):
@@ -66,7 +66,7 @@ def with_new_last_layer(
     """
     model = RoadModel(base.yaml, nc=len(classes), verbose=False, classes=classes)
     known = set(base.names.values()) if head_init is HeadInit.PRETRAINED else set()
-    # ultralytics transfers a row to the class of the same name: lend it the base's names.
+    # ultralytics transfers weights to the class of the same name: lend it the base's names.
     model.names = {
         i: next((n for n in _relatives(cls) if n in known), f"new {i}")
         for i, cls in enumerate(classes)
@@ -76,7 +76,7 @@ def with_new_last_layer(
     if (
         head_init is HeadInit.RANDOM
     ):  # with as many classes as before, they would have been transferred
-        _renew_rows(model)
+        _renew_weights(model)
     model.names = {i: cls.name for i, cls in enumerate(classes)}
     return model
 
@@ -88,7 +88,7 @@ def from_scratch(classes: Sequence[ModelClass]) -> RoadModel:
     return model
 
 
-def _renew_rows(model: RoadModel) -> None:
+def _renew_weights(model: RoadModel) -> None:
     for branches in class_branches(model):
         for branch in branches:
             branch[-1].reset_parameters()
@@ -116,17 +116,17 @@ def class_branches(model: DetectionModel) -> list[Any]:
     return [branches for name in CLASS_BRANCHES if (branches := getattr(head, name, None))]
 
 
-def frozen_layers(model: DetectionModel, depth: TrainableLayers) -> list[str]:
-    """What ultralytics' ``freeze`` takes to train ``depth`` only: names below ``model.``."""
+def frozen_layers(model: DetectionModel, trainable: TrainableLayers) -> list[str]:
+    """What ultralytics' ``freeze`` takes to train ``trainable`` only: names below ``model.``."""
     description: Any = model.yaml
     backbone = len(description["backbone"])
     last = backbone + len(description["head"]) - 1
-    if depth is TrainableLayers.ALL:
+    if trainable is TrainableLayers.ALL:
         return []
-    if depth is TrainableLayers.NECK:
+    if trainable is TrainableLayers.NECK:
         return [str(i) for i in range(backbone)]
     frozen = [str(i) for i in range(last)]
-    if depth is TrainableLayers.LAST:
+    if trainable is TrainableLayers.LAST:
         # Blocks and not single layers: ultralytics knows a frozen BatchNorm by its block's name.
         for name, child in last_layer(model).named_children():
             if name in CLASS_BRANCHES:

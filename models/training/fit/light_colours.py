@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 def fit_colours(datasets: Sequence[Dataset]) -> LightColours:
     """Softmax regression on the lights of a labelled colour in ``datasets``' training images.
 
-    Rare colours weigh more, by the root of how much rarer they are.
+    Rare colours have more loss weight, by the root of how much rarer they are.
 
     Raises:
         DataError: fewer than two colours are labelled, or a set cannot be read.

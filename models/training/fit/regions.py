@@ -1,4 +1,4 @@
-"""Regions of which nothing is known: they go through the augmentations, but not into the loss.
+"""Ignore regions: they go through the augmentations, but not into the loss.
 
 A merged data set has its regions among the boxes, with class numbers after those of the model,
 one for each task. They are moved, cut and mirrored as boxes are, and taken out of the batch before

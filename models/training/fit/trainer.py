@@ -50,11 +50,11 @@ from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
 
-KnownClasses = Mapping[str, frozenset[str]]
-"""By the stem of a staged image: the names of the classes that its source decides on."""
+LabelledClasses = Mapping[str, frozenset[str]]
+"""By the stem of a merged image: the names of the classes that its source labels."""
 
 PartialTasks = Mapping[str, frozenset[Task]]
-"""By the stem of a staged image: the tasks that its source labels in part, where there are any."""
+"""By the stem of a merged image: the tasks that its source labels in part, where there are any."""
 
 
 class LikeMosaic(Mosaic):
@@ -82,7 +82,7 @@ class RoadDataset(YOLODataset):
         self,
         *args: Any,
         size: tuple[int, int],
-        known: KnownClasses,
+        labelled_classes: LabelledClasses,
         partial: PartialTasks,
         classes: int,
         decoded: Path | None = None,
@@ -92,7 +92,7 @@ class RoadDataset(YOLODataset):
         ``decoded``: the folder where decoded images are kept, see ``image_cache``."""
         self.size = size
         self.classes = classes
-        self._known = known
+        self._labelled_classes = labelled_classes
         self._partial = partial
         self._decoded: ImageCache | None = None  # ultralytics loads images before it is there
         super().__init__(*args, **kwargs)
@@ -108,7 +108,7 @@ class RoadDataset(YOLODataset):
 
     def _labels_what(self, file: str) -> tuple[frozenset[str], frozenset[Task]]:
         stem = Path(file).stem
-        return self._known[stem], self._partial.get(stem, frozenset())
+        return self._labelled_classes[stem], self._partial.get(stem, frozenset())
 
     def load_image(
         self, i: int, rect_mode: bool = True, resize_short: bool = False
@@ -143,21 +143,23 @@ class RoadTrainer(DetectionTrainer):
         self,
         *,
         job: Job,
-        known: KnownClasses,
+        labelled_classes: LabelledClasses,
         partial: PartialTasks,
         overrides: dict[str, Any],
         limit: TimeLimit | None = None,
     ) -> None:
-        """``known``, ``partial``: of the staged images. ``limit``: see ``time_limit``.
+        """``labelled_classes``, ``partial``: of the merged images. ``limit``: see ``time_limit``.
 
         Raises:
             UsageError: a device is not there, or does not compute in what is asked for.
         """
         self.classes, self.recipe, self.execution = job.classes, job.recipe, job.execution
         names = frozenset(cls.name for cls in self.classes)
-        absent = self.recipe.unlabelled is Unlabelled.NEGATIVE
-        self.known = dict.fromkeys(known, names) if absent else known
-        self.partial: PartialTasks = {} if absent else partial
+        negative = self.recipe.unlabelled is Unlabelled.NEGATIVE
+        self.labelled_classes = (
+            dict.fromkeys(labelled_classes, names) if negative else labelled_classes
+        )
+        self.partial: PartialTasks = {} if negative else partial
         self.limit = limit
         self.cut = False
         self.base = job.base
@@ -169,7 +171,7 @@ class RoadTrainer(DetectionTrainer):
         self.args.amp = {Amp.OFF: False, Amp.BF16: "bf16", Amp.FP16: True}[computes]
         self.bf16 = self.device.type == "cpu" and computes is Amp.BF16
         if self.bf16:
-            self.args.amp = False  # ultralytics knows it on GPUs only: see preprocess_batch
+            self.args.amp = False  # ultralytics has it on GPUs only: see preprocess_batch
         if self.device.type == "cpu":
             self.world_size = self.execution.processes if distributed() else 0
             if "OMP_NUM_THREADS" not in os.environ:  # ultralytics leaves one idle
@@ -226,7 +228,7 @@ class RoadTrainer(DetectionTrainer):
     def build_dataset(
         self, img_path: str, mode: str = "train", batch: int | None = None
     ) -> RoadDataset:
-        """The staged images; only training images are augmented and kept in memory."""
+        """The merged images; only training images are augmented and kept in memory."""
         training = mode == "train"
         return RoadDataset(
             img_path=img_path,
@@ -240,7 +242,7 @@ class RoadTrainer(DetectionTrainer):
             task="detect",
             data=self.data,
             size=self.recipe.size,
-            known=self.known,
+            labelled_classes=self.labelled_classes,
             partial=self.partial,
             classes=len(self.classes),
             decoded=self._decoded_folder() if training else None,
@@ -259,16 +261,16 @@ class RoadTrainer(DetectionTrainer):
         return self.execution.cache_folder or Path(self.save_dir) / "cache"
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """ultralytics' own; what each image labels; bfloat16 on processors that have it."""
+        """ultralytics' own; what each image labels; bfloat16 on CPUs that have it."""
         regions = take_regions(batch, self.classes)
         batch = super().preprocess_batch(batch)
         batch["regions"] = regions.to(self.device)
         if self._sample is None:
             self._sample = batch["img"][:2].clone()
         stems = [Path(file).stem for file in batch["im_file"]]
-        known = [self.known[stem] for stem in stems]
+        labelled_classes = [self.labelled_classes[stem] for stem in stems]
         partial = [self.partial.get(stem, frozenset()) for stem in stems]
-        batch["label_mask"] = LabelMask.of(self.classes, known, partial).to(self.device)
+        batch["label_mask"] = LabelMask.of(self.classes, labelled_classes, partial).to(self.device)
         if self.bf16:
             # The weights follow: measured 1.2 times the rate of planes one after another.
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
@@ -340,7 +342,7 @@ class RoadTrainer(DetectionTrainer):
         write_file(self.csv, "\n".join([",".join(row), *kept, fresh]) + "\n")
 
     def diverged(self, what: str) -> UsageError:
-        """The error that ends a training which has diverged; ``what`` tells how."""
+        """The error that ends a training which has diverged; ``what`` says how."""
         after = "give a lower --learning-rate"
         if self.states.any:
             after += f" and another --out (here are the weights before, of epoch {self.epoch})"

@@ -36,7 +36,8 @@ def _no_smaller_batch(trainer: Any) -> None:
 
 
 def _stop_diverged(trainer: Any) -> None:
-    """After each batch. With float16 a batch may overflow and be left out: there, weights tell."""
+    """After each batch. With float16 a batch may overflow and be left out: there, weights show
+    it."""
     if not trainer.scaler.is_enabled() and not loss_is_finite(trainer.loss, trainer.tloss):
         raise trainer.diverged("the loss is not finite")
 
@@ -61,9 +62,9 @@ def _shorten(trainer: Any) -> None:
     done, recipe = trainer.epoch + 1, trainer.recipe
     epochs = trainer.limit.epochs_that_fit(done, recipe.epochs, trainer.epoch_time)
     if distributed():
-        told = torch.tensor(float(epochs), device=trainer.device)
-        torch.distributed.broadcast(told, 0)
-        epochs = int(told)
+        limit = torch.tensor(float(epochs), device=trainer.device)
+        torch.distributed.broadcast(limit, 0)
+        epochs = int(limit)
     trainer.epochs = trainer.args.epochs = epochs
     trainer.args.close_mosaic = round(recipe.calm_share * epochs)
     trainer._setup_scheduler()

@@ -20,7 +20,7 @@ _HEADROOM = 1.15
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor computes bfloat16 natively (measured: 2.4 times fp32's rate)."""
+    """Whether this CPU computes bfloat16 natively (measured: 2.4 times fp32's rate)."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

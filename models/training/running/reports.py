@@ -1,4 +1,4 @@
-"""What ultralytics' trainer asks of the network and tells it, left out.
+"""What ultralytics' trainer asks of the network and reports to it, left out.
 
 Its settings have that on by default, and nobody was asked.
 """

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.training.data.merging import known_classes, partial_tasks
+from oneglance.models.training.data.merging import labelled_classes, partial_tasks
 from oneglance.models.training.execution import Amp, Job
 from oneglance.models.training.fit.trainer import RoadTrainer
 from oneglance.models.training.recipe import Unlabelled
@@ -56,11 +56,11 @@ class Session:
 
 
 def train(
-    job: Job, *, staged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
+    job: Job, *, merged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
 ) -> Session:
     """Train until the epochs are done or the limit is over; checkpoints lie in ``save_dir``.
 
-    ``staged``: the folder that ``merging.stage`` filled. ``overrides``: ultralytics' arguments.
+    ``merged``: the folder that ``merging.merge`` filled. ``overrides``: ultralytics' arguments.
 
     Raises:
         UsageError: a device is not there, cannot do what is asked of it, or has not the memory.
@@ -69,17 +69,17 @@ def train(
     job.execution.check_batch(job.recipe.batch)
     _check_memory(job, torch_device(resolve(job.execution)))
     if job.execution.processes > 1:
-        return _train_together(job, staged=staged, overrides=overrides, limit=limit)
-    return _train_here(job, staged=staged, overrides=overrides, limit=limit)
+        return _train_together(job, merged=merged, overrides=overrides, limit=limit)
+    return _train_here(job, merged=merged, overrides=overrides, limit=limit)
 
 
 def _train_here(
-    job: Job, *, staged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
+    job: Job, *, merged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
 ) -> Session:
     trainer = RoadTrainer(
         job=job,
-        known=known_classes(staged),
-        partial=partial_tasks(staged),
+        labelled_classes=labelled_classes(merged),
+        partial=partial_tasks(merged),
         overrides=dict(overrides),
         limit=limit,
     )
@@ -100,13 +100,13 @@ def _train_here(
 
 
 def _train_together(
-    job: Job, *, staged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
+    job: Job, *, merged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
 ) -> Session:
     with tempfile.TemporaryDirectory() as folder:
         spec, answer = Path(folder) / "job.json", Path(folder) / "answer.json"
         content = {
             "job": job.as_dict(),
-            "staged": str(staged),
+            "merged": str(merged),
             "overrides": dict(overrides),
             "minutes": None if limit is None else max(limit.left_s / 60, 1e-3),
             "answer": str(answer),
@@ -123,14 +123,15 @@ def _train_together(
                 f"{job.execution.processes} processes that train together ended with "
                 f"{done.returncode}: the lines above say why"
             )
-        told = json.loads(answer.read_text(encoding="utf-8"))
-    if "error" in told:
-        raise _ERRORS.get(told["error"], OneglanceError)(told["message"])
-    return Session(**told)
+        found = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in found:
+        raise _ERRORS.get(found["error"], OneglanceError)(found["message"])
+    return Session(**found)
 
 
 def _threads(job: Job) -> dict[str, str]:
-    """torch's launcher gives each process one thread and warns of it, unless it is told."""
+    """torch's launcher gives each process one thread and warns of it, unless its environment says
+    otherwise."""
     share = max(1, available_cpus() // job.execution.processes)
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(share))}
 
@@ -142,13 +143,13 @@ def _main(spec: Path) -> None:
     try:
         session = _train_here(
             Job.from_dict(content["job"]),
-            staged=Path(content["staged"]),
+            merged=Path(content["merged"]),
             overrides=content["overrides"],
             limit=None if minutes is None else TimeLimit(minutes),
         )
     except OneglanceError as error:
-        told = {"error": type(error).__name__, "message": str(error)}
-        answer.write_text(json.dumps(told), encoding="utf-8")
+        content = {"error": type(error).__name__, "message": str(error)}
+        answer.write_text(json.dumps(content), encoding="utf-8")
         raise
     finally:
         if torch.distributed.is_initialized():

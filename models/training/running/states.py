@@ -62,7 +62,7 @@ class TrainingStates:
         Raises:
             SinkError: it cannot be written; the states before are as they were.
         """
-        buffer = io.BytesIO()  # torch tells a full disk as a RuntimeError of its own
+        buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError of its own
         torch.save({"format": FORMAT, **state}, buffer)
         written = self._place.write(NEXT, buffer.getbuffer())
         last, previous = self._place.path / LAST, self._place.path / PREVIOUS

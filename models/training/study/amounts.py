@@ -12,8 +12,8 @@ from oneglance.models.training.study.arms import images_of, labelled_images
 from oneglance.models.training.study.curves import LEAST_POINTS, Extrapolation, extrapolate
 from oneglance.models.training.study.planner import (
     CURVE_SHARES,
-    DEPTH_SHARES,
-    DEPTHS,
+    LAYER_SHARES,
+    TRAINABLE,
     part,
 )
 from oneglance.models.training.study.sets import (
@@ -43,13 +43,13 @@ from oneglance.models.training.study.tables import (
 
 def answer_layers(ledger: Ledger) -> Answer:
     tasks = trained_tasks(ledger.sets)
-    counts = {share: _images(ledger, share) for share in DEPTH_SHARES}
-    columns = ("layers", *(f"{s:.0%}: {counts[s]:.0f} images" for s in DEPTH_SHARES))
+    counts = {share: _images(ledger, share) for share in LAYER_SHARES}
+    columns = ("layers", *(f"{s:.0%}: {counts[s]:.0f} images" for s in LAYER_SHARES))
 
     def grid(pick: Pick) -> dict[TrainableLayers, list[Estimate | None]]:
         return {
-            depth: [estimate(samples(ledger, part(depth, s), pick)) for s in DEPTH_SHARES]
-            for depth in DEPTHS
+            layers: [estimate(samples(ledger, part(layers, s), pick)) for s in LAYER_SHARES]
+            for layers in TRAINABLE
         }
 
     grids = {"all tasks": grid(of_all(tasks))} | {t.value: grid(of_task(t)) for t in tasks}
@@ -57,31 +57,31 @@ def answer_layers(ledger: Ledger) -> Answer:
         Table(
             f"mAP50-95 in points, {'mean of the tasks' if name == 'all tasks' else name}",
             columns,
-            tuple((depth.value, *map(points, row)) for depth, row in found.items()),
+            tuple((layers.value, *map(points, row)) for layers, row in found.items()),
         )
         for name, found in grids.items()
     )
     whole = grids["all tasks"]
     sentences = []
-    for place, share in enumerate(DEPTH_SHARES):
+    for place, share in enumerate(LAYER_SHARES):
         scored = {d: e.value for d, row in whole.items() if (e := row[place]) is not None}
-        if len(scored) == len(DEPTHS):
+        if len(scored) == len(TRAINABLE):
             best = max(scored, key=scored.__getitem__)
             sentences.append(
                 f"With {share:.0%} of the images ({counts[share]:.0f}) training '{best}' scores "
                 f"best: {100 * scored[best]:.1f} points."
             )
     lines = {
-        f"trains {depth.value}": [
-            (counts[s], e) for s, e in zip(DEPTH_SHARES, row, strict=True) if e is not None
+        f"trains {layers.value}": [
+            (counts[s], e) for s, e in zip(LAYER_SHARES, row, strict=True) if e is not None
         ]
-        for depth, row in whole.items()
+        for layers, row in whole.items()
     }
     facts = {
         name: {
             d.value: {
                 f"{s:g}": None if e is None else e.as_dict()
-                for s, e in zip(DEPTH_SHARES, row, strict=True)
+                for s, e in zip(LAYER_SHARES, row, strict=True)
             }
             for d, row in found.items()
         }

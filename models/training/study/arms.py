@@ -22,12 +22,12 @@ QUESTIONS: dict[int, str] = {
     1: "One network for all tasks, or one for each?",
     2: "Pretrained, or from scratch?",
     3: "Which layers to train, with how much data?",
-    4: "What an image does not label: left out, or taken for absent?",
+    4: "What an image does not label: masked out of the loss, or taken for negative?",
     5: "Is there enough data?",
-    6: "Do the pretrained network's own answers keep what images do not label?",
+    6: "Does distilling the pretrained network's predictions keep what images do not label?",
     7: "What is forgotten of sets that are not trained on?",
-    8: "Do tasks with few images gain from being shown more often?",
-    9: "Should every box weigh the same in the loss, or every task?",
+    8: "Do tasks with few images gain from oversampling?",
+    9: "Should every box have the same loss weight, or every task?",
     10: "What does the one network reach when trained as long as one for each task together?",
 }
 
@@ -35,7 +35,7 @@ WARMUP_SHARE, CALM_SHARE = 0.25, 0.5
 """Of an arm's epochs: warming up, and without mosaics. Shares, so that arms with little data
 and many epochs take as many steps of each as arms with all of it."""
 
-DEPTH_COST = {
+LAYERS_COST = {
     TrainableLayers.LAST: 0.45,
     TrainableLayers.HEAD: 0.5,
     TrainableLayers.NECK: 0.7,
@@ -163,7 +163,7 @@ def labelled_images(arm: Arm, sets: Sequence[SetFacts], task: Task) -> int:
 def cost(arm: Arm, sets: Sequence[SetFacts], options: StudyOptions) -> float:
     """An arm's work in images of the study's size through all layers, there and back."""
     pixels = arm.size[0] * arm.size[1] / (options.size[0] * options.size[1])
-    step = DEPTH_COST[arm.trainable]
+    step = LAYERS_COST[arm.trainable]
     if arm.unlabelled is Unlabelled.DISTILL:
         step += TEACHER_COST
     return images_of(arm, sets) * arm.epochs * pixels * step

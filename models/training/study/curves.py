@@ -86,7 +86,7 @@ class Extrapolation:
         """Whether there is enough: twice as much would surely bring less than a point."""
         if self.high < POINT:
             return "enough data"
-        return "not enough data" if self.low > POINT else "whether there is enough cannot be told"
+        return "not enough data" if self.low > POINT else "whether there is enough is open"
 
 
 POINT = 0.01

@@ -21,8 +21,8 @@ from oneglance.models.training.study.sets import (
 )
 from oneglance.streams.errors import UsageError
 
-DEPTHS = (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
-DEPTH_SHARES = (0.05, 0.25, 1.0)
+TRAINABLE = (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
+LAYER_SHARES = (0.05, 0.25, 1.0)
 CURVE_SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 ONE = "one"
@@ -46,11 +46,11 @@ def fair(task: Task) -> str:
     return f"{task}-fair"
 
 
-def part(depth: TrainableLayers, share: float) -> str:
-    """The stem of the arm that trains ``depth`` with ``share`` of the data."""
-    depth_part = "" if depth is TrainableLayers.ALL else f"-{depth}"
+def part(layers: TrainableLayers, share: float) -> str:
+    """The stem of the arm that trains ``layers`` with ``share`` of the data."""
+    layers_part = "" if layers is TrainableLayers.ALL else f"-{layers}"
     share_part = "" if share == 1 else f"-{round(100 * share)}pc"
-    return f"{ONE}{depth_part}{share_part}"
+    return f"{ONE}{layers_part}{share_part}"
 
 
 def only(sets: Sequence[SetFacts]) -> str:
@@ -124,8 +124,8 @@ def _pretrained_or_not(planner: _Planner) -> Iterator[Arm]:
 
 
 def _layers(planner: _Planner) -> Iterator[Arm]:
-    for depth, share in product(DEPTHS, DEPTH_SHARES):
-        yield replace(planner.one(part(depth, share), share), trainable=depth)
+    for layers, share in product(TRAINABLE, LAYER_SHARES):
+        yield replace(planner.one(part(layers, share), share), trainable=layers)
 
 
 def _masked_or_absent(planner: _Planner) -> Iterator[Arm]:
@@ -157,9 +157,10 @@ def _forgetting(planner: _Planner) -> Iterator[Arm]:
 
 def _balanced(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
-    if repeats := balancing(planner.sets):
+    if oversample := balancing(planner.sets):
         often = replace(
-            planner.one(OVERSAMPLED), oversample=tuple(repeats[name] for name in planner.one().sets)
+            planner.one(OVERSAMPLED),
+            oversample=tuple(oversample[name] for name in planner.one().sets),
         )
         steps = images_of(planner.one(), planner.sets) / images_of(often, planner.sets)
         yield replace(often, epochs=max(1, round(steps * often.epochs)))

@@ -1,4 +1,4 @@
-"""The study's pictures (PNG), each from data alone."""
+"""The study's images (PNG), each from data alone."""
 
 from __future__ import annotations
 

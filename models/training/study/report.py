@@ -52,14 +52,14 @@ HOW = (
 
 SILENT = (
     (
-        "how much another seed would change, where there is one; few seeds tell it roughly (each "
+        "how much another seed would change, where there is one; few seeds show it roughly (each "
         "seed's value is in report.json)"
     ),
     "networks trained to the end: steps are few, and from scratch gains most from more",
     "roads, cameras and weather other than those of the val images",
     "labels made by machine are judged as if they were right",
     "latency: see `oneglance benchmark`; cost here means pixels of the input",
-    "what augmented copies of one picture add: they count as images of their own",
+    "what augmented copies of one image add: they count as images of their own",
 )
 
 _ROOT = Path(__file__).resolve().parents[3]

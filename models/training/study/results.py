@@ -135,7 +135,7 @@ def keep_failure(folder: Path, reason: str) -> None:
 
 
 def read(folder: Path) -> Outcome:
-    """What an arm's folder tells; a result that lacks a score which we have learnt to take since
+    """What an arm's folder holds; a result that lacks a score which we have learnt to take since
     is none, so that the arm, which need not be trained again, is scored again.
 
     Raises:

@@ -20,7 +20,7 @@ from typing import Any
 from oneglance.models.detector import Detector
 from oneglance.models.training.audit.audit import set_names
 from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
-from oneglance.models.training.data import merging as staging
+from oneglance.models.training.data import merging
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.fingerprint import fingerprint
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE
@@ -49,9 +49,9 @@ from oneglance.streams.outputs import OutputFolder
 MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
-_staging_logger = logging.getLogger(staging.__name__)
+_merging_logger = logging.getLogger(merging.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
     return Study(datasets, sets, base, digest, out, options, plan(sets, options), held)
 
 
-def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> Path:
+def run(study: Study, *, say: Say, seconds_per_image: float | None = None) -> Path:
     """Train and score every arm not yet done and write the report; returns ``report.md``.
 
-    ``tell`` gets a line as each arm begins. The report is written again after every arm, so a
+    ``say`` gets a line as each arm begins. The report is written again after every arm, so a
     study may be stopped and read at any moment.
 
     Raises:
@@ -112,9 +112,9 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
     for arm in study.arms:
         if study.folder(arm).is_dir():
             begin(study.folder(arm), _asked(study, arm))
-    outcomes = study.outcomes()  # a damaged folder is told before hours of work
-    with _mended_labels_told_once():
-        failed = _run_arms(study, outcomes, tell, seconds_per_image=seconds_per_image)
+    outcomes = study.outcomes()  # a damaged folder is named before hours of work
+    with _mended_labels_logged_once():
+        failed = _run_arms(study, outcomes, say, seconds_per_image=seconds_per_image)
     report = _report(study)
     if failed:
         raise DataError(
@@ -127,7 +127,7 @@ def run(study: Study, *, tell: Tell, seconds_per_image: float | None = None) -> 
 def _run_arms(
     study: Study,
     outcomes: dict[str, Outcome],
-    tell: Tell,
+    say: Say,
     *,
     seconds_per_image: float | None,
 ) -> list[str]:
@@ -141,7 +141,7 @@ def _run_arms(
         work = (
             "is trained, to be scored" if _trained_before(study, arm) else describe(arm, study.sets)
         )
-        tell(f"[{number}/{len(study.arms)}] {arm.name}: {work}; {left}")
+        say(f"[{number}/{len(study.arms)}] {arm.name}: {work}; {left}")
         try:
             with _quiet():
                 keep(study.folder(arm), _run_arm(study, arm))
@@ -150,7 +150,7 @@ def _run_arms(
             reason = str(error) or type(error).__name__
             keep_failure(study.folder(arm), reason)
             failed.append(arm.name)
-            tell(f"{arm.name} failed: {reason}")
+            say(f"{arm.name} failed: {reason}")
         outcomes[arm.name] = read(study.folder(arm))
         _report(study)
     return failed
@@ -353,24 +353,24 @@ def _quiet() -> Iterator[None]:
 
 
 class _Once(logging.Filter):
-    """Every arm stages the same labels: what was mended in them is told once."""
+    """Every arm merges the same labels: what was mended in them is logged once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        new = message not in self._told
-        self._told.add(message)
+        new = message not in self._logged
+        self._logged.add(message)
         return new
 
 
 @contextmanager
-def _mended_labels_told_once() -> Iterator[None]:
+def _mended_labels_logged_once() -> Iterator[None]:
     once = _Once()
-    _staging_logger.addFilter(once)
+    _merging_logger.addFilter(once)
     try:
         yield
     finally:
-        _staging_logger.removeFilter(once)
+        _merging_logger.removeFilter(once)

@@ -81,12 +81,12 @@ def balancing(sets: Sequence[SetFacts]) -> dict[str, int]:
     """
     counts = training_images(sets)
     most = max(counts.values())
-    repeats = {
+    oversample = {
         s.name: round(most / min(counts[task] for task in trained_tasks(group)))
         for group in groups(sets)
         for s in group
     }
-    return repeats if set(repeats.values()) != {1} else {}
+    return oversample if set(oversample.values()) != {1} else {}
 
 
 def fair_size(size: tuple[int, int], networks: int) -> tuple[int, int]:

@@ -162,10 +162,10 @@ def difference(left: Mapping[int, Sample], right: Mapping[int, Sample]) -> Estim
 
 def holes(ledger: Ledger, question: int) -> tuple[str, ...]:
     """A sentence for each arm of ``question`` that has nothing to show."""
-    told = []
+    missing = []
     for arm in ledger.arms:
         outcome = ledger.outcomes.get(arm.name)
         if question in arm.questions and not isinstance(outcome, ArmResult):
             why = f"failed: {outcome.reason}" if isinstance(outcome, Failure) else "not run yet"
-            told.append(f"`{arm.name}` is missing ({why})")
-    return tuple(told)
+            missing.append(f"`{arm.name}` is missing ({why})")
+    return tuple(missing)

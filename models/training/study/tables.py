@@ -144,7 +144,7 @@ def signed(gap: Estimate | None) -> str:
 
 
 def better(gap: Estimate) -> str:
-    """Whether the first of two is better, as far as these images tell."""
+    """Whether the first of two is better, as far as these images show."""
     if gap.low > 0:
         return "better"
     return "worse" if gap.high < 0 else "no difference shown"

@@ -1,4 +1,4 @@
-"""The study's answers about what images do not label: left out, taken for absent, or distilled."""
+"""The study's answers about what images do not label: masked, taken for negative, or distilled."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answer_negatives(ledger: Ledger) -> Answer:
     if not partly:
         return Answer(4, (), (), None, {}, ("every image labels every task: nothing is missing",))
     tasks = trained_tasks(ledger.sets)
-    labels, f1 = ("left out", "taken for absent"), f"F1 at confidence {DEFAULT_CONFIDENCE:g}"
+    labels, f1 = ("left out", "taken for negative"), f"F1 at confidence {DEFAULT_CONFIDENCE:g}"
     order, shown = (
         [compare(ledger, t.value, (ONE, NEGATIVE), pick(t)) for t in tasks]
         for pick in (of_task, f1_of_task)
@@ -63,7 +63,7 @@ def answer_negatives(ledger: Ledger) -> Answer:
         behind, _ = those(on_partly, lambda gap: gap.high < 0)
         if count:
             sentences.append(
-                f"Leaving out what an image does not label is better than taking it for absent, "
+                f"Leaving out what an image does not label is better than taking it for negative, "
                 f"in {score}, on {len(ahead)} of {count} tasks that some images do not label"
                 f"{named(ahead)}, worse on {len(behind)}{named(behind)}."
             )

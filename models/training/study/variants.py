@@ -36,31 +36,31 @@ from oneglance.models.training.study.tables import (
 
 
 def answer_oversampling(ledger: Ledger) -> Answer:
-    repeats = {name: often for name, often in balancing(ledger.sets).items() if often > 1}
-    if not repeats:
+    oversample = {name: often for name, often in balancing(ledger.sets).items() if often > 1}
+    if not oversample:
         return Answer(8, (), (), None, {}, ("no task has far fewer images than another",))
-    often = ", ".join(f"{name} {times} times" for name, times in repeats.items())
+    often = ", ".join(f"{name} {times} times" for name, times in oversample.items())
     variant = _Variant(
         8,
         OVERSAMPLED,
-        what=f"Showing the images of tasks that have few more often ({often} an epoch, in about "
+        what=f"Oversampling the images of tasks that have few ({often} an epoch, in about "
         "as many steps)",
-        labels=("shown more often", "each image once"),
-        single_task_model="single-task model, which is shown each image once an epoch,",
-        title="How often rare tasks are shown",
+        labels=("oversampled", "each image once"),
+        single_task_model="single-task model, which sees each image once an epoch,",
+        title="Oversampling of rare tasks",
     )
     found = _otherwise(ledger, variant)
-    return replace(found, facts={"oversample": repeats} | found.facts)
+    return replace(found, facts={"oversample": oversample} | found.facts)
 
 
 def answer_loss_weights(ledger: Ledger) -> Answer:
     variant = _Variant(
         9,
         TASK_WEIGHTED,
-        what="Letting every task weigh the same in the loss, not every box,",
+        what="Giving every task the same loss weight, not every box,",
         labels=("every task the same", "every box the same"),
         single_task_model="single-task model",
-        title="What weighs the same in the loss",
+        title="Loss weights",
     )
     return _otherwise(ledger, variant)
 

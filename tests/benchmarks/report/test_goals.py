@@ -50,7 +50,7 @@ def test_full_processors_are_blamed_only_where_they_were_full(cpu_ms: float, tol
     parts = {"throughput": _throughput(bare=50), "loop": _loop(cpu_ms=cpu_ms)}
     line = _line(goals.told(parts), "The whole loop's rate")
     # 44 ms at 45 frames a second are 99 % of 2000 ms; a bare frame has 2000 / 50 of them.
-    full = "44.0 ms of processor time, 99 % of what 2 processors have, and 40.0 ms"
+    full = "44.0 ms of CPU time, 99 % of what 2 CPUs have, and 40.0 ms"
     assert (full in line) is told
 
 

@@ -36,8 +36,8 @@ def test_a_bar_in_a_cell_does_not_break_its_table(part: PartMaker) -> None:
 
 
 def test_the_report_names_the_parts_that_were_not_run(part: PartMaker) -> None:
-    whole = pages.whole({"throughput": part()}, [("A picture", "a.png")])
-    assert "![A picture](a.png)" in whole
+    whole = pages.whole({"throughput": part()}, [("An image", "a.png")])
+    assert "![An image](a.png)" in whole
     assert "Parts that were not run: one_vs_four, curves" in whole
     assert "throughput" not in whole.partition("## Not measured")[2]
 

@@ -134,9 +134,9 @@ def test_a_copy_of_a_detector_finds_the_same(
     model: Path, engine: str, how: Callable[[Detector], Detector]
 ) -> None:
     detector = Detector.load(model, engine=engine, threads=1, confidence=0.3, tasks=["car"])
-    twin = how(detector)
-    assert (twin.confidence, twin.threads, twin.engine) == (0.3, 1, engine)
-    assert twin(IMAGE).data["task"].tolist() == detector(IMAGE).data["task"].tolist() == ["car"]
+    copied = how(detector)
+    assert (copied.confidence, copied.threads, copied.engine) == (0.3, 1, engine)
+    assert copied(IMAGE).data["task"].tolist() == detector(IMAGE).data["task"].tolist() == ["car"]
 
 
 def test_a_detector_whose_file_is_gone_cannot_be_unpickled(model: Path, tmp_path: Path) -> None:

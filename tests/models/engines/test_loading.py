@@ -151,8 +151,8 @@ def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(
         except ModelError as error:
             told.append(str(error))
     assert len(told) > len(content) / 3 / 2
-    assert all("damaged.onnx" in story and "\n" not in story for story in told)
-    assert any("a text in it is not UTF-8" in story for story in told)
+    assert all("damaged.onnx" in message and "\n" not in message for message in told)
+    assert any("a text in it is not UTF-8" in message for message in told)
     assert capfd.readouterr().out == ""
 
 
@@ -162,7 +162,7 @@ def test_no_thread_at_all_is_refused(load: Any, make_model: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "precision", "story"),
+    ("engine", "precision", "message"),
     [
         ("opnvino", "fp32", "unknown engine 'opnvino'; did you mean 'openvino'?"),
         ("tpu", "fp32", r"unknown engine 'tpu' \(engines: onnxruntime, openvino\)"),
@@ -176,9 +176,9 @@ def test_no_thread_at_all_is_refused(load: Any, make_model: Any) -> None:
     ],
 )
 def test_an_engine_or_a_precision_that_is_not_there_is_refused(
-    make_model: Any, engine: str, precision: str, story: str
+    make_model: Any, engine: str, precision: str, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=story.replace("?", r"\?")):
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         load_engine(make_model(ROWS), engine=engine, precision=precision)
 
 

@@ -85,9 +85,9 @@ def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_processor_cannot(
 
 
 def test_a_processor_without_bf16_is_named() -> None:
-    check_bf16(["FP32", "BF16"], processor="new")
-    with pytest.raises(UsageError, match=r"this processor \(old\) has no native bf16"):
-        check_bf16(["FP32", "INT8"], processor="old ")
+    check_bf16(["FP32", "BF16"], cpu="new")
+    with pytest.raises(UsageError, match=r"this CPU \(old\) has no native bf16"):
+        check_bf16(["FP32", "INT8"], cpu="old ")
 
 
 def test_threads_are_shared_out_among_as_many_inferences_as_they_leave_room_for() -> None:

@@ -81,7 +81,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """torch on one processor: building a network is many small steps, slower on several."""
+    """torch on one CPU: building a network is many small steps, slower on several."""
     torch = pytest.importorskip("torch", reason="needs the 'train' extra")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -91,7 +91,7 @@ def one_thread() -> Iterator[None]:
 
 def awaken(model: DetectionModel) -> None:
     """Give an untrained network BatchNorm statistics that it meets: otherwise its features die
-    out from layer to layer, and every picture has the same answer."""
+    out from layer to layer, and every image has the same answer."""
     import torch
 
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]

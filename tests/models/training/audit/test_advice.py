@@ -9,7 +9,7 @@ from oneglance.models.training.audit.advice import (
     COCO_MEAN,
     Look,
     amounts_similar,
-    best_repeats,
+    best_oversampling,
     layers_to_train,
     same_kind,
     subclasses_similar,
@@ -24,13 +24,13 @@ def test_amounts_within_four_times_are_similar() -> None:
     assert answer.reasons == ("pedestrian 100, car 400: at most 4.0 times as many",)
 
 
-def test_amounts_beyond_four_times_are_not_and_repeats_are_advised() -> None:
+def test_amounts_beyond_four_times_are_not_and_oversampling_is_advised() -> None:
     # Signs only in "b": 1000 cars to 100 signs; shown three times, to 300; four times, to 400.
     answer = amounts_similar([{CAR: 1000}, {SIGN: 100}], ["a", "b"])
     assert not answer.good
     assert answer.reasons == (
         "car 1000, sign 100: car has 10.0 times as many boxes as sign",
-        "repeating b ×4 leaves 2.5 times",
+        "oversampling b ×4 leaves 2.5 times",
     )
 
 
@@ -38,15 +38,15 @@ def test_a_task_without_a_box_is_not_similar() -> None:
     assert not amounts_similar([{CAR: 10, SIGN: 0}], ["a"]).good
 
 
-def test_repeats_that_do_not_help_are_not_advised() -> None:
+def test_oversampling_that_does_not_help_is_not_advised() -> None:
     answer = amounts_similar([{CAR: 1000, SIGN: 10}], ["a"])
     assert answer.reasons == ("car 1000, sign 10: car has 100.0 times as many boxes as sign",)
 
 
-def test_the_cheapest_of_equally_good_repeats_is_chosen() -> None:
-    assert best_repeats([{CAR: 100}, {SIGN: 50}]) == (1, 2)
-    assert best_repeats([{CAR: 100}, {SIGN: 100}]) == (1, 1)
-    assert best_repeats([{CAR: 10**6}] + [{SIGN: 1}] * 6) == (1,) * 7
+def test_the_cheapest_of_equally_good_oversamplings_is_chosen() -> None:
+    assert best_oversampling([{CAR: 100}, {SIGN: 50}]) == (1, 2)
+    assert best_oversampling([{CAR: 100}, {SIGN: 100}]) == (1, 1)
+    assert best_oversampling([{CAR: 10**6}] + [{SIGN: 1}] * 6) == (1,) * 7
 
 
 def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_class() -> None:
@@ -85,11 +85,11 @@ def test_photographs_are_of_the_same_kind_and_squares_are_remarked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "depth"),
+    ("boxes", "trainable"),
     [(99, "last"), (100, "head"), (499, "head"), (500, "neck"), (1999, "neck"), (2000, "all")],
 )
-def test_more_boxes_of_the_poorest_task_train_more_layers(boxes: int, depth: str) -> None:
-    assert layers_to_train({CAR: 10**6, PERSON: boxes}, same_kind=True).train == depth
+def test_more_boxes_of_the_poorest_task_train_more_layers(boxes: int, trainable: str) -> None:
+    assert layers_to_train({CAR: 10**6, PERSON: boxes}, same_kind=True).train == trainable
 
 
 def test_another_kind_of_input_and_an_unknown_task_go_one_step_deeper_each() -> None:

@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.audit.audit import advised_depth, audit
+from oneglance.models.training.audit.audit import advised_layers, audit
 from oneglance.models.training.data.datasets import read_dataset
 
 ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
@@ -59,7 +59,7 @@ def test_what_it_means_to_be_labelled_in_part_is_told(
 
 
 def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set: Any) -> None:
-    # 64×48 pictures in 640×384 are enlarged 8 times (384/48). A box of 2×2 px becomes 16 px:
+    # 64×48 images in 640×384 are enlarged 8 times (384/48). A box of 2×2 px becomes 16 px:
     # not small; 2×1.9 becomes 15.6: small. At half the input all are.
     text = "1 0.5 0.5 0.03125 0.0416667\n1 0.2 0.5 0.03125 0.0395833"
     file = make_set(train={"a": text})
@@ -76,8 +76,8 @@ def test_an_image_in_both_splits_is_found_across_sets(make_set: Any) -> None:
     copy = two.parent / "images" / "val" / "d.jpg"
     cv2.imwrite(str(copy), picture[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
     found = looked_through(one, two)
-    (twins,) = found.twins
-    assert (twins.val, twins.train) == (copy, one.parent / "images" / "train" / "b.jpg")
+    (pair,) = found.near_duplicates
+    assert (pair.val, pair.train) == (copy, one.parent / "images" / "train" / "b.jpg")
     (problem,) = found.problems
     assert problem.file == copy
     assert "looks the same as" in problem.what
@@ -112,19 +112,19 @@ def test_the_questions_are_answered(make_set: Any) -> None:
     assert found.amounts.reasons == (
         "pedestrian 1, car 2, sign 1, light 1: at most 2.0 times as many",
     )
-    assert found.depth.train == "head"  # one box: the last layer; signs are new: one deeper
+    assert found.layers.train == "head"  # one box: the last layer; signs are new: one deeper
     assert found.sets[0].kind is not None
 
 
 def test_the_depth_is_advised_without_the_whole_audit(make_set: Any) -> None:
     files = [make_set("a", train={"a": ALL}), make_set("b", train={"b": ALL}, names=["car"] * 4)]
     datasets = [read_dataset(file) for file in files]
-    assert advised_depth(datasets) == audit(datasets).depth
+    assert advised_layers(datasets) == audit(datasets).layers
 
 
 def test_a_task_labelled_without_a_box_is_the_poorest(make_set: Any) -> None:
     file = make_set(train={"a": "1 0.5 0.5 0.2 0.2"}, names=["person", "car"])
-    assert "pedestrian, has 0 training boxes" in advised_depth([read_dataset(file)]).reasons[0]
+    assert "pedestrian, has 0 training boxes" in advised_layers([read_dataset(file)]).reasons[0]
 
 
 def test_progress_counts_every_image_once(make_set: Any) -> None:

@@ -31,8 +31,8 @@ def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path: Path) -> No
     one = seen(tmp_path, "one.png", picture)
     small = cv2.resize(picture, (200, 150), interpolation=cv2.INTER_AREA)
     copy = seen(tmp_path, "copy.jpg", small, cv2.IMWRITE_JPEG_QUALITY, 40)
-    ((_, twin, bits),) = same_looks([one], [copy])
-    assert twin is copy
+    ((_, copied, bits),) = same_looks([one], [copy])
+    assert copied is copy
     assert bits <= SAME_LOOK_BITS
 
 

@@ -58,7 +58,7 @@ def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set: A
     line = file.read_text().splitlines().index("val: images/train") + 1
     assert told(file) == [
         (
-            f"! data.yaml:{line}: 'val:' is a folder that is trained on: it tells nothing about "
+            f"! data.yaml:{line}: 'val:' is a folder that is trained on: it says nothing about "
             "new images"
         ),
         "x labels/train/a.txt:5: class 9 is not one of 0..3",

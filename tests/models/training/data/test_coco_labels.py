@@ -108,9 +108,9 @@ def test_a_set_laid_out_as_cocos_own_is_read(make_set: Any, annotations: Any) ->
     (train,), (val,) = dataset.images("train"), dataset.images("val")
     car, crowd = dataset.read_labels(train).boxes
     assert dataset.class_of(car).task is Task.CAR
-    assert dataset.unknown_in(car) == frozenset()
+    assert dataset.ignored_in(car) == frozenset()
     assert dataset.class_of(crowd) is None
-    assert dataset.unknown_in(crowd) == {Task.PEDESTRIAN}
+    assert dataset.ignored_in(crowd) == {Task.PEDESTRIAN}
     assert dataset.has_labels(val)
     assert dataset.read_labels(val).boxes == ()
 

@@ -13,7 +13,7 @@ import yaml
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import stage
+from oneglance.models.training.data.merging import merge
 from oneglance.streams.errors import DataError
 
 BOX = "1 0.5 0.5 0.2 0.2"
@@ -32,7 +32,7 @@ def told(file: Any) -> Any:
     """The one thing that makes training refuse ``file``, as an audit and as training say it."""
     (problem,) = [p for p in check(read_dataset(file)) if "train:" in p.what and not p.usable]
     with pytest.raises(DataError) as caught:
-        stage([read_dataset(file)], FOUR_TASKS, file.parent / "out")
+        merge([read_dataset(file)], FOUR_TASKS, file.parent / "out")
     assert problem.what in str(caught.value)
     assert not (file.parent / "out").exists()
     return problem.what

@@ -12,7 +12,7 @@ import yaml
 
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import known_classes, partial_tasks, stage
+from oneglance.models.training.data.merging import labelled_classes, merge, partial_tasks
 from oneglance.streams.errors import DataError
 
 PERSON, CAR, SIGN, LIGHT = (f"{number} 0.5 0.5 0.2 0.2" for number in range(4))
@@ -21,13 +21,13 @@ COLOURS = ["green", "red", "yellow"]
 WITH_COLOURS = FOUR_TASKS + LIGHT_COLOURS
 
 
-def staged(folder: Any, files: Any, classes: Any = FOUR_TASKS, **how: Any) -> Any:
-    stage([read_dataset(file) for file in files], classes, folder, **how)
+def merged(folder: Any, files: Any, classes: Any = FOUR_TASKS, **how: Any) -> Any:
+    merge([read_dataset(file) for file in files], classes, folder, **how)
     return folder
 
 
 def by_name(found: Any) -> Any:
-    """Facts by the images' own names, which end what they are staged as."""
+    """Facts by the images' own names, which end what they are merged as."""
     return {stem.rsplit("_", 1)[1]: value for stem, value in found.items()}
 
 
@@ -40,8 +40,8 @@ def test_each_image_says_which_classes_its_source_labels(make_set: Any, tmp_path
     people = make_set("people", train={"p": PERSON}, names=["person", "car"])
     lights = make_set("lights", train={"l": "1 0.5 0.5 0.2 0.2"}, names=COLOURS)
     whole = make_set("whole", train={"w": SIGN}, val={"v": ""})
-    folder = staged(tmp_path / "out", [people, lights, whole])
-    assert by_name(known_classes(folder)) == {
+    folder = merged(tmp_path / "out", [people, lights, whole])
+    assert by_name(labelled_classes(folder)) == {
         "p": {"pedestrian", "car"},
         "l": {"light"},
         "w": {"pedestrian", "car", "sign", "light"},
@@ -53,44 +53,44 @@ def test_boxes_get_the_numbers_of_the_models_classes(make_set: Any, tmp_path: Pa
     text = "0 0.5 0.5 0.2 0.2\n1 0.25 0.5 0.1 0.2\n2 0.5 0.25 0.2 0.1\n"
     lights = make_set(train={"l": text}, names=COLOURS)
     labels = "3 0.500000 0.500000 0.200000 0.200000\n"
-    plain = labels_of(staged(tmp_path / "plain", [lights], (FOUR_TASKS[3],)))["l"]
-    assert [line[0] for line in plain.splitlines()] == ["0", "0", "0"]
+    parents = labels_of(merged(tmp_path / "parents", [lights], (FOUR_TASKS[3],)))["l"]
+    assert [line[0] for line in parents.splitlines()] == ["0", "0", "0"]
     both = [FOUR_TASKS[3], *LIGHT_COLOURS]  # light, red, yellow, green
-    told = labels_of(staged(tmp_path / "told", [lights], both))["l"]
-    assert told.splitlines()[0] == labels.strip()
-    assert [line[0] for line in told.splitlines()] == ["3", "1", "2"]
+    assigned = labels_of(merged(tmp_path / "assigned", [lights], both))["l"]
+    assert assigned.splitlines()[0] == labels.strip()
+    assert [line[0] for line in assigned.splitlines()] == ["3", "1", "2"]
 
 
 def test_names_of_no_task_are_left_out_of_the_labels(make_set: Any, tmp_path: Path) -> None:
     mixed = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2"}, names=["dog", "car"])
-    assert labels_of(staged(tmp_path / "out", [mixed], FOUR_TASKS[1:2]))["a"].count("\n") == 1
+    assert labels_of(merged(tmp_path / "out", [mixed], FOUR_TASKS[1:2]))["a"].count("\n") == 1
 
 
-def test_colours_are_known_where_they_are_labelled_and_the_plain_light_everywhere(
+def test_colours_are_labelled_where_a_set_has_them_and_the_parent_class_everywhere(
     make_set: Any, tmp_path: Path
 ) -> None:
     coloured = make_set("lights", train={"c": "0 0.5 0.5 0.2 0.2"}, names=COLOURS)
     plain = make_set("plain", train={"p": LIGHT})
-    known = by_name(known_classes(staged(tmp_path / "out", [coloured, plain], WITH_COLOURS)))
-    assert known["c"] == {"light", "light_red", "light_yellow", "light_green"}
-    assert known["p"] == {"pedestrian", "car", "sign", "light"}
+    labelled = by_name(labelled_classes(merged(tmp_path / "out", [coloured, plain], WITH_COLOURS)))
+    assert labelled["c"] == {"light", "light_red", "light_yellow", "light_green"}
+    assert labelled["p"] == {"pedestrian", "car", "sign", "light"}
 
 
 def test_a_light_without_colour_has_no_box_in_a_model_of_colours_alone(
     make_set: Any, tmp_path: Path
 ) -> None:
     plain = make_set("plain", train={"p": f"{LIGHT}\n{CAR}"})
-    folder = staged(tmp_path / "out", [plain], (FOUR_TASKS[1], *LIGHT_COLOURS))
+    folder = merged(tmp_path / "out", [plain], (FOUR_TASKS[1], *LIGHT_COLOURS))
     assert labels_of(folder)["p"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
-    assert by_name(known_classes(folder))["p"] == {"car"}
+    assert by_name(labelled_classes(folder))["p"] == {"car"}
 
 
 def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car"])
     signs = make_set("signs", train={"s": f"{SIGN}\n{LIGHT}"})
-    folder = staged(tmp_path / "out", [file, signs])
+    folder = merged(tmp_path / "out", [file, signs])
     assert labels_of(folder)["a"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
-    assert by_name(known_classes(folder))["a"] == {"pedestrian", "car"}
+    assert by_name(labelled_classes(folder))["a"] == {"pedestrian", "car"}
 
 
 def test_one_image_in_two_sets_is_staged_once_with_what_both_know(
@@ -104,10 +104,10 @@ def test_one_image_in_two_sets_is_staged_once_with_what_both_know(
     content = {"train": "images/train", "names": list(range(43)), "classes": "gtsdb"}
     signs.write_text(yaml.safe_dump({**content, "annotations": "labels_sign"}))
     classes = FOUR_TASKS[:2] + FOUR_TASKS[3:] + SIGN_SUBCLASSES
-    folder = staged(tmp_path / "out", [road, signs], classes)
+    folder = merged(tmp_path / "out", [road, signs], classes)
     assert len(list((folder / "images" / "train").iterdir())) == 1
     assert [line.split()[0] for line in labels_of(folder)["a"].splitlines()] == ["0", "6"]
-    assert by_name(known_classes(folder))["a"] == {cls.name for cls in classes}
+    assert by_name(labelled_classes(folder))["a"] == {cls.name for cls in classes}
 
 
 def test_two_sets_that_label_one_task_of_one_image_are_refused(
@@ -115,59 +115,57 @@ def test_two_sets_that_label_one_task_of_one_image_are_refused(
 ) -> None:
     file = make_set(train={"a": PERSON})
     with pytest.raises(DataError, match=r"both label car, light, pedestrian, sign in .*a\.jpg"):
-        staged(tmp_path / "out", [file, file])
+        merged(tmp_path / "out", [file, file])
 
 
-def test_repeats_show_the_training_images_of_a_set_more_often(
-    make_set: Any, tmp_path: Path
-) -> None:
+def test_oversampling_repeats_the_training_images_of_a_set(make_set: Any, tmp_path: Path) -> None:
     small = make_set("small", train={"s": SIGN}, val={"v": SIGN})
     large = make_set("large", train={"l": CAR, "m": CAR})
-    folder = staged(tmp_path / "out", [small, large], oversample=[3, 1])
+    folder = merged(tmp_path / "out", [small, large], oversample=[3, 1])
     images = sorted((folder / "images" / "train").iterdir())
     assert len(images) == len(set(images)) == 3 + 2
     assert len({image.resolve() for image in images}) == 3
     assert len(list((folder / "images" / "val").iterdir())) == 1
-    assert {image.stem for image in images} < known_classes(folder).keys()
+    assert {image.stem for image in images} < labelled_classes(folder).keys()
     for image in images:
         assert (folder / "labels" / "train" / f"{image.stem}.txt").is_file()
 
 
 @pytest.mark.parametrize("oversample", [[1], [0, 1], [1, 1, 1]])
-def test_repeats_must_be_one_positive_count_a_set(
+def test_oversampling_must_be_one_positive_count_a_set(
     make_set: Any, tmp_path: Path, oversample: Any
 ) -> None:
     files = [make_set("a", train={"a": SIGN}), make_set("b", train={"b": SIGN})]
-    with pytest.raises(DataError, match="2 data sets need 2 repeat counts"):
-        staged(tmp_path / "out", files, oversample=oversample)
+    with pytest.raises(DataError, match="2 data sets need 2 counts for oversampling"):
+        merged(tmp_path / "out", files, oversample=oversample)
 
 
 def test_images_that_are_trained_on_are_not_held_out(make_set: Any, tmp_path: Path) -> None:
     coad = make_set("coad", train={"a": PERSON}, val=None)
     coad.write_text(coad.read_text() + "val: images/train\n")
     other = make_set("other", train={"b": SIGN}, val={"v": SIGN})
-    folder = staged(tmp_path / "out", [coad, other])
+    folder = merged(tmp_path / "out", [coad, other])
     assert [image.stem[-1] for image in (folder / "images" / "val").iterdir()] == ["v"]
 
 
 def test_images_of_one_name_in_two_folders_do_not_meet(make_set: Any, tmp_path: Path) -> None:
     one, two = make_set("one", train={"a": PERSON}), make_set("two", train={"a": CAR})
-    folder = staged(tmp_path / "out", [one, two])
+    folder = merged(tmp_path / "out", [one, two])
     texts = [file.read_text()[0] for file in sorted((folder / "labels" / "train").iterdir())]
     assert texts == ["0", "1"]
 
 
 def test_staging_again_leaves_nothing_of_the_last_time(make_set: Any, tmp_path: Path) -> None:
-    staged(tmp_path / "out", [make_set("one", train={"a": PERSON, "b": PERSON})])
-    folder = staged(tmp_path / "out", [make_set("two", train={"c": PERSON})])
+    merged(tmp_path / "out", [make_set("one", train={"a": PERSON, "b": PERSON})])
+    folder = merged(tmp_path / "out", [make_set("two", train={"c": PERSON})])
     assert list(labels_of(folder)) == ["c"]
-    assert list(by_name(known_classes(folder))) == ["c"]
+    assert list(by_name(labelled_classes(folder))) == ["c"]
 
 
 def test_the_sources_are_linked_and_stay_as_they_are(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
     before = {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()}
-    folder = staged(tmp_path / "out", [file])
+    folder = merged(tmp_path / "out", [file])
     (image,) = (folder / "images" / "train").iterdir()
     assert image.resolve() == file.parent / "images" / "train" / "a.jpg"
     assert {p: p.read_bytes() for p in file.parent.rglob("*") if p.is_file()} == before
@@ -177,7 +175,7 @@ def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set: Any, tmp_path
     file = make_set(train={"a": PERSON})
     picture = file.parent / "images" / "train" / "a.jpg"
     picture.write_bytes(picture.read_bytes() + b"padding")  # whole, but its end mark is not last
-    (image,) = (staged(tmp_path / "out", [file]) / "images" / "train").iterdir()
+    (image,) = (merged(tmp_path / "out", [file]) / "images" / "train").iterdir()
     assert not image.is_symlink()
     assert cv2.imread(str(image)) is not None
 
@@ -188,7 +186,7 @@ def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(
     one = make_set("one", train={"a": "9 0.5 0.5 0.2 0.2", "b": PERSON})
     two = make_set("two", train={"c": f"{CAR}\n0 nan 0.5 0.2 0.2"}, val={"d": "hello"})
     with pytest.raises(DataError) as caught:
-        staged(tmp_path / "out", [one, two])
+        merged(tmp_path / "out", [one, two])
     lines = str(caught.value).splitlines()
     places = [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in lines[1:]]
     assert places == [
@@ -204,23 +202,23 @@ def test_what_is_mended_is_logged_and_strict_makes_it_an_error(
 ) -> None:
     file = make_set(train={"a": f"{PERSON}\n0 1.0 0.5 0.2 0.2"})
     with caplog.at_level(logging.WARNING):
-        folder = staged(tmp_path / "out", [file])
+        folder = merged(tmp_path / "out", [file])
     told = f"{file.parent}/labels/train/a.txt:2: the box leaves the image (0..1): cut to it"
     assert caplog.messages == [told]
     assert labels_of(folder)["a"].splitlines()[1] == "0 0.950000 0.500000 0.100000 0.200000"
     with pytest.raises(DataError, match="cut to it"):
-        staged(tmp_path / "strict", [file], strict=True)
+        merged(tmp_path / "strict", [file], strict=True)
 
 
 def test_a_task_that_no_set_labels_cannot_be_trained(make_set: Any, tmp_path: Path) -> None:
     people = make_set(train={"p": PERSON}, names=["person", "car"])
     with pytest.raises(DataError, match=r"no training image for sign: none of .*data\.yaml labels"):
-        staged(tmp_path / "out", [people])
+        merged(tmp_path / "out", [people])
 
 
 def test_sets_without_training_images_cannot_be_trained(make_set: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no training images"):
-        staged(tmp_path / "out", [make_set(val={"v": PERSON})])
+        merged(tmp_path / "out", [make_set(val={"v": PERSON})])
 
 
 def test_a_missing_image_of_a_list_is_told(make_set: Any, tmp_path: Path) -> None:
@@ -228,17 +226,17 @@ def test_a_missing_image_of_a_list_is_told(make_set: Any, tmp_path: Path) -> Non
     (file.parent / "list.txt").write_text("images/train/a.jpg\nimages/train/gone.jpg\n")
     file.write_text(file.read_text().replace("train: images/train", "train: list.txt"))
     with pytest.raises(DataError, match=r"gone\.jpg: missing, but named by .*data\.yaml"):
-        staged(tmp_path / "out", [file])
+        merged(tmp_path / "out", [file])
 
 
-def test_a_folder_that_is_not_staged_knows_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no staged data set: it has no known\.json"):
-        known_classes(tmp_path)
+def test_a_folder_that_is_not_merged_has_no_label_mask(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no merged data set: it has no label_mask\.json"):
+        labelled_classes(tmp_path)
 
 
-def test_what_is_known_is_plain_json(make_set: Any, tmp_path: Path) -> None:
-    folder = staged(tmp_path / "out", [make_set(train={"a": PERSON})])
-    (names,) = json.loads((folder / "known.json").read_text()).values()
+def test_the_label_mask_is_json_of_lists_and_names(make_set: Any, tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out", [make_set(train={"a": PERSON})])
+    (names,) = json.loads((folder / "label_mask.json").read_text()).values()
     assert names == ["pedestrian", "car", "sign", "light"]
 
 
@@ -246,7 +244,7 @@ def test_regions_are_merged_as_classes_after_the_models_own(make_set: Any, tmp_p
     names = ["car", "person", "DontCare", "persongroup"]
     region, group = "2 0.3 0.5 0.2 0.2", "3 0.7 0.5 0.2 0.2"
     file = make_set(train={"a": f"0 0.5 0.5 0.2 0.2\n{region}\n{group}"}, names=names)
-    folder = staged(tmp_path / "out", [file], FOUR_TASKS[:2])
+    folder = merged(tmp_path / "out", [file], FOUR_TASKS[:2])
     assert [line[:5] for line in labels_of(folder)["a"].splitlines()] == [
         *("1 0.5", "3 0.3", "2 0.3", "2 0.7")
     ]
@@ -261,17 +259,17 @@ def test_a_region_hides_nothing_of_what_another_set_labels(make_set: Any, tmp_pa
     (people.parent / "labels_sign" / "train").mkdir(parents=True)
     (people.parent / "labels_sign" / "train" / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
     signs.write_text("train: images/train\nnames: [traffic sign]\nannotations: labels_sign\n")
-    folder = staged(tmp_path / "out", [people, signs], (FOUR_TASKS[0], FOUR_TASKS[2]))
+    folder = merged(tmp_path / "out", [people, signs], (FOUR_TASKS[0], FOUR_TASKS[2]))
     assert sorted(line[0] for line in labels_of(folder)["a"].splitlines()) == ["1", "2"]
 
 
 @pytest.mark.parametrize("name", ["x" * 246, "\N{HIRAGANA LETTER A}" * 82, "[a] b, c (1)"])
 def test_images_of_any_name_are_merged(make_set: Any, tmp_path: Path, name: Any) -> None:
     file = make_set(train={name: PERSON, "b": PERSON})
-    folder = staged(tmp_path / "out", [file], oversample=[2])
+    folder = merged(tmp_path / "out", [file], oversample=[2])
     images = sorted(path.stem for path in (folder / "images" / "train").iterdir())
     assert images == sorted(path.stem for path in (folder / "labels" / "train").iterdir())
-    assert images == sorted(known_classes(folder))
+    assert images == sorted(labelled_classes(folder))
     assert len(images) == 4
 
 
@@ -282,7 +280,7 @@ def test_an_image_that_a_set_shows_twice_by_links_is_merged_twice(
     images = file.parent / "images" / "train"
     (images / "b.jpg").unlink()
     (images / "b.jpg").symlink_to("a.jpg")
-    assert labels_of(staged(tmp_path / "out", [file])).keys() == {"a", "b"}
+    assert labels_of(merged(tmp_path / "out", [file])).keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp", ".tif"])
@@ -295,10 +293,10 @@ def test_an_image_cut_short_is_refused_before_anything_is_merged(
     picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     content = cv2.imencode(suffix, picture)[1].tobytes()
     image.write_bytes(content)
-    staged(tmp_path / "whole", [file])
+    merged(tmp_path / "whole", [file])
     image.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError, match=rf"b\{suffix}: not an image that can be read"):
-        staged(tmp_path / "out", [file])
+        merged(tmp_path / "out", [file])
     assert not (tmp_path / "out").exists()
 
 
@@ -308,12 +306,12 @@ def test_what_is_labelled_in_part_is_noted_for_each_time_an_image_is_shown(
     some = make_set("some", train={"a": SIGN}, labels={"sign": "partial"})
     all_of = make_set("all", train={"b": SIGN})
     datasets = [read_dataset(some), read_dataset(all_of)]
-    stage(datasets, FOUR_TASKS, tmp_path / "staged", oversample=[2, 1])
-    assert partial_tasks(tmp_path / "staged") == {
+    merge(datasets, FOUR_TASKS, tmp_path / "merged", oversample=[2, 1])
+    assert partial_tasks(tmp_path / "merged") == {
         "train0_00000_a": {Task.SIGN},
         "train0_00000_a_again1": {Task.SIGN},
     }
-    assert known_classes(tmp_path / "staged")["train0_00000_a"] == {"sign"}
+    assert labelled_classes(tmp_path / "merged")["train0_00000_a"] == {"sign"}
 
 
 def test_a_task_labelled_in_part_without_a_box_is_refused(make_set: Any, tmp_path: Path) -> None:
@@ -321,5 +319,5 @@ def test_a_task_labelled_in_part_without_a_box_is_refused(make_set: Any, tmp_pat
         "some", train={"a": "1 0.5 0.5 0.2 0.2"}, labels={"car": "complete", "sign": "partial"}
     )
     with pytest.raises(DataError, match=r"sign is labelled in part, but no training image has"):
-        stage([read_dataset(some)], FOUR_TASKS[1:3], tmp_path / "staged")
-    assert not (tmp_path / "staged").exists()
+        merge([read_dataset(some)], FOUR_TASKS[1:3], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

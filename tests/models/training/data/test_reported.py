@@ -9,7 +9,7 @@ import pytest
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import stage
+from oneglance.models.training.data.merging import merge
 from oneglance.streams.errors import DataError
 
 EVERYTHING = (*FOUR_TASKS, *LIGHT_COLOURS, *SIGN_SUBCLASSES)
@@ -28,7 +28,7 @@ def classes_taught(file: Path, out: Path) -> list[str]:
     """The names of our classes that training is told of, box by box, in the order of the images."""
     dataset = read_dataset(file)
     tasks = [cls for cls in EVERYTHING if cls.task in dataset.labelled_tasks]
-    stage([dataset], tasks, out)
+    merge([dataset], tasks, out)
     names = [
         *(cls.name for cls in tasks),
         *(f"ignore_{t}" for t in dict.fromkeys(c.task for c in tasks)),
@@ -69,7 +69,7 @@ def test_what_cannot_be_right_is_refused_before_a_training(
     reported: Path, tmp_path: Path, name: str, told: str
 ) -> None:
     with pytest.raises(DataError, match=f"(?s){told}"):
-        stage([read_dataset(reported / name / "data.yaml")], FOUR_TASKS, tmp_path / "out")
+        merge([read_dataset(reported / name / "data.yaml")], FOUR_TASKS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -82,4 +82,4 @@ def test_kittis_dontcare_hides_every_labelled_task(reported: Path) -> None:
     dataset = read_dataset(reported / "k_dontcare" / "data.yaml")
     (image,) = dataset.images("val")
     *_, region = dataset.read_labels(image).boxes
-    assert dataset.unknown_in(region) == {Task.PEDESTRIAN, Task.CAR}
+    assert dataset.ignored_in(region) == {Task.PEDESTRIAN, Task.CAR}

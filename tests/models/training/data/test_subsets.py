@@ -1,4 +1,4 @@
-"""Shares of the training images: counts, nesting, and how they are staged."""
+"""Shares of the training images: counts, nesting, and how they are merged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import known_classes, stage
+from oneglance.models.training.data.merging import labelled_classes, merge
 from oneglance.models.training.data.subsets import Subset
 from oneglance.streams.errors import UsageError
 
@@ -57,9 +57,9 @@ def test_each_set_gives_its_share_and_one_image_of_two_sets_goes_into_both(
     others.write_text(signs.read_text().replace("labels:\n- sign", "labels:\n- pedestrian"))
     cars = make_set("cars", train={f"c{number}": "" for number in range(8)}, names=["x", "car"])
     sets = [read_dataset(file) for file in (signs, others, cars)]
-    staged = stage(sets, FOUR_TASKS[:3], tmp_path / "out", subset=Subset(0.25, seed=4))
-    known = known_classes(staged.parent)
-    drawn = [names for stem, names in known.items() if stem.startswith("train")]
+    merged = merge(sets, FOUR_TASKS[:3], tmp_path / "out", subset=Subset(0.25, seed=4))
+    labelled = labelled_classes(merged.parent)
+    drawn = [names for stem, names in labelled.items() if stem.startswith("train")]
     assert drawn.count({"pedestrian", "sign"}) == 5  # type: ignore[arg-type]
     assert drawn.count({"car"}) == 2  # type: ignore[arg-type]
-    assert sum(stem.startswith("val") for stem in known) == 1
+    assert sum(stem.startswith("val") for stem in labelled) == 1

@@ -23,7 +23,7 @@ from oneglance.models.training.evaluation.coco import score
 
 def random_case(seed: Any, *, images: Any = 15, levels: Any = 30, crowds: Any = 0.0) -> Any:
     """Labels and guesses near them, with more than 100 in one image and, of few ``levels``,
-    equal scores; a share of ``crowds`` are regions of which nothing is known."""
+    equal scores; a share of ``crowds`` are ignore regions."""
     random = np.random.default_rng(seed)
     truth = {"images": [], "categories": [{"id": 2, "name": "car"}], "annotations": []}
     guesses = []

@@ -139,7 +139,7 @@ def test_a_task_without_a_label_has_no_score_and_one_without_a_guess_has_none() 
 def test_a_model_file_scores_as_the_reference_tool_scores_its_detections(
     make_set: Any, tmp_path: Any
 ) -> None:
-    # The model sees a car and a pedestrian that widen with brightness: 64×48 pictures in 64×32
+    # The model sees a car and a pedestrian that widen with brightness: 64×48 images in 64×32
     # are shrunk by 2/3, so the car (4, 4, 20+, 16) lies at (6, 6) less the padding of 10.67 px.
     random = np.random.default_rng(4)
     labels = {}
@@ -210,7 +210,7 @@ def coco_of(dataset: Any, model: Detector) -> tuple[dict[str, Any], list[dict[st
     return truth, guesses
 
 
-# A car at (4, 4) to (20, 16) of 64×32: in 64×32 pictures, as labelled in the first of these lines.
+# A car at (4, 4) to (20, 16) of 64×32: in 64×32 images, as labelled in the first of these lines.
 PERFECT = np.array([[[4, 4, 20, 16, 0.9, 1], [40, 8, 56, 24, 0.8, 3]]], np.float32)
 CAR = "1 0.1875 0.3125 0.25 0.375"
 LIGHT = "3 0.75 0.5 0.25 0.5"
@@ -285,7 +285,7 @@ def test_broken_labels_are_all_named_before_any_work(make_set: Any, tmp_path: An
 
 def test_an_image_that_cannot_be_read_is_named(make_set: Any, tmp_path: Any) -> None:
     file = make_set(val={"a": CAR})
-    (file.parent / "images" / "val" / "a.jpg").write_text("no picture")
+    (file.parent / "images" / "val" / "a.jpg").write_text("no image")
     with pytest.raises(DataError, match=r"a\.jpg: not an image that can be read"):
         evaluate_file(build_model(tmp_path / "m.onnx", PERFECT), file)
 

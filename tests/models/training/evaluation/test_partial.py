@@ -32,7 +32,7 @@ def test_recall_and_what_stands_without_a_box_are_two_figures() -> None:
         guess(1, here, 0.9),  # found
         guess(1, there, 0.2),  # not sure enough
         guess(1, far, 0.8),  # without a box: a sign that nobody labelled, or a mistake
-        guess(2, far, 0.8),  # in a region of which nothing is known
+        guess(2, far, 0.8),  # in an ignore region
         guess(2, [5.0, 0, 10, 10], 0.8),  # IoU 1/3: not that box
     ]
     found = partial_accuracy(truth, guesses, Task.SIGN)

@@ -25,7 +25,7 @@ from oneglance.streams.errors import DataError, ModelError, UsageError
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
 ROWS = ("cv3.0.2.", "cv3.1.2.", "cv3.2.2.")
-"""Parts of the names of the last layer's rows."""
+"""Parts of the names of the last layer's weights."""
 
 
 def _interrupt(*_: object) -> None:
@@ -104,7 +104,7 @@ def _run(
     return folder
 
 
-def test_trainings_are_averaged_with_their_statistics_and_rows(
+def test_trainings_are_averaged_with_their_statistics_and_last_weights(
     coco_base: Path, tmp_path: Path
 ) -> None:
     runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 3.0, 6.0)]
@@ -121,7 +121,7 @@ def test_trainings_are_averaged_with_their_statistics_and_rows(
     facts = training_facts(soup)
     assert [part["run"]["data"] for part in facts["average_of"]] == [["roads"]] * 3
     assert str(tmp_path) not in json.dumps(facts)
-    # An average is a training like others: 3 weighs with 9 as one with one.
+    # An average is a training like others: 3 counts with 9 as one with one.
     again = average(
         [tmp_path / "soup", _run(tmp_path / "9", coco_base, add=9.0)], out=tmp_path / "b"
     )
@@ -149,7 +149,7 @@ def test_only_trainings_that_match_are_averaged(coco_base: Path, tmp_path: Path)
         average([run, fewer], out=out)
     with pytest.raises(DataError, match="other did not start from the same weights"):
         average([run, other], out=out)
-    with pytest.raises(DataError, match=r"unnamed has no recipe.json that tells its base_sha256"):
+    with pytest.raises(DataError, match=r"unnamed has no recipe.json that names its base_sha256"):
         average([run, unnamed], out=out)
     assert not out.exists()
 

@@ -1,4 +1,4 @@
-"""Real trainings, of a few small pictures for a few steps."""
+"""Real trainings, of a few small images for a few steps."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_training_the_last_layer_changes_its_rows_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("depth", "first"),
+    ("trainable", "first"),
     [(TrainableLayers.HEAD, 23), (TrainableLayers.NECK, 13), (TrainableLayers.ALL, 0)],
 )
 def test_layers_before_the_depth_keep_weights_and_statistics(
-    data: Path, base: Path, tmp_path: Path, depth: TrainableLayers, first: int
+    data: Path, base: Path, tmp_path: Path, trainable: TrainableLayers, first: int
 ) -> None:
-    recipe = Recipe(epochs=1, learning_rate=0.01, trainable=depth, **SMALL)
+    recipe = Recipe(epochs=1, learning_rate=0.01, trainable=trainable, **SMALL)
     names = changed(base, finetune([data], base=base, recipe=recipe, out=tmp_path / "out"))
     layers = {int(name.split(".")[1]) for name in names}
     assert min(layers) == first
@@ -141,10 +141,10 @@ def test_the_class_branches_can_learn_faster_than_the_rest(
     recipe = Recipe(epochs=1, class_rate=10, **SMALL)
     trained = finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
     after = read_checkpoint(trained).state_dict()
-    rows, rest = "model.23.cv3.0.2.weight", "model.23.cv2.0.2.weight"
-    moved = {name: (after[name] - start[name]).abs().mean() for name in (rows, rest)}
+    last, rest = "model.23.cv3.0.2.weight", "model.23.cv2.0.2.weight"
+    moved = {name: (after[name] - start[name]).abs().mean() for name in (last, rest)}
     # Alike at one rate: AdamW moves all weights about as far.
-    assert moved[rows] > 4 * moved[rest]
+    assert moved[last] > 4 * moved[rest]
 
 
 def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 
-COCO_ROWS = {"pedestrian": 0, "car": 2, "sign": 11, "light": 9}
+COCO_CLASS_IDS = {"pedestrian": 0, "car": 2, "sign": 11, "light": 9}
 """COCO's person, car, stop sign and traffic light."""
 
 ROWS = [
@@ -55,7 +55,10 @@ def test_the_new_rows_are_exactly_the_pretrained_rows_of_related_classes(
     for name in ROWS:
         assert after[name].shape[0] == 4
         for i, cls in enumerate(FOUR_TASKS):
-            assert torch.equal(after[name][i], before[name][COCO_ROWS[cls.name]]), (name, cls.name)
+            assert torch.equal(after[name][i], before[name][COCO_CLASS_IDS[cls.name]]), (
+                name,
+                cls.name,
+            )
 
 
 def test_everything_but_the_rows_is_transferred_bit_for_bit(
@@ -74,8 +77,8 @@ def test_colours_start_from_the_traffic_light_and_several_may_share_it(
     before = base.state_dict()
     after = with_new_last_layer(base, (FOUR_TASKS[3], *LIGHT_COLOURS)).state_dict()
     for name in ROWS:
-        for row in after[name]:
-            assert torch.equal(row, before[name][COCO_ROWS["light"]])
+        for weights in after[name]:
+            assert torch.equal(weights, before[name][COCO_CLASS_IDS["light"]])
 
 
 def test_a_network_of_ours_gives_its_rows_to_classes_of_the_same_name(
@@ -118,24 +121,24 @@ def test_related_rows_answer_as_the_pretrained_network_does(
     last_layer(model).end2end = False
     with torch.no_grad():
         expected, found = base(image)[0], model(image)[0]
-    rows = [4 + COCO_ROWS[cls.name] for cls in FOUR_TASKS]
-    torch.testing.assert_close(found[:, 4:], expected[:, rows])
+    channels = [4 + COCO_CLASS_IDS[cls.name] for cls in FOUR_TASKS]
+    torch.testing.assert_close(found[:, 4:], expected[:, channels])
     torch.testing.assert_close(found[:, :4], expected[:, :4])
 
 
 @pytest.mark.parametrize(
-    ("depth", "trained"),
+    ("trainable", "trained"),
     [(TrainableLayers.ALL, 24), (TrainableLayers.NECK, 13), (TrainableLayers.HEAD, 1)],
 )
 def test_freezing_counts_layers_from_the_camera(
-    base: DetectionModel, depth: TrainableLayers, trained: int
+    base: DetectionModel, trainable: TrainableLayers, trained: int
 ) -> None:
     # YOLO26: layers 0 to 10 are the backbone, 11 to 22 the neck, 23 the head.
-    frozen = frozen_layers(base, depth)
+    frozen = frozen_layers(base, trainable)
     assert frozen == [str(i) for i in range(24 - trained)]
 
 
-def test_the_real_backbone_gives_its_rows(shared: Path) -> None:
+def test_the_real_backbone_gives_its_weights(shared: Path) -> None:
     base = read_checkpoint(shared / "weights" / "yolo26n-coco.pt")
     classes = (ModelClass("pedestrian", Task.PEDESTRIAN), ModelClass("sign_other", Task.SIGN))
     after = with_new_last_layer(base, classes).state_dict()

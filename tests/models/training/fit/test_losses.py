@@ -34,9 +34,9 @@ LIGHTS = (
 COLOURS = {"light_red", "light_green"}
 
 
-def bce(classes: tuple[ModelClass, ...], *known: set[str]) -> PartialBCE:
+def bce(classes: tuple[ModelClass, ...], *labelled: set[str]) -> PartialBCE:
     loss = PartialBCE(parent_class_of(classes))
-    loss.label_mask = LabelMask.of(classes, known)
+    loss.label_mask = LabelMask.of(classes, labelled)
     return loss
 
 
@@ -104,10 +104,10 @@ def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() ->
     assert logits.grad[0, 0].tolist() == pytest.approx([-0.5, 0, 0, 0], abs=1e-7)
 
 
-def partial_bce(classes: tuple[ModelClass, ...], known: set[str], *tasks: Task) -> PartialBCE:
+def partial_bce(classes: tuple[ModelClass, ...], labelled: set[str], *tasks: Task) -> PartialBCE:
     """The loss of one image that labels ``tasks`` in part."""
     loss = PartialBCE(parent_class_of(classes))
-    loss.label_mask = LabelMask.of(classes, [known], [set(tasks)])
+    loss.label_mask = LabelMask.of(classes, [labelled], [set(tasks)])
     return loss
 
 
@@ -131,7 +131,7 @@ def test_of_a_task_labelled_in_part_boxes_teach_and_their_absence_does_not() -> 
 
 
 def test_on_a_box_of_a_task_labelled_in_part_its_subclasses_are_distinguished() -> None:
-    # A red light that has a box; where none is, neither light nor colours are known.
+    # A red light that has a box; where none is, neither light nor colours are labelled.
     targets = torch.tensor([[[0.0, 0, 1, 0], [0, 0, 0, 0]]])
     loss = partial_bce(LIGHTS, {"light", *COLOURS}, Task.LIGHT)
     on_the_light, beside = loss(torch.zeros(1, 2, 4), targets)[0].tolist()
@@ -174,7 +174,7 @@ class Hyperparameters:
     box, cls, dfl, epochs = 7.5, 0.5, 1.5, 10
 
 
-def batch(*known: set[str], classes: list[float]) -> dict[str, Any]:
+def batch(*labelled: set[str], classes: list[float]) -> dict[str, Any]:
     """One box in the middle of each image, of the class given."""
     torch.manual_seed(3)
     count = len(classes)
@@ -183,12 +183,12 @@ def batch(*known: set[str], classes: list[float]) -> dict[str, Any]:
         "batch_idx": torch.arange(float(count)),
         "cls": torch.tensor(classes).reshape(-1, 1),
         "bboxes": torch.tensor([[0.5, 0.5, 0.4, 0.3]]).repeat(count, 1),
-        "label_mask": LabelMask.of(FOUR_TASKS, known),
+        "label_mask": LabelMask.of(FOUR_TASKS, labelled),
     }
 
 
 def last_rows_gradient(network: RoadModel) -> Any:
-    """Gradient of each class's row in both heads' last layers, summed in size: 4 numbers."""
+    """Gradient of each class's weights in both heads' last layers, summed in size: 4 numbers."""
     head = list(network.model)[-1]  # type: ignore[arg-type]
     branches = [*head.cv3, *head.one2one_cv3]
     return sum(b[-1].weight.grad.abs().sum(dim=(1, 2, 3)) + b[-1].bias.grad.abs() for b in branches)
@@ -326,7 +326,7 @@ def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
     assert cost[0, 0].tolist() == pytest.approx(expected)
 
 
-def weighing(network: RoadModel, weight: LossWeight, seen: dict[str, Any]) -> Any:
+def loss_of(network: RoadModel, weight: LossWeight, seen: dict[str, Any]) -> Any:
     """The loss and its parts where ``loss_weight`` is."""
     network.loss_weight = weight
     try:
@@ -339,7 +339,7 @@ def weighing(network: RoadModel, weight: LossWeight, seen: dict[str, Any]) -> An
 def test_one_task_alone_weighs_as_its_boxes_do_bit_for_bit(network: RoadModel) -> None:
     seen = batch({"car"}, {"car"}, classes=[1.0, 1.0])
     (by_task, _), (by_box, _) = (
-        weighing(network, weight, seen) for weight in (LossWeight.TASK, LossWeight.BOX)
+        loss_of(network, weight, seen) for weight in (LossWeight.TASK, LossWeight.BOX)
     )
     assert torch.equal(by_task, by_box)
 
@@ -351,9 +351,9 @@ def test_the_loss_is_the_mean_of_each_tasks_own(network: RoadModel) -> None:
     def own(task: str, number: float) -> Any:
         mine = seen["cls"][:, 0] == number
         boxes = {key: seen[key][mine] for key in ("batch_idx", "cls", "bboxes")}
-        known = {"label_mask": LabelMask.of(FOUR_TASKS, [{task}] * 24)}
-        return weighing(network, LossWeight.BOX, seen | boxes | known)[0]
+        labelled = {"label_mask": LabelMask.of(FOUR_TASKS, [{task}] * 24)}
+        return loss_of(network, LossWeight.BOX, seen | boxes | labelled)[0]
 
     mean = (own("car", 1.0) + own("sign", 2.0)) / 2
-    assert torch.allclose(weighing(network, LossWeight.TASK, seen)[0], mean, rtol=1e-5)
-    assert not torch.allclose(weighing(network, LossWeight.BOX, seen)[0], mean, rtol=1e-3)
+    assert torch.allclose(loss_of(network, LossWeight.TASK, seen)[0], mean, rtol=1e-5)
+    assert not torch.allclose(loss_of(network, LossWeight.BOX, seen)[0], mean, rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Regions of which nothing is known, from the label file to the loss."""
+"""Ignore regions, from the label file to the loss."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Hyperparameters:
 
 
 def gradient(network: RoadModel, *rows: tuple[int, int, list[float]]) -> list[float]:
-    """How much each class's rows of both heads are taught by one image with ``rows``."""
+    """How much each class's weights of both heads are taught by one image with ``rows``."""
     batch: dict[str, Any] = {"img": torch.rand(1, 3, 64, 96), **batch_of(*rows)}
     batch["regions"] = take_regions(batch, FOUR_TASKS)
     batch["label_mask"] = LabelMask.of(FOUR_TASKS, [EVERYTHING])

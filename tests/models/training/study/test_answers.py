@@ -107,8 +107,8 @@ def test_pretraining_the_mask_and_forgetting_are_told_apart() -> None:
     found = ledger(typical, options(2, 4, 7))
     assert "better than from scratch on 4 of 4 tasks" in answer(found, 2).sentences[0]
     in_map, shown = answer(found, 4).sentences
-    assert "than taking it for absent, in mAP50-95, on 4 of 4 tasks" in in_map
-    assert "than taking it for absent, in F1 at confidence 0.25, on 4 of 4 tasks" in shown
+    assert "than taking it for negative, in mAP50-95, on 4 of 4 tasks" in in_map
+    assert "than taking it for negative, in F1 at confidence 0.25, on 4 of 4 tasks" in shown
     loss, at_confidence, map_by_set, f1_by_set = answer(found, 4).tables
     assert f1_by_set.columns == at_confidence.columns
     assert [row[0] for row in map_by_set.rows][:2] == [
@@ -140,7 +140,7 @@ def test_the_pretrained_networks_answers_are_judged_on_what_it_can_answer() -> N
     assert gaps == pytest.approx({"pedestrian": 0.03, "car": 0.03, "sign": 0.0, "light": 0.03})
 
 
-def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_costs() -> None:
+def test_what_oversampling_rare_tasks_brings_stands_apart_from_what_it_costs() -> None:
     def traded(arm: Any, set_name: Any, task: Any) -> Any:
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
         return typical(arm, set_name, task) + moved * arm.name.startswith("one-oversampled")
@@ -151,7 +151,7 @@ def test_what_showing_rare_tasks_more_often_brings_is_told_apart_from_what_it_co
     assert "better on 1 of 4 tasks (sign), worse on 1 (car)" in alone.sentences[0]
     beside = answer(ledger(traded, options(1, 8)), 8)
     assert (
-        "single-task model, which is shown each image once an epoch, on 3 of 4 tasks (pedestrian, "
+        "single-task model, which sees each image once an epoch, on 3 of 4 tasks (pedestrian, "
         "sign, light)"
     ) in beside.sentences[1]
 

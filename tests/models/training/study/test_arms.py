@@ -56,8 +56,8 @@ def test_one_against_four_has_nine_arms_that_differ_in_tasks_and_size_alone() ->
 def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent() -> None:
     arms = plan(SETS, options(questions=(3,)))
     assert {(arm.trainable, arm.share, arm.epochs) for arm in arms} == {
-        (depth, share, epochs)
-        for depth in (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
+        (layers, share, epochs)
+        for layers in (TrainableLayers.LAST, TrainableLayers.HEAD, TrainableLayers.ALL)
         for share, epochs in ((0.05, 80), (0.25, 16), (1.0, 4))
     }
     assert len(arms) == 9
@@ -66,7 +66,8 @@ def test_layers_are_trained_with_equal_steps_on_five_twenty_five_and_all_percent
 def test_an_arm_that_answers_several_questions_is_trained_once() -> None:
     arms = plan(SETS, options(questions=(1, 2, 3, 4, 5)))
     assert len({arm.name for arm in arms}) == len(arms)
-    # 9 of question 1; untrained, scratch; 8 more depths and shares; absent; 10 and 50 percent.
+    # 9 of question 1; untrained, scratch; 8 more of layers and shares; negatives; 10 and 50
+    # percent.
     assert len(arms) == 9 + 2 + 8 + 1 + 2
     assert named(arms)["one.s0"].questions == (1, 2, 3, 4, 5)
     assert named(arms)["one-25pc.s0"].questions == (3, 5)

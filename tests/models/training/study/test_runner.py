@@ -84,7 +84,7 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     in_the_way.mkdir()
     log = Log(stop_at="one-scratch.s0")
     with pytest.raises(KeyboardInterrupt):
-        run(study, tell=log)
+        run(study, say=log)
     assert log.lines[0].startswith("[1/3] untrained: scored as it is; how long all takes")
     assert log.lines[1].startswith("untrained failed: cannot write")
     assert log.lines[3].endswith("left for all")
@@ -98,7 +98,7 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     in_the_way.rmdir()
     capfd.readouterr()
     log = Log()
-    report = run(study, tell=log)
+    report = run(study, say=log)
     assert capfd.readouterr().out == ""  # ultralytics' bars are not shown
     assert [line.split(":")[0] for line in log.lines] == ["[1/3] untrained", "[3/3] one-scratch.s0"]
     assert trained.stat().st_mtime_ns == stamp
@@ -110,18 +110,18 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
     assert [arm["status"] for arm in facts["arms"]] == ["done"] * 3
     rows = facts["answers"]["2"]["from_scratch"]
     assert {row["what"] for row in rows} == {task.value for task in Task}
-    assert run(study, tell=log) == report  # nothing left to do
+    assert run(study, say=log) == report  # nothing left to do
     assert len(log.lines) == 2
 
     (trained.parent / "result.json").unlink()  # as other sets to score on do
     again = Log()
-    run(study, tell=again)
+    run(study, say=again)
     assert again.lines == ["[2/3] one.s0: is trained, to be scored; nothing is left to train"]
     assert trained.stat().st_mtime_ns == stamp
 
     other = open_study([data], base=base, out=tmp_path, options=options(epochs=2))
     with pytest.raises(DataError, match=r"made another way \(different epochs\): give another"):
-        run(other, tell=log)
+        run(other, say=log)
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_arms_that_all_fail_are_all_told_and_the_report_is_written(
             (study.folder(arm) / "model.onnx").mkdir()
     log = Log()
     with pytest.raises(DataError, match=r"3 of 3 arms failed .*run again to try them again"):
-        run(study, tell=log)
+        run(study, say=log)
     assert all(isinstance(outcome, Failure) for outcome in study.outcomes().values())
     assert "No answer" in (tmp_path / "report.md").read_text()
 
