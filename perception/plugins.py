@@ -24,7 +24,7 @@ from oneglance.streams.entry_points import (
 from oneglance.streams.errors import UsageError
 
 KINDS = {SOURCES: "source", ENGINES: "engine", SINKS: "sink"}
-"""What a group holds, in a word."""
+"""What each group holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

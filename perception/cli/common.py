@@ -67,7 +67,7 @@ def forget() -> None:
 
 
 def say(text: str) -> None:
-    """Print a line that may hold paths, unshortened, whatever signs are in them."""
+    """Print a line that may hold paths, unshortened, whatever characters are in them."""
     Terminal(markup=False, highlight=False, soft_wrap=True).print(text)
 
 

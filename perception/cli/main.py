@@ -1,6 +1,6 @@
 """The program's entry: from its first moment on, a signal ends it in one sentence.
 
-What takes time to import is imported when signals are heard already.
+Slow imports come after the signal handlers are installed.
 """
 
 from __future__ import annotations

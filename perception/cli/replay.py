@@ -35,9 +35,7 @@ def replay(
     share: Annotated[
         float, typer.Option(help="Share of a task's boxes that may differ, 0 to 1.")
     ] = 0.01,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for pictures of the worst frames.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for images of the worst frames.")] = None,
     worst: Annotated[int, typer.Option(min=1, max=50, help="How many of them.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
     debug: Debug = False,

@@ -1,4 +1,4 @@
-"""Ctrl-C, a polite kill and a terminal that closes all end a run alike, and end it once."""
+"""SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes) end a run alike, and once."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import time
 from types import FrameType
 
 CLOSE_S = 1.0
-"""``streams.shutdown.CLOSE_S``: by then a run has let go of everything. Not imported, because
-signals are heard before anything else is there."""
+"""``streams.shutdown.CLOSE_S``: by then a run has released everything. Not imported, because
+signals are handled before anything else is imported."""
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupts:
-    """Signal handlers: the first signal interrupts, and what follows while the outputs are closed
-    is not heard: half-written files are what people get who are impatient.
+    """Signal handlers: the first one interrupts; further ones while the outputs are closed are
+    ignored, because they would leave half-written files.
 
-    After ``CLOSE_S`` a further one interrupts again.
+    After ``CLOSE_S`` another interrupts again.
     """
 
     def __init__(self) -> None:
         self._first_s: float | None = None
 
     def install(self) -> None:
-        """Hear Ctrl-C, SIGTERM and SIGHUP, unless whoever started us had them ignored (nohup)."""
-        for number in _heard():
-            signal.signal(number, self._hear)
+        """Handle SIGINT, SIGTERM and SIGHUP, except those that our parent ignores (nohup)."""
+        for number in _handled():
+            signal.signal(number, self._handle)
 
     def end(self) -> None:
-        """The work is done and reported, and the process about to end: nothing is heard any more.
+        """The work is done and reported, and the process is about to end: ignore all signals.
 
-        The interpreter would give each signal its deadly meaning back while threads still end.
+        The interpreter would restore the default handlers, which kill, while threads still end.
         """
-        for number in _heard():
+        for number in _handled():
             signal.signal(number, signal.SIG_IGN)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         now_s = time.monotonic()
         if self._first_s is None or now_s - self._first_s >= CLOSE_S:
@@ -44,6 +44,6 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-def _heard() -> list[int]:
+def _handled() -> list[int]:
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]

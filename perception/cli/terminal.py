@@ -1,5 +1,5 @@
-"""Standard output and standard error, which may be closed, full or of another alphabet: what
-becomes of them never decides what becomes of a run."""
+"""Standard output and standard error, which may be closed, full or of another encoding: a
+failure to write there never fails a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 
 class Terminal(Console):
-    """A console that falls silent when nobody can be written to any more."""
+    """A console that prints nothing more once its stream is broken."""
 
     def print(self, *objects: Any, **how: Any) -> None:
         """As rich does."""
@@ -24,7 +24,7 @@ class Terminal(Console):
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more, also not when the process ends."""
+        """Print nothing more, also not when the process ends."""
         self.quiet = True
         _let_go(sys.stderr if self.stderr else sys.stdout)
 
@@ -32,8 +32,8 @@ class Terminal(Console):
 def prepare_streams() -> None:
     """Make the standard streams safe to write to, before anything opens a file.
 
-    A sign that an alphabet lacks becomes a question mark. The places of closed streams are taken:
-    the next file that is opened would get one, and whoever warns would write into it.
+    A character that the encoding lacks becomes a question mark. The numbers of closed streams are
+    taken: the next file that is opened would get one, and warnings would be written into it.
     """
     for number in range(3):
         try:
@@ -48,7 +48,7 @@ def prepare_streams() -> None:
 
 
 def flush_streams() -> None:
-    """Write what is left; a reader that is gone is no failure."""
+    """Write what is left; a closed pipe is no failure."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:

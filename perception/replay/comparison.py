@@ -82,7 +82,7 @@ def compare_frame(
 
     Boxes of a task are matched so that their overlaps (IoU) add up to the most. A box without a
     counterpart is missing or extra, unless its score is so near to ``least_confidence``, below
-    which neither run tells of any, that it may come and go.
+    which neither run reports any, that it may come and go.
     """
     found = FrameDifference(index, before, after, Counter(), Counter(), (), (), {})
     wrong_before: list[int] = []

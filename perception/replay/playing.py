@@ -28,7 +28,7 @@ from oneglance.streams.frame import Frame, Image
 from oneglance.streams.stream import Stream
 
 _SAME_TIME_NS = 1_000_000
-"""JSON Lines tell microseconds, some containers milliseconds."""
+"""JSON Lines have microseconds, some containers milliseconds."""
 
 _BAND_PX = 28
 _MARK = (60, 60, 255)

@@ -56,7 +56,7 @@ def read_run(
 ) -> RecordedRun:
     """The run in ``path``; of several sources in it, the one that ``source`` names.
 
-    ``classes``: the model's, for a file that tells classes and no tasks. ``tasks``: boxes of
+    ``classes``: the model's, for a file that has classes and no tasks. ``tasks``: boxes of
     others are left out.
 
     Raises:

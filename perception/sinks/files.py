@@ -52,7 +52,7 @@ def standard_output() -> io.FileIO | BinaryIO:
 
 
 def write_standard_output(text: str) -> None:
-    """Write all of ``text`` as UTF-8, in whatever alphabet others write there.
+    """Write all of ``text`` as UTF-8, whatever encoding the stream has.
 
     Raises:
         SinkError: there is no standard output, or it cannot be written to; a reader that is gone

@@ -135,7 +135,7 @@ class Broker:
         self._newest: dict[str, str] = {}
         self._sent: dict[str, MQTTMessageInfo] = {}
         self._reason = "no answer"
-        self._is_told = self._closed = False
+        self._is_reported = self._closed = False
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id=f"oneglance-{secrets.token_hex(4)}"
         )
@@ -184,7 +184,7 @@ class Broker:
             return
         self._closed = True
         until_s = time.monotonic() + shutdown.SINK_STOPPED_S
-        if not (self.was_connected or self._is_told):
+        if not (self.was_connected or self._is_reported):
             self.connected.wait(shutdown.SINK_STOPPED_S)  # a short run: it is just coming
         if self.connected.is_set():
             with contextlib.suppress(RuntimeError, ValueError):  # it went away meanwhile
@@ -199,11 +199,11 @@ class Broker:
 
     def _connected(self, code: ReasonCode) -> None:
         if code.is_failure:
-            self._tell(f"refused: {str(code).lower()}")
+            self._report(f"refused: {str(code).lower()}")
             return
-        if self._is_told:
+        if self._is_reported:
             logger.warning("%s answers now; %d messages were lost", self.address, self.lost)
-        self._is_told = False
+        self._is_reported = False
         self._greet(self)
         with self._lock:
             self._sent.clear()  # what had not gone before will not go
@@ -215,20 +215,20 @@ class Broker:
 
     def _failed(self) -> None:
         error = sys.exc_info()[1]  # paho-mqtt calls from where it caught it
-        self._tell(_why(error) if isinstance(error, Exception) else "no answer")
+        self._report(_why(error) if isinstance(error, Exception) else "no answer")
 
     def _disconnected(self, code: ReasonCode) -> None:
         with self._lock:
             was_connected = self.connected.is_set()
             self.connected.clear()
         if was_connected and code.is_failure and not self._closed:
-            self._tell("connection lost")
+            self._report("connection lost")
 
-    def _tell(self, reason: str) -> None:
+    def _report(self, reason: str) -> None:
         """Once for each time that it goes away, however often it is tried."""
         self._reason = reason
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_reported:
+            self._is_reported = True
             logger.warning("%s cannot be used (%s): it is tried again", self.address, reason)
 
 

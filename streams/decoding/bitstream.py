@@ -74,10 +74,10 @@ def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
     at = content.find(b"\0\0\1\xb6")
     if at < 0 or at + 4 >= len(content):
         return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
-    kind = content[at + 4] >> 6
+    coding_type = content[at + 4] >> 6
     return CodedFrame(
-        Refresh.OPEN if kind == 0 else Refresh.NONE,
-        is_reference=kind != 2,
+        Refresh.OPEN if coding_type == 0 else Refresh.NONE,
+        is_reference=coding_type != 2,
         shows=len(data) > _LARGEST_PLACE_HOLDER,
     )
 
@@ -87,8 +87,10 @@ def _mpeg2(data: memoryview, key: bool) -> CodedFrame:
     at = content.find(b"\0\0\1\0")
     if at < 0 or at + 5 >= len(content):
         return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
-    kind = content[at + 5] >> 3 & 7
-    return CodedFrame(Refresh.OPEN if kind == 1 else Refresh.NONE, is_reference=kind != 3)
+    coding_type = content[at + 5] >> 3 & 7
+    return CodedFrame(
+        Refresh.OPEN if coding_type == 1 else Refresh.NONE, is_reference=coding_type != 3
+    )
 
 
 class _H264:
@@ -111,12 +113,12 @@ class _H264:
     def see(self, data: memoryview, key: bool) -> CodedFrame:
         recovery: int | None = None
         for unit in _units(data, self._length_size):
-            kind = unit[0] & 31
-            if kind in (7, 8):
+            nal_type = unit[0] & 31
+            if nal_type in (7, 8):
                 self._parameters(unit)
-            elif kind == 6:
+            elif nal_type == 6:
                 recovery = _recovery(_unescaped(unit[1:]), signed=False)
-            elif kind in (1, 5):
+            elif nal_type in (1, 5):
                 try:
                     return self._slice(unit, key, recovery)
                 except (IndexError, KeyError):
@@ -240,23 +242,23 @@ class _H265:
         for unit in _units(data, self._length_size):
             if len(unit) < 2:
                 continue
-            kind, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
-            if kind == 39:
+            nal_type, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
+            if nal_type == 39:
                 recovery = _recovery(_unescaped(unit[2:]), signed=True)
-            elif kind < 32:
-                return self._coded(kind, layer, recovery)
+            elif nal_type < 32:
+                return self._coded(nal_type, layer, recovery)
         return _UNREADABLE
 
-    def _coded(self, kind: int, layer: int, recovery: int | None) -> CodedFrame:
+    def _coded(self, nal_type: int, layer: int, recovery: int | None) -> CodedFrame:
         self._deepest = max(self._deepest, layer)
-        if 16 <= kind <= 23:
-            refresh = Refresh.OPEN if kind == 21 else Refresh.FULL
+        if 16 <= nal_type <= 23:
+            refresh = Refresh.OPEN if nal_type == 21 else Refresh.FULL
             # Frames that lead a BLA are marked as such and are no use to anyone.
-            return CodedFrame(Refresh.OPEN if kind in (16, 17, 18) else refresh)
+            return CodedFrame(Refresh.OPEN if nal_type in (16, 17, 18) else refresh)
         # Even types below 16 are no references for frames of their own temporal layer.
         coded = CodedFrame(
-            is_reference=not (kind < 16 and kind % 2 == 0 and layer >= self._deepest),
-            leads={6: False, 7: False, 8: True, 9: True}.get(kind),
+            is_reference=not (nal_type < 16 and nal_type % 2 == 0 and layer >= self._deepest),
+            leads={6: False, 7: False, 8: True, 9: True}.get(nal_type),
         )
         if recovery is not None:
             return replace(coded, refresh=Refresh.GRADUAL, recovery=max(0, recovery))
@@ -267,14 +269,14 @@ def _recovery(message: bytes, *, signed: bool) -> int | None:
     """The count of a recovery point message, if it is among these."""
     at = 0
     while at + 2 <= len(message):
-        kind = size = 0
+        payload_type = size = 0
         while at < len(message) and message[at] == 255:
-            kind, at = kind + 255, at + 1
-        kind, at = kind + (message[at] if at < len(message) else 0), at + 1
+            payload_type, at = payload_type + 255, at + 1
+        payload_type, at = payload_type + (message[at] if at < len(message) else 0), at + 1
         while at < len(message) and message[at] == 255:
             size, at = size + 255, at + 1
         size, at = size + (message[at] if at < len(message) else 0), at + 1
-        if kind == 6:
+        if payload_type == 6:
             try:
                 bits = _Bits(message[at : at + 8])
                 return bits.se() if signed else bits.ue()

@@ -154,7 +154,7 @@ class FrameDecoder:
             self._ledger.fails(entry)
             return
         if self._codec == "mjpeg" and is_cut_jpeg(memoryview(packet)):
-            stats.last_error = "an image that was cut"
+            stats.last_error = "a truncated image"
             entry.near_loss = entry.broken = True
         packet.opaque = entry
         self._take(packet.decode, entry)

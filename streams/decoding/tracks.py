@@ -34,8 +34,8 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
     elif not tracks and container.streams.video:
         message = "has no video in it, only a cover image"
     elif not tracks:
-        kinds = ", ".join(sorted({s.type for s in container.streams}))
-        message = f"has no video in it, only {kinds}" if kinds else "has no frames"
+        types = ", ".join(sorted({s.type for s in container.streams}))
+        message = f"has no video in it, only {types}" if types else "has no frames"
     if message:
         raise SourceUnreadable(f"{source} {message}", reason=Reason.CODEC)
     if number is not None and not 0 <= number < len(tracks):

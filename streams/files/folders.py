@@ -131,10 +131,12 @@ def _nothing(text: str, others: Sequence[Path], *, is_folder: bool) -> StreamErr
 
 
 def _names(files: Iterable[Path]) -> str:
-    """The first names, and how many there are of each kind."""
+    """The first names, and how many there are of each suffix."""
     names = [file.name for file in files]
     first = ", ".join(names[:_NAMED])
     if len(names) <= _NAMED:
         return first
-    kinds = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
-    return f"{first}, …; " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
+    return f"{first}, …; " + ", ".join(
+        f"{count} {suffix}" for suffix, count in suffixes.most_common(5)
+    )

@@ -128,11 +128,13 @@ def is_image(file: Path) -> bool:
     """Whether the name says that this is a still image, and it is no folder."""
     suffix = file.suffix.lower()
     return (
-        suffix in IMAGE_SUFFIXES and not file.is_dir() and not (suffix == ".avif" and _moves(file))
+        suffix in IMAGE_SUFFIXES
+        and not file.is_dir()
+        and not (suffix == ".avif" and _is_animated(file))
     )
 
 
-def _moves(file: Path) -> bool:
+def _is_animated(file: Path) -> bool:
     """Whether an AVIF is a sequence, by its brand."""
     try:
         with file.open("rb") as content:

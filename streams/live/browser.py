@@ -33,7 +33,7 @@ _FIRST_BYTES = 1 << 20
 
 
 class SplitStream:
-    """A file of libav's kind (``read``): the images behind an HTTP address, each a part of its
+    """A file as libav reads one (``read``): the images behind an HTTP address, each a part of its
     own with its length.
 
     Each read waits ``timeout_s`` at most, and ends when this thread is cancelled.

@@ -48,7 +48,7 @@ class Camera(ThreadedSource):
         options = options or ConnectOptions()
         timeout_s = options.timeout_s
         name = _device_name(device)
-        kind = _FORMATS.get(sys.platform, "v4l2")
+        device_format = _FORMATS.get(sys.platform, "v4l2")
         try:
             if sys.platform == "linux" and not Path(name).exists():
                 there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
@@ -56,7 +56,9 @@ class Camera(ThreadedSource):
                     f"no camera {name} (cameras here: {there}){_or_path(device)}",
                     reason=Reason.NOT_FOUND,
                 )
-            container = opened_within(timeout_s, lambda: av.open(name, mode="r", format=kind))
+            container = opened_within(
+                timeout_s, lambda: av.open(name, mode="r", format=device_format)
+            )
         except TimeoutError:
             raise SourceStalled(
                 f"camera {name} did not answer within {timeout_s:g} s", reason=Reason.TIMEOUT

@@ -54,7 +54,7 @@ def why_unreachable(url: str, timeout_s: float) -> Reason:
     try:
         connected(host, port, timeout_s, private=parts.scheme in _TLS).close()
     except OSError as error:
-        return next(reason for kind, reason in _FAILURES if isinstance(error, kind))
+        return next(reason for error_type, reason in _FAILURES if isinstance(error, error_type))
     return Reason.UNKNOWN
 
 
@@ -129,11 +129,11 @@ def connected(host: str, port: int, timeout_s: float, *, private: bool) -> socke
 def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
     """A connection to the first of the host's addresses that takes one."""
     failure = OSError()
-    for family, kind, protocol, _, address in socket.getaddrinfo(
+    for family, socket_type, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM
     ):
         try:
-            connection = socket.socket(family, kind, protocol)
+            connection = socket.socket(family, socket_type, protocol)
         except OSError as error:  # a family that this machine does not speak
             failure = error
             continue

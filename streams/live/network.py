@@ -294,9 +294,9 @@ class _Opener:
             raise incompatible(redact_address(self.url)) from None
 
 
-_Kinds = tuple[type[Exception], ...]
+_ErrorTypes = tuple[type[Exception], ...]
 
-_UNOPENED: tuple[tuple[_Kinds, type[StreamError], Reason, str], ...] = (
+_UNOPENED: tuple[tuple[_ErrorTypes, type[StreamError], Reason, str], ...] = (
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
         SourceUnreadable,
@@ -313,7 +313,7 @@ _UNOPENED: tuple[tuple[_Kinds, type[StreamError], Reason, str], ...] = (
         (av.error.HTTPError, av.error.HTTPClientError),
         SourceUnreadable,
         Reason.SERVER,
-        "{source} cannot be had: {kind}",
+        "{source} cannot be had: {error}",
     ),
     (
         (ConnectionRefusedError,),
@@ -336,7 +336,7 @@ _UNREACHED = {
     Reason.TLS: "{source} answers, but not with TLS: is it rtsp:// or http:// without the s?",
     Reason.UNREACHABLE: "{source} cannot be reached: there is no way to the host",
 }
-_UNKNOWN = "{source} cannot be opened: {kind}"
+_UNKNOWN = "{source} cannot be opened: {error}"
 _LOOP = "{source} redirects from one address to the next, without end"
 _NO_PROXY = (
     "{source} cannot be reached: the proxy that http_proxy names cannot. Correct the variable, or "
@@ -362,7 +362,7 @@ def _unopened(error: Exception, url: str, source: str, timeout_s: float) -> Stre
         known = _why_unopened(url, proxy, min(timeout_s, _KNOCK_S)) or known
     meant, reason, sentence = known or (SourceNotFound, Reason.UNKNOWN, _UNKNOWN)
     hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
-    return meant(sentence.format(source=source, kind=cause(error)) + through + hint, reason=reason)
+    return meant(sentence.format(source=source, error=cause(error)) + through + hint, reason=reason)
 
 
 def _why_unopened(
