@@ -29,6 +29,7 @@ MADE = ".oneglance.made"
 
 _PART_NAME = re.compile(r"\.oneglance-[0-9a-f]{12}\.part")
 _DISK_FULL = "the disk is full; free some space and run again"
+_NOWHERE = "the current folder was removed; change to another one (cd)"
 _REASONS = {
     errno.EISDIR: "it is a folder; name a file in it",
     errno.EACCES: "permission denied; choose a place you may write to",
@@ -45,7 +46,21 @@ _REASONS = {
 
 def os_reason(error: OSError) -> str:
     """What an error of the operating system means and what to do, in a few words."""
+    if error.errno == errno.ENOENT:
+        if str(error.strerror).startswith("No usable temporary directory"):
+            return "no temporary folder can be written to; set TMPDIR to one that can"
+        if not Path(str(error.filename or "")).is_absolute() and not has_current_folder():
+            return _NOWHERE
     return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def has_current_folder() -> bool:
+    """Whether the folder that this process works in is still there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def os_error(error: OSError) -> OneglanceError:

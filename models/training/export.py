@@ -175,6 +175,7 @@ def _trace(model: DetectionModel, size: tuple[int, int]) -> onnx.ModelProto:
         output_names=["output0"],
         dynamo=False,
     )
+    import_onnxruntime()  # onnxslim would import it as it comes: with its reports to Microsoft
     graph: onnx.ModelProto | None = onnxslim.slim(onnx.load_from_string(traced.getvalue()))
     if graph is None:
         raise ModelError("onnxslim could not simplify the exported graph")

@@ -6,8 +6,10 @@ Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +44,7 @@ NO_OPENCV = (
     "pip uninstall -y opencv-python; pip install --force-reinstall opencv-python-headless"
 )
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only where there is no other
 NO_THREAD = (
     "no more threads can be started: raise the limit of this user (ulimit -u) or of the container "
     "(its number of processes), or end other programs"
@@ -108,6 +111,7 @@ app.command(
 def exit_code() -> int:
     """Run the command; what its end is to the shell."""
     forget()
+    _find_temporary_folder()
     try:
         app(prog_name="oneglance")
     except SystemExit as end:
@@ -121,6 +125,15 @@ def exit_code() -> int:
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         return _bug(error)
     return 0
+
+
+def _find_temporary_folder() -> None:
+    """A container that is read-only has shared memory still; libraries that we import insist."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK):
+            tempfile.tempdir = os.environ["TMPDIR"] = _SHARED_MEMORY
 
 
 def _unusable(error: ImportError | OSError | OneglanceError) -> int:

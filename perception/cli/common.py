@@ -14,7 +14,7 @@ import typer
 
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import UsageError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.outputs import has_current_folder, write_file
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
@@ -89,6 +89,14 @@ def parse_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def need_training() -> None:
+    """Refuse to train where it cannot be done.
+
+    Raises:
+        UsageError: a package is missing, or torch could not be loaded: its oneMKL ends the process
+            where the current folder was removed.
+    """
+    if not has_current_folder():
+        raise UsageError("the current folder was removed; change to another one (cd)")
     for name in ("torch", "ultralytics", "onnx", "onnxslim"):
         if importlib.util.find_spec(name) is None:
             raise missing("train", name)

@@ -98,3 +98,6 @@ def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
             pytest.importorskip("openvino", reason="needs openvino")
         found, _ = in_a_network_of_its_own(tmp_path, *COMMAND, *words)
         assert found == {"names": [], "connections": []}, words
+        # Its identity of the device, and events that are sent when there is a network.
+        kept = list((tmp_path / "home").rglob("*onnxruntime*"))
+        assert kept == [], words
