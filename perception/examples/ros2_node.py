@@ -3,8 +3,8 @@
 python -m oneglance.perception.examples.ros2_node --ros-args -r image:=/camera/image_raw
 
 Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage). Newest wins,
-never a queue. Needs ROS 2 (Jazzy or later) with vision_msgs, and pip install "oneglance[mcap]".
-rclpy is in no package registry: its parts are tested (perception/ros_node.py), this file is not.
+never a queue. Needs pip install "oneglance[mcap]" and a ROS 2 on Python 3.11+ and numpy 2, with
+vision_msgs. rclpy is in no registry: the parts are tested (perception/ros_node.py), this is not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
         import rclpy
         from rclpy.qos import qos_profile_sensor_data as newest
     except ModuleNotFoundError as error:
-        sys.exit(f"ros2_node needs ROS 2 ({error}): source /opt/ros/jazzy/setup.bash first")
+        sys.exit(f"ros2_node needs ROS 2 ({error}): source its setup.bash first")
     rclpy.init()
     node = rclpy.create_node("oneglance")
     asked = {"model": "road4-n", "engine": "onnxruntime", "tasks": "", "compressed": False}
