@@ -1,6 +1,6 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python -m benchmarks.everything                     # all, about 13 minutes on two CPUs
+    python -m benchmarks.everything                     # all, about 17 minutes on two CPUs
     python -m benchmarks.everything throughput live     # these
     python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
@@ -32,6 +32,7 @@ ABOUT_S = {
     "peers": 150,
     "live": 200,
     "floor": 20,
+    "sizes": 240,
 }
 
 TURNS = {
@@ -43,6 +44,7 @@ TURNS = {
     "peers": (2, 100, 20),
     "live": (1, 200, 20),
     "floor": (2, 40, 10),
+    "sizes": (3, 60, 10),
 }
 """Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
 At least 200 timed frames for each arm that a percentile is told of."""

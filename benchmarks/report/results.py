@@ -32,6 +32,7 @@ PARTS = (
     "peers",
     "live",
     "floor",
+    "sizes",
 )
 """In the order in which they run and are reported."""
 
