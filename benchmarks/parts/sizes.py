@@ -133,8 +133,8 @@ COLUMNS = (
 
 _NOTE = (
     "ms: CPU time, medians (decoding: means of the whole clip, as frames come in bursts). "
-    "frames/s: of oneglance run. of CPUs: that rate over the CPUs divided by decoding and inference alone, "
-    "which share them."
+    "frames/s: of oneglance run. of CPUs: that rate over the CPUs divided by decoding and "
+    "inference alone, which share them."
 )
 
 
