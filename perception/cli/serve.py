@@ -54,6 +54,9 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name under which the page is asked for.")
     ] = None,
+    view_fps: Annotated[
+        float, typer.Option(help="Most frames a second of a source that a viewer gets.")
+    ] = 20.0,
     metrics_source: Annotated[
         Label, typer.Option(help="How metrics name sources: plain, hashed or not at all.")
     ] = Label.PLAIN,
@@ -103,6 +106,7 @@ def serve(
         engine=engine,
         precision=precision,
         track=track,
+        view_fps=view_fps,
         connect=ConnectOptions(
             timeout_s=timeout, stall_s=stall, transport=transport, damaged=damaged
         ),

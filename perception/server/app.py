@@ -37,7 +37,7 @@ from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.server.guard import AUTHORISED, Access, Guard
 from oneglance.perception.server.hub import Hub, HubClosed, Shot
 from oneglance.perception.server.watching import Watch
-from oneglance.streams.errors import OneglanceError, Reason
+from oneglance.streams.errors import OneglanceError, Reason, StreamError
 from oneglance.streams.live.states import State
 from oneglance.streams.redaction import redact
 
@@ -125,7 +125,7 @@ class Site:
                 websocket,
                 viewer,
                 clock=self.hub.clock,
-                encode=lambda shot: self._in_pool(lambda: shot.message(self.hub.clock())),
+                encode=lambda shot: self._encoded(lambda: shot.message(self.hub.clock())),
                 status=lambda: self._in_pool(
                     lambda: json.dumps(self.status(may_edit=may_edit), allow_nan=False)
                 ),
@@ -137,8 +137,7 @@ class Site:
 
         async def parts() -> AsyncIterator[bytes]:
             async for shot in self._shots(source):
-                jpeg = await self._jpeg(shot, boxes=boxes) if shot else b""
-                if jpeg:
+                if shot and (jpeg := await self._jpeg(shot, boxes=boxes)):
                     head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
                     head += f"Content-Length: {len(jpeg)}\r\n\r\n"
                     yield head.encode() + jpeg + b"\r\n"
@@ -172,12 +171,13 @@ class Site:
         source = self._source(request)
         shot = self.hub.newest(source)
         states = {each.source: each.state for each in self.pipeline.health().sources}
-        if shot is None or states.get(source, State.LIVE) is not State.LIVE:
-            why = states.get(source, State.CONNECTING)
-            raise HTTPException(503, f"no new image of {source}: it is {why}")
-        return Response(
-            await self._jpeg(shot, boxes=_wants_boxes(request)), media_type="image/jpeg"
-        )
+        state = states.get(source, State.CLOSED)
+        if shot is None or state is not State.LIVE:
+            raise HTTPException(503, f"no new image of {source}: it is {state}")
+        jpeg = await self._jpeg(shot, boxes=_wants_boxes(request))
+        if jpeg is None:
+            raise HTTPException(503, f"no image of {source}: its last frame cannot be converted")
+        return Response(jpeg, media_type="image/jpeg")
 
     # -- figures ---------------------------------------------------------------------------
 
@@ -239,8 +239,15 @@ class Site:
         if self.hub.viewers >= MOST_VIEWERS:
             raise HTTPException(503, f"{MOST_VIEWERS} look already: come again later")
 
-    async def _jpeg(self, shot: Shot, *, boxes: bool) -> bytes:
-        return await self._in_pool(lambda: shot.jpeg(boxes=boxes))
+    async def _jpeg(self, shot: Shot, *, boxes: bool) -> bytes | None:
+        return await self._encoded(lambda: shot.jpeg(boxes=boxes))
+
+    async def _encoded(self, work: Callable[[], bytes]) -> bytes | None:
+        """What ``work`` encodes; None where the frame cannot be made into an image."""
+        try:
+            return await self._in_pool(work)
+        except StreamError:  # which the run itself hears of, where it looks at the image
+            return None
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)

@@ -32,6 +32,10 @@ LARGEST_WIDTH = 1280
 
 JPEG_QUALITY = 80
 
+MOST_FPS = 20.0
+"""Frames a second of one source that a viewer gets; more looks no smoother to people, and takes
+CPU time from the network."""
+
 EVENTS = 100
 """How many of the latest changes of state and alerts are kept."""
 
@@ -97,6 +101,7 @@ class Viewer:
     wanted: Collection[str] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[str, int] = field(default_factory=dict)
+    _due_s: dict[str, float] = field(default_factory=dict)
 
     async def next(self, timeout_s: float) -> Shot | None:
         """The newest frame that it has not seen, of the source it has waited longest for; None
@@ -108,13 +113,18 @@ class Viewer:
         deadline_s = self._loop.time() + timeout_s
         while True:
             self._news.clear()
-            if (shot := self._hub.unseen(self._seen, self.wanted)) is not None:
-                self._seen[shot.source] = shot.number
-                return shot
-            left_s = deadline_s - self._loop.time()
+            now_s, shots = self._loop.time(), self._hub.unseen(self._seen, self.wanted)
+            early_s = [max(0.0, self._due_s.get(shot.source, 0.0) - now_s) for shot in shots]
+            if 0.0 in early_s:
+                ready = (shot for shot, s in zip(shots, early_s, strict=True) if s == 0.0)
+                return self._take(min(ready, key=lambda each: self._seen.get(each.source, 0)))
+            left_s = deadline_s - now_s
             if left_s <= 0:
                 return None
-            await self._wait(left_s)
+            if early_s:
+                await asyncio.sleep(min(left_s, *early_s))
+            else:
+                await self._wait(left_s)
 
     async def rest(self, timeout_s: float) -> None:
         """Wait for news without taking any.
@@ -131,15 +141,26 @@ class Viewer:
         with suppress(RuntimeError):  # its event loop is over
             self._loop.call_soon_threadsafe(self._news.set)
 
+    def _take(self, shot: Shot) -> Shot:
+        now_s, period_s = self._loop.time(), 1 / self._hub.most_fps
+        self._seen[shot.source] = shot.number
+        last_due_s = self._due_s.get(shot.source, 0.0)
+        self._due_s[shot.source] = max(last_due_s, now_s - period_s) + period_s
+        return shot
+
     async def _wait(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)
 
 
 class Hub:
-    """A ``Sink`` that viewers look at. ``clock``: seconds, monotonic."""
+    """A ``Sink`` that viewers look at. ``most_fps``: of one source, to one viewer; ``clock``:
+    seconds, monotonic."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, most_fps: float = MOST_FPS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.most_fps = most_fps
         self.clock = clock
         self._lock = threading.Lock()
         self._newest: dict[str, Shot] = {}
@@ -224,17 +245,20 @@ class Hub:
             with self._lock:
                 self._viewers.discard(viewer)
 
-    def unseen(self, seen: Mapping[str, int], wanted: Collection[str] | None) -> Shot | None:
-        """See ``Viewer.next``."""
+    def unseen(self, seen: Mapping[str, int], wanted: Collection[str] | None) -> list[Shot]:
+        """The newest frame of each source that is wanted, where it is newer than what was seen.
+
+        Raises:
+            HubClosed: there will be none.
+        """
         with self._lock:
             if self._closed:
                 raise HubClosed
-            shots = [
+            return [
                 shot
                 for source, shot in self._newest.items()
                 if (wanted is None or source in wanted) and shot.number > seen.get(source, 0)
             ]
-        return min(shots, key=lambda shot: seen.get(shot.source, 0), default=None)
 
     def _nudge(self) -> None:
         with self._lock:

@@ -17,12 +17,15 @@ from oneglance.perception.mode import Live
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.server.app import Site
 from oneglance.perception.server.guard import Access
-from oneglance.perception.server.hub import Hub
+from oneglance.perception.server.hub import MOST_FPS, Hub
 from oneglance.perception.server.metrics import SourceLabel, metrics_of
 from oneglance.perception.server.serving import PageServer, checked_token, listen, new_token
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
+from oneglance.streams.errors import UsageError
 from oneglance.streams.options import ConnectOptions
+
+MOST_VIEW_FPS = 240.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class ServeOptions:
     engine: str = DEFAULT_ENGINE
     precision: str | None = None
     track: bool = True
+    view_fps: float = MOST_FPS
     connect: ConnectOptions = field(default_factory=ConnectOptions)
 
     @property
@@ -65,10 +69,14 @@ def serve_sources(options: ServeOptions, *, tell: Callable[[str], object]) -> Ru
         OneglanceError: an option, the model or a source cannot be used, or the port is taken.
     """
     access = options.access
+    if not 0 < options.view_fps <= MOST_VIEW_FPS:
+        raise UsageError(
+            f"--view-fps is above 0 and at most {MOST_VIEW_FPS:g}, not {options.view_fps:g}"
+        )
     with ExitStack() as stack:
         # First of all: a port that is taken is known before the model is loaded.
         listener = stack.enter_context(closing(listen(options.host, options.port)))
-        hub = Hub()
+        hub = Hub(most_fps=options.view_fps)
         pipeline = _pipeline(options, hub)
         stack.callback(pipeline.close)
         registry = metrics_of(pipeline, label=SourceLabel(options.label))

@@ -27,8 +27,8 @@ BAD_DATA = 1003
 
 
 class Watch:
-    """A conversation: ``encode`` makes a frame's message, ``status`` what else is told; ``clock``:
-    seconds, monotonic."""
+    """A conversation. ``encode`` makes a frame's message (None: it has no image), ``status`` what
+    else is told; ``clock``: seconds, monotonic."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Watch:
         viewer: Viewer,
         *,
         clock: Callable[[], float],
-        encode: Callable[[Shot], Awaitable[bytes]],
+        encode: Callable[[Shot], Awaitable[bytes | None]],
         status: Callable[[], Awaitable[str]],
     ) -> None:
         self._websocket = websocket
@@ -74,8 +74,9 @@ class Watch:
             shot = await self._viewer.next(max(0.0, due_s - now_s))
             if shot is not None:
                 message = await self._encode(shot)
-                self._undrawn += 1
-                await self._websocket.send_bytes(message)
+                if message is not None:
+                    self._undrawn += 1
+                    await self._websocket.send_bytes(message)
 
     async def _listen(self) -> None:
         """``{"drawn": 12}``: a frame was drawn; ``{"sources": […]}``: those it wants to see."""

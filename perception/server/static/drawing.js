@@ -40,11 +40,13 @@ export function drawFrame(canvas, image, facts, tasks, confidence) {
 function drawBox(context, found, scale, pixel) {
   const [left, top, right, bottom] = found.xyxy.map((value) => value * scale);
   context.lineJoin = "round";
+  context.setLineDash(found.predicted ? [7 * pixel, 5 * pixel] : []); // where it is expected
   for (const [colour, width] of [[INK, 4], [COLOURS[found.task], 2]]) {
     context.strokeStyle = colour;
     context.lineWidth = width * pixel;
     context.strokeRect(left, top, right - left, bottom - top);
   }
+  context.setLineDash([]);
 }
 
 // Above its box, or below or inside where another label is in the way, and shorter where all of it

@@ -155,7 +155,8 @@ function events(told) {
     const at = new Date(event.at * 1000);
     time.dateTime = at.toISOString();
     time.textContent = at.toLocaleTimeString();
-    item.append(time, `${event.source} → ${event.state}: ${event.text}`);
+    const about = event.text.includes(event.source) ? "" : `${event.source} `;
+    item.append(time, `${about}→ ${event.state}: ${event.text}`);
     return item;
   }));
 }

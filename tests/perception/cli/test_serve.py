@@ -90,6 +90,7 @@ def test_it_ends_when_its_sources_have_ended(oneglance: Program, model: Path) ->
         (("--port", "70000"), "--port is from 0 to 65535, not 70000"),
         (("--host", "no.such.host.invalid"), "no.such.host.invalid is no address of this machine"),
         (("--tasks", "cats"), "cats"),
+        (("--view-fps", "0"), "--view-fps is above 0 and at most 240, not 0"),
         (("no/such/file.mp4",), "no/such/file.mp4"),
     ],
 )

@@ -19,6 +19,7 @@ pytest.importorskip("httpx", reason="asks as a client does")
 pytest.importorskip("starlette", reason="needs the 'serve' extra")
 
 import httpx
+import numpy as np
 import simplejpeg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -27,9 +28,11 @@ from fleets import Camera, SlowDetector, health_of
 from media import index_of
 from oneglance.models import Detector
 from oneglance.perception.health import Health
+from oneglance.perception.result import Result
 from oneglance.perception.server import app
 from oneglance.perception.server.app import MOST_VIEWERS, lost_sources
 from oneglance.perception.server.hub import Shot
+from oneglance.streams import Frame
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import State
 from pages import TOKEN, Page, next_frame, next_status, page
@@ -138,6 +141,27 @@ def test_a_snapshot_is_the_newest_image_of_its_source(site: Page) -> None:
     assert boxed.std() > simplejpeg.decode_jpeg(answer.content).std()
 
 
+def test_a_frame_that_cannot_be_converted_costs_itself_alone(detector: Detector) -> None:
+    class Unmade:
+        size = (64, 48)
+
+        def to_bgr(self) -> np.ndarray:
+            raise ValueError("no such planes")
+
+        def planes(self) -> tuple[np.ndarray, ...]:
+            return ()
+
+    with page(detector, Camera("left"), Camera("right")) as shown, shown.watch() as viewer:
+        facts, _ = next_frame(viewer)
+        some = shown.hub.newest(facts["source"])
+        assert some is not None
+        for number in range(5):
+            frame = Frame(Unmade(), number, 0.0, "unmade")
+            shown.hub.write(Result(frame, some._result.detections, {}, 0.0, 0))
+        seen = [next_frame(viewer)[0]["source"] for _ in range(10)]
+        assert "unmade" not in seen
+
+
 def test_a_source_that_is_not_there_is_named_with_those_that_are(site: Page) -> None:
     for path in ("/snapshot.jpg?source=rear", "/snapshot.jpg", "/mjpeg?source=rear"):
         answer = site.get(path)
@@ -235,10 +259,6 @@ def test_a_viewer_at_20_kb_a_second_sees_frames_that_are_new(detector: Detector)
         """Images that do not compress: some 40 kB each."""
 
         def __iter__(self) -> Iterator[Any]:
-            import numpy as np
-
-            from oneglance.streams import Frame
-
             rng = np.random.default_rng(0)
             for frame in super().__iter__():
                 image = rng.integers(0, 256, (240, 240, 3), np.uint8)

@@ -44,6 +44,37 @@ def test_a_viewer_gets_the_newest_frame_and_no_queue(result: ResultMaker) -> Non
     assert numbers(Hub(), [result(index=index) for index in range(100)]) == [99]
 
 
+def test_a_viewer_gets_no_more_frames_a_second_than_it_may(result: ResultMaker) -> None:
+    """Counted on the event loop's own clock: a busy machine makes it fewer, never more."""
+
+    async def look() -> tuple[int, float]:
+        hub = Hub(most_fps=50)
+        loop = asyncio.get_running_loop()
+        with hub.viewer() as viewer:
+            began_s, count = loop.time(), 0
+            while loop.time() < began_s + 0.5:
+                hub.write(result(index=count))
+                count += await viewer.next(0.001) is not None
+            return count, loop.time() - began_s
+
+    count, took_s = asyncio.run(look())
+    assert 2 <= count <= took_s * 50 + 2
+
+
+def test_a_frame_that_comes_too_soon_is_given_when_it_is_time(result: ResultMaker) -> None:
+    async def look() -> list[int]:
+        hub, seen = Hub(most_fps=20), []
+        with hub.viewer() as viewer:
+            for index in range(3):
+                hub.write(result(index=index))
+                shot = await viewer.next(60)
+                assert shot is not None
+                seen.append(shot.facts(0.0)["frame"])
+        return seen
+
+    assert asyncio.run(look()) == [0, 1, 2]
+
+
 def test_sources_take_turns(result: ResultMaker) -> None:
     results = [result(index=i, source=s) for i, s in enumerate(["a", "b", "a", "c"])]
     assert sorted(numbers(Hub(), results)) == [1, 2, 3]
