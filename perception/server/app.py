@@ -125,7 +125,7 @@ class Site:
                 websocket,
                 viewer,
                 clock=self.hub.clock,
-                encode=lambda shot: self._encoded(lambda: shot.message(self.hub.clock())),
+                encode=self._message,
                 status=lambda: self._in_pool(
                     lambda: json.dumps(self.status(may_edit=may_edit), allow_nan=False)
                 ),
@@ -241,6 +241,11 @@ class Site:
 
     async def _jpeg(self, shot: Shot, *, boxes: bool) -> bytes | None:
         return await self._encoded(lambda: shot.jpeg(boxes=boxes))
+
+    async def _message(self, shot: Shot) -> bytes | None:
+        if shot.is_encoded:
+            return shot.message(self.hub.clock())
+        return await self._encoded(lambda: shot.message(self.hub.clock()))
 
     async def _encoded(self, work: Callable[[], bytes]) -> bytes | None:
         """What ``work`` encodes; None where the frame cannot be made into an image."""

@@ -36,6 +36,8 @@ MOST_FPS = 20.0
 """Frames a second of one source that a viewer gets; more looks no smoother to people, and takes
 CPU time from the network."""
 
+_NO_AGE = b'"age_ms":null'
+
 EVENTS = 100
 """How many of the latest changes of state and alerts are kept."""
 
@@ -54,6 +56,7 @@ class Shot:
         self._at_s = at_s
         self._lock = threading.Lock()
         self._jpeg: dict[bool, bytes] = {}
+        self._head = b""
 
     def jpeg(self, *, boxes: bool = False) -> bytes:
         """The image, with the boxes drawn into it where that is asked for; made once."""
@@ -73,23 +76,37 @@ class Shot:
 
     def facts(self, now_s: float) -> dict[str, Any]:
         """What a JSON line says of the result, and ``number``, ``width`` and ``height`` in pixels;
-        ``age_ms`` is that of now."""
-        found = as_object(self._result)
-        frame = self._result.frame
-        found |= {"number": self.number, "width": frame.width, "height": frame.height}
-        if "age_ms" in found:
-            found["age_ms"] = round(found["age_ms"] + 1e3 * max(0.0, now_s - self._at_s), 1)
-        return found
+        ``age_ms`` is that of now, None of a recording."""
+        return {"age_ms": self._age_ms(now_s)} | self._facts()
+
+    def _facts(self) -> dict[str, Any]:
+        found, frame = as_object(self._result), self._result.frame
+        found.pop("age_ms", None)
+        return found | {"number": self.number, "width": frame.width, "height": frame.height}
+
+    def _age_ms(self, now_s: float) -> float | None:
+        age_s = self._result.age_s
+        return None if age_s is None else round(1e3 * (age_s + max(0.0, now_s - self._at_s)), 1)
 
     def text(self, now_s: float) -> str:
         """``facts`` as JSON in one line."""
         return encoded(self.facts(now_s))
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether ``message`` costs next to nothing, because another viewer has had it."""
+        return bool(self._head)
+
     def message(self, now_s: float) -> bytes:
         """JSON and JPEG of the same frame in one: four bytes with the length of the JSON (big
-        end first), the JSON, the JPEG."""
-        facts = self.text(now_s).encode()
-        return len(facts).to_bytes(4, "big") + facts + self.jpeg()
+        end first), the JSON, the JPEG. All but the age is made once, for all viewers."""
+        jpeg = self.jpeg()
+        if not self._head:
+            self._head = encoded({"age_ms": None} | self._facts()).encode()
+        facts = self._head
+        if (age_ms := self._age_ms(now_s)) is not None:
+            facts = facts.replace(_NO_AGE, b'"age_ms":%.1f' % age_ms, 1)
+        return b"".join((len(facts).to_bytes(4, "big"), facts, jpeg))
 
 
 @dataclass(eq=False)

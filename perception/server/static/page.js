@@ -56,7 +56,7 @@ class Card {
     this.image = image;
     this.facts = facts;
     if (this.isLive) this.part("away").textContent = "";
-    if (facts.age_ms !== undefined) {
+    if (facts.age_ms !== null) {
       this.ages.push(facts.age_ms);
       this.ages.splice(0, this.ages.length - KEPT);
       this.part("age").textContent = `${facts.age_ms.toFixed(0)} ms`;
