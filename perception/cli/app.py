@@ -19,6 +19,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from oneglance.perception.cli.batch import batch
 from oneglance.perception.cli.common import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -89,6 +90,7 @@ app = typer.Typer(
 for command in (
     run,
     serve,
+    batch,
     replay,
     models,
     engines,

@@ -99,11 +99,19 @@ def find_truncation(file: Path) -> Truncation:
         OSError: the file cannot be read.
     """
     with file.open("rb") as content:
-        size = os.fstat(content.fileno()).st_size
-        for parts in (_boxes, _elements, _riffs):
-            over = [(end - size, name) for name, end in parts(content, size) if end > size]
-            if over:
-                return Truncation(max(over)[0], any(name in _MEDIA_DATA for _, name in over))
+        return truncation_of(content, os.fstat(content.fileno()).st_size)
+
+
+def truncation_of(content: BinaryIO, size: int) -> Truncation:
+    """As ``find_truncation``, of an open file of so many bytes, wherever it lies.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    for parts in (_boxes, _elements, _riffs):
+        over = [(end - size, name) for name, end in parts(content, size) if end > size]
+        if over:
+            return Truncation(max(over)[0], any(name in _MEDIA_DATA for _, name in over))
     return Truncation()
 
 
@@ -179,6 +187,8 @@ def _elements(content: BinaryIO, size: int) -> Iterator[_Part]:
                 return
             length = 0
         yield name, at + start + length
+        if name == _SEGMENT and 0 < length <= size - at - start:
+            return  # all of it is there, and so is all that is in it: nothing more need be read
         at += start if name == _SEGMENT else start + length
 
 

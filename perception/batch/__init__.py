@@ -1,0 +1,1 @@
+"""Many recordings through one network, into two Parquet tables (the extra ``batch``)."""

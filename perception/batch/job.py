@@ -1,0 +1,114 @@
+"""A batch run from its list of clips to its summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oneglance.models.cpus import available_cpus
+from oneglance.perception.batch.clip import Settings
+from oneglance.perception.batch.listing import list_clips
+from oneglance.perception.batch.local import Done, LocalPool
+from oneglance.perception.batch.manifest import DETECTIONS, BatchOutput
+from oneglance.perception.batch.schema import OK, ClipRow
+from oneglance.streams.errors import UsageError
+
+SHOWN = 5
+"""Slowest and broken clips that the summary names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """The options of ``oneglance batch``, each with the meaning it has there."""
+
+    uris: Sequence[str]
+    out: Path
+    settings: Settings = field(default_factory=Settings)
+    workers: int | None = None
+    fresh: bool = False
+    commit_s: float = 60.0
+    stall_s: float = 120.0
+
+
+@dataclass(slots=True)
+class BatchSummary:
+    """What a run did; ``skipped``: clips that an earlier one had finished."""
+
+    clips: int = 0
+    skipped: int = 0
+    done: int = 0
+    frames: int = 0
+    detections: int = 0
+    seconds: float = 0.0
+    took_s: float = 0.0
+    broken: list[ClipRow] = field(default_factory=list)
+    slowest: list[ClipRow] = field(default_factory=list)
+    broken_count: int = 0
+
+    @property
+    def left(self) -> int:
+        """Clips that have no row yet."""
+        return self.clips - self.skipped - self.done
+
+    def add(self, row: ClipRow) -> None:
+        """A clip that is over."""
+        self.done += 1
+        self.frames += row.frames
+        self.detections += row.detections
+        self.seconds += row.seconds
+        if row.status != OK:
+            self.broken_count += 1
+            self.broken = [*self.broken, row][:SHOWN]
+        self.slowest = sorted([*self.slowest, row], key=lambda each: -each.took)[:SHOWN]
+
+
+def run_batch(
+    options: BatchOptions,
+    summary: BatchSummary,
+    watch: Callable[[BatchSummary, int], None] = lambda _summary, _frames: None,
+) -> None:
+    """Run every clip that has no row yet, and write the tables; ``summary`` is kept up to date.
+
+    ``watch`` is called at least four times a second with it and the frames looked at so far.
+    However it ends, what is written is valid, and the same call goes on from there.
+
+    Raises:
+        OneglanceError: the clips cannot be listed, the model or an option cannot be used, or the
+            output cannot be written.
+    """
+    settings, workers = options.settings, options.workers or available_cpus()
+    _check(options)
+    clips = list_clips(options.uris)
+    summary.clips = len(clips)
+    started_s, frames = time.monotonic(), 0
+    output = BatchOutput(
+        options.out, settings.facts(), fresh=options.fresh, commit_s=options.commit_s
+    )
+    with closing(output):
+        finished = output.finished()
+        waiting = [clip for clip in clips if clip.name not in finished]
+        summary.skipped = len(clips) - len(waiting)
+        pool = LocalPool(settings, workers, spill=output.path / DETECTIONS, stall_s=options.stall_s)
+        with closing(pool.run(waiting)) as events:
+            for event in events:
+                if isinstance(event, Done):
+                    output.add(event.row, event.tables, event.spilled)
+                    summary.add(event.row)
+                else:
+                    frames += event.frames
+                    output.tick()
+                summary.took_s = time.monotonic() - started_s
+                watch(summary, frames)
+
+
+def _check(options: BatchOptions) -> None:
+    asked = {"--workers": options.workers, "--every": options.settings.every}
+    for name, value in asked.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}")
+    for name, seconds in {"--commit": options.commit_s, "--stall": options.stall_s}.items():
+        if not seconds > 0:
+            raise UsageError(f"{name} must be more than 0 seconds, not {seconds:g}")

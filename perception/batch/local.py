@@ -1,0 +1,346 @@
+"""A pool of processes on this machine, each with a network of its own.
+
+A worker that is killed is replaced and its clip done once again; killed twice, the clip is a row
+that says so. The same holds for a worker whose clip gives no frame for too long.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import secrets
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oneglance.perception.batch.clip import ClipReader, Settings
+from oneglance.perception.batch.listing import Clip
+from oneglance.perception.batch.schema import FAILED, ROW_GROUP, ClipRow
+from oneglance.streams.errors import OneglanceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TRIES = 2
+"""How often a clip is begun."""
+
+_TICK_S = 0.25
+_TOLD_EVERY_S = 0.5
+_ENDS_WITHIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A clip that is over: its row, and its detections in memory or, of many, in a file."""
+
+    row: ClipRow
+    tables: list[pa.Table] = field(default_factory=list)
+    spilled: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Frames of the clips in hand that were looked at since the last one."""
+
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """A worker could not load the network."""
+
+    error: Exception
+
+
+_READY = "ready"
+_Said = Done | _Unusable | int | str
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    clip: Clip | None = None
+    frames: int = 0
+    heard_s: float = 0.0
+    begun: datetime | None = None
+    ready: bool = False
+
+
+class LocalPool:
+    """Runs clips through so many processes.
+
+    ``spill``: the folder where a worker puts the detections of a long clip, in a file that it
+    names as ``OutputFolder`` names parts. ``stall_s``: a clip that gives no frame for so long is
+    given up.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        *,
+        spill: Path,
+        stall_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._count = workers
+        self._spill = spill
+        self._stall_s = stall_s
+        self._clock = clock
+        self._workers: list[_Worker] = []
+        self._waiting: deque[Clip] = deque()
+        self._tries: dict[str, int] = {}
+        self._lost_idle = 0
+
+    def run(self, clips: Sequence[Clip]) -> Generator[Done | Progress]:
+        """Every clip once, as they end; and, at least each quarter second, the progress.
+
+        Leaving early ends the processes.
+
+        Raises:
+            OneglanceError: no worker can load the network.
+        """
+        self._waiting.extend(clips)
+        left = len(clips)
+        try:
+            for _ in range(min(self._count, left)):
+                self._start()
+            while left:
+                frames = 0
+                for worker in self._heard():
+                    said = self._listen(worker)
+                    if isinstance(said, Done):
+                        left -= 1
+                        yield said
+                    elif isinstance(said, int):
+                        frames += said
+                yield Progress(frames)
+        finally:
+            self._end()
+
+    def pids(self) -> list[int]:
+        """Of the processes that are at work."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
+    def _heard(self) -> list[_Worker]:
+        """The workers that said something or died, within a moment; stalled ones are killed."""
+        places = {worker.connection: worker for worker in self._workers}
+        heard = [places[each] for each in wait(list(places), _TICK_S) if each in places]
+        now_s = self._clock()
+        for worker in self._workers:
+            is_silent = now_s - worker.heard_s > self._stall_s
+            if worker.clip is not None and worker not in heard and is_silent:
+                worker.process.kill()  # its pipe closes, and the next round finds it so
+        return heard
+
+    def _listen(self, worker: _Worker) -> Done | int | None:
+        try:
+            said: _Said = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._lost(worker)
+        worker.heard_s = self._clock()
+        if isinstance(said, _Unusable):
+            raise said.error
+        if isinstance(said, int):
+            new, worker.frames = said - worker.frames, said
+            return new
+        done = None
+        if isinstance(said, Done):
+            tries = self._tries.get(said.row.uri, 1)
+            done = replace(said, row=replace(said.row, attempts=tries))
+            worker.clip = None
+        worker.ready, self._lost_idle = True, 0
+        self._give(worker)
+        return done
+
+    def _give(self, worker: _Worker) -> None:
+        """The next clip to a worker that has none."""
+        if not self._waiting:
+            return
+        worker.clip = clip = self._waiting.popleft()
+        self._tries[clip.name] = self._tries.get(clip.name, 0) + 1
+        worker.frames, worker.heard_s, worker.begun = 0, self._clock(), datetime.now(UTC)
+        with suppress(OSError):  # one that died is found when it is listened to
+            worker.connection.send(clip)
+
+    def _lost(self, worker: _Worker) -> Done | None:
+        """A worker died: another takes its place, and its clip."""
+        self._workers.remove(worker)
+        worker.connection.close()
+        stalled = worker.clip is not None and self._clock() - worker.heard_s > self._stall_s
+        worker.process.join(_ENDS_WITHIN_S)
+        done = None
+        if worker.clip is None:
+            self._lost_idle += 1
+            if self._lost_idle > self._count + TRIES:
+                raise OneglanceError(
+                    f"workers end before they begin (exit code {worker.process.exitcode}): is "
+                    "there memory for so many? Give fewer --workers"
+                )
+        elif self._tries[worker.clip.name] < TRIES:
+            self._waiting.appendleft(worker.clip)
+        else:
+            done = Done(self._given_up(worker, worker.clip, stalled=stalled))
+        if self._waiting:
+            idle = [each for each in self._workers if each.ready and each.clip is None]
+            if idle:
+                self._give(idle[0])
+            else:
+                self._start()
+        return done
+
+    def _given_up(self, worker: _Worker, clip: Clip, *, stalled: bool) -> ClipRow:
+        kind, why = "WorkerKilled", f"its worker ended {TRIES} times ({_ending(worker.process)})"
+        if stalled:
+            kind, why = "ClipStalled", f"it gave no frame for {self._stall_s:g} s, {TRIES} times"
+        assert worker.begun is not None
+        return ClipRow(
+            uri=clip.name,
+            status=FAILED,
+            error_kind=kind,
+            error=f"{clip.name} was given up: {why}",
+            started=worker.begun,
+            took=(datetime.now(UTC) - worker.begun).total_seconds(),
+            node=platform.node() or "unknown",
+            attempts=TRIES,
+        )
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=work,
+            args=(theirs, self._settings, self._spill),
+            name="oneglance-batch",
+            daemon=True,
+        )
+        with _interrupts_held():
+            process.start()
+        theirs.close()
+        self._workers.append(_Worker(process, ours, heard_s=self._clock()))
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.process.kill() if worker.clip else worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(_ENDS_WITHIN_S)
+            worker.connection.close()
+        self._workers = []
+
+
+def work(connection: Connection, settings: Settings, spill: Path) -> None:
+    """What a worker does until its driver has no clip for it any more, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears it, and ends us
+    threading.Thread(target=_die_with_driver, daemon=True).start()
+    import cv2
+
+    cv2.setNumThreads(1)
+    try:
+        try:
+            reader = ClipReader(settings)
+        except Exception as error:  # noqa: BLE001 - carried to the driver whole
+            connection.send(_Unusable(error))
+            return
+        connection.send(_READY)
+        while True:
+            connection.send(_look(reader, connection.recv(), connection, spill))
+    except (EOFError, OSError):
+        return
+
+
+def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -> Done:
+    told_s = time.monotonic()
+
+    def progress(frames: int) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= _TOLD_EVERY_S:
+            told_s = time.monotonic()
+            connection.send(frames)
+
+    rows = _ClipTables(spill)
+    tables = reader.read(clip, progress)
+    try:
+        while True:
+            rows.add(next(tables))
+    except StopIteration as end:
+        row: ClipRow = end.value
+    connection.send(row.frames)
+    return Done(row, *rows.close())
+
+
+class _ClipTables:
+    """The detections of a clip: in memory while they are few, else in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._few: list[pa.Table] = []
+        self._file: Path | None = None
+        self._writer: Any = None
+
+    def add(self, table: pa.Table) -> None:
+        import pyarrow.parquet as pq
+
+        if self._writer is None and not self._few:
+            self._few.append(table)
+            return
+        if self._writer is None:
+            self._file = self._folder / f".oneglance-{secrets.token_hex(6)}.part"
+            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
+            self._writer.write_table(self._few.pop(), row_group_size=2 * ROW_GROUP)
+        self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
+
+    def close(self) -> tuple[list[pa.Table], list[Path]]:
+        """What there is in memory, and the file, safely on the disk."""
+        if self._writer is None or self._file is None:
+            return self._few, []
+        self._writer.close()
+        descriptor = os.open(self._file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return [], [self._file]
+
+
+def _die_with_driver() -> None:
+    """End at once when the driver is gone, whatever this process waits for."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)
+
+
+def _ending(process: SpawnProcess) -> str:
+    code = process.exitcode
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"{name}; out of memory?" if name == "SIGKILL" else name
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process begun here hears no Ctrl-C before it can say what to do with it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
