@@ -28,6 +28,7 @@ from oneglance.perception.cli.common import (
     interrupted,
     was_reported,
 )
+from oneglance.perception.cli.convert import convert
 from oneglance.perception.cli.data import audit, evaluate, render
 from oneglance.perception.cli.engines import engines
 from oneglance.perception.cli.plugins import plugins
@@ -91,6 +92,7 @@ for command in (
     run,
     serve,
     batch,
+    convert,
     replay,
     models,
     engines,

@@ -94,6 +94,31 @@ class TestMqtt(SinkTests):
         return SinkChoice.parse(f"mqtt://me:{SECRET}@127.0.0.1:1?rate=all").open(SinkContext())
 
 
+class TestParquet(SinkTests):
+    @pytest.fixture(autouse=True)
+    def _extra(self) -> None:
+        pytest.importorskip("pyarrow", reason="needs the extra batch")
+
+    def open(self, folder: Path) -> Sink:
+        return opened("parquet", folder / "out")
+
+    def open_failing(self, folder: Path) -> Sink | None:
+        (folder / "out").write_text("a file of somebody else's")
+        return opened("parquet", folder / "out")
+
+
+class TestCoco(SinkTests):
+    def open(self, folder: Path) -> Sink:
+        return opened("coco", folder / "out.json")
+
+    def read(self, folder: Path) -> Sequence[tuple[int, float]]:
+        found = json.loads((folder / "out.json").read_text())
+        return [(image["frame"], image["timestamp_s"]) for image in found["images"]]
+
+    def open_failing(self, folder: Path) -> Sink | None:
+        return on_a_full_disk("coco", folder / "out.json")
+
+
 class SourceInFolder(SourceTests):
     """A source made of files."""
 

@@ -1,0 +1,33 @@
+"""``oneglance convert``: results for the tools that people evaluate and label with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oneglance.perception.cli.common import Debug, configure, parse_size, say
+from oneglance.perception.convert.formats import Format
+
+
+def convert(
+    results: Annotated[
+        Path,
+        typer.Argument(help="JSON Lines of 'run --jsonl', or Parquet of 'batch': file or folder."),
+    ],
+    to: Annotated[Format, typer.Option(help="The format.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Of the frames, for YOLO from JSON Lines."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Convert results to COCO, MOTChallenge, YOLO, KITTI or BDD100K."""
+    from oneglance.perception.convert.job import convert_results
+
+    configure(debug)
+    parsed = None if size is None else parse_size(size)
+    count = convert_results(results, to, out, size=parsed)
+    say(f"{count} files in {out}")

@@ -1,0 +1,53 @@
+"""From results that were written before to another format, whole or with an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from oneglance.perception.convert.formats import WRITERS, Format
+from oneglance.perception.convert.reading import FrameBoxes, read_results
+from oneglance.streams.outputs import OutputFolder, output_error
+
+
+def convert_results(
+    source: Path, to: Format, out: Path, *, size: tuple[int, int] | None = None
+) -> int:
+    """Write what ``source`` holds (see ``read_results``) into the folder ``out``; returns how many
+    files that were. ``size``: width and height of frames whose size the source does not say.
+
+    Raises:
+        DataError, UsageError: the source cannot be read, or lacks what the format needs.
+        SinkError: the folder holds what we did not make, or cannot be written.
+    """
+    folder = OutputFolder(out, "convert")
+    folder.check([source])
+    # Read before anything is written: a source that cannot be used leaves no folder behind.
+    frames = read_results(source)
+    first = next(frames, None)
+    if folder.marked:
+        folder.clear()
+    folder.claim()
+    count = 0
+    try:
+        with folder.making() as note:
+            for name, content in WRITERS[to](_sized(first, frames, size)):
+                note(name).parent.mkdir(parents=True, exist_ok=True)
+                folder.write(name, content)
+                count += 1
+    except OSError as error:
+        raise output_error(out, error) from None
+    except BaseException:
+        folder.clear()
+        raise
+    return count
+
+
+def _sized(
+    first: FrameBoxes | None, rest: Iterator[FrameBoxes], size: tuple[int, int] | None
+) -> Iterator[FrameBoxes]:
+    if first is not None:
+        yield replace(first, size=first.size or size)
+    for frame in rest:
+        yield replace(frame, size=frame.size or size)

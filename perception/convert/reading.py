@@ -1,0 +1,125 @@
+"""Results that were written before, frame by frame: JSON Lines of a run, Parquet of a batch run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oneglance.streams.errors import DataError, UsageError
+
+_COLUMNS = (
+    *("clip", "frame", "timestamp_s", "task", "class", "confidence"),
+    *("x1", "y1", "x2", "y2", "track_id", "width", "height"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box: ``xyxy`` in pixels, ``confidence`` in 0..1, ``track_id`` None for no track."""
+
+    task: str
+    class_name: str
+    confidence: float
+    xyxy: tuple[float, float, float, float]
+    track_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBoxes:
+    """The boxes of a frame. ``index``: 0-based. ``size``: width and height, None if unknown."""
+
+    clip: str
+    index: int
+    timestamp_s: float
+    size: tuple[int, int] | None
+    boxes: tuple[Box, ...]
+
+
+def read_results(path: Path) -> Iterator[FrameBoxes]:
+    """The frames in ``path``, in its order: a file of JSON Lines as ``oneglance run`` writes it, a
+    Parquet file of ``detections``, a folder of them, or the output folder of ``oneglance batch``.
+
+    Parquet has a row for each box: frames without one are not in it, and are not given.
+
+    Raises:
+        DataError: there is none, or it is not what we wrote.
+        UsageError: Parquet, and the extra ``batch`` is not installed.
+    """
+    if path.is_dir():
+        inner = path / "detections"
+        files = sorted((inner if inner.is_dir() else path).glob("*.parquet"))
+        if not files:
+            raise DataError(f"{path} holds no Parquet files: name what 'oneglance batch' wrote")
+        return itertools.chain.from_iterable(map(_parquet, files))
+    if not path.exists():
+        raise DataError(f"no file or folder {path}")
+    return _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
+
+
+def _json_lines(path: Path) -> Iterator[FrameBoxes]:
+    with path.open("rb") as content:
+        for number, line in enumerate(content, 1):
+            try:
+                yield _frame_of(json.loads(line))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise DataError(
+                    f"{path}, line {number}: no result as 'oneglance run --jsonl' writes it"
+                ) from None
+
+
+def _frame_of(found: dict[str, Any]) -> FrameBoxes:
+    boxes = []
+    for each in found["detections"]:
+        x1, y1, x2, y2 = map(float, each["xyxy"])
+        box = Box(
+            str(each["task"]),
+            str(each["class"]),
+            float(each["confidence"]),
+            (x1, y1, x2, y2),
+            None if each["track_id"] is None else int(each["track_id"]),
+        )
+        boxes.append(box)
+    index, at_s = int(found["frame"]), float(found["timestamp_s"])
+    return FrameBoxes(str(found["source"]), index, at_s, None, tuple(boxes))
+
+
+def _parquet(path: Path) -> Iterator[FrameBoxes]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UsageError("pyarrow is not installed: pip install 'oneglance[batch]'") from None
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{path} is no table of detections: it has no {missing[0]}")
+            rows = (
+                row
+                for batch in file.iter_batches(columns=list(_COLUMNS))
+                for row in batch.to_pylist()
+            )
+            for _, group in itertools.groupby(rows, key=lambda row: (row["clip"], row["frame"])):
+                yield _frame_of_rows(list(group))
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _frame_of_rows(rows: list[dict[str, Any]]) -> FrameBoxes:
+    first = rows[0]
+    boxes = tuple(
+        Box(
+            row["task"],
+            row["class"],
+            row["confidence"],
+            (row["x1"], row["y1"], row["x2"], row["y2"]),
+            row["track_id"],
+        )
+        for row in rows
+    )
+    size = (first["width"], first["height"])
+    return FrameBoxes(first["clip"], first["frame"], first["timestamp_s"], size, boxes)

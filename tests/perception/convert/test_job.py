@@ -1,0 +1,95 @@
+"""Results that were written before become another format, whole or with an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from program import Program
+
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def lines(oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path) -> Path:
+    """JSON Lines of a real run: four frames, three boxes each."""
+    file = tmp_path / "out.jsonl"
+    assert oneglance("run", video("a.mp4", frames=4), "--model", model, "--jsonl", file).code == 0
+    return file
+
+
+def test_lines_and_parquet_of_one_clip_give_the_same_boxes(
+    lines: Path, oneglance: Program, model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra batch")
+    clip, out = tmp_path / "a.mp4", tmp_path / "out"
+    assert oneglance("batch", clip, "--model", model, "--out", out, "--workers", 1).code == 0
+    results = []
+    for number, source in enumerate((lines, out, out / "detections")):
+        folder = tmp_path / str(number)
+        run = oneglance("convert", source, "--to", "coco", "--out", folder)
+        assert run.code == 0, run.err
+        assert f"2 files in {folder}" in run.out
+        results.append(json.loads((folder / "results.json").read_text()))
+    assert len(results[0]) == 12
+    assert results[1] == results[2]
+    for a, b in zip(results[0], results[1], strict=True):
+        assert a["bbox"] == pytest.approx(b["bbox"], abs=0.02)  # lines are rounded to 0.01
+        assert (a["image_id"], a["category_id"]) == (b["image_id"], b["category_id"])
+        assert a.get("track_id") == b.get("track_id")
+
+
+def test_a_folder_is_made_anew_and_a_strangers_is_refused(
+    lines: Path, oneglance: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert oneglance("convert", lines, "--to", "kitti", "--out", out).code == 0
+    assert len(list(out.rglob("*.txt"))) == 4
+    assert oneglance("convert", lines, "--to", "mot", "--out", out).code == 0
+    assert [file.name for file in out.rglob("*.txt")] == ["a.txt"]
+    (out / "notes").write_text("mine")
+    assert "did not make" in oneglance("convert", lines, "--to", "coco", "--out", out).complaint
+    assert (out / "a.txt").exists()
+
+
+def test_yolo_takes_the_size_that_lines_do_not_have(
+    lines: Path, oneglance: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = ("convert", lines, "--to", "yolo", "--out", out)
+    assert "--size WxH" in oneglance(*words).complaint
+    assert not out.exists()
+    assert oneglance(*words, "--size", "64x48").code == 0
+    assert len(list((out / "labels").iterdir())) == 4
+
+
+@pytest.mark.parametrize("content", ["{}\n", "hello\n", "[]\n", '{"frame": 1}\n', "\xff\n"])
+def test_what_is_no_result_is_one_sentence_with_its_line(
+    oneglance: Program, tmp_path: Path, content: str
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(content)
+    run = oneglance("convert", bad, "--to", "coco", "--out", tmp_path / "out")
+    assert run.code == 2
+    assert f"{bad}, line 1: no result" in run.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_missing_or_no_table_is_one_sentence(oneglance: Program, tmp_path: Path) -> None:
+    out = ("--to", "coco", "--out", tmp_path / "out")
+    assert "no file or folder" in oneglance("convert", tmp_path / "gone", *out).complaint
+    (tmp_path / "empty").mkdir()
+    assert "no Parquet files" in oneglance("convert", tmp_path / "empty", *out).complaint
+    pa = pytest.importorskip("pyarrow", reason="needs the extra batch")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"clip": ["a"]}), tmp_path / "other.parquet")
+    assert "has no frame" in oneglance("convert", tmp_path / "other.parquet", *out).complaint
+    (tmp_path / "text.parquet").write_text("hello")
+    assert "cannot be read as Parquet" in (
+        oneglance("convert", tmp_path / "text.parquet", *out).complaint
+    )
+    assert not (tmp_path / "out").exists()
