@@ -47,7 +47,7 @@ TURNS = {
     "sizes": (3, 60, 10),
 }
 """Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
-At least 200 timed frames for each arm that a percentile is told of."""
+At least 200 timed frames for each arm that a percentile is reported of."""
 
 
 QUICK = facts.ROOT / "out" / "benchmark-quick"

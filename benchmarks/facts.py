@@ -78,7 +78,7 @@ def command() -> str:
 
 
 def busy_cpus(seconds: float = LISTEN_S) -> float | None:
-    """CPUs busy on average while we sleep; None where the system does not tell.
+    """CPUs busy on average while we sleep; None where the system does not say.
 
     The load average would not do: it remembers for a minute what we did ourselves.
     """
@@ -161,7 +161,7 @@ def _model_facts(model: Path) -> dict[str, Any]:
 
 
 def digest(content: bytes) -> str:
-    """Enough of a file's SHA-256 to tell it from others."""
+    """Enough of a file's SHA-256 to distinguish it from others."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -175,7 +175,7 @@ def _precision(model: Path, input_type: str) -> str:
     try:
         import onnx
     except ModuleNotFoundError:
-        return f"input {input_type} (install onnx to tell the weights' type)"
+        return f"input {input_type} (install onnx to see the weights' type)"
     graph = onnx.load(model).graph
     counts: dict[int, int] = {}
     for weight in graph.initializer:

@@ -97,7 +97,7 @@ def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: st
             if compared.found:
                 lines.append(
                     f"- {name}: the subclass of {task.value} is right on {compared.share:.1%} of "
-                    f"{compared.found} true detections ({compared.unassigned} have none)."
+                    f"{compared.found} true detections (without a subclass: {compared.unassigned})."
                 )
     lines += [
         "",

@@ -15,7 +15,7 @@ BASE = SHARED / "weights" / "yolo26n-coco.pt"
 
 TRAINED = FOUR_TASKS + LIGHT_COLOURS + SIGN_SUBCLASSES
 EXPORTED = FOUR_TASKS + SIGN_SUBCLASSES
-"""Colours of lights are told from pixels: see ``models/light_colours.py``."""
+"""Colours of lights are predicted from pixels: see ``models/light_colours.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def read_study(folder: Path, seed: int) -> Studied:
         asked: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
         data = tuple(Path(file) for file in dict.fromkeys([*asked["data"], *asked["scored_on"]]))
     except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{note} is missing or damaged: it tells the study's data sets") from None
+        raise DataError(f"{note} is missing or damaged: it names the study's data sets") from None
     return Studied(
         model=one / "model.onnx",
         weights=one / "model.pt",

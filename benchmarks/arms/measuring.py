@@ -29,7 +29,7 @@ class TooFewFrames(Exception):
 
 
 def answer(**figures: Any) -> None:
-    """Print the arm's answer, with what every arm tells: its peak memory and CPU time."""
+    """Print the arm's answer, with what every arm reports: its peak memory and CPU time."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     figures = {
         "peak_mb": peak_memory_mb(),
@@ -97,7 +97,7 @@ def _kilobytes(file: Path, key: str) -> float | None:
 
 
 def energy_j() -> float | None:
-    """The CPU package's energy counter; None where the machine does not tell."""
+    """The CPU package's energy counter; None where the machine does not say."""
     try:
         return int(_ENERGY.read_text()) / 1e6
     except (OSError, ValueError):

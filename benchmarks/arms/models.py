@@ -179,7 +179,7 @@ def processes(models: Sequence[Path], settings: Settings) -> Iterator[Ready]:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker process is told: its model, its settings, where its inputs lie."""
+    """What a worker process gets: its model, its settings, where its inputs lie."""
 
     model: Path
     settings: Settings

@@ -1,4 +1,4 @@
-"""Damage inputs at random, open each, and tell of what was neither played nor refused.
+"""Damage inputs at random, open each, and report what was neither played nor refused.
 
     python -m benchmarks.fuzz --count 2000 --seed 1 --out benchmarks/results/<date>-fuzz
     python -m benchmarks.fuzz --seed 1 --only 123 --keep case.bin     # one case again, kept
@@ -137,7 +137,7 @@ def main() -> None:
                 counts[f"{chosen.door} {outcome.kind}"] += 1
                 largest_mb = max(largest_mb, outcome.grown_mb)
                 if outcome.kind in FINDINGS or asked.only is not None:
-                    found.append(_tell(number, chosen, outcome))
+                    found.append(_report(number, chosen, outcome))
         finally:
             opener.close()
     findings = [finding for finding in found if finding["kind"] in FINDINGS]
@@ -154,7 +154,7 @@ def main() -> None:
     sys.exit(1 if findings else 0)
 
 
-def _tell(number: int, seed: Seed, outcome: Outcome) -> dict[str, Any]:
+def _report(number: int, seed: Seed, outcome: Outcome) -> dict[str, Any]:
     print(f"case {number}, {seed.door} {seed.name}: {outcome.kind}\n{outcome.words}", flush=True)
     last = outcome.words.strip().splitlines()[-1:] or [""]
     return {"case": number, "seed": seed.name, "kind": outcome.kind, "words": last[0]}

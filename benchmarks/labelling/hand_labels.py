@@ -45,8 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except OneglanceError as error:
         print(f"hand_labels: {error}", file=sys.stderr)
         return 2
-    told = ", ".join(f"{count} of {task}" for task, count in counts.items())
-    print(f"{told} on {len(boxes)} of {len(images)} images in {options.out}")
+    counted = ", ".join(f"{count} of {task}" for task, count in counts.items())
+    print(f"{counted} on {len(boxes)} of {len(images)} images in {options.out}")
     return 0
 
 
@@ -93,10 +93,10 @@ def images_beside(named: Iterable[Path]) -> list[Path]:
 
 def _read_row(row: dict[str, str], root: Path, place: str) -> tuple[Path, tuple[Task, Box]]:
     path = root / (row["image"] or "")
-    picture = read_image(path)
-    if picture is None:
+    image = read_image(path)
+    if image is None:
         raise DataError(f"{place}: cannot read image {path}")
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     try:
         task = Task(row["task"])
         left, top, right, bottom = (float(row[side]) for side in COLUMNS[2:])

@@ -67,11 +67,11 @@ def label(dataset: Dataset, detector: Detector, out: Path) -> None:
 
 
 def _answers(detector: Detector, path: Path, tasks: Sequence[Task]) -> list[tuple[Task, Box]]:
-    picture = read_image(path)
-    if picture is None:
+    image = read_image(path)
+    if image is None:
         raise DataError(f"cannot read image {path}")
-    height, width = picture.shape[:2]
-    found = detector(picture)
+    height, width = image.shape[:2]
+    found = detector(image)
     corners = found.xyxy / (width, height, width, height)
     named = zip(map(Task, map(str, found.data["task"])), corners.tolist(), strict=True)
     return [(task, tuple(box)) for task, box in named if task in tasks]

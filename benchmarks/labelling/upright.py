@@ -1,10 +1,10 @@
 """A set without the training images that its augmentation turned upside down.
 
-``lights`` came with copies of its images, many of them turned by half a circle: no street looks
-so, and a light that is red below is another thing. Which are turned is seen by the lights
-themselves: in a standing head red glows in the upper half, green in the lower. Looked at: 24 of
-545 found to be turned, all were; of 584 found to stand, 24, all did. Where no light tells (yellow,
-small, dark: 269), the image stays.
+``lights`` came with copies of its images, many of them turned by half a circle: no street looks so,
+and a light that is red below is another thing. Which are turned is seen by the lights themselves:
+in a standing head red glows in the upper half, green in the lower. Looked at: 24 of 545 found to be
+turned, all were; of 584 found to stand, 24, all did. Where no light shows it (yellow, small, dark:
+269), the image stays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import write_file
 
 SMALLEST_PX = (3, 8)
-"""Width and height below which the glow of a light has no place in it that can be told."""
+"""Width and height below which the glow of a light has no place in it that can be seen."""
 
 SURE = 0.05
 """How far from the middle of the head, in its heights, all glows together must lie."""

@@ -60,7 +60,7 @@ def measure_accuracy(asked: Options) -> Part:
         return part
     sets = dict.fromkeys(score.set_name for found in scores.values() for score in found)
     part.facts["data"] = f"{', '.join(sets)}: val images that no set here trains on"
-    _tell(part, scores, several=len(sets) > 1)
+    _add_tables(part, scores, several=len(sets) > 1)
     return part
 
 
@@ -89,7 +89,7 @@ def _scores(asked: Options, datasets: list[Dataset], part: Part) -> Scores:
     return found
 
 
-def _tell(part: Part, scores: Scores, *, several: bool) -> None:
+def _add_tables(part: Part, scores: Scores, *, several: bool) -> None:
     """Figures, claims and tables of ``scores``."""
     from benchmarks.parts.scoring import interval, middle, paired
 
@@ -114,12 +114,12 @@ def _tell(part: Part, scores: Scores, *, several: bool) -> None:
                 part.add(
                     f"{many}.{task.value}.{name}", label, [[value]], unit="mAP", better="higher"
                 )
-            cells += [f"{mean50:.3f}", told(interval(sample))]
+            cells += [f"{mean50:.3f}", written(interval(sample))]
         if own is None:
             cells.append(results.NONE)
         else:
             less = paired(one, own)
-            cells.append(told(less, signed=True))
+            cells.append(written(less, signed=True))
             part.claim(
                 task.value,
                 f"one network less {task.value}'s single-task model, mAP50-95",
@@ -160,7 +160,7 @@ def _by_set(scores: Scores) -> results.Table:
     return results.Table("Set by set", columns, tuple(rows))
 
 
-def told(found: Estimate, *, signed: bool = False) -> str:
+def written(found: Estimate, *, signed: bool = False) -> str:
     """A score or a difference with its interval."""
     form = "+.3f" if signed else ".3f"
     return f"{found.value:{form}} [{found.low:{form}} to {found.high:{form}}]"

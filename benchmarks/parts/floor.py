@@ -32,7 +32,7 @@ def work(model: Path) -> tuple[float, float]:
     as if everything between them were fused.
 
     Raises:
-        ModelError: the graph's shapes cannot be told.
+        ModelError: the graph's shapes are not fixed.
     """
     graph = shape_inference.infer_shapes(onnx.load(model)).graph
     shapes = _shapes(graph)

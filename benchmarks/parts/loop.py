@@ -42,10 +42,10 @@ def measure_loop(asked: Options) -> Part:
         part="loop",
         title="What the loop costs",
         facts=facts.gather(asked.model, asked.clip),
-        timer="in the loop's process: frames/s between results; stages as results tell them; "
+        timer="in the loop's process: frames/s between results; stages as results report them; "
         "CPU time of each thread from the kernel; the first frames are left out",
         silent_on=[
-            "the command's start and end: throughput tells the first result",
+            "the command's start and end: throughput reports the first result",
             "bytes allocated: pages touched for the first time stand for them",
         ],
     )

@@ -37,7 +37,7 @@ def four_models(asked: Options, folder: Path, part: Part) -> list[Path]:
         part.holes.append(
             "the four single-task models were not trained but cut from the four-task one "
             "(--single-task or --study gives trained ones): latency, memory and bytes are those of "
-            "four such networks, accuracy is not told"
+            "four such networks, accuracy is not reported"
         )
         return list(cut_all(asked.model, folder).values())
     part.facts["four models"] = "trained, one for each task"
@@ -96,7 +96,7 @@ def measure_one_vs_four(asked: Options) -> Part:
         timer="one frame from the start of its decoding to the boxes of all four tasks in its "
         "pixels: decode, letterbox (shared by the four), inference, NMS. For threads and "
         "processes inference is the wall time of all four, NMS included. The first frames are "
-        "left out; cold start is told apart: from asking for the process to its first result",
+        "left out; cold start is reported apart: from asking for the process to its first result",
         silent_on=[
             "throughput with several frames at once: these loops hold one frame at a time",
             "tracking and outputs, which cost the same after one network or four",
@@ -216,7 +216,7 @@ def _claims(part: Part, arms: list[Arm], answers: dict[str, list[Answer]]) -> No
     ):
         pairs = [([_value(a, key)], [_value(b, key)]) for a, b in zip(ours, theirs, strict=True)]
         if any(value is None for pair in pairs for side in pair for value in side):
-            part.holes.append(f"{words}: this system does not tell (PSS is Linux's)")
+            part.holes.append(f"{words}: this system does not report it (PSS is Linux's)")
             continue
         numerator, denominator = zip(*pairs, strict=True)
         found = intervals.ratio(numerator, denominator)

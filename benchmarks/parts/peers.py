@@ -1,4 +1,5 @@
-"""Other ways to run the same file on the same clip, what they weigh, how long they take to load."""
+"""Other ways to run the same file on the same clip, how large they are, how long they take to
+load."""
 
 from __future__ import annotations
 
@@ -118,7 +119,9 @@ def _weights(asked: Options, part: Part) -> results.Table:
         python = environments.get(whose, Path(sys.executable))
         size_mb, count = closure_mb(python, distribution)
         if size_mb is None:
-            part.holes.append(f"{distribution}: not installed at {python}, so not weighed")
+            part.holes.append(
+                f"{distribution}: not installed at {python}, so its size is not known"
+            )
             continue
         took_s = [s for _ in range(IMPORTS) if (s := import_s(python, statement)) is not None]
         cell = f"{intervals.median(took_s):.2f}" if took_s else results.NONE
@@ -133,9 +136,9 @@ def _weights(asked: Options, part: Part) -> results.Table:
 
 _CLOSURE = """
 import importlib.metadata as m, json, os, re, sys
-def plain(name): return re.sub('[-_.]+', '-', name or '').lower()
-have = {plain(d.metadata['Name']): d for d in m.distributions()}
-todo, seen, sizes = [(plain(sys.argv[1]), '')], set(), {}
+def canonical(name): return re.sub('[-_.]+', '-', name or '').lower()
+have = {canonical(d.metadata['Name']): d for d in m.distributions()}
+todo, seen, sizes = [(canonical(sys.argv[1]), '')], set(), {}
 while todo:
     name, extra = todo.pop()
     if (name, extra) in seen or name not in have: continue
@@ -144,16 +147,16 @@ while todo:
     sizes[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f))
     for need in have[name].requires or []:
         wanted = re.search('extra *== *[^a-zA-Z0-9]([-_.a-zA-Z0-9]+)', need)
-        if plain(wanted[1] if wanted else '') != extra: continue
+        if canonical(wanted[1] if wanted else '') != extra: continue
         other, extras = re.match(r'([A-Za-z0-9._-]+) *(?:\\[([^]]*)\\])?', need).groups()
-        todo += [(plain(other), plain(e.strip())) for e in ['', *(extras or '').split(',')]]
+        todo += [(canonical(other), canonical(e.strip())) for e in ['', *(extras or '').split(',')]]
 print(json.dumps(sizes))
 """
 """Sizes of a distribution and of all it requires; extras count where somebody requires them."""
 
 
 def closure_mb(python: Path, distribution: str) -> tuple[float | None, int]:
-    """10⁶ bytes of a distribution with all it requires, and how many those are; None: absent."""
+    """10⁶ bytes of a distribution with all it requires, and how many those are; None: missing."""
     try:
         done = subprocess.run(
             [str(python), "-c", _CLOSURE, distribution], capture_output=True, text=True, check=True

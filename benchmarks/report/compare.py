@@ -114,7 +114,7 @@ def _run(before: Path, after: Path, least: float) -> bool:
         for difference in other_circumstances(old[name], new[name]):
             print(f"warning: {name}: {difference}")
         changes += compare(old[name], new[name], least=least)
-    told = [change for change in changes if change.verdict != "same"]
+    changed = [change for change in changes if change.verdict != "same"]
     rows = [
         (
             change.figure.name,
@@ -123,12 +123,12 @@ def _run(before: Path, after: Path, least: float) -> bool:
             f"{change.ratio.value:.3f} [{change.ratio.low:.3f} to {change.ratio.high:.3f}]",
             change.verdict,
         )
-        for change in told
+        for change in changed
     ]
     if rows:
         columns = ("figure", "before", "after", "after / before", "")
         print("\n".join(pages.markdown(Table("", columns, tuple(rows)))))
-    print(f"{len(changes)} figures compared, {len(changes) - len(told)} the same within noise")
+    print(f"{len(changes)} figures compared, {len(changes) - len(changed)} the same within noise")
     return any(change.verdict == "worse" for change in changes)
 
 

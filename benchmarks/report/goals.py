@@ -1,6 +1,6 @@
 """The goals that the benchmark was set, each with what was measured and what stands in its way.
 
-Why a goal is missed is told only from figures that the same results hold.
+Why a goal is missed is said only from figures that the same results hold.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Why = Callable[[Parts], str]
 class Goal:
     """``part`` and ``claim`` name the figure; ``why`` explains a miss, or is silent.
 
-    ``always``: it is told of a goal that was met too, for another setting would not have met it.
+    ``always``: it is said of a goal that was met too, for another setting would not have met it.
     """
 
     words: str
@@ -29,7 +29,7 @@ class Goal:
     always: bool = False
 
 
-def told(parts: Parts) -> list[str]:
+def sentences(parts: Parts) -> list[str]:
     """A line of Markdown for each goal that was measured, and one that names the others."""
     lines, missing = [], []
     for goal in GOALS:
@@ -76,7 +76,7 @@ def _latency(parts: Parts) -> str:
 
 
 def _memory(parts: Parts) -> str:
-    """Against the setting of four that holds least; what both sides hold is told where the four
+    """Against the setting of four that holds least; what both sides hold is said where the four
     share a process, as the one does."""
     part = parts["one_vs_four"]
     claim = results.claim_of(part, "pss_mb")

@@ -31,7 +31,7 @@ def whole(parts: Mapping[str, Part], plots: Iterable[tuple[str, str]]) -> str:
     lines = ["# Benchmark", "", *_facts(first.facts, leave_out={"command"}), ""]
     lines += _differences(parts)
     claims = [claim for part in parts.values() for claim in part.claims]
-    lines += ["## The goals", "", *goals.told(parts), ""]
+    lines += ["## The goals", "", *goals.sentences(parts), ""]
     lines += ["## What we claim and what was measured", "", *_claims(claims), ""]
     together = side_by_side.table(parts)
     if together is not None:
@@ -73,7 +73,7 @@ def _facts(facts: Mapping[str, Any], *, leave_out: Iterable[str] = ()) -> list[s
 
 
 def _own_facts(part: Part, header: Mapping[str, Any]) -> list[str]:
-    """What the part alone tells, or tells otherwise than the header does."""
+    """What the part alone reports, or reports otherwise than the header does."""
     own = {
         name: value
         for name, value in part.facts.items()

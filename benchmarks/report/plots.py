@@ -12,7 +12,7 @@ from benchmarks.report.results import Figure, Part
 from oneglance.streams.outputs import write_file
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
-# Okabe and Ito's colours, which the colour-blind tell apart.
+# Okabe and Ito's colours, which the colour-blind can distinguish.
 COLOURS = {
     "decode": "#56B4E9",
     "preprocess": "#009E73",

@@ -22,9 +22,9 @@ def best_setting(part: Part, many: str) -> Figure | None:
     return min(mine, key=lambda figure: figure.median, default=None)
 
 
-def beside(part: Part, setting: Figure, kind: str) -> Figure | None:
+def beside(part: Part, setting: Figure, quantity: str) -> Figure | None:
     """Another figure of the setting whose frame times ``setting`` is."""
-    return results.figure_of(part, f"{setting.name.removesuffix('.frame')}.{kind}")
+    return results.figure_of(part, f"{setting.name.removesuffix('.frame')}.{quantity}")
 
 
 def same_files(parts: Mapping[str, Part]) -> bool:
@@ -83,10 +83,10 @@ def _score(part: Part, many: str, task: Task) -> str:
 
 def _compared(part: Part, name: str, *, signed: bool = False) -> str:
     found = results.claim_of(part, name)
-    return NONE if found is None else _told(found, signed=signed)
+    return NONE if found is None else _written(found, signed=signed)
 
 
-def _told(claim: Claim, *, signed: bool) -> str:
+def _written(claim: Claim, *, signed: bool) -> str:
     form, unit = ("+.3f", "") if signed else (".3f", "×")
     spread = f" [{claim.low:{form}} to {claim.high:{form}}]" if claim.low < claim.high else ""
     return f"{claim.value:{form}}{unit}{spread}"

@@ -77,15 +77,17 @@ _OTHERS = {
 
 
 def _other_network(model: torch.nn.Module) -> str | None:
-    """What ``model`` is, if it is no plain detection network; several of those inherit from it."""
+    """What ``model`` is, if it is no detection network alone; several of those inherit from it."""
     layers = getattr(model, "model", None)
     kinds = [type(model), *([type(layers[-1])] if isinstance(layers, torch.nn.Sequential) else [])]
     for kind in kinds:
         for part, what in _OTHERS.items():
             if part in kind.__name__:
                 return what
-    plain = isinstance(model, DetectionModel) and len(kinds) == 2 and issubclass(kinds[1], Detect)
-    return None if plain else f"{kinds[0].__name__}, not a YOLO detection network"
+    is_detection = (
+        isinstance(model, DetectionModel) and len(kinds) == 2 and issubclass(kinds[1], Detect)
+    )
+    return None if is_detection else f"{kinds[0].__name__}, not a YOLO detection network"
 
 
 def checkpoint_bytes(model: DetectionModel) -> bytes:

@@ -1,7 +1,7 @@
 """The lecture's questions before training, answered from counts: pure rules, no files.
 
 1. Are the tasks' amounts similar? If not, the big task wins every gradient.
-2. Is the input of the same kind as the pretraining's? Only then does transfer carry.
+2. Is the input's domain similar to the pretraining's? Only then does transfer carry.
 3. How many layers to train with this much data? Few examples fit few parameters.
 """
 
@@ -47,7 +47,7 @@ COCO_CONTRAST = 0.24
 MEAN_SLACK = 0.15
 CONTRAST_BOUNDS = (0.12, 0.36)
 COLOUR_SHARE = 0.9
-"""Within these, a set's images are taken for photographs of the pretraining's kind."""
+"""Within these, a set's images are taken for photographs of the pretraining's domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verdict, and why in plain sentences."""
+    """A verdict, and why in sentences."""
 
     good: bool
     verdict: str
@@ -74,7 +74,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """How much of the network to train, and why in plain sentences."""
+    """How much of the network to train, and why in sentences."""
 
     train: TrainableLayers
     reasons: tuple[str, ...]
@@ -137,7 +137,7 @@ def _ratio(total: Mapping[Task, int]) -> float:
     return max(total.values()) / min(total.values()) if min(total.values()) else float("inf")
 
 
-def same_kind(look: Look) -> Answer:
+def similar_domain(look: Look) -> Answer:
     """Question 2: are these colour photographs, lit like COCO's?"""
     doubts = []
     if look.colour_share < COLOUR_SHARE:
@@ -156,13 +156,13 @@ def same_kind(look: Look) -> Answer:
     reasons = [f"colour photographs, {seen} (COCO {COCO_CONTRAST:.2f})"]
     if look.square:
         reasons.append("all of one square size: cropped or stretched, shapes may be wrong")
-    return Answer(True, "same kind", tuple(reasons))
+    return Answer(True, "similar", tuple(reasons))
 
 
-def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
+def layers_to_train(boxes: Mapping[Task, int], *, similar_domain: bool) -> Advice:
     """Question 3: the layers for the poorest task's boxes, one step deeper for each novelty.
 
-    Deeper for inputs of another kind (features must change), and for a task that the
+    Deeper for inputs of another domain (features must change), and for a task that the
     pretraining hardly knew (the head must grow new ones). ``boxes``: training boxes of a task.
     """
     if not boxes:
@@ -174,9 +174,9 @@ def layers_to_train(boxes: Mapping[Task, int], *, same_kind: bool) -> Advice:
         f"the poorest task, {poorest}, has {boxes[poorest]} training boxes: {_rule(steps, step)}"
     ]
     new = [task for task in boxes if task not in TAUGHT_TASKS]
-    if not same_kind and step < len(steps) - 1:
+    if not similar_domain and step < len(steps) - 1:
         step += 1
-        reasons.append("the images are of another kind than the pretraining's: one step deeper")
+        reasons.append("the images are of another domain than the pretraining's: one step deeper")
     if new and step < len(steps) - 1:
         step += 1
         reasons.append(f"the pretraining hardly knew {', '.join(new)}: one step deeper")

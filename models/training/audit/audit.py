@@ -19,7 +19,7 @@ from oneglance.models.training.audit.advice import (
     Look,
     amounts_similar,
     layers_to_train,
-    same_kind,
+    similar_domain,
     subclasses_similar,
 )
 from oneglance.models.training.audit.image_stats import ImageStats, look_at_all, same_looks
@@ -86,7 +86,7 @@ class SetAudit:
     problems: tuple[Problem, ...]
     alike: int
     look: Look | None
-    kind: Answer | None
+    domain: Answer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +164,21 @@ def audit(
         amounts=replace(
             amounts, reasons=amounts.reasons + subclasses_similar(_training_classes(sets))
         ),
-        layers=layers_to_train(summed, same_kind=_mostly_same_kind(sets)),
+        layers=layers_to_train(summed, similar_domain=_mostly_similar_domain(sets)),
     )
 
 
 def advised_layers(datasets: Sequence[Dataset], *, sample: int = 100) -> Advice:
     """``Audit.depth`` at a fraction of the cost: ``sample`` training images a set are decoded."""
     boxes: Counter[Task] = Counter()
-    kinds = {True: 0, False: 0}
+    similar = {True: 0, False: 0}
     for dataset in datasets:
         images = _images(dataset, "train")
         boxes.update(dataset.count_boxes(images))
         stats = _decoded(look_at_all(images[:: max(1, len(images) // sample)]))
         if stats:
-            kinds[same_kind(_look(stats)).good] += len(images)
-    return layers_to_train(boxes, same_kind=kinds[True] >= kinds[False])
+            similar[similar_domain(_look(stats)).good] += len(images)
+    return layers_to_train(boxes, similar_domain=similar[True] >= similar[False])
 
 
 def set_names(datasets: Sequence[Dataset]) -> list[str]:
@@ -238,7 +238,7 @@ def _audit_one(
         problems=tuple(problems),
         alike=len(same_looks(trained, trained)),
         look=look,
-        kind=None if look is None else same_kind(look),
+        domain=None if look is None else similar_domain(look),
     )
 
 
@@ -319,12 +319,12 @@ def _look(stats: Sequence[ImageStats]) -> Look:
     )
 
 
-def _mostly_same_kind(sets: Sequence[SetAudit]) -> bool:
+def _mostly_similar_domain(sets: Sequence[SetAudit]) -> bool:
     """Whether at least half of the images are in sets that look like the pretraining's."""
     count = {True: 0, False: 0}
     for one in sets:
-        if one.kind is not None:
-            count[one.kind.good] += sum(facts.images for facts in one.splits.values())
+        if one.domain is not None:
+            count[one.domain.good] += sum(facts.images for facts in one.splits.values())
     return count[True] >= count[False]
 
 
@@ -364,7 +364,7 @@ def _set_as_dict(one: SetAudit) -> dict[str, Any]:
         },
         "alike": one.alike,
         "look": None if one.look is None else asdict(one.look),
-        "kind": None if one.kind is None else asdict(one.kind),
+        "domain": None if one.domain is None else asdict(one.domain),
         "problems": [
             {"file": str(p.file), "line": p.line, "what": p.what, "usable": p.usable}
             for p in one.problems

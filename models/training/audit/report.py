@@ -175,11 +175,12 @@ def _print_answers(found: Audit, console: Console) -> None:
     console.print("\n[bold]Are the tasks' amounts similar?[/] " + found.amounts.verdict)
     for reason in found.amounts.reasons:
         console.print(f"  {escape(reason)}")
-    console.print("[bold]Is the input the same kind as the pretraining's (COCO)?[/]")
+    console.print("[bold]Is the input's domain similar to the pretraining's (COCO)?[/]")
     for one in found.sets:
-        if one.kind is not None:
+        if one.domain is not None:
             console.print(
-                f"  {escape(one.name)}: {one.kind.verdict}: {escape('; '.join(one.kind.reasons))}"
+                f"  {escape(one.name)}: {one.domain.verdict}: "
+                f"{escape('; '.join(one.domain.reasons))}"
             )
     console.print(
         f"[bold]Which layers to train?[/] {found.layers.train} "

@@ -66,14 +66,14 @@ def check(dataset: Dataset) -> list[Problem]:
     problems += _without_image(dataset, label_files)
     if "train" in dataset.folders:
         for task in sorted(task for task, count in boxes.items() if count == 0):
-            what = f"labels {task}, but no training image has one: it is taught as absent"
+            what = f"labels {task}, but no training image has one: it is taught as negative"
             problems.append(Problem(dataset.file, None, what, True))
     # A folder that serves both splits is read twice; its problems are named once.
     return list(dict.fromkeys(what_is_assumed(dataset, polygons) + problems))
 
 
 def _other_images(dataset: Dataset) -> set[Path]:
-    """Images in its folders of kinds that are not read."""
+    """Images in its folders in formats that are not read."""
     found: set[Path] = set()
     for folder in {entry for entries in dataset.folders.values() for entry in entries}:
         if folder.is_dir():

@@ -318,7 +318,8 @@ def _no_task_ignored(
     classes: Mapping[int, ModelClass | None],
     tasks: frozenset[Task],
 ) -> None:
-    """Refuse a class that serves a labelled task by name and is mapped away: it would be absent."""
+    """Refuse a class that serves a labelled task by name and is mapped away: it would be
+    negative."""
     for number, cls in classes.items():
         task = task_of(names[number])
         if cls is None and task in tasks:

@@ -1,9 +1,9 @@
 """What the class names of well-known data sets mean in our classes.
 
-Chosen by ``classes: NAME`` in a data set file. A name mapped to None is background *in that
-data set's habit*: the task it might seem to serve must then not be claimed as labelled, or
-training would take such objects for absent (``datasets`` enforces it). A name mapped to ``ignore``
-is an ignore region.
+Chosen by ``classes: NAME`` in a data set file. A name mapped to None is background *in that data
+set's habit*: the task it might seem to serve must then not be claimed as labelled, or training
+would take such objects for negatives (``datasets`` enforces it). A name mapped to ``ignore`` is an
+ignore region.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ MAPPINGS: Mapping[str, Mapping[str, str | None]] = {
         **{str(number): "sign_danger" for number in _GTSDB_DANGER},
         **{str(number): "sign_mandatory" for number in _GTSDB_MANDATORY},
         **{str(number): "sign_other" for number in _GTSDB_OTHER},
-        **{kind: f"sign_{kind}" for kind in ("prohibitory", "mandatory", "danger", "other")},
+        **{name: f"sign_{name}" for name in ("prohibitory", "mandatory", "danger", "other")},
     },
     "lights": _colours(),
 }
@@ -143,7 +143,7 @@ def meaning(names: Mapping[int, str], classes: object, where: str) -> Meaning:
 
     Raises:
         DataError: an unknown mapping, a class that is none of ours, a name the set lacks, or a
-            name that is almost ours and mapped to nothing: it would be taught as absent.
+            name that is almost ours and mapped to nothing: it would be taught as negative.
     """
     if classes is None:
         chosen: Mapping[str, object] = {}

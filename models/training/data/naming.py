@@ -1,6 +1,6 @@
 """Names that are almost ours, and names of regions.
 
-A class whose name we do not understand is background, so its objects are taught as absent. A
+A class whose name we do not understand is background, so its objects are taught as negative. A
 name that looks like one of ours and is none (``cars``, ``Pedestrians``, ``traffic signal``) is
 therefore worth a question, and never silently anything.
 """

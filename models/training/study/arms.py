@@ -105,7 +105,7 @@ class Arm:
 
     @property
     def classes(self) -> tuple[ModelClass, ...]:
-        """The plain class of each task."""
+        """The parent class of each task."""
         return tuple(cls for cls in FOUR_TASKS if cls.task in self.tasks)
 
     def recipe(self, options: StudyOptions) -> Recipe:

@@ -1,4 +1,4 @@
-"""What a package weighs with all it requires, from real metadata in a folder."""
+"""How large a package is with all it requires, from real metadata in a folder."""
 
 from __future__ import annotations
 

@@ -34,21 +34,27 @@ def _line(lines: list[str], words: str) -> str:
 def test_a_rate_above_what_inference_alone_reaches_is_called_out_of_reach(
     bare: float, ratio: str, hopeless: bool
 ) -> None:
-    line = _line(goals.told({"throughput": _throughput(bare=bare)}), "ultralytics predict (goal")
+    line = _line(
+        goals.sentences({"throughput": _throughput(bare=bare)}), "ultralytics predict (goal"
+    )
     assert "(goal ≥ 1.4 ×): 1.2×, **missed**. " in line
     assert f"is {ratio}×" in line  # 50 or 60 frames/s over their 40
     assert ("no loop around this engine reaches the goal" in line) is hopeless
 
 
 def test_an_interval_that_reaches_across_the_goal_is_told() -> None:
-    assert "across the goal" in _line(goals.told({"throughput": _throughput(bare=50)}), "loop's")
-    assert "across" not in _line(goals.told({"throughput": _throughput(bare=50)}), "ultralytics")
+    assert "across the goal" in _line(
+        goals.sentences({"throughput": _throughput(bare=50)}), "loop's"
+    )
+    assert "across" not in _line(
+        goals.sentences({"throughput": _throughput(bare=50)}), "ultralytics"
+    )
 
 
 @pytest.mark.parametrize(("cpu_ms", "told"), [(44.0, True), (30.0, False)])
 def test_full_processors_are_blamed_only_where_they_were_full(cpu_ms: float, told: bool) -> None:
     parts = {"throughput": _throughput(bare=50), "loop": _loop(cpu_ms=cpu_ms)}
-    line = _line(goals.told(parts), "The whole loop's rate")
+    line = _line(goals.sentences(parts), "The whole loop's rate")
     # 44 ms at 45 frames a second are 99 % of 2000 ms; a bare frame has 2000 / 50 of them.
     full = "44.0 ms of CPU time, 99 % of what 2 CPUs have, and 40.0 ms"
     assert (full in line) is told
@@ -57,12 +63,12 @@ def test_full_processors_are_blamed_only_where_they_were_full(cpu_ms: float, tol
 def test_what_our_loop_reaches_in_another_engine_is_told_beside_the_miss() -> None:
     part = _throughput(bare=50)
     part.claim("over_ultralytics_openvino_bf16", "in OpenVINO, in rate", 1.7, at_least=1.4)
-    line = _line(goals.told({"throughput": part}), "ultralytics predict (goal")
+    line = _line(goals.sentences({"throughput": part}), "ultralytics predict (goal")
     assert line.endswith("reaches the goal. in OpenVINO, in rate: 1.7×.")
 
 
 def test_a_goal_met_needs_no_reason_and_one_not_measured_is_named() -> None:
-    lines = goals.told({"loop": _loop(cpu_ms=30)})
+    lines = goals.sentences({"loop": _loop(cpu_ms=30)})
     assert lines[0] == "- Pre- and postprocessing over inference (goal ≤ 0.12 ×): 0.1×, met."
     assert lines[1].startswith("- Not measured here: Latency of one network over four")
     assert len(lines) == 2
@@ -78,7 +84,7 @@ def test_the_latency_of_four_is_told_for_each_network() -> None:
         part.add(f"{name}.frame", name, [[frame]], unit="ms")
         part.add(f"{name}.inference", name, [[inference]], unit="ms")
     part.claim("latency", "latency", Interval(30 / 85, 0.34, 0.36), at_most=0.3)
-    line = goals.told({"one_vs_four": part})[0]
+    line = goals.sentences({"one_vs_four": part})[0]
     assert "**missed**. Inference alone is 0.312×: 'one_sequence_tuned' takes 25.0 ms" in line
     assert "'four_threads_tuned' 80.0 ms, 20.0 ms for each network" in line
 
@@ -98,7 +104,7 @@ def test_memory_is_told_against_the_four_that_hold_least_whichever_are_fastest(
     processes_win = threads_ms > 87
     ratio = 152 / (520 if processes_win else 332)
     part.claim("pss_mb", "memory", Interval(ratio, ratio, ratio), at_most=0.35)
-    line = _line(goals.told({"one_vs_four": part}), "Memory of one network")
+    line = _line(goals.sentences({"one_vs_four": part}), "Memory of one network")
     assert ("0.292×, met." in line) == processes_win
     against = "Against 'four_threads_tuned', the setting of four that holds least, it is 0.458×."
     assert (against in line) == processes_win

@@ -11,7 +11,7 @@ from oneglance.models.training.audit.advice import (
     amounts_similar,
     best_oversampling,
     layers_to_train,
-    same_kind,
+    similar_domain,
     subclasses_similar,
 )
 
@@ -71,15 +71,15 @@ def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_cla
 def test_pictures_unlike_photographs_are_of_another_kind_and_the_reason_is_told(
     look: Any, doubt: str
 ) -> None:
-    answer = same_kind(look)
+    answer = similar_domain(look)
     assert not answer.good
     assert len(answer.reasons) == 1
     assert answer.reasons[0].startswith(doubt)
 
 
 def test_photographs_are_of_the_same_kind_and_squares_are_remarked() -> None:
-    assert same_kind(Look(COCO_MEAN, 0.24, 1.0)).good
-    squares = same_kind(Look(COCO_MEAN, 0.24, 1.0, square=True))
+    assert similar_domain(Look(COCO_MEAN, 0.24, 1.0)).good
+    squares = similar_domain(Look(COCO_MEAN, 0.24, 1.0, square=True))
     assert squares.good
     assert "cropped or stretched" in squares.reasons[1]
 
@@ -89,25 +89,25 @@ def test_photographs_are_of_the_same_kind_and_squares_are_remarked() -> None:
     [(99, "last"), (100, "head"), (499, "head"), (500, "neck"), (1999, "neck"), (2000, "all")],
 )
 def test_more_boxes_of_the_poorest_task_train_more_layers(boxes: int, trainable: str) -> None:
-    assert layers_to_train({CAR: 10**6, PERSON: boxes}, same_kind=True).train == trainable
+    assert layers_to_train({CAR: 10**6, PERSON: boxes}, similar_domain=True).train == trainable
 
 
-def test_another_kind_of_input_and_an_unknown_task_go_one_step_deeper_each() -> None:
-    assert layers_to_train({PERSON: 50}, same_kind=False).train == "head"
-    assert layers_to_train({PERSON: 900, SIGN: 50}, same_kind=True).train == "head"
-    advice = layers_to_train({PERSON: 900, SIGN: 50}, same_kind=False)
+def test_another_domain_and_a_new_task_go_one_step_deeper_each() -> None:
+    assert layers_to_train({PERSON: 50}, similar_domain=False).train == "head"
+    assert layers_to_train({PERSON: 900, SIGN: 50}, similar_domain=True).train == "head"
+    advice = layers_to_train({PERSON: 900, SIGN: 50}, similar_domain=False)
     assert advice.train == "neck"
     assert advice.reasons == (
         "the poorest task, sign, has 50 training boxes: 'last' below 100",
-        "the images are of another kind than the pretraining's: one step deeper",
+        "the images are of another domain than the pretraining's: one step deeper",
         "the pretraining hardly knew sign: one step deeper",
         "'neck' trains neck and head and keeps the backbone (ultralytics: freeze=11)",
     )
 
 
 def test_nothing_is_deeper_than_all_layers() -> None:
-    assert layers_to_train({SIGN: 10**5}, same_kind=False).train == "all"
+    assert layers_to_train({SIGN: 10**5}, similar_domain=False).train == "all"
 
 
 def test_without_a_box_there_is_little_to_train() -> None:
-    assert layers_to_train({}, same_kind=True).reasons == ("no task has a training box",)
+    assert layers_to_train({}, similar_domain=True).reasons == ("no task has a training box",)

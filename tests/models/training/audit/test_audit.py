@@ -113,7 +113,7 @@ def test_the_questions_are_answered(make_set: Any) -> None:
         "pedestrian 1, car 2, sign 1, light 1: at most 2.0 times as many",
     )
     assert found.layers.train == "head"  # one box: the last layer; signs are new: one deeper
-    assert found.sets[0].kind is not None
+    assert found.sets[0].domain is not None
 
 
 def test_the_depth_is_advised_without_the_whole_audit(make_set: Any) -> None:

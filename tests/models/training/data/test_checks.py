@@ -42,7 +42,7 @@ def test_a_task_without_a_training_box_is_told(make_set: Any) -> None:
     assert told(make_set(train={"a": CAR}, val={"b": ALL}, names=["person", "car"])) == [
         "x labels/val/b.txt:3: class 2 is not one of 0, 1",
         "x labels/val/b.txt:4: class 3 is not one of 0, 1",
-        "! data.yaml: labels pedestrian, but no training image has one: it is taught as absent",
+        "! data.yaml: labels pedestrian, but no training image has one: it is taught as negative",
     ]
 
 

@@ -89,7 +89,7 @@ def test_pretraining_and_mask_are_the_only_difference_of_their_arms() -> None:
     assert (arms["untrained"].epochs, arms["untrained"].sets) == (0, ())
 
 
-def test_without_anything_missing_there_is_no_arm_that_takes_it_for_absent() -> None:
+def test_without_anything_missing_there_is_no_arm_that_takes_it_for_negative() -> None:
     whole = [SetFacts("all", Path("a"), frozenset(Task), 10, 5)]
     assert partly_labelled(whole) == ()
     assert [arm.name for arm in plan(whole, options(questions=(4,)))] == ["one.s0"]
