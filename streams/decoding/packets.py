@@ -84,8 +84,8 @@ class FrameDecoder:
 
     Everything is decoded, whatever the container thinks of it: a transport stream's damage flag
     lies on the packet before the damaged one, and also where the counters of a splice start anew.
-    The decoders do not notice all damage (that of H.265 notices none inside a frame), so what
-    follows a flag is damaged unless its bytes, or a splice, show otherwise.
+    The decoders do not notice all damage (those of H.265, VP9 and AV1 notice none inside a frame),
+    so what follows a flag is damaged unless its bytes, or a splice, show otherwise.
     """
 
     def __init__(

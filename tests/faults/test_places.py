@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from media import make_video
@@ -45,6 +47,16 @@ def read_only(folders: list[Path]) -> tuple[str, ...]:
     if shutil.which("unshare") is None or subprocess.run([*words, "true"], check=False).returncode:
         pytest.skip("mounting needs root on Linux")
     return words
+
+
+def test_what_is_wrong_with_an_image_is_told_by_us_alone(tmp_path: Path) -> None:
+    shown = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    whole = cv2.imencode(".tiff", shown)[1].tobytes()
+    (tmp_path / "cut.tiff").write_bytes(whole[: len(whole) // 2])
+    done = run("run", tmp_path / "cut.tiff")
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert all(line.startswith(("WARNING oneglance", "error: ")) for line in lines), done.stderr
 
 
 @pytest.fixture
