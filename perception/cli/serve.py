@@ -65,7 +65,7 @@ def serve(
         str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
     ] = None,
     conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
-    threads: Annotated[int | None, typer.Option(help="Processors one inference may use.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
@@ -77,7 +77,7 @@ def serve(
     ] = 5.0,
     transport: Annotated[Transport, typer.Option(help="Of RTSP.")] = Transport.TCP,
     damaged: Annotated[
-        Damaged, typer.Option(help="Frames that are damaged, or lean on damaged ones.")
+        Damaged, typer.Option(help="Frames that are damaged, or depend on damaged ones.")
     ] = Damaged.SKIP,
     debug: Debug = False,
 ) -> None:
@@ -112,7 +112,7 @@ def serve(
         ),
     )
     try:
-        summary = serve_sources(options, tell=say)
+        summary = serve_sources(options, say=say)
     except KeyboardInterrupt:
         Terminal(stderr=True).print("interrupted: the page is closed")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -32,16 +32,16 @@ def main() -> None:
     kind = ros.COMPRESSED if of["compressed"] else ros.IMAGE
     images = ros.RosImages(node.resolve_topic_name("image"), kind)
     boxes = node.create_publisher(ros.message_class(ARRAY), "detections", 1)
-    told = node.create_publisher(ros.message_class(ros.DIAGNOSTICS), "/diagnostics", 1)
+    diagnostics_out = node.create_publisher(ros.message_class(ros.DIAGNOSTICS), "/diagnostics", 1)
     tasks = parse_tasks(of["tasks"].split(",")) if of["tasks"] else None
     detector = Detector.load(of["model"], engine=of["engine"], tasks=tasks)
     sinks = [ros.RosPublisher(boxes.publish, ros.make_message)]
     pipeline = Pipeline(images, detector, mode="live", sinks=sinks, tracker=Tracker())
     node.create_subscription(ros.message_class(kind), "image", images.offer, newest)
 
-    def tell() -> None:
+    def publish_diagnostics() -> None:
         now = Header(node.get_clock().now().nanoseconds, "")
-        told.publish(ros.diagnostics(pipeline.health(), images, now, ros.make_message))
+        diagnostics_out.publish(ros.diagnostics(pipeline.health(), images, now, ros.make_message))
 
     def run() -> None:
         try:
@@ -49,7 +49,7 @@ def main() -> None:
         finally:  # a loop that fails ends the node
             rclpy.try_shutdown()
 
-    node.create_timer(1.0, tell)
+    node.create_timer(1.0, publish_diagnostics)
     threading.Thread(target=run).start()
     with images:
         rclpy.spin(node)

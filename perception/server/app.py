@@ -188,10 +188,10 @@ class Site:
     async def _healthz(self, request: Request) -> Response:
         health = self.pipeline.health()
         lost = lost_sources(health, self.hub.reasons())
-        story: dict[str, Any] = {"status": "lost" if lost or health.stuck else "ok"}
+        content: dict[str, Any] = {"status": "lost" if lost or health.stuck else "ok"}
         if self.access.token is None or request.scope.get(AUTHORISED):
-            story |= {"stuck": health.stuck, "lost": lost}
-        return JSONResponse(story, 503 if lost or health.stuck else 200)
+            content |= {"stuck": health.stuck, "lost": lost}
+        return JSONResponse(content, 503 if lost or health.stuck else 200)
 
     async def _metrics(self, request: Request) -> Response:
         encode, kind = choose_encoder(request.headers.get("accept", ""))

@@ -107,12 +107,12 @@ class _Refusal:
 
 
 class Guard:
-    """ASGI middleware: refuses what ``Access`` does not admit, each kind told once in the log."""
+    """ASGI middleware: refuses what ``Access`` does not admit, each reason logged once."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or connection."""
@@ -124,7 +124,7 @@ class Guard:
         scope[AUTHORISED] = has_token
         safe_send = _with_headers(send, is_embedded=self._access.admits_openly(connection))
         if refusal := self._refusal(connection, has_token=has_token):
-            self._tell(refusal)
+            self._log_once(refusal)
             await _refuse(refusal, scope, receive, safe_send)
         elif self._is_login(connection):
             await self._keep_token(connection)(scope, receive, safe_send)
@@ -160,7 +160,7 @@ class Guard:
         )
 
     def _keep_token(self, connection: HTTPConnection) -> RedirectResponse:
-        """The page without the token in its address, which people pass on and take pictures of."""
+        """The page without the token in its address, which is shared in links and screenshots."""
         answer = RedirectResponse("/", status_code=303)
         answer.set_cookie(
             self._access.cookie_name(connection.headers),
@@ -171,9 +171,9 @@ class Guard:
         )
         return answer
 
-    def _tell(self, refusal: _Refusal) -> None:
-        if refusal.why not in self._told:
-            self._told.add(refusal.why)
+    def _log_once(self, refusal: _Refusal) -> None:
+        if refusal.why not in self._logged:
+            self._logged.add(refusal.why)
             logger.warning("a request was refused, and others like it will be: %s", refusal.why)
 
 

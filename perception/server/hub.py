@@ -49,11 +49,11 @@ class HubClosed(Exception):
 class Shot:
     """A result as viewers get it. ``number`` grows from one to the next over all sources."""
 
-    def __init__(self, result: Result, number: int, at_s: float) -> None:
+    def __init__(self, result: Result, number: int, time_s: float) -> None:
         self.source = result.frame.source
         self.number = number
         self._result = result
-        self._at_s = at_s
+        self._time_s = time_s
         self._lock = threading.Lock()
         self._jpeg: dict[bool, bytes] = {}
         self._head = b""
@@ -86,7 +86,7 @@ class Shot:
 
     def _age_ms(self, now_s: float) -> float | None:
         age_s = self._result.age_s
-        return None if age_s is None else round(1e3 * (age_s + max(0.0, now_s - self._at_s)), 1)
+        return None if age_s is None else round(1e3 * (age_s + max(0.0, now_s - self._time_s)), 1)
 
     def text(self, now_s: float) -> str:
         """``facts`` as JSON in one line."""

@@ -62,8 +62,8 @@ class ServeOptions:
         return access
 
 
-def serve_sources(options: ServeOptions, *, tell: Callable[[str], object]) -> RunSummary:
-    """Run the sources live and show them, until all have ended; ``tell`` hears the address.
+def serve_sources(options: ServeOptions, *, say: Callable[[str], object]) -> RunSummary:
+    """Run the sources live and show them, until all have ended; ``say`` prints the address.
 
     Raises:
         OneglanceError: an option, the model or a source cannot be used, or the port is taken.
@@ -83,7 +83,7 @@ def serve_sources(options: ServeOptions, *, tell: Callable[[str], object]) -> Ru
         site = Site(pipeline, hub, registry, access)
         stack.callback(site.pool.shutdown, wait=False, cancel_futures=True)
         server = stack.enter_context(PageServer(site.app(), hub, access, listener))
-        tell(_welcome(server.url, access, is_made=options.token is None))
+        say(_welcome(server.url, access, is_made=options.token is None))
         return pipeline.run()
 
 

@@ -30,7 +30,7 @@ LARGEST_MESSAGE = 4096
 
 SHORTEST_TOKEN = 12
 _PATIENCE_S = 0.4
-"""How long viewers may take to leave, before they are cut off; less than ``shutdown.CLOSE_S``."""
+"""How long viewers may take to leave before we disconnect them; less than ``shutdown.CLOSE_S``."""
 
 
 def new_token() -> str:

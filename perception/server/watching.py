@@ -20,7 +20,7 @@ ON_THE_WAY = 2
 """Frames that a browser may not have drawn yet."""
 
 STATUS_S = 1.0
-"""How often it is told how sources are doing."""
+"""How often it gets the state of the sources."""
 
 GOING_AWAY = 1001
 BAD_DATA = 1003

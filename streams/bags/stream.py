@@ -187,7 +187,7 @@ class BagStream:
         for each in done:
             index = numbers.pop(id(each.message))
             if each.damaged:
-                self._undecodable.append((index, "damaged, or leans on one that is"))
+                self._undecodable.append((index, "damaged, or depends on one that is"))
                 continue
             yield index, each.message, DecodedImage(each.frame), decode_s / len(done)
 

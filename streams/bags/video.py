@@ -1,7 +1,7 @@
 """Compressed video in messages: one access unit a message, decoded from a key frame on.
 
-A recorder leaves messages out when it is too slow, and libav plays on from what it has: what leans
-on a lost or damaged image is damaged too, up to the next refresh (``decoding.references``).
+A recorder leaves messages out when it is too slow, and libav plays on from what it has: what
+depends on a lost or damaged image is damaged too, up to the next refresh (``decoding.references``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NS = Fraction(1, 1_000_000_000)
 
 @dataclass(frozen=True, slots=True)
 class DecodedMessage:
-    """A message with its image; ``damaged``: the image, or one that it leans on, is not whole."""
+    """A message with its image; ``damaged``: it, or one that it depends on, is not intact."""
 
     message: ImageMessage
     frame: av.VideoFrame

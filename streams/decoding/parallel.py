@@ -22,7 +22,7 @@ def use_threads(stream: VideoStream) -> None:
     """Decode a recording by several threads, each at a frame of its own, if it is large.
 
     Frames come out a few packets later, which nobody notices in a recording; live, that would be
-    age. What goes wrong is told as late, and no longer says with which packet.
+    age. What goes wrong is reported as late, and no longer says with which packet.
     """
     context = stream.codec_context
     if context.name in _CODINGS and context.width * context.height >= MANY_PIXELS:

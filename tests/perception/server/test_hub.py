@@ -175,7 +175,7 @@ def test_boxes_are_drawn_where_that_is_asked_for(result: ResultMaker) -> None:
 
 
 def test_age_goes_on_while_a_frame_waits_for_its_viewer(result: ResultMaker) -> None:
-    shot = Shot(result(age_s=0.1), 1, at_s=5.0)
+    shot = Shot(result(age_s=0.1), 1, time_s=5.0)
     assert shot.facts(5.25)["age_ms"] == pytest.approx(350)
     for now_s, age_ms in ((5.25, b"350.0"), (5.5, b"600.0")):  # the rest is made once
         assert b'{"age_ms":' + age_ms in shot.message(now_s)

@@ -378,7 +378,8 @@ def test_a_camera_that_browsers_play_plays_here(web: str, kind: str) -> None:
     found = [index_of(frame.image) for frame in frames]
     assert found[-20:] == list(range(20))
     assert len(found) <= 22
-    assert [frame.index for frame in frames] == list(range(len(frames)))
+    left_out = stream.stats.left_out  # images that libav truncates before it stumbles
+    assert [frame.index for frame in frames] == list(range(left_out, left_out + len(frames)))
 
 
 def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None:
