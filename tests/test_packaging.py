@@ -102,3 +102,13 @@ def test_torch_comes_with_training_alone() -> None:
     for name, names in asked.items():
         if name not in {"train", "dev"}:
             assert not names & HEAVY, name
+
+
+def test_the_pages_files_and_the_dashboard_are_installed() -> None:
+    folder = ROOT / "perception" / "server"
+    installed = resources.files("oneglance.perception.server")
+    files = [folder / "grafana.json", *(folder / "static").iterdir()]
+    assert len(files) > 5
+    for file in files:
+        lies = installed.joinpath(*file.relative_to(folder).parts)
+        assert lies.read_bytes() == file.read_bytes()

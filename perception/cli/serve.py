@@ -86,9 +86,10 @@ def serve(
     for name in ("starlette", "uvicorn", "websockets", "prometheus_client"):
         if importlib.util.find_spec(name) is None:
             raise missing("serve", name)
-    # In debug logs they would print requests whole, tokens and cookies too.
+    # In debug logs they would print requests whole, tokens and cookies too; and every bad request
+    # of a stranger would be a warning.
     for name in ("uvicorn", "uvicorn.error", "websockets", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     from oneglance.perception.server.running import ServeOptions, serve_sources
 
