@@ -100,7 +100,8 @@ class Detector:
         may use by default. ``engine``: ``onnxruntime``, ``openvino`` (an extra), an installed
         plugin's, or ``auto``: the fastest here of all that compute what they should, measured
         (``engine_reason`` says how). ``precision``: what it computes in, ``fp32`` (default; with
-        ``auto``: any) or, OpenVINO on a CPU that has it, ``bf16``.
+        ``auto``: any) or, with OpenVINO, ``bf16`` on a CPU that has it and ``int8`` of a
+        quantised file.
 
         ``self_check``: look once at the reference frames that the file carries and compare.
 

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from oneglance.models.packed_ir import SUFFIX
 from oneglance.streams.errors import ModelError
 
 FOLDER = Path(__file__).parent / "zoo"
@@ -50,14 +51,15 @@ def list_zoo() -> tuple[ZooEntry, ...]:
 def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:
     """The file of a model given by its name in the zoo or by a path.
 
-    A word with a path separator or a suffix ``.onnx`` is a path; any other is a name.
+    A word with a path separator or a suffix ``.onnx``, or ``.zip`` of a quantised one, is a path;
+    any other is a name.
 
     Raises:
         ModelError: no such name (the message offers near ones) or file, or a zoo file whose
             checksum is not the one it was published with.
     """
     text = os.fspath(name_or_path)
-    if Path(text).suffix.lower() == ".onnx" or os.sep in text or "/" in text:
+    if Path(text).suffix.lower() in {".onnx", SUFFIX} or os.sep in text or "/" in text:
         if not Path(text).exists():
             raise ModelError(f"no model file {text}")
         return Path(text)

@@ -14,11 +14,11 @@ from benchmarks.options import Options
 from benchmarks.processes import Answer, Arm, Measured, measure
 from benchmarks.report import intervals, results
 from benchmarks.report.results import Figure, Part
-from oneglance.models.engines.loading import PRECISIONS
+from oneglance.models.engines.openvino import HINTS
 from oneglance.streams.errors import UsageError
 
 OURS, TUTORIAL = "oneglance_run", "tutorial"
-OURS_IN_OPENVINO = {p: f"oneglance_run_openvino_{p}" for p in PRECISIONS["openvino"]}
+OURS_IN_OPENVINO = {p: f"oneglance_run_openvino_{p}" for p in HINTS}
 BARE = ("bare_all", "bare_all_spinning", "bare_parallel")
 ULTRALYTICS, ULTRALYTICS_TUNED = "ultralytics", "ultralytics_tuned"
 

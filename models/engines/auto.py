@@ -84,8 +84,9 @@ def choose_engine(
             failed.append(Tried(engine, each, None, str(error)))
             errors.append(error)
     if not loaded:
-        if errors and len({str(error) for error in errors}) == 1:
-            raise errors[0]
+        of_the_file = [error for error in errors if isinstance(error, ModelError)]
+        if of_the_file and len({str(error) for error in of_the_file}) == 1:
+            raise of_the_file[0]
         why = "; ".join(map(str, failed)) or f"no engine here computes in {precision}"
         raise ModelError(f"{file}: no engine can run it here ({why})")
     times_ms = _timed(loaded)

@@ -19,7 +19,8 @@ from oneglance.models.cpus import thread_count
 from oneglance.models.engines.forking import check_unchanged, gate, stamp
 from oneglance.models.metadata import Metadata, read_metadata
 from oneglance.models.model_file import check_layout, read_model_file
-from oneglance.streams.errors import ModelError
+from oneglance.models.packed_ir import is_packed
+from oneglance.streams.errors import ModelError, UsageError
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -113,6 +114,10 @@ def _is_utf8(name: str) -> bool:
 
 def _session(file: Path, threads: int, origin: str) -> Any:
     content = read_model_file(Path(origin))
+    if is_packed(content):
+        raise UsageError(
+            f"{origin} is quantised for OpenVINO: choose engine openvino and precision int8"
+        )
     # By name: a session made from bytes keeps them for as long as it lives.
     source = str(file) if _is_utf8(str(file)) else content
     ort = import_onnxruntime()

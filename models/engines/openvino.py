@@ -21,6 +21,7 @@ from oneglance.models.cpus import available_cpus, thread_count
 from oneglance.models.engines.forking import check_unchanged, gate, stamp
 from oneglance.models.metadata import KEY, Metadata, read_metadata
 from oneglance.models.model_file import Shape, check_layout, read_model_file
+from oneglance.models.packed_ir import is_packed, unpack_ir
 from oneglance.streams.errors import ModelError, UsageError
 
 DEVICE = "CPU"
@@ -28,10 +29,13 @@ DEVICE = "CPU"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's words for our precisions. Left to itself it takes bf16 wherever there is any."""
 
-_METADATA = ("framework", KEY)
+INT8 = "int8"
+"""Not asked of OpenVINO: it is what a quantised file is computed in; the rest of it in fp32."""
+
+METADATA = ("framework", KEY)
 """Where OpenVINO keeps the properties of an ONNX file."""
 
-_STATISTICS = "openvino_telemetry"
+STATISTICS = "openvino_telemetry"
 
 
 class OpenVinoEngine:
@@ -42,10 +46,10 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    precisions = tuple(HINTS)
+    precisions = (*HINTS, INT8)
 
     def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
-        """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``HINTS``."""
+        """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``precisions``."""
         self.threads = thread_count(threads)
         self.precision = precision
         self._file, self._asked = file.absolute(), threads
@@ -82,8 +86,9 @@ class OpenVinoEngine:
                 cpu=core.get_property(DEVICE, "FULL_DEVICE_NAME"),
             )
         content = read_model_file(Path(origin))
+        graph, weights = _parts(content, self.precision, origin)
         with _loading(origin):
-            model = core.read_model(content, b"")
+            model = core.read_model(graph, weights)
         metadata = metadata_of(model, origin)
         check_layout(
             [_shape(tensor) for tensor in model.inputs],
@@ -121,9 +126,9 @@ def import_openvino() -> Any:
     Raises:
         UsageError: it is not installed, or cannot be loaded.
     """
-    silenced = "openvino" not in sys.modules and _STATISTICS not in sys.modules
+    silenced = "openvino" not in sys.modules and STATISTICS not in sys.modules
     if silenced:
-        sys.modules[_STATISTICS] = None  # type: ignore[assignment]  # "not to be found"
+        sys.modules[STATISTICS] = None  # type: ignore[assignment]  # "not to be found"
     try:
         import openvino
     except ImportError as error:
@@ -133,7 +138,7 @@ def import_openvino() -> Any:
         ) from None
     finally:
         if silenced:
-            sys.modules.pop(_STATISTICS, None)
+            sys.modules.pop(STATISTICS, None)
     return openvino
 
 
@@ -149,10 +154,27 @@ def check_bf16(capabilities: Collection[str], *, cpu: str) -> None:
         )
 
 
+def _parts(content: bytes, precision: str, origin: str) -> tuple[bytes, bytes]:
+    """What OpenVINO reads, of a file that is computed in ``precision``.
+
+    Raises:
+        ModelError: a quantised file is damaged. UsageError: it is the other kind of file.
+    """
+    packed = is_packed(content)
+    if packed and precision != INT8:
+        raise UsageError(f"{origin} is quantised: choose precision {INT8}, not {precision}")
+    if not packed and precision == INT8:
+        raise UsageError(
+            f"{origin} is not quantised, which precision {INT8} needs: make such a file with "
+            "'oneglance quantize'"
+        )
+    return unpack_ir(content, origin) if packed else (content, b"")
+
+
 def _how(precision: str, threads: int) -> dict[str, Any]:
     streams = max(1, available_cpus() // threads)
     return {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_PRECISION_HINT": HINTS.get(precision, HINTS["fp32"]),
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": streams * threads,
         "ENABLE_CPU_PINNING": False,
@@ -188,7 +210,7 @@ def _compile(core: Any, model: Any, how: dict[str, Any], origin: str) -> Any:
 
 def metadata_of(model: Any, origin: str) -> Metadata:
     """What a model that OpenVINO has read says of itself; see ``read_metadata``."""
-    path = list(_METADATA)
+    path = list(METADATA)
     properties = {KEY: str(model.get_rt_info(path).value)} if model.has_rt_info(path) else {}
     return read_metadata(properties, origin)
 

@@ -32,6 +32,7 @@ from oneglance.perception.cli.convert import convert
 from oneglance.perception.cli.data import audit, evaluate, render
 from oneglance.perception.cli.engines import engines
 from oneglance.perception.cli.plugins import plugins
+from oneglance.perception.cli.quantize import quantize
 from oneglance.perception.cli.replay import replay
 from oneglance.perception.cli.run import models, run
 from oneglance.perception.cli.serve import serve
@@ -102,6 +103,7 @@ for command in (
     average,
     study,
     export,
+    quantize,
     audit,
 ):
     app.command()(command)

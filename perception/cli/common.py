@@ -27,7 +27,8 @@ Engine = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="What it computes in: fp32 (default), or bf16 (openvino, where the CPU has it)."
+        help="What it computes in: fp32 (default), bf16 (openvino, where the CPU has it) or "
+        "int8 (openvino, a quantised file)."
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
