@@ -80,6 +80,18 @@ def test_it_is_one_small_file_that_describes_itself_and_finds_the_same(
         assert cls in found.data["task"][near]
 
 
+def test_biases_are_constants_that_can_be_corrected() -> None:
+    model = quantization._read(resolve_model(MODEL))
+    biases = [
+        operator.input(1).get_source_output().get_node().get_type_name()
+        for operator in model.get_ops()
+        if operator.get_type_name() == "Add"
+        and operator.input(0).get_source_output().get_node().get_type_name() == "Convolution"
+    ]
+    assert len(biases) > 50
+    assert set(biases) == {"Constant"}
+
+
 def test_the_detection_head_stays_in_float(quantised: Quantised) -> None:
     model = import_openvino().Core().read_model(*unpack_ir(quantised.content, "small.zip"))
     rounded = [op for op in model.get_ops() if op.get_type_name() == "FakeQuantize"]
