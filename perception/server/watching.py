@@ -28,7 +28,7 @@ BAD_DATA = 1003
 
 class Watch:
     """A conversation. ``encode`` makes a frame's message (None: it has no image), ``status`` what
-    else is told; ``clock``: seconds, monotonic."""
+    else is sent; ``clock``: seconds, monotonic."""
 
     def __init__(
         self,
