@@ -7,6 +7,7 @@ bytes: what cannot be read is an ordinary frame that depends on the one before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -67,6 +68,13 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
         return _mpeg4 if codec == "mpeg4" else _mpeg2
     # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
     return lambda _data, key: CodedFrame(Refresh.FULL if key else Refresh.NONE, shows=False)
+
+
+def has_hash(data: memoryview) -> bool:
+    """Whether an H.265 frame ends with its MD5 (ITU-T H.265, D.2.19: a suffix message of type
+    132); of the kinds of hash there are, libav checks this one."""
+    # A unit of type 40, the message's type, its size (one plane or three), and the kind of hash.
+    return re.search(rb"\x50\x01\x84[\x11\x31]\x00", bytes(data[-128:])) is not None
 
 
 def _mpeg4(data: memoryview, key: bool) -> CodedFrame:

@@ -14,7 +14,7 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
 from oneglance.streams.decoding.accounting import DecodeStats
-from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, inspector
+from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.errors import cause
 from oneglance.streams.files.jpeg import is_cut_jpeg
@@ -148,6 +148,9 @@ class FrameDecoder:
     def _decode(self, packet: Packet[VideoStream]) -> None:
         stats = self._stats
         stats.packets += 1
+        if stats.packets == 1 and self._codec == "hevc" and has_hash(memoryview(packet)):
+            # Its decoder notices no other damage inside a frame.
+            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
         entry = self._entered(packet)
         if not packet.size:
             stats.last_error = "an empty packet"

@@ -240,6 +240,28 @@ def emptied(path: Path, place: int) -> None:
     path.write_bytes(moved)
 
 
+@pytest.mark.parametrize("container", ["a.mp4", "a.ts", "a.mkv"])
+def test_h265_with_hashes_of_its_pictures_is_held_to_them(tmp_path: Path, container: str) -> None:
+    how = _x265("bframes=0:hash=1")
+    shown = [scenery()[20:212, 9 * index : 9 * index + 320].copy() for index in range(FRAMES)]
+    path = make_video(
+        tmp_path / container,
+        codec=how.codec,
+        options=how.options,
+        pictures=shown,
+        size=LARGE,
+        rate=RATE,
+    )
+    whole = play(path)
+    assert (len(whole.frames), whole.damaged, whole.message) == (FRAMES, 0, "")
+    if container == "a.ts":
+        return
+    spoil(path, packet=15)
+    found = play(path)
+    assert [frame.index for frame in found.frames] == list(range(15))
+    assert found.damaged == FRAMES - 15
+
+
 @pytest.mark.parametrize("name", ["h264", "h264 b-frames", "mpeg4"])
 def test_damaged_frames_are_marked_or_kept_on_request_and_counted_all_the_same(
     tmp_path: Path, name: str
