@@ -68,6 +68,11 @@ def test_no_module_outside_training_imports_torch_or_an_engine(room: str) -> Non
     assert not loaded_by(*modules) & (HEAVY - {"matplotlib", "scipy"} | ENGINES)
 
 
+@pytest.mark.parametrize("room", ["models", "perception", "streams"])
+def test_no_module_imports_what_the_extra_for_batches_brings(room: str) -> None:
+    assert not loaded_by(*modules_of(room)) & {"pyarrow", "fsspec", "aiohttp", "s3fs"}
+
+
 def test_streams_open_without_opencv_and_pyav() -> None:
     assert not loaded_by("oneglance.streams") & {"cv2", "av", "onnxruntime"}
 

@@ -99,12 +99,20 @@ class BatchOutput:
         return self._folder.path
 
     def finished(self) -> set[str]:
-        """The names of the clips that have a row."""
-        return {row for table in self._rows_of("uri") for row in table["uri"].to_pylist()}
+        """The names of the clips that have a row.
 
-    def clips(self) -> list[dict[str, object]]:
-        """Every row of ``clips`` that is written."""
-        return [row for table in self._rows_of() for row in table.to_pylist()]
+        Raises:
+            SinkError: a part of the table cannot be read.
+        """
+        found: set[str] = set()
+        for file in sorted((self.path / CLIPS).glob("part-*.parquet")):
+            try:
+                found.update(self._pq.read_table(file, columns=["uri"])["uri"].to_pylist())
+            except (OSError, ValueError) as error:
+                raise SinkError(
+                    f"{file} cannot be read ({error}): begin anew with --fresh"
+                ) from None
+        return found
 
     def add(self, row: ClipRow, tables: list[pa.Table], spilled: list[Path]) -> None:
         """A finished clip: its row and all its detections, in memory or in files of theirs, which
@@ -215,17 +223,6 @@ class BatchOutput:
         with self._folder.making() as note:
             note(name)
         self._folder.write(name, memoryview(sink.getvalue()))
-
-    def _rows_of(self, *columns: str) -> list[pa.Table]:
-        found = []
-        for file in sorted((self.path / CLIPS).glob("part-*.parquet")):
-            try:
-                found.append(self._pq.read_table(file, columns=list(columns) or None))
-            except (OSError, ValueError) as error:
-                raise SinkError(
-                    f"{file} cannot be read ({error}): begin anew with --fresh"
-                ) from None
-        return found
 
 
 _KEPT = "What was written before is good: the same command goes on from there"

@@ -178,6 +178,17 @@ def test_fresh_removes_nothing_where_a_stranger_left_something(tmp_path: Path) -
     assert (tmp_path / "clips" / "part-000001.parquet").exists()
 
 
+def test_a_part_that_is_damaged_is_told_and_not_counted_as_nothing(tmp_path: Path) -> None:
+    output = BatchOutput(tmp_path, FACTS)
+    output.add(row("a"), [], [])
+    output.close()
+    (tmp_path / "clips" / "part-000001.parquet").write_bytes(b"PAR1 and no more")
+    again = BatchOutput(tmp_path, FACTS)
+    with pytest.raises(SinkError, match=r"part-000001\.parquet cannot be read.*--fresh"):
+        again.finished()
+    again.close()
+
+
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     output = BatchOutput(tmp_path, FACTS)
     with pytest.raises(OneglanceError, match="another run"):
