@@ -1,0 +1,139 @@
+"""Results for the rerun viewer, as a file that it opens: the extra ``rerun``.
+
+``rerun:run.rrd`` holds, for each source and on its capture time, the image (JPEG), boxes with
+class, confidence and track, the lights by what they show, and stage timings and age as series;
+``?image=none`` leaves the image out. The file is written by us, piece by piece, so that a full
+disk is an error and a killed run leaves what came before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import cv2
+import numpy as np
+
+from oneglance.models.tasks import Task
+from oneglance.perception.plugins import SinkContext
+from oneglance.perception.result import Result
+from oneglance.perception.sinks.drawing import COLOURS, label
+from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.streams.errors import UsageError
+from oneglance.streams.outputs import output_error
+
+_JPEG_QUALITY = 85
+_KEPT = "What was written before can be opened"
+
+
+class RerunSink:
+    """Writes each result into a recording of its own, which nothing else in the process uses."""
+
+    def __init__(self, path: Path, *, with_image: bool = True) -> None:
+        """Open the file; it is overwritten.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        import rerun
+
+        self._rerun: Any = rerun
+        self._path, self._with_image = path, with_image
+        self._file = open_output(path)
+        self._recording: Any = rerun.RecordingStream("oneglance")
+        self._bytes: Any = self._recording.binary_stream()
+        self._is_closed = False
+        self._lights: dict[str, set[str]] = {}
+
+    def write(self, result: Result) -> None:
+        """Write one result.
+
+        Raises:
+            SinkError: the disk is full, or the file cannot be written for another reason.
+        """
+        frame, rerun, log = result.frame, self._rerun, self._recording.log
+        place = re.sub(r"[^A-Za-z0-9_-]+", "_", frame.source).strip("_") or "camera"
+        self._recording.set_time("capture", duration=frame.timestamp_s)
+        self._recording.set_time("frame", sequence=frame.index)
+        if self._with_image:
+            jpeg = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+            _, content = cv2.imencode(".jpg", frame.image, jpeg)
+            image = rerun.EncodedImage(contents=content.tobytes(), media_type="image/jpeg")
+            log(f"{place}/image", image)
+        log(f"{place}/image/boxes", self._boxes(result))
+        for name, count in self._states(place, result).items():
+            log(f"{place}/lights/{name}", rerun.Scalars(count))
+        for stage, duration_s in result.timings.items():
+            log(f"{place}/timings_ms/{stage}", rerun.Scalars(1e3 * duration_s))
+        if result.age_s is not None:
+            log(f"{place}/age_ms", rerun.Scalars(1e3 * result.age_s))
+        self._keep()
+
+    def close(self) -> None:
+        """Finish the file. May be called twice.
+
+        Raises:
+            SinkError: its end cannot be written.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if not self._file.closed:
+                self._keep()
+        finally:
+            self._file.close()
+            self._recording.disconnect()
+
+    def _boxes(self, result: Result) -> Any:
+        found = result.detections
+        if not len(found):
+            return self._rerun.Clear(recursive=False)
+        colours = [COLOURS[Task(str(task))][::-1] for task in found.data["task"]]
+        return self._rerun.Boxes2D(
+            array=np.asarray(found.xyxy, np.float32),
+            array_format=self._rerun.Box2DFormat.XYXY,
+            labels=[label(found, row) for row in range(len(found))],
+            colors=colours,
+        )
+
+    def _states(self, place: str, result: Result) -> Counter[str]:
+        """How many lights show what; 0 for what was seen before and is not now."""
+        found = result.detections
+        pairs = zip(found.data.get("task", ()), found.data.get("class_name", ()), strict=True)
+        counts = Counter(str(name) for task, name in pairs if str(task) == Task.LIGHT)
+        seen = self._lights.setdefault(place, set())
+        seen.update(counts)
+        return Counter({name: counts[name] for name in seen})
+
+    def _keep(self) -> None:
+        content = self._bytes.read(flush=True)
+        if not content:
+            return
+        try:
+            write_whole(self._file, content)
+        except OSError as error:
+            self._file.close()
+            raise output_error(self._path, error, kept=_KEPT) from None
+
+
+def open_rerun(target: str, context: SinkContext) -> RerunSink:
+    """The sink ``rerun:FILE.rrd``, with ``?image=none``.
+
+    Raises:
+        UsageError: no such file is named, or an option is none. SinkError: see ``RerunSink``.
+    """
+    del context
+    file, _, query = target.partition("?")
+    if not file.endswith(".rrd"):
+        raise UsageError("the sink rerun needs a file: rerun:run.rrd")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - {"image"}):
+        raise UsageError(f"the sink rerun has no option {unknown[0]} (options: image)")
+    image = options.get("image", "jpeg")
+    if image not in {"jpeg", "none"}:
+        raise UsageError(f"image is jpeg or none, not '{image}'")
+    return RerunSink(Path(file), with_image=image == "jpeg")
