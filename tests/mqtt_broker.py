@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -59,6 +60,11 @@ class Mosquitto:
         )
         wait_until(self._answers, "mosquitto listens")
         return self
+
+    def pause(self) -> None:
+        """It reads nothing more, and its connections stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         if self._process is not None:

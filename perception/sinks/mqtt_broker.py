@@ -1,7 +1,7 @@
 """One connection to an MQTT broker that never keeps anybody waiting: the extra ``mqtt``.
 
 paho-mqtt's own thread connects, sends and connects again; whoever publishes only puts a message
-into its hands, and only while there is a connection and the last message of that topic is gone.
+into its hands, and only while there is a connection and few messages wait to leave.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ USERNAME, PASSWORD = "ONEGLANCE_MQTT_USERNAME", "ONEGLANCE_MQTT_PASSWORD"
 _PORT, _TLS_PORT = 1883, 8883
 _KEEPALIVE_S = 15
 """A broker that is silent for one and a half of these is taken for gone, by either side."""
+
+MOST_ON_THEIR_WAY = 32
+"""Messages that may wait for a slow connection."""
 
 _CONNECT_S = 5.0
 _SLOWEST_RETRY_S = 30
@@ -133,7 +137,7 @@ class Broker:
         self._greet = on_connect
         self._lock = threading.Lock()
         self._newest: dict[str, str] = {}
-        self._sent: dict[str, MQTTMessageInfo] = {}
+        self._sent: deque[MQTTMessageInfo] = deque()
         self._reason = "no answer"
         self._is_reported = self._closed = False
         self._client = Client(
@@ -159,19 +163,20 @@ class Broker:
     def publish(self, topic: str, payload: str) -> None:
         """Send it, at most once (QoS 0), if it can go now.
 
-        While there is no connection the newest message of a topic waits for it; while the last
-        one is still on its way, it is lost.
+        While there is no connection the newest message of a topic waits for it; while
+        ``MOST_ON_THEIR_WAY`` have not left yet, it is lost.
         """
         with self._lock:
             if not self.connected.is_set():
                 self.lost += topic in self._newest
                 self._newest[topic] = payload
                 return
-            last = self._sent.get(topic)
-            if last is not None and not last.is_published():
+            while self._sent and self._sent[0].is_published():
+                self._sent.popleft()
+            if len(self._sent) >= MOST_ON_THEIR_WAY:
                 self.lost += 1
                 return
-            self._sent[topic] = self._client.publish(topic, payload)
+            self._sent.append(self._client.publish(topic, payload))
 
     def retain(self, topic: str, payload: str) -> MQTTMessageInfo:
         """Publish for those who come later too, at least once (QoS 1)."""
@@ -208,7 +213,7 @@ class Broker:
         with self._lock:
             self._sent.clear()  # what had not gone before will not go
             for topic, payload in self._newest.items():
-                self._sent[topic] = self._client.publish(topic, payload)
+                self._sent.append(self._client.publish(topic, payload))
             self._newest.clear()
             self.was_connected = True
             self.connected.set()

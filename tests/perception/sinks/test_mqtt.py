@@ -231,6 +231,20 @@ def test_a_peer_that_accepts_and_says_nothing_holds_nobody_up(result: Results) -
             sink.close()
 
 
+def test_a_broker_that_stops_reading_makes_nothing_pile_up(
+    broker: Mosquitto, result: Results
+) -> None:
+    sink = opened(f"mqtt://127.0.0.1:{broker.port}?rate=all")
+    sink.write(result())
+    assert sink.connected(LONG_S)
+    broker.pause()
+    many = result(found=[("car", 0.9, (1, 2, 3, 4), 1)] * 2000)  # what no socket's buffer holds
+    for _ in range(150):
+        sink.write(many)
+    assert sink.lost > 0
+    sink.close()
+
+
 def test_a_broker_that_refuses_is_reported_once_and_without_the_password(
     tmp_path: Path, result: Results, caplog: pytest.LogCaptureFixture
 ) -> None:
