@@ -48,7 +48,7 @@ COLOURS_FROM = ("lights",)
 RECIPE = {
     "learning_rate": 5e-4,
     "unlabelled": Unlabelled.DISTILL,
-    "alpha": 0.4,
+    "alpha": 0.6,
 }
 """What every arm shares with the trainings that made the model in the zoo."""
 
