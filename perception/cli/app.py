@@ -19,7 +19,17 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from oneglance.perception.cli.batch import batch
+from oneglance.perception.cli.commands.batch import batch
+from oneglance.perception.cli.commands.convert import convert
+from oneglance.perception.cli.commands.data import audit, evaluate, render
+from oneglance.perception.cli.commands.engines import engines
+from oneglance.perception.cli.commands.plugins import plugins
+from oneglance.perception.cli.commands.quantize import quantize
+from oneglance.perception.cli.commands.replay import replay
+from oneglance.perception.cli.commands.run import models, run
+from oneglance.perception.cli.commands.serve import serve
+from oneglance.perception.cli.commands.study import benchmark, study
+from oneglance.perception.cli.commands.train import average, export, train
 from oneglance.perception.cli.common import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -28,17 +38,7 @@ from oneglance.perception.cli.common import (
     interrupted,
     was_reported,
 )
-from oneglance.perception.cli.convert import convert
-from oneglance.perception.cli.data import audit, evaluate, render
-from oneglance.perception.cli.engines import engines
-from oneglance.perception.cli.plugins import plugins
-from oneglance.perception.cli.quantize import quantize
-from oneglance.perception.cli.replay import replay
-from oneglance.perception.cli.run import models, run
-from oneglance.perception.cli.serve import serve
-from oneglance.perception.cli.study import benchmark, study
 from oneglance.perception.cli.terminal import Terminal
-from oneglance.perception.cli.train import average, export, train
 from oneglance.streams.errors import OneglanceError
 from oneglance.streams.outputs import os_error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import results
-from oneglance.perception.cli import study as cli
+from oneglance.perception.cli.commands import study as cli
 from oneglance.streams import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]

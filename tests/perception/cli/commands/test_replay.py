@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from golden.regenerate import DRIVE
-from oneglance.perception.cli.replay import EXIT_DIFFERENT
+from oneglance.perception.cli.commands.replay import EXIT_DIFFERENT
 from program import Program
 
 ROAD = "rendered:?frames=6&size=320x180"
