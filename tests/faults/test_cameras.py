@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from media import UNKNOWN_TO_LIBAV, make_video, odd_sampling
-from oneglance.streams import ConnectOptions, SourceStalled, StreamError, open_stream
+from oneglance.streams import ConnectOptions, Frame, SourceStalled, StreamError, open_stream
 from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.backoff import Backoff
@@ -187,10 +187,12 @@ def test_parts_that_claim_too_little_cost_their_first_image_and_it_is_counted(sh
     with scripted_camera(script) as camera:
         stream = open_stream(camera.url, ConnectOptions(timeout_s=10, stall_s=10))
         assert isinstance(stream, AvSource)
-        frames = []
+        frames: list[Frame] = []
         with stream, pytest.raises(StreamError):
             frames.extend(stream)
-    whole = [cv2.imdecode(np.frombuffer(jpeg(i, (640, 480)), np.uint8), 1) for i in range(6)]
+    whole = [
+        np.asarray(cv2.imdecode(np.frombuffer(jpeg(i, (640, 480)), np.uint8), 1)) for i in range(6)
+    ]
     assert len(frames) >= 4
     for frame in frames:
         assert min(cv2.absdiff(frame.image, image).mean() for image in whole) < 3

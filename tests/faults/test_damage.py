@@ -219,7 +219,11 @@ def test_an_image_that_was_cut_is_one_damaged_frame(tmp_path: Path, container: s
         return path
 
     for share in (0.3, 0.7, 0.97):
-        cut = play(images(lambda i, jpeg, s=share: jpeg[: int(s * len(jpeg))] if i == 2 else jpeg))
+
+        def third_truncated(index: int, jpeg: bytes, share: float = share) -> bytes:
+            return jpeg[: int(share * len(jpeg))] if index == 2 else jpeg
+
+        cut = play(images(third_truncated))
         assert [frame.index for frame in cut.frames] == [0, 1, 3, 4]
         assert "1 frame is damaged and was left out at index 2" in cut.message
     # Some cameras write no end marker, some fill up.

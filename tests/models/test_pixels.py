@@ -40,7 +40,8 @@ def _matched(one: sv.Detections, other: sv.Detections) -> list[float]:
     assert one.confidence is not None
     assert other.confidence is not None
     iou = sv.box_iou_batch(one.xyxy, other.xyxy)
-    iou[one.data["task"][:, None] != other.data["task"][None]] = 0
+    tasks, others = np.asarray(one.data["task"]), np.asarray(other.data["task"])
+    iou[tasks[:, None] != others[None]] = 0
     sure = np.flatnonzero(one.confidence >= SURE)
     assert (iou[sure].max(axis=1) > 0.6).all()
     like = iou[sure].argmax(axis=1)

@@ -181,7 +181,7 @@ def test_each_result_is_what_the_detector_says_of_that_frame_alone(
             np.testing.assert_array_equal(result.detections.xyxy, alone.xyxy)
             np.testing.assert_array_equal(result.detections.confidence, alone.confidence)
             of_image = detector(frame.image)
-            np.testing.assert_allclose(alone.xyxy, of_image.xyxy, atol=0.1)  # type: ignore[arg-type]
+            np.testing.assert_allclose(alone.xyxy, of_image.xyxy, atol=0.1)
             assert result.detections.data["task"].tolist() == ["car", "pedestrian", "sign"]
     # A car as wide as its picture is bright: were two results swapped, this would not hold.
     widths = [float(r.detections.xyxy[0, 2]) for r in results]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from oneglance.streams import Frame, SourceBroken
-from oneglance.streams.frame import Bytes, Image
+from oneglance.streams.frame import Image
+from oneglance.streams.yuv import Bytes
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,9 @@ class Counted:
         self.made += 1
         time.sleep(0)  # lets other threads in
         return np.full((4, 6, 3), self.made, np.uint8)
+
+    def yuv(self) -> None:
+        return None
 
     def planes(self) -> tuple[Bytes, ...]:
         return (np.zeros((4, 6), np.uint8),)

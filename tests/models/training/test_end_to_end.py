@@ -70,9 +70,10 @@ def test_it_finds_what_the_detector_finds(
     pixels = max(size[0] / 416, size[1] / 256) * BOUND.side_px
     sure = 0
     for frame in frames:
-        image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
         boxes, scores, classes = graph.run(None, {"image": image})
         expected = detector(image)
+        assert expected.confidence is not None
         assert (np.diff(scores) <= 0).all()
         tasks = np.array([cls.task.value for cls in detector.metadata.classes])[classes]
         for box, score, task in zip(
@@ -130,6 +131,7 @@ def test_it_decodes_as_the_detector_does(
         boxes, scores, class_id = session(tmp_path / "graph.onnx").run(None, {"image": image})
         expected = Detector.load(file, confidence=confidence)(image)
         assert len(expected) > 3
+        assert expected.confidence is not None
         np.testing.assert_allclose(scores, expected.confidence, atol=1e-6)
         np.testing.assert_array_equal(class_id, expected.class_id)
         np.testing.assert_allclose(boxes, expected.xyxy, atol=1e-4)
@@ -176,7 +178,7 @@ def test_one_that_differs_is_not_written(
     frames: list[npt.NDArray[np.uint8]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(making, "MAX_LEVELS", 0.01)
-    images = [cv2.resize(frame, (641, 479)) for frame in frames]
+    images = [np.asarray(cv2.resize(frame, (641, 479)), np.uint8) for frame in frames]
     with pytest.raises(ModelError, match=r"differs from the detector by 1\.0 levels"):
         end_to_end(resolve_model(MODEL), tmp_path / "out.onnx", size=(641, 479), images=images)
     assert not (tmp_path / "out.onnx").exists()

@@ -148,6 +148,9 @@ def test_a_frame_that_cannot_be_converted_costs_itself_alone(detector: Detector)
         def to_bgr(self) -> np.ndarray:
             raise ValueError("no such planes")
 
+        def yuv(self) -> None:
+            return None
+
         def planes(self) -> tuple[np.ndarray, ...]:
             return ()
 

@@ -119,6 +119,9 @@ def test_nobody_looks_and_no_image_is_made(result: ResultMaker) -> None:
         def to_bgr(self) -> np.ndarray:
             raise AssertionError("an image was made for nobody")
 
+        def yuv(self) -> None:
+            raise AssertionError("an image was looked at for nobody")
+
         def planes(self) -> tuple[np.ndarray, ...]:
             raise AssertionError("an image was looked at for nobody")
 
