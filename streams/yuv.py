@@ -76,8 +76,8 @@ class YuvPlanes:
 def to_bgr(standard: str, *, full_range: bool) -> Matrix:
     """The matrix of ``bt601`` or ``bt709``. ``full_range``: brightness is 0..255, not 16..235.
 
-    >>> to_bgr("bt601", full_range=True).round(3).tolist()[2]
-    [1.0, 0.0, 1.402000069618225, -179.45599365234375]
+    >>> [round(float(each), 3) for each in to_bgr("bt601", full_range=True)[2]]
+    [1.0, 0.0, 1.402, -179.456]
     """
     red, blue = _WEIGHTS[standard]
     green = 1 - red - blue

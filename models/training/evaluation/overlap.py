@@ -19,8 +19,9 @@ def iou(ones: Boxes, others: Boxes, *, crowd: bool = False) -> Overlaps:
     Boxes are ``xywh`` because COCO's are: a width made from two corners differs in its last bits,
     and overlaps that lie on a threshold would count otherwise than in the reference tool.
 
-    >>> iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 2], [1, 0, 2, 2], [5, 5, 1, 1]])).round(3)
-    array([[1.   , 0.333, 0.   ]])
+    >>> others = np.array([[0, 0, 2, 2], [1, 0, 2, 2], [5, 5, 1, 1]])
+    >>> iou(np.array([[0, 0, 2, 2]]), others).round(3).tolist()
+    [[1.0, 0.333, 0.0]]
     """
     top_left = np.maximum(ones[:, None, :2], others[None, :, :2])
     ends = np.minimum((ones[:, :2] + ones[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])

@@ -14,7 +14,10 @@ def plugins(debug: Debug = False) -> None:
     configure(debug)
     from oneglance.perception.plugins import installed
 
-    table = Table("what", "name", "package", "state", box=None)
+    table = Table(box=None)
+    for column in ("what", "name", "package"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("state", overflow="fold")
     for each in installed():
         package = f"{each.offer.package} {each.offer.version}".strip()
         table.add_row(

@@ -157,7 +157,7 @@ def test_a_network_for_something_else_is_refused_and_named(
     model = getattr(tasks, kind)(file, verbose=False)
     model.criterion = None
     torch.save({"model": model.half(), "train_args": {}}, tmp_path / "base.pt")
-    with pytest.raises(ModelError, match=rf"base\.pt holds {what}.*: only plain YOLO detection"):
+    with pytest.raises(ModelError, match=rf"base\.pt holds {what}.*: only YOLO detection"):
         read_checkpoint(tmp_path / "base.pt")
 
 

@@ -54,7 +54,7 @@ def test_noise_widens_the_interval_until_nothing_can_be_told() -> None:
         widths.append(found.high - found.low)
     assert widths[1] > 2 * widths[0]
     drawn = scores + random.normal(0, 0.1, (300, len(IMAGES)))
-    assert extrapolate(IMAGES, scores, drawn).verdict == "whether there is enough cannot be told"
+    assert extrapolate(IMAGES, scores, drawn).verdict == "whether there is enough is open"
 
 
 @pytest.mark.parametrize("images", [(100, 200), (100, 100, 200)])
