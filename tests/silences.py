@@ -63,11 +63,16 @@ def _rtsp(last: str) -> Iterator[str]:
     answered = list(_RTSP)[: list(_RTSP).index(last) + 1]
 
     def serve(client: socket.socket) -> None:
-        with client, client.makefile("rw", newline="") as talk:
+        # A client that is told to stop goes away at any moment, with or without a word.
+        with (
+            contextlib.suppress(OSError),
+            client,
+            client.makefile("rw", newline="") as talk,
+        ):
             for method in answered:
                 head = list(takewhile(lambda line: line != "\r\n", talk))
-                if not head:
-                    return  # the client went away
+                if not head or head[0].startswith("TEARDOWN"):
+                    return
                 number = next(line for line in head if line.startswith("CSeq"))
                 assert head[0].startswith(method), head
                 talk.write(f"RTSP/1.0 200 OK\r\n{number}{_RTSP[method]}")

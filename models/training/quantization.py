@@ -137,6 +137,7 @@ def import_nncf() -> Any:
     silenced = STATISTICS not in sys.modules
     if silenced:
         sys.modules[STATISTICS] = None  # type: ignore[assignment]  # "not to be found"
+    loggers = logging.getLoggerClass()
     try:
         import nncf
     except ImportError as error:
@@ -145,9 +146,13 @@ def import_nncf() -> Any:
             "(from a clone: pip install '.[quantize]')"
         ) from None
     finally:
+        # It makes its own class that of all loggers to come, and those tell their parents nothing.
+        logging.setLoggerClass(loggers)
         if silenced:
             sys.modules.pop(STATISTICS, None)
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(
+        logging.ERROR
+    )  # nncf.set_log_level sets handlers that others share
     return nncf
 
 
