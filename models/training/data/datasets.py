@@ -186,9 +186,19 @@ def read_dataset(file: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: the file is missing, is not YAML, lacks a key, misspells or misuses one of
-            ours, or none of its names serves one of the four tasks.
+            ours, names a path that cannot be looked at, or none of its names serves one of the
+            four tasks.
     """
     source = _open(Path(file))
+    try:
+        return _dataset(source)
+    except OSError as error:  # a name too long, a folder on the way that may not be entered
+        raise DataError(
+            f"{source.path}: a path in it cannot be looked at: {(error.strerror or '').lower()}"
+        ) from None
+
+
+def _dataset(source: YamlFile) -> Dataset:
     names = _names(source)
     meant = meaning(names, source.content.get("classes"), source.at(_saying(source)))
     classes = meant.classes

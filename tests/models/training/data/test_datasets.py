@@ -427,3 +427,13 @@ def test_labels_that_are_neither_complete_nor_partial_are_refused(make_set: Any,
 def test_a_map_of_labels_names_tasks_that_there_are(make_set: Any) -> None:
     with pytest.raises(DataError, match=r"'labels:' has an unknown task 'signs'.*mean 'sign'"):
         read_dataset(make_set(train={"a": ""}, labels={"signs": "partial"}))
+
+
+@pytest.mark.parametrize("key", ["path", "train", "val", "annotations"])
+def test_a_name_too_long_is_a_sentence(make_set: Any, key: str) -> None:
+    file = make_set(train={"a": BOX})
+    keys = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(keys | {key: "9" * 400}))
+    with pytest.raises(DataError, match=r"data\.yaml") as error:
+        read_dataset(file).images("train")
+    assert "\n" not in str(error.value)
