@@ -166,7 +166,7 @@ def _export(asked: Asked, arm: str) -> Path | None:
     weights = _weights_of(asked, arm)
     if len(folders) > 1:
         average(folders, out=weights.parent)
-    told = [read_dataset(asked.data[name]) for name in road4.COLOURS_FROM if name in asked.data]
+    coloured = [read_dataset(asked.data[name]) for name in road4.COLOURS_FROM if name in asked.data]
     model = asked.out / arm / "model.onnx"
     export(
         weights,
@@ -175,7 +175,7 @@ def _export(asked: Asked, arm: str) -> Path | None:
         size=asked.recipes[arm].size,
         training=training_facts(weights),
         only=road4.EXPORTED,
-        colours=fit_colours(told) if told else None,
+        colours=fit_colours(coloured) if coloured else None,
         reference_images=reference_images(asked.recipes[arm].size),
     )
     return model
@@ -190,14 +190,14 @@ def _scores(asked: Asked, model: Path) -> dict[str, Any]:
     for name, file in asked.data.items():
         if SETS[name].scored and "val" in read_dataset(file).folders:
             scores[name] = evaluate_file(model, file).as_dict()
-            told = ", ".join(
+            figures = ", ".join(
                 f"{task} {one['map50']:.3f}" for task, one in scores[name]["tasks"].items()
             )
-            told += "".join(
+            figures += "".join(
                 f" {task} recall {one['recall']:.3f}"
                 for task, one in scores[name]["partial"].items()
             )
-            print(f"{model.parent.name}, {name}: {told}")
+            print(f"{model.parent.name}, {name}: {figures}")
     return scores
 
 

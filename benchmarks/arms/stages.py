@@ -45,7 +45,7 @@ def main() -> None:
 
 def _decoding(clip: str) -> float:
     """Mean of the whole clip, as frames come in bursts; of the whole process, as a decoder's
-    threads are told of in no other way."""
+    threads are reported in no other way."""
     started_s = time.process_time()
     with open_stream(clip) as stream:
         frames = sum(1 for _ in stream)

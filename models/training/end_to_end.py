@@ -77,7 +77,7 @@ def end_to_end(
 
     Input ``image``: H×W×3 uint8 BGR. Outputs, best first: ``boxes`` M×4 float32, x1 y1 x2 y2 in
     pixels of the frame; ``scores`` M float32 in 0..1; ``classes`` M int64, places in the
-    metadata's ``classes``. Colours of lights that a model tells from their pixels are not told:
+    metadata's ``classes``. Colours of lights that a model predicts from their pixels are not in it:
     such a light is a plain ``light``. The metadata stays, with ``end_to_end`` in it.
 
     Returns the largest differences.

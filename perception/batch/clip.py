@@ -116,10 +116,10 @@ class ClipReader:
         progress: Callable[[int], None] = lambda _: None,
     ) -> Generator[pa.Table, None, ClipRow]:
         """Tables of ``detections`` of about ``ROW_GROUP`` rows, in the clip's order; returns the
-        row of ``clips``. Whatever is wrong with the clip is told there, and nothing is raised.
+        row of ``clips``. Whatever is wrong with the clip is reported there, and nothing is raised.
 
         The clip is played from its beginning to its end by one worker, so that no track is cut.
-        ``progress`` is told the number of frames after each.
+        ``progress`` is given the number of frames after each.
         """
         row = ClipRow(
             uri=clip.name, status=OK, started=datetime.now(UTC), node=platform.node() or "unknown"
@@ -150,7 +150,7 @@ class ClipReader:
             duration=seen.declared_s,
             took=time.perf_counter() - begun,
         )
-        return row if error is None else told(row, error)
+        return row if error is None else failed(row, error)
 
     def _results(self, clip: Clip, seen: _Seen) -> Iterator[Result]:
         settings = self._settings
@@ -167,7 +167,7 @@ class ClipReader:
                 yield from results
 
 
-def told(row: ClipRow, error: Exception) -> ClipRow:
+def failed(row: ClipRow, error: Exception) -> ClipRow:
     """``row`` with what went wrong: what was seen before is good."""
     known = error if isinstance(error, OneglanceError | OSError) else None
     said = str(error) if isinstance(error, OneglanceError) else ""

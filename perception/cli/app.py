@@ -118,7 +118,7 @@ def exit_code() -> int:
     """Run the command; what its end is to the shell."""
     forget()
     _find_temporary_folder()
-    # Read while it is imported. What is wrong with an image is told by us, with its name.
+    # Read while it is imported. What is wrong with an image is reported by us, with its name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         app(prog_name="oneglance")

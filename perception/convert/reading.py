@@ -83,8 +83,8 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
             None if each["track_id"] is None else int(each["track_id"]),
         )
         boxes.append(box)
-    index, at_s = int(found["frame"]), float(found["timestamp_s"])
-    return FrameBoxes(str(found["source"]), index, at_s, None, tuple(boxes))
+    index, timestamp_s = int(found["frame"]), float(found["timestamp_s"])
+    return FrameBoxes(str(found["source"]), index, timestamp_s, None, tuple(boxes))
 
 
 def _parquet(path: Path) -> Iterator[FrameBoxes]:

@@ -27,7 +27,7 @@ class ParquetSink:
     """Writes a row for each box, into files that appear whole, one after the other.
 
     The columns are those of ``batch.schema.detections_schema``; ``clip`` is the frame's source,
-    and ``model_sha256`` is empty, for a sink is not told it. A frame without boxes has no row.
+    and ``model_sha256`` is empty, for a sink does not know it. A frame without boxes has no row.
     What an earlier run wrote into the folder is removed.
     """
 
