@@ -43,7 +43,7 @@ class RerunSink:
         self._rerun: Any = rerun
         self._path, self._with_image = path, with_image
         self._file = open_output(path)
-        self._recording: Any = rerun.RecordingStream("oneglance")
+        self._recording: Any = self._rerun.RecordingStream("oneglance")
         self._bytes: Any = self._recording.binary_stream()
         self._is_closed = False
         self._lights: dict[str, set[str]] = {}
