@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.pixels import Planes, cut, size_of
 from oneglance.models.region import Region
+from oneglance.models.sizes import smaller_inputs
 from oneglance.models.tasks import ModelClass, Task, parse_tasks
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import UsageError
@@ -77,6 +79,7 @@ class Detector:
         self._light = next((i for i, c in enumerate(classes) if c.name == Task.LIGHT), None)
         self._local = threading.local()
         self._checks = True
+        self._file: Path | None = None
         self.engine_reason = ""
         """Why this engine runs it, where ``auto`` chose; else ""."""
 
@@ -123,7 +126,7 @@ class Detector:
             choice = choose_engine(file, precision=precision, threads=threads, check=self_check)
             detector = cls(choice.engine, confidence=confidence, tasks=parsed, region=seen)
             detector.engine_reason = choice.reason
-            detector._checks = self_check
+            detector._checks, detector._file = self_check, file.absolute()
             return detector
         loaded = load_engine(
             file,
@@ -133,13 +136,44 @@ class Detector:
             check=self_check,
         )
         detector = cls(loaded, confidence=confidence, tasks=parsed, region=seen)
-        detector._checks = self_check
+        detector._checks, detector._file = self_check, file.absolute()
         return detector
+
+    def smaller(self) -> tuple[Detector, ...]:
+        """Detectors of the same weights with smaller inputs, the largest first, loaded as this one
+        was: of the files beside its own (see ``models.sizes``).
+
+        Raises:
+            ModelError: one cannot be loaded, or computes something else than it should.
+        """
+        if self._file is None:
+            return ()
+        return tuple(
+            Detector.load(
+                file,
+                confidence=self.confidence,
+                tasks=self._tasks,
+                threads=self.threads,
+                engine=self.engine,
+                precision=self.precision,
+                self_check=self._checks,
+                region=self.region,
+            )
+            for file in smaller_inputs(self._file, self.metadata)
+        )
+
+    def inference_s(self, times: int = 5) -> float:
+        """Seconds of the quickest of so many inferences on this machine now, after one more that
+        prepares."""
+        width, height = self.metadata.size
+        tensor = np.full((1, 3, height, width), 0.5, np.float32)
+        return min(self._engine.run(tensor)[1] for _ in range(times + 1))
 
     def __copy__(self) -> Detector:
         """Another that shares the engine."""
         copied = Detector(self._engine, **self._asked())
         copied._checks, copied.engine_reason = self._checks, self.engine_reason
+        copied._file = self._file
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -150,14 +184,16 @@ class Detector:
 
         Raises, when it is loaded: as ``load`` does.
         """
-        return Detector._again, (self._engine, self._asked(), self._checks)
+        return Detector._again, (self._engine, self._asked(), self._checks, self._file)
 
     @classmethod
-    def _again(cls, engine: Engine, asked: dict[str, Any], checks: bool) -> Detector:
+    def _again(
+        cls, engine: Engine, asked: dict[str, Any], checks: bool, file: Path | None
+    ) -> Detector:
         if checks:
             self_check(engine, origin=f"{engine.metadata.name}, sent to this process")
         detector = cls(engine, **asked)
-        detector._checks = checks
+        detector._checks, detector._file = checks, file
         return detector
 
     def _asked(self) -> dict[str, Any]:

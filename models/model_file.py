@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from oneglance.models.metadata import Head, Metadata
 from oneglance.streams.errors import ModelError
@@ -13,6 +15,12 @@ Shape = Sequence[int | str | None]
 
 # An ONNX tensor kept outside its file names it in a field "location": protobuf tag, length, key.
 _EXTERNAL_DATA = b"\x0a\x08location"
+
+_PROPERTIES = 14
+"""Protobuf field of a model's metadata; each entry is a key (1) and a value (2)."""
+
+_LARGEST_TEXT = 1 << 20
+"""Bytes of metadata; reference frames are the most of it."""
 
 
 def read_model_file(file: Path) -> bytes:
@@ -33,6 +41,62 @@ def read_model_file(file: Path) -> bytes:
             "export it as one file"
         )
     return content
+
+
+def read_properties(file: Path) -> dict[str, str]:
+    """The metadata of an ONNX file, without its graph: a few reads, whatever its size.
+
+    Raises:
+        ModelError: it cannot be read, or is no ONNX file.
+    """
+    try:
+        with file.open("rb") as opened:
+            entries = [dict(_fields(io.BytesIO(entry))) for entry in _entries(opened)]
+            return {entry[1].decode(): entry.get(2, b"").decode() for entry in entries}
+    except OSError as error:
+        raise ModelError(f"cannot read model {file}: {error.strerror}") from None
+    except (EOFError, KeyError, UnicodeDecodeError):
+        raise ModelError(f"{file} is not an ONNX file, or is damaged") from None
+
+
+def _entries(opened: BinaryIO) -> Iterator[bytes]:
+    return (content for field, content in _fields(opened) if field == _PROPERTIES)
+
+
+def _fields(opened: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Number and content of a protobuf message's texts; what is larger than any of ours is passed
+    over unread. EOFError: it ends too early, or is no protobuf message."""
+    end = opened.seek(0, io.SEEK_END)
+    opened.seek(0)
+    while (key := _varint(opened, last=True)) is not None:
+        field, wire_type = key >> 3, key & 7
+        length = {1: 8, 5: 4}.get(wire_type, 0)
+        if wire_type == 2:
+            length = _varint(opened) or 0
+        elif wire_type == 0:
+            _varint(opened)
+        elif not length:
+            raise EOFError
+        if length > end - opened.tell():
+            raise EOFError
+        if wire_type == 2 and length <= _LARGEST_TEXT:
+            yield field, opened.read(length)
+        else:
+            opened.seek(length, io.SEEK_CUR)
+
+
+def _varint(opened: BinaryIO, *, last: bool = False) -> int | None:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = opened.read(1)
+        if not byte:
+            if last and not shift:
+                return None
+            raise EOFError
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise EOFError
 
 
 def check_layout(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oneglance.perception.budget import BudgetStatus
 from oneglance.streams.live.states import State
 
 
@@ -42,11 +43,13 @@ class SourceHealth:
 class Health:
     """A run as it is now. ``inference_s``: how long the inference in work has taken so far, None
     when there is none; ``stuck``: that this is longer than it may be. ``sources``: those of a
-    live run, the removed ones included; of a recorded run none are monitored."""
+    live run, the removed ones included; of a recorded run none are monitored. ``budget``: None
+    where the run has none."""
 
     sources: tuple[SourceHealth, ...]
     inference_s: float | None
     stuck: bool
+    budget: BudgetStatus | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""

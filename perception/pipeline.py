@@ -30,6 +30,7 @@ import numpy as np
 from oneglance.models.cpus import available_cpus
 from oneglance.models.region import Region
 from oneglance.perception.health import Health, InferenceWatchdog
+from oneglance.perception.looking import Looking
 from oneglance.perception.mode import Alert, Live, Mode, limits_of
 from oneglance.perception.protocols import (
     DetectorLike,
@@ -37,8 +38,6 @@ from oneglance.perception.protocols import (
     Sink,
     TrackerLike,
     described,
-    takes_planes,
-    timed_detect,
     workers_for,
 )
 from oneglance.perception.readers.frame_reader import (
@@ -50,7 +49,6 @@ from oneglance.perception.readers.frame_reader import (
 from oneglance.perception.readers.opening import Source, open_reader
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThread
-from oneglance.perception.stride import stride_for
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.perception.tracking import inside
 from oneglance.streams import shutdown
@@ -88,7 +86,9 @@ class Pipeline:
     ``every``: the network looks at every Nth frame of a source only. The frames between have the
     tracker's predictions (``Result.predicted``); without a tracker nothing is known of them, and
     they have no result. ``region``: what of every frame the network looks at, see ``Region``;
-    boxes are in pixels of the whole frame. ``clock``: seconds, monotonic; for tests.
+    boxes are in pixels of the whole frame. ``budget_ms``: live, keep the age of results below it
+    by looking with less, see ``perception.budget``; each step is an alert. ``clock``: seconds,
+    monotonic; for tests.
 
     OpenCV's own threads cost more than they save on images this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
@@ -113,6 +113,7 @@ class Pipeline:
         tracker: TrackerLike | None = None,
         every: int = 1,
         region: Region | str | Sequence[float] | None = None,
+        budget_ms: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the source. In auto mode a single camera or network source must answer now; in
@@ -122,13 +123,11 @@ class Pipeline:
             StreamError: the source cannot be opened.
             UsageError: ``mode`` is none of auto, recorded and live; several sources are not
                 live, or of one name; ``every`` is below 1, or the tracker cannot predict; the
-                region is none.
+                region is none; the budget is of a recorded run, or cannot be held.
+            ModelError: a model that the budget needs cannot be loaded.
         """
-        words = described(detector)
-        self._stride = stride_for(every, tracker)
         part = None if region is None else Region.of(region)
-        self._detect = timed_detect(detector, part)
-        self._takes_planes = takes_planes(detector, part)
+        self._looking = Looking(detector, tracker=tracker, every=every, region=part)
         self._limits = limits_of(mode)
         self._clock = clock
         self._reader = (
@@ -136,19 +135,20 @@ class Pipeline:
             if isinstance(source, FrameReader)
             else open_reader(cast("Source", source), mode, clock=clock)
         )
+        if budget_ms is not None:
+            self._looking.hold(budget_ms, self._reader, now_s=clock())
         self.mode = Mode.LIVE if self._reader.live else Mode.RECORDED
         self.telemetry = Telemetry(
-            source=self._reader.name, mode=self.mode.value, clock=clock, **words
+            source=self._reader.name, mode=self.mode.value, clock=clock, **described(detector)
         )
         self._name = detector.name
         self._tracker = tracker
         self._missed: Counter[str] = Counter()  # by frames that have no result
         self._watchdog = InferenceWatchdog(self._limits.stuck_s)
         self._sinks = SinkThread(sinks)
-        is_live = self.mode is Mode.LIVE
-        self._workers = 1 if is_live else workers_for(detector, available_cpus())
+        self._workers = 1 if self._reader.live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
-        self._slots = threading.Semaphore(1 if is_live else 2 * self._workers)
+        self._slots = threading.Semaphore(1 if self._reader.live else 2 * self._workers)
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._take_lock = threading.Lock()
         self._stopping = threading.Event()
@@ -172,7 +172,8 @@ class Pipeline:
 
     def summary(self) -> RunSummary:
         """What the run did and cost so far; may be called during it and from any thread."""
-        return replace(self.telemetry.summary(), sources=self.health().sources)
+        health = self.health()
+        return replace(self.telemetry.summary(), sources=health.sources, budget=health.budget)
 
     def health(self) -> Health:
         """How the sources and the network are doing now; from any thread."""
@@ -181,6 +182,7 @@ class Pipeline:
             sources=self._reader.health(),
             inference_s=None if inference_s is None else round(inference_s, 3),
             stuck=inference_s is not None and inference_s > self._limits.stuck_s,
+            budget=self._looking.status(),
         )
 
     def add(self, source: Source) -> str:
@@ -311,7 +313,7 @@ class Pipeline:
                     raise Closed from None
                 continue
             source = captured.frame.source
-            is_due = self._stride.is_due(source)
+            is_due = self._looking.stride.is_due(source)
             if is_due or self._tracker is not None:
                 missed = captured.dropped + self._missed.pop(source, 0)
                 return replace(captured, dropped=missed) if missed else captured, is_due
@@ -325,16 +327,17 @@ class Pipeline:
         if not is_due:
             return _Inferred(captured, None, timings, is_due)
         self._watchdog.begin(worker, begun_s)
+        look = self._looking.look
         try:
             started = time.perf_counter()
             try:
-                planes = captured.frame.yuv() if self._takes_planes(captured.frame.size) else None
+                planes = captured.frame.yuv() if look.takes_planes(captured.frame.size) else None
                 pixels = captured.frame.image if planes is None else planes
             except StreamError as error:
                 self._reader.failed(captured, error)
                 return _Inferred(captured, None, timings)
             timings["convert"] = time.perf_counter() - started
-            detections, stages = self._detect(pixels)
+            detections, stages = look.detect(pixels)
         finally:
             self._watchdog.end(worker)
         return _Inferred(captured, detections, timings | stages)
@@ -382,6 +385,7 @@ class Pipeline:
     def _finish(self, inferred: _Inferred) -> Result:
         captured, detections, timings = inferred.captured, inferred.detections, inferred.timings
         frame, tracker = captured.frame, self._reader.tracker(captured)
+        predicted, step = not inferred.is_due, self._looking.step
         started = time.perf_counter()
         if detections is None:
             assert isinstance(tracker, PredictingTracker)
@@ -390,9 +394,10 @@ class Pipeline:
             detections = tracker.update(detections, timestamp_s=frame.timestamp_s)
         if tracker is not None:
             timings["track"] = time.perf_counter() - started
-        if self._stride.every > 1:
-            detections.data["predicted"] = np.full(len(detections), not inferred.is_due)
-        captured_s = captured.captured_s
-        age_s = None if captured_s is None else self._clock() - captured_s
-        predicted = not inferred.is_due
-        return Result(frame, detections, timings, age_s, captured.dropped, predicted)
+        if self._looking.may_predict:
+            detections.data["predicted"] = np.full(len(detections), predicted)
+        captured_s, now_s = captured.captured_s, self._clock()
+        age_s = None if captured_s is None else now_s - captured_s
+        if (news := self._looking.note(age_s, now_s=now_s)) is not None:
+            self._alert(Alert(self._name, str(news), now_s))
+        return Result(frame, detections, timings, age_s, captured.dropped, predicted, step)

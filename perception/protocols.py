@@ -49,6 +49,8 @@ class DetectorLike(Protocol):
       decoder's planes (``models.pixels.Planes``) in place of the image, which then is not made;
     - ``threads``: CPUs that one call uses. It may then be called from several threads at once, as
       many as the CPUs leave room for; without it, one call follows the other;
+    - ``smaller()``: detectors of the same that cost less, the dearest first, and
+      ``inference_s()``: seconds of one inference; for runs with a budget;
     - ``engine``, ``precision``, ``engine_reason``: words for the summary.
     """
 

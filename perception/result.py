@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from oneglance.perception.budget import Step
 from oneglance.streams.frame import Frame
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Result:
     ``predicted``: the network did not look at this frame: its detections are where the tracker
     expects the objects of the last frame that was looked at. In a run that predicts,
     ``data["predicted"]`` says the same of every box, in every result.
+    ``step``: of a run with a budget, what looked at frames when this one came.
     """
 
     frame: Frame
@@ -40,3 +42,4 @@ class Result:
     age_s: float | None
     dropped: int
     predicted: bool = False
+    step: Step | None = None

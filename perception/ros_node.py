@@ -158,6 +158,12 @@ def diagnostics(health: Health, images: RosImages, stamp: Header, make: Maker) -
             **{f"dropped ({reason})": count for reason, count in source.dropped.items()},
         }
     values["inference_s"] = health.inference_s
+    if (budget := health.budget) is not None:
+        values |= {
+            "budget_ms": budget.budget_ms,
+            "budget_step": budget.steps[budget.step],
+            "budget_exceeded": budget.over,
+        }
     status = make(
         "diagnostic_msgs/msg/DiagnosticStatus",
         level=level,

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from oneglance.perception.budget import BudgetStatus
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.histogram import LatencyHistogram
 from oneglance.perception.result import STAGES, Result
@@ -43,7 +44,8 @@ class RunSummary:
     ``latency_ms``: by stage. ``end_to_end_ms``: from the start of a frame's decoding to its
     result: the sum of its stages, waiting in the queue included; None without a frame.
     ``age_ms``: live only, from capture to result. ``sources``: what became of each source of a
-    live run; empty for a recorded one. ``peak_memory_mb``: the most memory this
+    live run; empty for a recorded one. ``budget``: what was done to hold one, of a run that had
+    one. ``peak_memory_mb``: the most memory this
     process ever held, in 10⁶ bytes; None where the system does not say.
     """
 
@@ -63,6 +65,7 @@ class RunSummary:
     engine_reason: str = ""
     predicted: int = 0
     sources: tuple[SourceHealth, ...] = ()
+    budget: BudgetStatus | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON: field names as keys, a latency as p50, p90, p99 and max."""
@@ -171,7 +174,7 @@ def peak_memory_mb() -> float | None:
 
     None where the system does not say (Windows).
     """
-    kilobytes = _proc_peak_kb(Path("/proc/self/status"))
+    kilobytes = _proc_kb(Path("/proc/self/status"), "VmHWM:")
     if kilobytes is not None:
         return round(kilobytes * 1024 / 1e6, 1)
     if sys.platform == "win32":
@@ -183,12 +186,18 @@ def peak_memory_mb() -> float | None:
     return round((peak if sys.platform == "darwin" else peak * 1024) / 1e6, 1)
 
 
-def _proc_peak_kb(status: Path) -> int | None:
+def memory_mb() -> float | None:
+    """The memory (resident set) of this process now, in 10⁶ bytes; None where nothing says."""
+    kilobytes = _proc_kb(Path("/proc/self/status"), "VmRSS:")
+    return None if kilobytes is None else round(kilobytes * 1024 / 1e6, 1)
+
+
+def _proc_kb(status: Path, name: str) -> int | None:
     """Linux's own figure. ``ru_maxrss`` survives exec there: a small program started by a large
     one would report the large one's peak."""
     try:
         lines = status.read_text().splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    found = [line.split()[1] for line in lines if line.startswith(name)]
     return int(found[0]) if found else None

@@ -31,6 +31,14 @@ Precision = Annotated[
         "int8 (openvino, a quantised file)."
     ),
 ]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MS",
+        help="Live: keep results younger than this by looking with smaller inputs of the same "
+        "weights, then at every 2nd frame.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
 Size = Annotated[str, typer.Option(metavar="WxH", help="Input size.")]
 

@@ -23,6 +23,7 @@ from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.cli.terminal import Terminal
+from oneglance.perception.looking import check_budget
 from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.plugins import SinkChoice, SinkContext
@@ -65,6 +66,7 @@ class RunOptions:
     self_check: bool = True
     every: int = 1
     region: str | None = None
+    budget_ms: float | None = None
     track: bool = True
     jsonl: str | None = None
     video: Path | None = None
@@ -106,6 +108,8 @@ class Run:
         Stride(options.every)  # what cannot be is said before a model is loaded
         if options.region is not None:
             Region.of(options.region)
+        if options.budget_ms is not None:
+            check_budget(options.budget_ms, live=options.mode is not Mode.RECORDED)
         # Frames are worked on side by side already. Waking OpenCV's own threads for images as
         # small as these costs more than they save: 0.3 ms of CPU time for each frame that is
         # read, and 0.6 ms for each that is written.
@@ -120,6 +124,8 @@ class Run:
                         self._chosen(source), options.mode, connect=options.connect
                     )
                     with closing(opened) as reader:
+                        if options.budget_ms is not None:
+                            check_budget(options.budget_ms, live=reader.live)
                         detector = detector or self._load(reader, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
                         video = self._video(reader)
@@ -214,6 +220,7 @@ class Run:
             sinks=sinks,
             tracker=Tracker(frame_rate=float(reader.frame_rate or 30)) if options.track else None,
             every=options.every,
+            budget_ms=options.budget_ms,
         )
         name = f"{len(options.sources)} sources" if options.together else reader.name
         try:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from oneglance.perception.budget import BudgetStatus
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.summary import Latency, RunSummary
 
@@ -28,6 +29,8 @@ def render_summary(summary: RunSummary) -> RenderableType:
     parts: list[RenderableType] = [headline]
     if summary.engine_reason:
         parts.append(Text(f"engine: {summary.engine_reason}", overflow="fold"))
+    if summary.budget is not None:
+        parts.append(Text(_budget_line(summary.budget), overflow="fold"))
     if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):
         parts.append(_source_table(summary.sources))
         parts += [
@@ -38,6 +41,14 @@ def render_summary(summary: RunSummary) -> RenderableType:
     if summary.end_to_end_ms is not None:
         parts.append(_latency_table(summary))
     return Group(*parts)
+
+
+def _budget_line(budget: BudgetStatus) -> str:
+    memory = "" if budget.memory_mb is None else f", {budget.memory_mb:.0f} MB of models for it"
+    return (
+        f"budget {budget.budget_ms:g} ms: {budget.over} results over it, {budget.down} steps down, "
+        f"{budget.up} up, at the end {budget.steps[budget.step]}{memory}"
+    )
 
 
 def _source_table(sources: Sequence[SourceHealth]) -> Table:

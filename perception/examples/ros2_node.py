@@ -2,9 +2,10 @@
 
 python -m oneglance.perception.examples.ros2_node --ros-args -r image:=/camera/image_raw
 
-Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage). Newest wins,
-never a queue. Needs pip install "oneglance[mcap]" and a ROS 2 on Python 3.11+ and numpy 2, with
-vision_msgs. rclpy is in no registry: the parts are tested (perception/ros_node.py), this is not.
+Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage), budget (ms;
+0.0: none). Newest wins, never a queue. Needs pip install "oneglance[mcap]" and a ROS 2 on Python
+3.11+ and numpy 2, with vision_msgs. rclpy is in no registry: the parts are tested
+(perception/ros_node.py), this is not.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> None:
     rclpy.init()
     node = rclpy.create_node("oneglance")
     asked = {"model": "road4-n", "engine": "onnxruntime", "tasks": "", "compressed": False}
+    asked |= {"budget": 0.0}
     of = {name: node.declare_parameter(name, value).value for name, value in asked.items()}
     kind = ros.COMPRESSED if of["compressed"] else ros.IMAGE
     images = ros.RosImages(node.resolve_topic_name("image"), kind)
@@ -36,7 +38,14 @@ def main() -> None:
     tasks = parse_tasks(of["tasks"].split(",")) if of["tasks"] else None
     detector = Detector.load(of["model"], engine=of["engine"], tasks=tasks)
     sinks = [ros.RosPublisher(boxes.publish, ros.make_message)]
-    pipeline = Pipeline(images, detector, mode="live", sinks=sinks, tracker=Tracker())
+    pipeline = Pipeline(
+        images,
+        detector,
+        mode="live",
+        sinks=sinks,
+        tracker=Tracker(),
+        budget_ms=of["budget"] or None,
+    )
     node.create_subscription(ros.message_class(kind), "image", images.offer, newest)
 
     def publish_diagnostics() -> None:

@@ -182,6 +182,7 @@ class PipelineCollector(Collector):
             "For how long the inference in work has been running, 0 without one.",
             value=health.inference_s or 0.0,
         )
+        yield from self._of_the_budget(health)
         words = {
             "version": metadata.version("oneglance"),
             "mode": summary.mode,
@@ -192,6 +193,33 @@ class PipelineCollector(Collector):
         info = GaugeMetricFamily("oneglance_info", "What runs; always 1.", labels=list(words))
         info.add_metric(list(words.values()), 1)
         yield info
+
+    def _of_the_budget(self, health: Health) -> Iterator[Metric]:
+        budget = health.budget
+        if budget is None:
+            return
+        yield GaugeMetricFamily(
+            "oneglance_budget_seconds",
+            "Age that results are to keep below.",
+            value=budget.budget_ms / 1e3,
+        )
+        step = GaugeMetricFamily(
+            "oneglance_budget_step",
+            "1 for the step that the run is at, 0 for the others.",
+            labels=["model", "every"],
+        )
+        for number, each in enumerate(budget.steps):
+            step.add_metric([each.model, str(each.every)], int(number == budget.step))
+        yield step
+        changes = CounterMetricFamily(
+            "oneglance_budget_changes", "Steps taken to hold the budget.", labels=["direction"]
+        )
+        changes.add_metric(["down"], budget.down)
+        changes.add_metric(["up"], budget.up)
+        yield changes
+        yield CounterMetricFamily(
+            "oneglance_budget_exceeded", "Results older than the budget.", value=budget.over
+        )
 
     def _name(self, source: str) -> str:
         """Its label; two sources never share one."""

@@ -13,6 +13,7 @@ from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.tasks import parse_tasks
 from oneglance.models.zoo import DEFAULT
+from oneglance.perception.looking import check_budget
 from oneglance.perception.mode import Live
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.server.app import Site
@@ -44,6 +45,7 @@ class ServeOptions:
     threads: int | None = None
     engine: str = DEFAULT_ENGINE
     precision: str | None = None
+    budget_ms: float | None = None
     track: bool = True
     view_fps: float = MOST_FPS
     connect: ConnectOptions = field(default_factory=ConnectOptions)
@@ -73,6 +75,8 @@ def serve_sources(options: ServeOptions, *, say: Callable[[str], object]) -> Run
         raise UsageError(
             f"--view-fps is above 0 and at most {MOST_VIEW_FPS:g}, not {options.view_fps:g}"
         )
+    if options.budget_ms is not None:
+        check_budget(options.budget_ms)
     with ExitStack() as stack:
         # First of all: a port that is taken is known before the model is loaded.
         listener = stack.enter_context(closing(listen(options.host, options.port)))
@@ -110,4 +114,5 @@ def _pipeline(options: ServeOptions, hub: Hub) -> Pipeline:
         mode=Live(connect=options.connect, on_event=hub.note),
         sinks=[hub],
         tracker=Tracker() if options.track else None,
+        budget_ms=options.budget_ms,
     )

@@ -105,8 +105,9 @@ def as_object(result: Result) -> dict[str, Any]:
     Keys: ``source``, ``frame`` (its index), ``timestamp_s``, ``dropped`` (frames since the last
     result), ``detections`` (``task``, ``class``, ``confidence``, ``xyxy`` in pixels,
     ``track_id`` or None), ``timings_ms`` (by stage), for live sources ``age_ms``, ``damaged``
-    (true) where a frame is marked so, and ``predicted`` (true) where the network did not look: then
-    each of its detections says so too.
+    (true) where a frame is marked so, ``predicted`` (true) where the network did not look: then
+    each of its detections says so too; in a run with a budget ``model`` and ``every``: what looked
+    at frames at that time.
     """
     frame = result.frame
     found: dict[str, Any] = {
@@ -122,6 +123,8 @@ def as_object(result: Result) -> dict[str, Any]:
         found["damaged"] = True
     if result.predicted:
         found["predicted"] = True
+    if result.step is not None:
+        found |= {"model": result.step.model, "every": result.step.every}
     if result.age_s is not None:
         found["age_ms"] = round(1e3 * result.age_s, 3)
     return found

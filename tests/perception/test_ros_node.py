@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bags import jpeg, stamps
 from media import picture
 from oneglance.models import Detector
 from oneglance.perception import Pipeline
+from oneglance.perception.budget import AgeBudget, Step
 from oneglance.perception.health import Health, SourceHealth
 from oneglance.perception.ros_messages import ARRAY, DEFINITIONS, Header
 from oneglance.perception.ros_node import (
@@ -218,6 +220,17 @@ def test_diagnostics_tell_how_the_run_is_doing(
     assert values["replaced"] == "0"
     if given.sources:
         assert (values["fps"], values["dropped (newer)"]) == ("29.5", "3")
+
+
+def test_diagnostics_tell_what_a_budget_has_come_to(make: Callable[..., Any]) -> None:
+    budget = AgeBudget(100.0, [Step("large", 1, 40.0), Step("small", 1, 10.0)], now_s=0.0)
+    budget.note(0.2, now_s=1.0)
+    given = replace(health(State.LIVE), budget=budget.status())
+    images = RosImages("/camera/image", IMAGE)
+    (status,) = diagnostics(given, images, Header(0, ""), make).status
+    values = {each.key: each.value for each in status.values}
+    assert (values["budget_ms"], values["budget_step"]) == ("100.0", "small")
+    assert values["budget_exceeded"] == "1"
 
 
 def test_without_ros_the_node_says_what_it_needs() -> None:

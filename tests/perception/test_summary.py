@@ -75,7 +75,7 @@ def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
     assert set(found) == {
         *("source", "mode", "model", "frames", "dropped", "wall_s", "fps", "latency_ms"),
         *("end_to_end_ms", "age_ms", "peak_memory_mb", "engine", "precision", "engine_reason"),
-        *("predicted", "sources"),
+        *("predicted", "sources", "budget"),
     }
     assert (found["source"], found["mode"], found["model"]) == ("drive.mp4", "recorded", "road4-n")
     assert (found["engine"], found["precision"]) == ("openvino", "bf16")

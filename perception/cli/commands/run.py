@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from oneglance.perception.cli.common import (
+    Budget,
     Debug,
     Engine,
     Precision,
@@ -56,6 +57,7 @@ def run(
             help="Look at this part of each frame alone, in pixels or in shares from 0 to 1.",
         ),
     ] = None,
+    budget: Budget = None,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
@@ -115,6 +117,7 @@ def run(
         self_check=self_check,
         every=every,
         region=region,
+        budget_ms=budget,
         track=track,
         jsonl=jsonl,
         video=video,

@@ -11,6 +11,7 @@ import typer
 
 from oneglance.perception.cli.common import (
     EXIT_INTERRUPTED,
+    Budget,
     Debug,
     Engine,
     Precision,
@@ -68,6 +69,7 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
+    budget: Budget = None,
     track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
     timeout: Annotated[
         float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
@@ -106,6 +108,7 @@ def serve(
         threads=threads,
         engine=engine,
         precision=precision,
+        budget_ms=budget,
         track=track,
         view_fps=view_fps,
         connect=ConnectOptions(

@@ -113,7 +113,8 @@ async function frame(buffer) {
 }
 
 function status(told) {
-  const words = [told.model, told.engine, told.precision].filter(Boolean).join(" · ");
+  const looks = told.health.budget?.model ?? told.model;
+  const words = [looks, told.engine, told.precision].filter(Boolean).join(" · ");
   byId("model").textContent = told.fps === null ? words : `${words} · ${told.fps} results/s`;
   const stuck = told.health.stuck;
   connection(stuck ? "lost" : "live", stuck ? "the network is stuck" : "live");

@@ -250,6 +250,22 @@ def test_a_recording_in_live_mode_shows_age_and_drops(
     assert all(line["age_ms"] >= 0 for line in lines)
 
 
+def test_a_live_run_with_a_budget_says_so_in_lines_and_summary(
+    oneglance: Program, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    run = oneglance(
+        *("run", ROAD, "--model", model, "--mode", "live", "--budget", 60_000),
+        *("--jsonl", out, "--json-summary", tmp_path / "summary.json"),
+    )
+    assert run.code == 0, run.err
+    assert {(line["model"], line["every"]) for line in lines_of(out)} == {("seeing", 1)}
+    found = json.loads((tmp_path / "summary.json").read_text())["budget"]
+    assert (found["budget_ms"], found["over"], found["down"], found["up"]) == (60_000, 0, 0, 0)
+    assert [step["every"] for step in found["steps"]] == [1, 2]
+    assert "budget 60000 ms: 0 results over it, 0 steps down, 0 up, at the end seeing" in run.out
+
+
 def test_the_zoo_is_listed_default_first(oneglance: Program, small_zoo: Path) -> None:
     run = oneglance("models")
     assert run.code == 0
@@ -264,7 +280,7 @@ def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.Monke
     for option in (
         *("--model", "--mode", "--tasks", "--conf", "--threads", "--track", "--no-track"),
         *("--jsonl", "--video", "--max-frames", "--json-summary", "--debug"),
-        *("--engine", "--precision"),
+        *("--engine", "--precision", "--budget"),
     ):
         assert re.search(rf"{option}\b", run.out), option
     for command in ("run", "models", "train", "average", "export", "eval"):
@@ -283,6 +299,9 @@ MISTAKES = {
     "threads": ([ROAD, "--threads", "0"], "threads must be at least 1, not 0"),
     "engine": ([ROAD, "--engine", "onxruntime"], "unknown engine 'onxruntime'; did you mean 'onn"),
     "precision": ([ROAD, "--precision", "bf16"], "engine onnxruntime does not compute in bf16"),
+    "budget": ([ROAD, "--budget", "50"], "a budget is for live runs"),
+    "no budget": ([ROAD, "--mode", "live", "--budget", "0"], "milliseconds above 0, not 0"),
+    "small budget": ([ROAD, "--mode", "live", "--budget", "1e-6"], "1e-06 ms cannot be held"),
     "frames": (["--max-frames", "0"], "--max-frames must be at least 1, not 0"),
     "scheme": (["gopher://host/x"], "cannot play gopher://host/x: 'gopher://' is not supported"),
     "rendered": (["rendered:?sed=7"], "rendered: unknown option 'sed=7'"),

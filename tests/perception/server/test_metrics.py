@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleets import Camera, health_of, quick
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result
+from oneglance.perception.budget import AgeBudget, BudgetStatus, Step
 from oneglance.perception.health import Health, SourceHealth
 from oneglance.perception.server.metrics import BUCKETS_S, SourceLabel, label_for, metrics_of
 from oneglance.perception.summary import RunSummary, Telemetry
@@ -36,12 +37,14 @@ from waiting import wait_until
 class Run:
     """Figures that a test chooses, as a pipeline would give them."""
 
-    def __init__(self, *sources: SourceHealth, stuck: bool = False) -> None:
+    def __init__(
+        self, *sources: SourceHealth, stuck: bool = False, budget: BudgetStatus | None = None
+    ) -> None:
         self.telemetry = Telemetry(mode="live", model="road4-n", engine="onnxruntime")
-        self.sources, self.stuck = sources, stuck
+        self.sources, self.stuck, self.budget = sources, stuck, budget
 
     def health(self) -> Health:
-        return Health(sources=self.sources, inference_s=0.02, stuck=self.stuck)
+        return Health(sources=self.sources, inference_s=0.02, stuck=self.stuck, budget=self.budget)
 
     def summary(self) -> RunSummary:
         return self.telemetry.summary()
@@ -105,6 +108,23 @@ def test_a_source_is_in_one_state_at_a_time() -> None:
 def test_a_stuck_network_shows() -> None:
     assert of(metrics_of(Run(stuck=True)), "oneglance_inference_stuck") == 1
     assert of(metrics_of(Run()), "oneglance_inference_stuck") == 0
+
+
+def test_a_budget_shows_its_step_and_how_often_it_changed() -> None:
+    budget = AgeBudget(100.0, [Step("large", 1, 40.0), Step("small", 1, 10.0)], now_s=0.0)
+    budget.note(0.2, now_s=1.0)
+    registry = metrics_of(Run(budget=budget.status()))
+    assert of(registry, "oneglance_budget_seconds") == 0.1
+    steps = {
+        name: of(registry, "oneglance_budget_step", model=name, every="1")
+        for name in ("large", "small")
+    }
+    assert steps == {"large": 0, "small": 1}
+    assert of(registry, "oneglance_budget_changes_total", direction="down") == 1
+    assert of(registry, "oneglance_budget_changes_total", direction="up") == 0
+    assert of(registry, "oneglance_budget_exceeded_total") == 1
+    without = {name for name, _ in scraped(metrics_of(Run()))}
+    assert not any("budget" in name for name in without)
 
 
 def test_what_is_not_known_yet_is_left_out_and_not_zero() -> None:
