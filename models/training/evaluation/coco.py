@@ -9,7 +9,7 @@ here.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,22 @@ from oneglance.streams.errors import DataError
 EVALUATION_CONFIDENCE = 0.001
 """mAP walks the whole precision-recall curve, so nearly every box counts; COCO's habit."""
 
+SIZES = ("small", "medium", "large")
+"""COCO's, in pixels of the image: up to 32², up to 96², above."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskAccuracy:
-    """COCO's mAP of one task, in 0..1, and how many labelled boxes it stands on."""
+    """COCO's mAP of one task, in 0..1, and how many labelled boxes it stands on.
+
+    ``by_size``: mAP50-95 of its objects of each of COCO's sizes that is labelled: ``small`` up to
+    32² pixels of the image, ``medium`` up to 96², ``large``.
+    """
 
     map50: float
     map50_95: float
     boxes: int
+    by_size: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Evaluation:
     precision: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes"}},
+        """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes", "by_size"}},
         "subclasses": {task: {"correct", "unassigned", "found", "share"}}, "partial": {task:
         {"recall", "unmatched_per_image", "confidence", "boxes"}}}``, the latter for tasks labelled
         in part."""
@@ -117,7 +125,11 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
         DataError: the split is missing, an image cannot be read, labels are broken (all are
             named), or the model and the set have no task in common.
     """
-    found = detect(detector, dataset, split=split)
+    return evaluation_of(detect(detector, dataset, split=split), detector)
+
+
+def evaluation_of(found: Detected, detector: Detector) -> Evaluation:
+    """The scores of what ``detector`` found."""
     scored = {task: score(found.ground_truth, found.predictions, task) for task in found.tasks}
     accuracy = {task: a for task, a in scored.items() if a is not None}
     partial = {
@@ -149,10 +161,29 @@ class Detected:
     partial_tasks: tuple[Task, ...] = ()
 
 
+Alteration = Callable[[npt.NDArray[np.uint8], int], npt.NDArray[np.uint8]]
+"""What is done to an image, H×W×3 BGR, before a detector sees it; the second is its number."""
+
+
 def detect(
     detector: Detector, dataset: Dataset, *, split: str = "val", without: Container[Path] = ()
 ) -> Detected:
     """Run ``detector`` over ``split``, see ``evaluate``; not over the images ``without``."""
+    (found,) = detect_altered(
+        detector, dataset, [lambda image, _: image], split=split, without=without
+    )
+    return found
+
+
+def detect_altered(
+    detector: Detector,
+    dataset: Dataset,
+    alterations: Sequence[Alteration],
+    *,
+    split: str = "val",
+    without: Container[Path] = (),
+) -> list[Detected]:
+    """``detect`` on images altered in each of several ways, in their order; each is read once."""
     served = {cls.task for cls in detector.classes}
     common = tuple(task for task in Task if task in dataset.labelled_tasks & served)
     if not common:
@@ -163,10 +194,12 @@ def detect(
     both = _tasks_with_subclasses(dataset.classes.values()) & _tasks_with_subclasses(
         detector.classes
     )
-    subclasses = {task: SubclassAccuracy(0, 0, 0) for task in common if task in both}
+    subclasses = [
+        {task: SubclassAccuracy(0, 0, 0) for task in common if task in both} for _ in alterations
+    ]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    predictions: list[dict[str, Any]] = []
+    predictions: list[list[dict[str, Any]]] = [[] for _ in alterations]
     chosen = [path for path in dataset.images(split) if path not in without]
     for number, truth in enumerate(truths(dataset, split, chosen), 1):
         height, width = truth.image.shape[:2]
@@ -178,15 +211,19 @@ def detect(
         for task, xywh in truth.regions:
             region = _annotation(len(annotations) + 1, number, task, xywh)
             annotations.append(region | {"iscrowd": 1})
-        found = detector(truth.image)
-        predictions += _predictions(found, number)
-        for task in subclasses:
-            subclasses[task] += _compare_subclasses(truth, found, task)
+        for alter, seen, right in zip(alterations, predictions, subclasses, strict=True):
+            found = detector(alter(truth.image, number))
+            seen.extend(_predictions(found, number))
+            for task in right:
+                right[task] += _compare_subclasses(truth, found, task)
     categories = [{"id": CATEGORY[task], "name": task.value} for task in common]
     ground_truth = {"images": images, "annotations": annotations, "categories": categories}
     tasks = tuple(task for task in common if task not in dataset.partial_tasks)
     partial = tuple(task for task in common if task in dataset.partial_tasks)
-    return Detected(ground_truth, predictions, tasks, subclasses, partial)
+    return [
+        Detected(ground_truth, seen, tasks, right, partial)
+        for seen, right in zip(predictions, subclasses, strict=True)
+    ]
 
 
 def score(
@@ -209,7 +246,9 @@ def score(
     judge.evaluate()
     judge.accumulate()
     judge.summarize()
-    return TaskAccuracy(float(judge.stats[1]), float(judge.stats[0]), boxes)
+    # -1 where no object of that size is labelled
+    by_size = {name: float(ap) for name, ap in zip(SIZES, judge.stats[3:6], strict=True) if ap >= 0}
+    return TaskAccuracy(float(judge.stats[1]), float(judge.stats[0]), boxes, by_size)
 
 
 def _silent(*_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -20,8 +20,11 @@ from oneglance.perception.cli.common import (
     write_json,
 )
 from oneglance.perception.cli.terminal import Terminal
-from oneglance.streams.errors import DataError
+from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.outputs import refuse_inputs
+
+if TYPE_CHECKING:
+    from oneglance.models.training.evaluation.robustness import Robustness
 
 
 def render(
@@ -98,19 +101,37 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     engine: Engine = "onnxruntime",
     precision: Precision = None,
+    conditions: Annotated[
+        bool,
+        typer.Option(
+            "--conditions", help="Night, rain, fog and others too, 22 times as long; by size."
+        ),
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the conditions into a PNG.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
     debug: Debug = False,
 ) -> None:
     """COCO mAP for each task, from the ONNX file through the same Detector users run."""
     configure(debug)
-    if json_file is not None:
-        refuse_inputs(json_file, [data, model])
+    if plot is not None and not conditions:
+        raise UsageError("--plot draws what --conditions measures: give both")
+    for file in (json_file, plot):
+        if file is not None:
+            refuse_inputs(file, [data, model])
     try:
         from oneglance.models.training.evaluation.coco import evaluate_file
+        from oneglance.models.training.evaluation.robustness import evaluate_file_under_conditions
     except ModuleNotFoundError as error:
         raise missing("eval", error.name) from None
 
-    evaluation = evaluate_file(model, data, split=split, engine=engine, precision=precision)
+    robustness = None
+    if conditions:
+        robustness = evaluate_file_under_conditions(
+            model, data, split=split, engine=engine, precision=precision
+        )
+        evaluation = robustness.clean
+    else:
+        evaluation = evaluate_file(model, data, split=split, engine=engine, precision=precision)
     table = Table("task", "mAP50", "mAP50-95", "boxes", box=None)
     for task, accuracy in evaluation.tasks.items():
         table.add_row(
@@ -128,6 +149,10 @@ def evaluate(
             f"{task}: {found.share:.1%} of {found.found} found have the right subclass "
             f"({found.unassigned} have none)"
         )
+    if robustness is not None:
+        _show_robustness(robustness)
+        if plot is not None:
+            _plot(robustness, plot)
     ran = f"{evaluation.engine} {evaluation.precision}"
     say(f"{evaluation.images} images of {data} ({split}), {ran}")
     if json_file is not None:
@@ -137,4 +162,36 @@ def evaluate(
             "precision": evaluation.precision,
             "data": str(data),
         }
-        write_json(json_file, {**asked, **evaluation.as_dict()})
+        more = {} if robustness is None else robustness.as_dict()
+        write_json(json_file, {**asked, **evaluation.as_dict(), **more})
+
+
+def _show_robustness(found: Robustness) -> None:
+    table = Table("", *(task.value for task in found.tasks), box=None)
+    for size in ("small", "medium", "large"):
+        of_size = (found.clean.tasks[task].by_size.get(size) for task in found.tasks)
+        table.add_row(
+            f"{size} objects, mAP50-95", *("-" if ap is None else f"{ap:.3f}" for ap in of_size)
+        )
+    severities = list(dict.fromkeys(severity for _, severity in found.under))
+    for condition in dict.fromkeys(condition for condition, _ in found.under):
+        row = (
+            " ".join(f"{found.accuracy(task, condition, s).map50:.3f}" for s in severities)
+            for task in found.tasks
+        )
+        table.add_row(f"{condition}, mAP50", *row)
+    table.add_row("mPC, mAP50-95", *(f"{found.mpc(task):.3f}" for task in found.tasks))
+    table.add_row("rPC", *(f"{found.rpc(task):.1%}" for task in found.tasks))
+    Terminal().print(table)
+    names = ", ".join(severity.name.lower() for severity in severities)
+    say(f"under each condition three severities: {names}; mPC and rPC after Michaelis et al. 2019")
+
+
+def _plot(found: Robustness, file: Path) -> None:
+    try:
+        from oneglance.models.training.evaluation.robustness_plot import draw_robustness
+    except ModuleNotFoundError as error:
+        raise missing("conditions", error.name) from None
+
+    draw_robustness(found, file)
+    say(f"wrote {file}")

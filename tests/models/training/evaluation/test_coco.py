@@ -162,6 +162,24 @@ def test_a_model_file_scores_as_the_reference_tool_scores_its_detections(
     assert max(accuracy.map50 for accuracy in found.tasks.values()) > 0.05
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_accuracy_by_size_is_that_of_the_reference_tool(seed: int) -> None:
+    truth, guesses = random_case(seed)
+    found = score(truth, guesses, Task.CAR)
+    assert found is not None
+    assert set(found.by_size) == {"small", "medium", "large"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = pycocotools_coco.COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        judge = pycocotools_eval.COCOeval(coco, coco.loadRes(guesses), "bbox")
+        judge.params.catIds = [CATEGORY[Task.CAR]]
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    assert list(found.by_size.values()) == pytest.approx(judge.stats[3:6], abs=1e-6)
+
+
 def coco_of(dataset: Any, model: Detector) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Labels and detections in COCO's form, read here without the code under test."""
     truth: dict[str, Any] = {
@@ -223,7 +241,8 @@ def test_a_perfect_model_scores_one_on_what_is_labelled_and_nothing_else(
     file = make_set(val={"a": CAR, "b": CAR}, names=["person", "car"], size=(64, 32))
     # The lights it sees are no false alarm: the set does not label lights.
     found = evaluate_file(model, file)
-    assert found.tasks == {Task.CAR: TaskAccuracy(pytest.approx(1.0), pytest.approx(1.0), 2)}  # type: ignore[arg-type]
+    one: Any = pytest.approx(1.0)
+    assert found.tasks == {Task.CAR: TaskAccuracy(one, one, 2, {"small": one})}
 
 
 def test_an_image_without_objects_counts_its_false_alarms(make_set: Any, tmp_path: Any) -> None:
