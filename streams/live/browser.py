@@ -52,13 +52,11 @@ class SplitStream:
         )
         self._splitter = JpegSplitter()
         self._ready = bytearray()
-        came = 0
-        while not self._ready:
-            content = self._more()
-            came += len(content)
-            if not content or came > _FIRST_BYTES:
-                self.close()
-                raise OSError("no image at the beginning")
+        try:
+            self._read_first_image()
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, size: int) -> bytes:
         """``size`` bytes at most, as soon as there are any; none at the end."""
@@ -71,6 +69,14 @@ class SplitStream:
     def close(self) -> None:
         """Hang up."""
         self._answer.close()
+
+    def _read_first_image(self) -> None:
+        came = 0
+        while not self._ready:
+            content = self._more()
+            came += len(content)
+            if not content or came > _FIRST_BYTES:
+                raise OSError("no image at the beginning")
 
     def _more(self) -> bytes:
         try:
@@ -91,6 +97,13 @@ def _asked(url: str, timeout_s: float) -> http.client.HTTPResponse:
     Raises:
         OSError: none, or not that there is anything.
     """
+    try:
+        return _followed(url, timeout_s)
+    except (http.client.HTTPException, ValueError) as error:  # no HTTP, or an address that is none
+        raise OSError(type(error).__name__) from None
+
+
+def _followed(url: str, timeout_s: float) -> http.client.HTTPResponse:
     for _ in range(_MOST_REDIRECTS):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or proxy_of(url):
@@ -102,8 +115,6 @@ def _asked(url: str, timeout_s: float) -> http.client.HTTPResponse:
             patient = cast("socket.socket", _Patient(connection, timeout_s))
             answer = http.client.HTTPResponse(patient, method="GET")
             answer.begin()
-        except (http.client.HTTPException, ValueError) as error:
-            raise OSError(type(error).__name__) from None
         except BaseException:
             connection.close()
             raise

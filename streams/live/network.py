@@ -253,13 +253,18 @@ class _Opener:
         """
         self.is_split = True
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
-        return av.open(
-            SplitStream(self.url, patience_s),
-            mode="r",
-            format="mpjpeg",
-            options=dict(_AT_ONCE),
-            timeout=(self.asked.timeout_s, patience_s),
-        )
+        images = SplitStream(self.url, patience_s)
+        try:
+            return av.open(
+                images,
+                mode="r",
+                format="mpjpeg",
+                options=dict(_AT_ONCE),
+                timeout=(self.asked.timeout_s, patience_s),
+            )
+        except BaseException:
+            images.close()
+            raise
 
     def open_list(self, url: str) -> av.container.InputContainer:
         """A playlist, wherever it lies, opened as that behind the URL was.

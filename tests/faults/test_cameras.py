@@ -25,7 +25,7 @@ from rtsp_server import PASSWORD, USER, rtsp_server
 from scripted_camera import TS_HEADER, Connection, jpeg, scripted_camera, steady
 from silences import our_threads
 from viewer import QUICK, watching
-from waiting import wait_until, within
+from waiting import LONG_S, wait_until, within
 
 LIVE, STALLED = (State.LIVE, Reason.PLAYING), (State.STALLED, Reason.SILENT)
 LOST = (State.RECONNECTING, Reason.LOST)
@@ -229,7 +229,7 @@ def test_a_camera_of_such_frames_alone_is_reported_with_what_the_decoder_says() 
 
     with (
         scripted_camera(odd) as camera,
-        open_stream(camera.url, ConnectOptions(timeout_s=1, stall_s=1)) as stream,
+        open_stream(camera.url, ConnectOptions(timeout_s=LONG_S, stall_s=1)) as stream,
         pytest.raises(SourceStalled) as caught,
     ):
         list(stream)

@@ -126,7 +126,7 @@ def test_a_path_that_an_rtsp_server_does_not_know_is_reported(rtsp: RtspServer) 
 def test_an_rtsp_server_that_freezes_is_stalled_within_the_time_out(tmp_path: Path) -> None:
     with (
         rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server,
-        NetworkStream(server.url("live"), ConnectOptions(timeout_s=1, stall_s=1)) as stream,
+        NetworkStream(server.url("live"), ConnectOptions(timeout_s=LONG_S, stall_s=1)) as stream,
     ):
         frames = iter(stream)
         next(frames)
@@ -210,7 +210,7 @@ def test_an_mjpeg_camera_is_live_and_the_server_ending_it_is_reported(web: str) 
 
 def test_an_mjpeg_camera_that_falls_silent_is_stalled_within_the_time_out(web: str) -> None:
     # The server plays for 20 / 25 of a second.
-    options = ConnectOptions(timeout_s=1, stall_s=1)
+    options = ConnectOptions(timeout_s=LONG_S, stall_s=1)
     with (
         NetworkStream(f"{web}/mjpeg/20/silent", options) as stream,
         within(20 / 25 + 1 + SLACK_S),
