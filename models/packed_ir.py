@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from pathlib import Path
 
 from oneglance.streams.errors import ModelError
 
@@ -56,12 +55,3 @@ def unpack_ir(content: bytes, origin: str) -> tuple[bytes, bytes]:
 def is_packed(content: bytes) -> bool:
     """Whether a file's content is an archive; an ONNX file's is not."""
     return content.startswith(b"PK")
-
-
-def is_packed_file(file: Path) -> bool:
-    """``is_packed`` of a file, by its first bytes; False where it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return is_packed(opened.read(2))
-    except OSError:
-        return False

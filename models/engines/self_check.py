@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, decode
 from oneglance.models.instruction_sets import describe_cpu
+from oneglance.models.overlap import iou, to_xywh
 from oneglance.models.reference_frames import MOST_FRAMES, ReferenceFrame, encode_frame
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import ModelError
@@ -167,16 +168,6 @@ def largest_difference(
 def _counterpart(box: Boxes, others: Boxes) -> Boxes | None:
     if not len(others):
         return None
-    overlap = _iou(box, others)
+    overlap = iou(to_xywh(box[None, :4]), to_xywh(others[:, :4]))[0]
     best = int(overlap.argmax())
     return others[best] if overlap[best] >= SAME_IOU else None
-
-
-def _iou(box: Boxes, others: Boxes) -> Boxes:
-    box, others = box.astype(np.float64), others.astype(np.float64)  # of any size, in damaged files
-    start = np.maximum(box[:2], others[:, :2])
-    end = np.minimum(box[2:4], others[:, 2:4])
-    shared = np.clip(end - start, 0, None).prod(axis=1)
-    area = (box[2:4] - box[:2]).prod()
-    areas = (others[:, 2:4] - others[:, :2]).prod(axis=1)
-    return np.asarray(shared / np.maximum(area + areas - shared, 1e-9), np.float32)

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.detector import Detector
+from oneglance.models.overlap import Boxes, iou, to_xywh
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.evaluation.coco import Truth, truths
-from oneglance.models.training.evaluation.overlap import Boxes, iou, to_xywh
 from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder, output_error, write_file
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from oneglance.models.overlap import iou
 from oneglance.models.tasks import Task
-from oneglance.models.training.evaluation.overlap import iou
 
 CATEGORY = {task: number for number, task in enumerate(Task, 1)}
 """The ids of tasks in COCO's own structures."""

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE
+from oneglance.models.overlap import iou
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.bootstrap import CATEGORY, average_precision, f1, match
 from oneglance.models.training.evaluation.coco import Detected
-from oneglance.models.training.evaluation.overlap import iou
 
 SAME_IOU = 0.5
 """From this overlap on, two detections of one task are of one object."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from oneglance.models.training.evaluation.overlap import iou, to_xywh
+from oneglance.models.overlap import iou, to_xywh
 
 MATCH_IOU = 0.5
 """A detection is true when it overlaps a labelled object of its task at least this much."""

@@ -18,6 +18,7 @@ onnx = pytest.importorskip("onnx", reason="builds ONNX files")
 from oneglance.models import Detector
 from oneglance.models.engines.self_check import Bound
 from oneglance.models.metadata import KEY, Head
+from oneglance.models.overlap import iou, to_xywh
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES
 from oneglance.models.training import end_to_end as making
 from oneglance.models.training.end_to_end import end_to_end
@@ -50,13 +51,6 @@ def frames() -> list[npt.NDArray[np.uint8]]:
     return found
 
 
-def share_in_common(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """The IoU of two boxes."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    shared = np.clip(sides, 0, None).prod()
-    return float(shared / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - shared))
-
-
 @pytest.mark.parametrize(
     "size",
     [(1280, 720), (1920, 1080), (640, 480), (375, 667), (416, 256), (961, 201), (200, 200)],
@@ -82,10 +76,9 @@ def test_it_finds_what_the_detector_finds(
             if score < detector.confidence + BOUND.score:
                 continue
             sure += 1
-            near = [
-                i for i in np.flatnonzero(tasks == task) if share_in_common(box, boxes[i]) > 0.7
-            ]
-            assert near
+            overlaps = iou(to_xywh(box[None]), to_xywh(boxes))[0]
+            near = np.flatnonzero((tasks == task) & (overlaps > 0.7))
+            assert len(near)
             best = near[0]
             assert abs(scores[best] - score) <= BOUND.score
             assert np.abs(boxes[best] - box).max() <= pixels

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from oneglance.models.training.evaluation.overlap import iou, to_xywh
+from oneglance.models.overlap import iou, to_xywh
 
 side = st.floats(0, 100, width=32)
 boxes = st.lists(st.tuples(side, side, side, side), min_size=1, max_size=6)
