@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -32,6 +33,7 @@ from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import OneglanceError, SourceUnreadable
 from oneglance.streams.frame import Frame
 from oneglance.streams.opening import open_stream
+from oneglance.streams.outputs import os_reason
 from oneglance.streams.redaction import redact
 from oneglance.streams.stream import Stream
 
@@ -55,7 +57,8 @@ class Settings:
     """How every clip of a run is looked at.
 
     ``every``: only each so-many-th frame, beginning with the first. ``cpus``: those that one
-    worker may keep busy; 0: all that there are. The rest as ``oneglance run`` has it.
+    worker may keep busy; 0: all that there are. ``cache``: what is not on this machine is copied
+    whole before it is played. The rest as ``oneglance run`` has it.
     """
 
     model: str = DEFAULT
@@ -65,6 +68,7 @@ class Settings:
     track: bool = True
     every: int = 1
     cpus: int = 0
+    cache: bool = False
 
     def facts(self) -> dict[str, object]:
         """What the rows depend on: a run goes on with the same alone.
@@ -129,7 +133,7 @@ class ClipReader:
         seen = _Seen()
         error: Exception | None = None
         try:
-            for result in self._results(clip, seen):
+            for result in self._results(clip, seen, lambda: progress(seen.frames)):
                 seen.frames += 1
                 seen.last_s = result.frame.timestamp_s
                 found += len(result.detections)
@@ -152,9 +156,9 @@ class ClipReader:
         )
         return row if error is None else failed(row, error)
 
-    def _results(self, clip: Clip, seen: _Seen) -> Iterator[Result]:
+    def _results(self, clip: Clip, seen: _Seen, alive: Callable[[], None]) -> Iterator[Result]:
         settings = self._settings
-        with closing(open_clip(clip)) as stream:
+        with closing(open_clip(clip, copied=settings.cache, alive=alive)) as stream:
             seen.look_at(stream)
             rate = float(stream.frame_rate or 30) / settings.every
             pipeline = Pipeline(
@@ -181,18 +185,48 @@ def failed(row: ClipRow, error: Exception) -> ClipRow:
     )
 
 
-def open_clip(clip: Clip) -> Stream:
-    """The clip as a stream: a file of this machine, or an object that is read where it lies.
+def open_clip(
+    clip: Clip, *, copied: bool = False, alive: Callable[[], None] = lambda: None
+) -> Stream:
+    """The clip as a stream: a file of this machine, or an object that is read where it lies, or
+    ``copied`` whole before (``alive`` is called after each block).
 
     Raises:
-        OneglanceError: it cannot be opened.
+        OneglanceError: it cannot be opened, or not be copied.
     """
     if not clip.is_remote:
         return open_stream(clip.uri)
     from oneglance.streams.files.remote import RemoteVideo
 
     with store_errors(clip.name):
-        return RemoteVideo(_open_remote(clip), clip.name)
+        content = _open_remote(clip)
+        return RemoteVideo(_copy(content, clip, alive) if copied else content, clip.name)
+
+
+def _copy(content: BinaryIO, clip: Clip, alive: Callable[[], None]) -> BinaryIO:
+    """A copy on this machine's disk, gone when it is closed or its process ends.
+
+    Raises:
+        SourceUnreadable: the disk is full.
+        Exception: whatever reading raised.
+    """
+    with closing(content):
+        copy = cast("BinaryIO", tempfile.TemporaryFile(prefix="oneglance-"))  # noqa: SIM115 - the caller's
+        try:
+            while block := content.read(BLOCK):
+                try:
+                    copy.write(block)
+                except OSError as error:
+                    raise SourceUnreadable(
+                        f"{clip.name} cannot be copied to this machine ({os_reason(error)}): set "
+                        "TMPDIR to another place, or leave --cache out"
+                    ) from None
+                alive()
+            copy.seek(0)
+        except BaseException:
+            copy.close()
+            raise
+    return copy
 
 
 def _open_remote(clip: Clip) -> BinaryIO:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
 from oneglance.perception.batch.clip import Settings
 from oneglance.perception.batch.listing import list_clips
 from oneglance.perception.batch.local import Done, LocalPool
-from oneglance.perception.batch.manifest import DETECTIONS, BatchOutput
+from oneglance.perception.batch.manifest import BatchOutput
 from oneglance.perception.batch.schema import OK, ClipRow
 from oneglance.streams.errors import UsageError
 
@@ -25,7 +25,7 @@ class BatchOptions:
     """The options of ``oneglance batch``, each with the meaning it has there."""
 
     uris: Sequence[str]
-    out: Path
+    out: str | os.PathLike[str]
     settings: Settings = field(default_factory=Settings)
     workers: int | None = None
     fresh: bool = False
@@ -91,7 +91,7 @@ def run_batch(
         finished = output.finished()
         waiting = [clip for clip in clips if clip.name not in finished]
         summary.skipped = len(clips) - len(waiting)
-        pool = LocalPool(settings, workers, spill=output.path / DETECTIONS, stall_s=options.stall_s)
+        pool = LocalPool(settings, workers, spill=output.scratch, stall_s=options.stall_s)
         with closing(pool.run(waiting)) as events:
             for event in events:
                 if isinstance(event, Done):

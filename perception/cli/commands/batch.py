@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +31,9 @@ def batch(
             help="Video files, glob patterns, lists (.txt, .csv), s3://, gs://, az://, https://.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the tables; what is there goes on.")],
+    out: Annotated[
+        str, typer.Option(metavar="DIR|s3://…", help="For the tables; what is there goes on.")
+    ],
     workers: Annotated[
         int | None, typer.Option(help="Processes, each with a network (default: one a CPU).")
     ] = None,
@@ -45,6 +46,9 @@ def batch(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on, or remove the tables and begin anew.")
     ] = True,
+    cache: Annotated[
+        bool, typer.Option(help="Copy what lies elsewhere whole before it is played.")
+    ] = False,
     commit: Annotated[
         float, typer.Option(help="Seconds between parts: what a kill can cost.")
     ] = 60.0,
@@ -70,6 +74,7 @@ def batch(
             confidence=conf,
             track=track,
             every=every,
+            cache=cache,
             cpus=share if workers is None or workers >= 1 else 1,
         ),
         workers=workers,

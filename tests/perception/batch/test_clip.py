@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from s3_server import s3_server
 MakeVideo = Callable[..., Path]
 SECRET = "hunter2-secret"
 NOISE = [picture(number, (1280, 720)) for number in range(4)] * 19
+NOISE_SMALL = [picture(number, (640, 360)) for number in range(4)] * 3
+LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 
 def read(reader: ClipReader, uri: str | Path) -> tuple[list[dict[str, Any]], ClipRow]:
@@ -190,7 +194,7 @@ def test_a_broken_and_a_missing_file_are_rows(
 def test_a_bug_of_ours_is_a_row_that_says_so(
     reader: ClipReader, video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(clip: Clip) -> None:
+    def fail(clip: Clip, **_: object) -> None:
         raise ZeroDivisionError("rtsp://user:hunter2-secret@host")
 
     monkeypatch.setattr(module, "open_clip", fail)
@@ -198,3 +202,35 @@ def test_a_bug_of_ours_is_a_row_that_says_so(
     assert (row.status, row.error_kind) == ("failed", "ZeroDivisionError")
     assert str(row.error).startswith("internal error")
     assert SECRET not in str(row.error)
+
+
+def test_a_clip_that_is_copied_first_gives_the_same_rows_and_is_read_once(
+    model: Path, reader: ClipReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_video(tmp_path / "a.mp4", size=(640, 360), pictures=NOISE_SMALL, options=LOSSLESS)
+    here, _ = read(reader, clip)
+    copying = ClipReader(Settings(model=str(model), cache=True))
+    monkeypatch.setattr(module, "BLOCK", 100_000)
+    beats: list[int] = []
+    rows: list[dict[str, Any]] = []
+    with s3_server(monkeypatch, "fleet", [clip]) as server:
+        (there,) = list_clips(["s3://fleet/a.mp4"])
+        for table in copying.read(there, beats.append):
+            rows += table.to_pylist()
+    assert [{**r, "clip": ""} for r in rows] == [{**r, "clip": ""} for r in here]
+    assert beats.count(0) >= clip.stat().st_size // 100_000  # alive, long before the first frame
+    assert server.bytes <= 1.01 * clip.stat().st_size
+
+
+def test_a_disk_that_is_full_of_copies_is_a_row_with_a_sentence(
+    model: Path, video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    full = functools.partial(Path("/dev/full").open, "w+b", buffering=0)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full())
+    with s3_server(monkeypatch, "fleet", [video("a.mp4")]):
+        _, row = read(ClipReader(Settings(model=str(model), cache=True)), "s3://fleet/a.mp4")
+    assert row.error_kind == "SourceUnreadable"
+    assert "the disk is full" in str(row.error)
+    assert "--cache" in str(row.error)

@@ -171,3 +171,28 @@ def test_a_list_on_a_web_server_names_clips_beside_it(tmp_path: Path) -> None:
         assert names(f"{address}/file/all.txt") == [f"{address}/file/a.mp4"]
         with pytest.raises(SourceNotFound):
             names(f"{address}/file/gone.txt")
+
+
+def test_a_bucket_that_is_not_there_or_closed_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server(monkeypatch, "fleet", touch(tmp_path, "a.mp4")):
+        from moto.core.authorization import enable_iam_authentication
+
+        for entry in ("s3://no-such-bucket/*.mp4", "s3://no-such-bucket/all.txt"):
+            with pytest.raises(SourceNotFound, match=r"s3://no-such-bucket/"):
+                names(entry)
+        with enable_iam_authentication():
+            for entry in ("s3://fleet/*.mp4", "s3://fleet/all.txt"):
+                with pytest.raises(SourceUnreadable, match=r"no permission to read s3://fleet/"):
+                    names(entry)
+
+
+def test_a_store_whose_package_is_not_installed_is_a_sentence() -> None:
+    try:
+        import gcsfs  # type: ignore[import-not-found] # noqa: F401
+    except ImportError:
+        with pytest.raises(UsageError, match="pip install gcsfs"):
+            names("gs://fleet/*.mp4")
+    else:
+        pytest.skip("gcsfs is installed")

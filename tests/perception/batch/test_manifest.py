@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,18 +92,22 @@ def test_a_commit_that_is_interrupted_counts_once(
     import pyarrow.parquet as pq
 
     pq.write_table(boxes("long", 3), long)
-    write = output._write
+    place = output._place
     interrupted: list[str] = []
 
-    def interrupt(name: str, content: Any) -> None:
-        if name.startswith(which) and not interrupted:
-            interrupted.append(name)
-            if moment == "after":
-                write(name, content)
-            raise KeyboardInterrupt
-        write(name, content)
+    def interrupting(step: Callable[..., None]) -> Callable[..., None]:
+        def run(name: str, content: Any) -> None:
+            if name.startswith(which) and not interrupted:
+                interrupted.append(name)
+                if moment == "after":
+                    step(name, content)
+                raise KeyboardInterrupt
+            step(name, content)
 
-    monkeypatch.setattr(output, "_write", interrupt)
+        return run
+
+    for name in ("put", "write"):
+        monkeypatch.setattr(place, name, interrupting(getattr(place, name)))
     output.add(row("a"), [boxes("a", 2)], [])
     with pytest.raises(KeyboardInterrupt):
         output.add(row("long"), [], [long])
@@ -134,6 +140,56 @@ def test_files_are_rolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     output.close()
     assert len(list((tmp_path / "detections").glob("*.parquet"))) == 2
     assert len(list((tmp_path / "clips").glob("*.parquet"))) == 4
+
+
+def test_memory_is_flat_however_many_clips_end(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("memory is counted in Linux's own way")
+    told = subprocess.run(
+        [sys.executable, "-c", MEASURED, tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    ).stdout
+    grown_mb = float(told)
+    print(f"grown by {grown_mb:.0f} MB")
+    assert grown_mb <= 50
+
+
+MEASURED = """
+import pickle, sys
+from datetime import UTC, datetime
+import numpy as np
+import pyarrow as pa
+from oneglance.perception.batch.manifest import BatchOutput
+from oneglance.perception.batch.schema import ClipRow, detections_schema
+
+def peak_mb():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
+
+def boxes(clip, count=300):
+    texts = {"clip": clip, "task": "car", "class": "car", "model": "m", "model_sha256": "ab" * 32}
+    return pa.Table.from_arrays(
+        [
+            pa.array([texts[f.name]] * count) if f.name in texts
+            else pa.array(np.random.default_rng(1).random(count) * 1000).cast(f.type, safe=False)
+            for f in detections_schema()
+        ],
+        schema=detections_schema(),
+    )
+
+output = BatchOutput(sys.argv[1], {}, commit_s=1e9)
+for number in range(2_000):
+    name = f"s3://fleet/date=2026-01-02/vehicle-{number:06}/front.mp4"
+    row = ClipRow(uri=name, status="ok", started=datetime.now(UTC))
+    output.add(row, [pickle.loads(pickle.dumps(boxes(name)))], [])  # as it comes from a worker
+    if number == 99:
+        before_mb = peak_mb()
+output.close()
+print(peak_mb() - before_mb)
+"""
 
 
 def test_what_is_not_ours_is_refused_and_not_touched(tmp_path: Path) -> None:

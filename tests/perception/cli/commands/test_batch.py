@@ -13,6 +13,7 @@ import pytest
 
 from http_server import http_server
 from program import Program, start
+from s3_server import s3_server
 from waiting import LONG_S, wait_until
 
 MakeVideo = Callable[..., Path]
@@ -172,6 +173,28 @@ def test_no_secret_is_in_what_is_written_or_said(
     assert SECRET not in repr((rows(out / "clips"), rows(out / "detections")))
 
 
+def test_a_bucket_holds_the_tables_as_a_folder_does(
+    undisturbed: tuple[list[dict[str, Any]], list[dict[str, Any]]],
+    oneglance: Program,
+    drives: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with s3_server(monkeypatch, "fleet", []):
+        import s3fs
+
+        words = ("batch", drives, "--model", model, "--out", "s3://fleet/out", "--workers", 1)
+        run = oneglance(*words)
+        assert run.code == 0, run.err
+        assert "0 clips, 12 were finished before" in oneglance(*words).out
+        s3fs.S3FileSystem(skip_instance_cache=True).get(
+            "fleet/out", str(tmp_path / "copy"), recursive=True
+        )
+    copy = tmp_path / "copy"
+    assert (rows(copy / "clips"), rows(copy / "detections")) == undisturbed
+
+
 def refusals(folder: Path) -> Iterator[tuple[list[object], str]]:
     (folder / "empty.txt").touch()
     (folder / "drives").mkdir()
@@ -179,6 +202,11 @@ def refusals(folder: Path) -> Iterator[tuple[list[object], str]]:
     (folder / "foreign").mkdir()
     (folder / "foreign" / "a").touch()
     out = ["--out", folder / "out"]
+    (folder / "older").mkdir()
+    (folder / "older" / ".oneglance.json").write_text('{"made_by": "oneglance batch"}')
+    (folder / "older" / "batch.json").write_text('{"oneglance.schema": 0}')
+    yield ["a.mp4", "--out", folder / "older"], "tables of version 0"
+    yield ["a.mp4", "--out", "https://host/out"], "cannot write to https://host/out"
     yield [folder / "empty.txt", *out], "is empty"
     yield [folder / "folder.txt", *out], "is a folder"
     yield ["rtsp://cam/1", *out], "no recording"
