@@ -88,6 +88,80 @@ def test_a_file_with_wrong_weights_is_not_used(tmp_path: Path) -> None:
     assert Detector.load(wrong, self_check=False).name == "road4-n-416"
 
 
+def with_int8_weights(file: Path, out: Path, *, scale: float = 1.0, zero_point: int = 0) -> Path:
+    """A copy whose convolutions take weights of 8 bits through ``DequantizeLinear``, as a file
+    that was quantised into QDQ holds them: with scales and zero points that are right, or not."""
+    onnx = pytest.importorskip("onnx", reason="changes an ONNX file")
+    model = onnx.load(file)
+    graph, to_array = model.graph, onnx.numpy_helper.to_array
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    steps = []
+    for convolution in convolutions:
+        values = to_array(weights[convolution.input[1]])
+        right = np.abs(values).max(axis=(1, 2, 3)) / 127 + 1e-12
+        rounded = np.round(values / right[:, None, None, None]).astype(np.int8)
+        name = f"{convolution.name}/int8"
+        parts = {
+            name: rounded,
+            f"{name}/scale": (right * scale).astype(np.float32),
+            f"{name}/zero": np.full(len(right), zero_point, np.int8),
+        }
+        graph.initializer.extend(onnx.numpy_helper.from_array(v, key) for key, v in parts.items())
+        steps.append(
+            onnx.helper.make_node("DequantizeLinear", list(parts), [f"{name}/float"], axis=0)
+        )
+        convolution.input[1] = f"{name}/float"
+    for step in reversed(steps):
+        graph.node.insert(0, step)
+    assert len(steps) > 60
+    onnx.save(model, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"scale": 1.04}, {"zero_point": 2}],
+    ids=["another precision", "wrong scales", "wrong zero points"],
+)
+def test_a_quantised_file_that_computes_something_else_is_not_used_as_fp32(
+    wrong: dict[str, Any], tmp_path: Path
+) -> None:
+    file = with_int8_weights(resolve_model("road4-n-416"), tmp_path / "qdq.onnx", **wrong)
+    with pytest.raises(ModelError, match=r"qdq\.onnx: engine onnxruntime in fp32 computes some"):
+        load_engine(file)
+
+
+class Counting:
+    """An engine that counts what it is asked."""
+
+    def __init__(self, engine: Any, frames: tuple[ReferenceFrame, ...]) -> None:
+        self.name, self.precision, self.threads = engine.name, engine.precision, 1
+        self.metadata = dataclasses.replace(engine.metadata, reference_frames=frames)
+        self._engine, self.asked = engine, 0
+
+    def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+        """As the engine does."""
+        self.asked += 1
+        return self._engine.run(tensor)  # type: ignore[no-any-return]
+
+
+def test_it_costs_three_inferences_at_most_and_says_what_it_cost(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = load_engine(model)
+    width, height = engine.metadata.size
+    frames = record(engine, [np.zeros((height, width, 3), np.uint8)])
+    counting = Counting(engine, frames * 7)
+    with caplog.at_level(logging.DEBUG):
+        outcome = self_check(counting, origin="a.onnx")
+    assert counting.asked == 3
+    assert outcome is not None
+    assert outcome.frames == 3
+    assert outcome.seconds > 0
+    assert "(3 frames, " in caplog.text
+
+
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
 def test_a_detector_that_was_sent_proves_itself_where_it_arrives(
     how: Callable[[Detector], Detector], tmp_path: Path
