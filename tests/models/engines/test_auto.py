@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,16 +13,18 @@ import numpy as np
 import pytest
 
 from oneglance.models import Detector
-from oneglance.models.engines import auto
-from oneglance.models.engines.auto import Choice, Tried, choose_engine
+from oneglance.models.engines import trial
+from oneglance.models.engines.auto import Choice, choose_engine
 from oneglance.models.engines.loading import choices, load_engine
 from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
+from oneglance.models.engines.trial import Candidate, Tried, try_apart
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import ModelError, UsageError
 
 SLOW = """
 import time
 from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
+from oneglance.models.engines.trial import Candidate, Tried, try_apart
 
 class Slow(OnnxRuntimeEngine):
     name = "slow"
@@ -36,6 +39,19 @@ class Wrong(OnnxRuntimeEngine):
     def run(self, tensor):
         output, _ = super().run(tensor)
         return output * 0, 0.0
+
+class Crashing(OnnxRuntimeEngine):
+    name = "crashing"
+    def run(self, tensor):
+        import os
+        print("dying", end="", flush=True)
+        os.abort()
+
+class Stuck(OnnxRuntimeEngine):
+    name = "stuck"
+    def run(self, tensor):
+        import threading
+        threading.Event().wait()
 """
 
 
@@ -106,6 +122,47 @@ def test_what_computes_something_else_is_left_out_and_told(plugin: Callable[...,
         load_engine(file, engine="wrong", precision="int8")
 
 
+def test_an_engine_that_crashes_takes_nothing_with_it(plugin: Callable[..., None]) -> None:
+    plugin(crashing="Crashing", slow="Slow")
+    choice = choose_engine(resolve_model("road4-n-416"), precision="fp32", threads=1)
+    crashed = [each for each in choice.tried if each.engine == "crashing"]
+    assert [each.median_ms for each in crashed] == [None]
+    assert "ended the process that tried it" in crashed[0].problem
+    timed = {each.engine for each in choice.tried if each.median_ms is not None}
+    assert {"onnxruntime", "slow"} <= timed
+
+
+def test_an_engine_that_never_answers_is_given_up(
+    plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin(stuck="Stuck")
+    monkeypatch.setattr(trial, "LONGEST_S", 5.0)
+    stuck = [Candidate("stuck", "fp32", resolve_model("road4-n-416"))]
+    found = try_apart(stuck, threads=1, check=True)
+    assert found[0].median_ms is None
+    assert "not answered after 5 s" in found[0].problem
+
+
+def test_only_what_is_taken_is_loaded_here(model: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; "
+        "from oneglance.models.engines.auto import choose_engine; "
+        "choice = choose_engine(Path(sys.argv[1]), threads=1); "
+        "libraries = {'onnxruntime', 'openvino'} & set(sys.modules); "
+        "assert libraries == {choice.engine.name}, (libraries, choice)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(model)], check=True, timeout=200)
+
+
+def test_without_an_interpreter_they_are_tried_in_this_process(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for executable in ("", str(model), sys.executable + "-absent"):
+        monkeypatch.setattr(sys, "executable", executable)
+        choice = choose_engine(model, precision="fp32", threads=1)
+        assert choice.tried[0].median_ms is not None
+
+
 def test_an_unknown_engine_is_told_with_all_there_are(
     model: Path, plugin: Callable[..., None]
 ) -> None:
@@ -132,9 +189,9 @@ def test_timing_has_an_end_on_a_slow_machine(model: Path, monkeypatch: pytest.Mo
             counted.append(time.perf_counter())
             return super().run(tensor)
 
-    monkeypatch.setattr(auto, "MOST_S", 0.0)
-    auto._timed([Counted(model)])
-    assert len(counted) == 1 + auto._LEAST
+    monkeypatch.setattr(trial, "MOST_S", 0.0)
+    trial.timed([Counted(model)])
+    assert len(counted) == 1 + trial._LEAST
 
 
 def test_a_choice_reads_well(model: Path) -> None:
