@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.tasks import ModelClass, parse_classes
-from oneglance.models.training.recipe import Recipe
+from oneglance.models.training.recipe import Recipe, Unlabelled
 from oneglance.streams.errors import UsageError
 
 AUTO = "auto"
@@ -100,12 +100,21 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A training as it was asked for. ``base``: the pretrained checkpoint, None for none."""
+    """A training as it was asked for. ``base``: the pretrained checkpoint, None for none.
+
+    ``teachers``: checkpoints of networks that teach theirs of the classes; see ``distillation``.
+    """
 
     classes: Sequence[ModelClass]
     recipe: Recipe
     execution: Execution
     base: Path | None
+    teachers: Sequence[Path] = ()
+
+    @property
+    def asks_teachers(self) -> bool:
+        """Whether other networks look at every image too."""
+        return bool(self.teachers) or self.recipe.unlabelled is Unlabelled.DISTILL
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""
@@ -116,6 +125,7 @@ class Job:
             "recipe": self.recipe.as_dict(),
             "execution": execution | {"cache_folder": None if folder is None else str(folder)},
             "base": None if self.base is None else str(self.base),
+            "teachers": [str(file) for file in self.teachers],
         }
 
     @classmethod
@@ -135,4 +145,5 @@ class Job:
                 }
             ),
             base=None if content["base"] is None else Path(content["base"]),
+            teachers=tuple(Path(file) for file in content["teachers"]),
         )

@@ -29,6 +29,7 @@ from oneglance.models.training.data.merging import merge
 from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
+from oneglance.models.training.fit.distillation import SingleTaskTeachers
 from oneglance.models.training.fit.heads import from_scratch, with_new_last_layer
 from oneglance.models.training.recipe import Recipe, Unlabelled, read_recipe, training_facts
 from oneglance.models.training.running.session import Session, train
@@ -37,7 +38,7 @@ from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.outputs import OutputFolder
 
-_NAMES = {"data_sha256": "data", "base_sha256": "base"}
+_NAMES = {"data_sha256": "data", "base_sha256": "base", "teachers_sha256": "teachers"}
 """What a difference of a run is called."""
 
 
@@ -50,6 +51,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     classes: Sequence[ModelClass] = FOUR_TASKS,
     strict: bool = False,
     execution: Execution = Execution(),  # noqa: B008 - frozen
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """Fine-tune ``base`` on the data set files ``data``; returns ``out/model.pt``.
 
@@ -60,21 +62,28 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     ``strict``: any problem of a label file is an error, those that could be mended too.
     ``execution``: on what and for how long. A run that its time limit stopped has a ``model.pt``
     of the weights so far, and is resumed by the next call.
+    ``teachers``: checkpoints of single-task models that teach the classes they know: everything
+    in the beginning, in the end only what an image does not label (born-again multi-task
+    learning; see ``distillation``).
 
     Raises:
         DataError: a data set cannot be used, or ``out`` holds a run made another way.
         SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
         UsageError: there is no ``base`` to distil from or to average with, its stride does not go
-            into the recipe's size, or the training diverged: only states of before are kept then.
+            into the recipe's size, teachers do not fit, or the training diverged: only states of
+            before are kept then.
     """
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)
     datasets = [read_dataset(file) for file in data]
     _check_base(base, recipe)
+    _check_teachers(teachers, recipe, classes)
     place = OutputFolder(out, "train")
-    place.check(_inputs(datasets, base))
+    place.check([*_inputs(datasets, base), *teachers])
     description = _describe(datasets, base, recipe, classes)
+    if teachers:
+        description["teachers_sha256"] = [_sha256(file) for file in teachers]
     model_file, recipe_file = out / "model.pt", out / "recipe.json"
     states = TrainingStates(out / "weights")
     states.check()
@@ -96,7 +105,9 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     facts = {key: value for key, value in earlier.items() if key not in {"run", "model_sha256"}}
     place.write(recipe_file.name, _json({"run": description, **facts}))
     states.claim()
-    job = Job(classes=classes, recipe=recipe, execution=execution, base=base)
+    job = Job(
+        classes=classes, recipe=recipe, execution=execution, base=base, teachers=tuple(teachers)
+    )
     state = states.newest()
     first_epoch = 0 if state is None else state["epoch"] + 1
     if first_epoch < facts.get("shortened_to_epochs", recipe.epochs):
@@ -145,6 +156,20 @@ def _check_base(base: Path | None, recipe: Recipe) -> None:
         )
 
 
+def _check_teachers(
+    teachers: Sequence[Path], recipe: Recipe, classes: Sequence[ModelClass]
+) -> None:
+    if not teachers:
+        return
+    if recipe.unlabelled is Unlabelled.NEGATIVE:
+        raise UsageError(
+            "teachers also teach what an image does not label: leave out --unlabelled negative"
+        )
+    for file in teachers:
+        check_base(read_checkpoint(file), file, recipe.size)
+    SingleTaskTeachers(teachers, classes)
+
+
 @contextmanager
 def _claimed(place: OutputFolder) -> Iterator[None]:
     """Ours from now on, unless what follows refuses to go on."""
@@ -176,10 +201,14 @@ def _describe(
         "data": [str(dataset.file) for dataset in datasets],
         "data_sha256": [fingerprint(dataset) for dataset in datasets],
         "base": None if base is None else base.name,
-        "base_sha256": None if base is None else hashlib.sha256(base.read_bytes()).hexdigest(),
+        "base_sha256": None if base is None else _sha256(base),
         "classes": [{"name": cls.name, "task": cls.task.value} for cls in classes],
         "recipe": recipe.as_dict(),
     }
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
@@ -190,7 +219,8 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
         alpha = recipe.get("alpha")
         old = old | {"recipe": recipe | {"alpha": wanted["recipe"]["alpha"]}}
     # Data is recognised by what it holds; where it lies may change.
-    differing = sorted(key for key in wanted if key != "data" and wanted[key] != old.get(key))
+    keys = wanted.keys() | {"teachers_sha256"}  # of runs with teachers alone
+    differing = sorted(key for key in keys - {"data"} if wanted.get(key) != old.get(key))
     if differing:
         raise DataError(
             f"{out} holds a run made another way (different "

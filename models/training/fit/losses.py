@@ -71,14 +71,16 @@ class LabelMask:
 
 @dataclass(frozen=True, slots=True)
 class TeacherPredictions:
-    """What a pretrained network predicts for a batch of B images: see ``distillation``.
+    """What teachers predict for a batch of B images: see ``distillation``.
 
     ``scores``: by the head's name (``one2many``, ``one2one``) B×A×C in 0..1, A anchors.
-    ``covered``: C booleans, the classes that it can predict.
+    ``covered``: C booleans, the classes that they can predict. ``label_share``: where an image
+    labels such a class, how much of the target its labels are; the rest is the teachers'.
     """
 
     scores: Mapping[str, Tensor]
     covered: Tensor
+    label_share: float = 1.0
 
 
 def parent_class_of(classes: Sequence[ModelClass]) -> dict[int, int]:
@@ -129,7 +131,8 @@ class PartialBCE(nn.Module):
     Called as ``nn.BCEWithLogitsLoss(reduction="none")`` is: predictions and targets B×A×C (A
     anchors). ``label_mask`` must be set before; with everything labelled, and no subclasses, the
     result is torch's own bit for bit. ``teacher``, scores B×A×C and for which of the C classes, are
-    the targets of what images do not label. ``equal``: who scaled the targets; the cross-entropy is
+    the targets of what images do not label, and a part of the others: ``label_share`` is what
+    labels keep. ``equal``: who scaled the targets; the cross-entropy is
     scaled instead. ``regions``: who says where the ignore regions are: only objects labelled there
     count. Of a task that an image labels in part only anchors count that a box of it was assigned
     to; the others have the teacher's predictions, if any.
@@ -146,6 +149,7 @@ class PartialBCE(nn.Module):
         self.equal = equal
         self.regions = regions
         self.teacher: tuple[Tensor, Tensor] | None = None
+        self.label_share = 1.0
         self._parent_of = dict(parent_of)
         self._subclasses = list(parent_of)
         self._parents = list(parent_of.values())
@@ -169,8 +173,11 @@ class PartialBCE(nn.Module):
             weight = weight * ~masked
         if self.teacher is not None:
             scores, covered = self.teacher
-            taught = covered & masked
-            targets = torch.where(taught, scores.to(targets.dtype), targets)
+            taught, scores = covered & masked, scores.to(targets.dtype)
+            if self.label_share < 1:
+                blended = self.label_share * targets + (1 - self.label_share) * scores
+                targets = torch.where(covered, blended, targets)
+            targets = torch.where(taught, scores, targets)
             weight = weight + taught.to(weight.dtype)
         if factors is not None:
             weight = weight * factors.to(weight.dtype)
@@ -229,6 +236,7 @@ class PartialDetectionLoss(v8DetectionLoss):
         self.regions.regions, self.regions.size = batch.get("regions"), (width, height)
         if (teacher := batch.get("teacher")) is not None:
             self.partial.teacher = teacher.scores[self.head], teacher.covered
+            self.partial.label_share = teacher.label_share
         result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)
         return result
 

@@ -29,7 +29,7 @@ from oneglance.models.tasks import Task
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
-from oneglance.models.training.fit.distillation import Distiller
+from oneglance.models.training.fit.distillation import Distiller, SingleTaskTeachers, Teacher
 from oneglance.models.training.fit.heads import (
     RoadModel,
     class_parameters,
@@ -178,8 +178,10 @@ class RoadTrainer(DetectionTrainer):
                 torch.set_num_threads(available_cpus())
         for event, called in CALLBACKS:
             self.add_callback(event, called)
-        self.teacher: Distiller | None = None
-        if self.recipe.unlabelled is Unlabelled.DISTILL:
+        self.teacher: Teacher | None = None
+        if job.teachers:
+            self.teacher = SingleTaskTeachers(job.teachers, self.classes, self.device)
+        elif self.recipe.unlabelled is Unlabelled.DISTILL:
             assert job.base is not None  # finetune saw to it
             self.teacher = Distiller(job.base, self.classes, self.device)
 
@@ -279,7 +281,8 @@ class RoadTrainer(DetectionTrainer):
             torch.set_autocast_dtype("cpu", torch.bfloat16)
             torch.set_autocast_enabled("cpu", True)
         if self.teacher is not None:
-            batch["teacher"] = self.teacher.predict(batch["img"])
+            progress = (self.epoch + 0.5) / self.epochs  # an epoch's middle, on average
+            batch["teacher"] = self.teacher.predict(batch["img"], progress)
         return batch
 
     def _setup_train(self) -> None:

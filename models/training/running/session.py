@@ -23,7 +23,6 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.merging import labelled_classes, partial_tasks
 from oneglance.models.training.execution import Amp, Job
 from oneglance.models.training.fit.trainer import RoadTrainer
-from oneglance.models.training.recipe import Unlabelled
 from oneglance.models.training.running.devices import (
     batch_that_fits,
     bytes_per_image,
@@ -185,7 +184,7 @@ def _image_bytes(job: Job, device: torch.device) -> int:
     return bytes_per_image(
         job.recipe.size,
         precision(job.execution, device),
-        distil=job.recipe.unlabelled is Unlabelled.DISTILL,
+        distil=job.asks_teachers,
     )
 
 

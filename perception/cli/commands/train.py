@@ -75,6 +75,13 @@ def train(
             "or what the pretrained network predicts."
         ),
     ] = Unlabelled.IGNORE,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="model.pt of a single-task training that teaches its classes (born-again); may "
+            "be repeated, once for each task."
+        ),
+    ] = None,
     loss_weight: Annotated[
         LossWeight, typer.Option(help="What counts equally in the loss: every box, or every task.")
     ] = LossWeight.BOX,
@@ -158,6 +165,7 @@ def train(
         classes=parse_classes(classes.split(",")),
         strict=strict,
         execution=execution,
+        teachers=teacher or (),
     )
     say(f"trained: {weights} (how: {out / 'recipe.json'})")
     if stopped := training_facts(weights).get("stopped"):

@@ -48,5 +48,11 @@ def test_a_job_survives_its_way_to_another_process_as_json() -> None:
     execution = Execution(
         device="cpu,cpu", minutes=3, amp=Amp.OFF, cache=Cache.DISK, cache_folder=Path("there")
     )
-    job = Job(classes=FOUR_TASKS, recipe=recipe, execution=execution, base=Path("base.pt"))
+    job = Job(
+        classes=FOUR_TASKS,
+        recipe=recipe,
+        execution=execution,
+        base=Path("base.pt"),
+        teachers=(Path("cars.pt"), Path("signs.pt")),
+    )
     assert Job.from_dict(job.as_dict()) == job

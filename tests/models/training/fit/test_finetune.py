@@ -165,6 +165,22 @@ def test_what_is_not_labelled_can_be_taught_by_the_pretrained_network(
     assert class_loss(Unlabelled.DISTILL) > class_loss(Unlabelled.IGNORE)
 
 
+def test_networks_of_ours_can_teach_what_they_know(data: Path, base: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, trainable=TrainableLayers.LAST, **SMALL)
+    out = tmp_path / "taught"
+    taught = finetune([data], base=base, recipe=recipe, out=out, teachers=[base])
+    alone = finetune([data], base=base, recipe=recipe, out=tmp_path / "alone")
+    one, other = (read_checkpoint(f).state_dict() for f in (taught, alone))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    assert finetune([data], base=base, recipe=recipe, out=out, teachers=[base]) == taught
+    with pytest.raises(DataError, match="different teachers"):
+        finetune([data], base=base, recipe=recipe, out=out)
+    negative = Recipe(epochs=1, unlabelled=Unlabelled.NEGATIVE, **SMALL)
+    with pytest.raises(UsageError, match="leave out --unlabelled negative"):
+        finetune([data], base=base, recipe=negative, out=tmp_path / "no", teachers=[base])
+    assert not (tmp_path / "no").exists()
+
+
 def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
     def trained(weight: LossWeight) -> Any:
         recipe = Recipe(epochs=1, loss_weight=weight, **SMALL)

@@ -104,6 +104,19 @@ def test_an_answer_is_the_target_where_nothing_is_labelled_and_nowhere_else() ->
     assert logits.grad[0, 0].tolist() == pytest.approx([-0.5, 0, 0, 0], abs=1e-7)
 
 
+def test_teachers_share_the_target_with_labels_and_have_it_alone_without() -> None:
+    # Cars are labelled, lights are not; nobody teaches signs. Labels count for a quarter.
+    loss = bce(FOUR_TASKS, {"car", "sign"})
+    predicted = torch.tensor([[[0.9, 0.4, 0.9, 0.75]]])
+    loss.teacher = predicted, torch.tensor([False, True, False, True])
+    loss.label_share = 0.25
+    logits = torch.tensor([[[0.0, 0, 0, LN3]]], requires_grad=True)
+    loss(logits, torch.tensor([[[0.0, 1, 0, 0]]])).sum().backward()
+    assert logits.grad is not None
+    # d/dx = p - target; the car's target is a quarter of 1 and three quarters of 0.4.
+    assert logits.grad[0, 0].tolist() == pytest.approx([0, 0.5 - 0.55, 0.5, 0], abs=1e-7)
+
+
 def partial_bce(classes: tuple[ModelClass, ...], labelled: set[str], *tasks: Task) -> PartialBCE:
     """The loss of one image that labels ``tasks`` in part."""
     loss = PartialBCE(parent_class_of(classes))
