@@ -1,9 +1,10 @@
-"""Results for the rerun viewer, as a file that it opens: the extra ``rerun``.
+"""Results for the rerun viewer, as a file that it opens or over the network: the extra ``rerun``.
 
 ``rerun:run.rrd`` holds, for each source and on its capture time, the image (JPEG), boxes with
 class, confidence and track, the lights by what they show, and stage timings and age as series;
 ``?image=none`` leaves the image out. The file is written by us, piece by piece, so that a full
-disk is an error and a killed run leaves what came before.
+disk is an error and a killed run leaves what came before. ``rerun:grpc://HOST[:PORT]`` sends the
+same to a viewer that runs: see ``rerun_viewer``.
 """
 
 from __future__ import annotations
@@ -19,41 +20,33 @@ import numpy as np
 
 from oneglance.models.tasks import Task
 from oneglance.perception.plugins import SinkContext
+from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import COLOURS, label
 from oneglance.perception.sinks.files import open_output, write_whole
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import output_error
+from oneglance.streams.redaction import redact
+
+APPLICATION = "oneglance"
+"""What the viewer calls our recordings."""
 
 _JPEG_QUALITY = 85
 _KEPT = "What was written before can be opened"
 
 
-class RerunSink:
-    """Writes each result into a recording of its own, which nothing else in the process uses."""
+class ResultLog:
+    """Logs results into a recording of rerun's; ``recording``: a ``rerun.RecordingStream``."""
 
-    def __init__(self, path: Path, *, with_image: bool = True) -> None:
-        """Open the file; it is overwritten.
-
-        Raises:
-            SinkError: it cannot be written.
-        """
+    def __init__(self, recording: Any, *, with_image: bool) -> None:
         import rerun
 
         self._rerun: Any = rerun
-        self._path, self._with_image = path, with_image
-        self._file = open_output(path)
-        self._recording: Any = self._rerun.RecordingStream("oneglance")
-        self._bytes: Any = self._recording.binary_stream()
-        self._is_closed = False
+        self._recording, self._with_image = recording, with_image
         self._lights: dict[str, set[str]] = {}
 
-    def write(self, result: Result) -> None:
-        """Write one result.
-
-        Raises:
-            SinkError: the disk is full, or the file cannot be written for another reason.
-        """
+    def add(self, result: Result) -> None:
+        """Log one result; encodes its image."""
         frame, rerun, log = result.frame, self._rerun, self._recording.log
         place = re.sub(r"[^A-Za-z0-9_-]+", "_", frame.source).strip("_") or "camera"
         self._recording.set_time("capture", duration=frame.timestamp_s)
@@ -70,23 +63,6 @@ class RerunSink:
             log(f"{place}/timings_ms/{stage}", rerun.Scalars(1e3 * duration_s))
         if result.age_s is not None:
             log(f"{place}/age_ms", rerun.Scalars(1e3 * result.age_s))
-        self._keep()
-
-    def close(self) -> None:
-        """Finish the file. May be called twice.
-
-        Raises:
-            SinkError: its end cannot be written.
-        """
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            if not self._file.closed:
-                self._keep()
-        finally:
-            self._file.close()
-            self._recording.disconnect()
 
     def _boxes(self, result: Result) -> Any:
         found = result.detections
@@ -109,6 +85,51 @@ class RerunSink:
         seen.update(counts)
         return Counter({name: counts[name] for name in seen})
 
+
+class RerunSink:
+    """Writes each result into a recording of its own, which nothing else in the process uses."""
+
+    def __init__(self, path: Path, *, with_image: bool = True) -> None:
+        """Open the file; it is overwritten.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        import rerun
+
+        library: Any = rerun  # its types are ahead of what it does
+        self._path = path
+        self._file = open_output(path)
+        self._recording = library.RecordingStream(APPLICATION)
+        self._bytes: Any = self._recording.binary_stream()
+        self._log = ResultLog(self._recording, with_image=with_image)
+        self._is_closed = False
+
+    def write(self, result: Result) -> None:
+        """Write one result.
+
+        Raises:
+            SinkError: the disk is full, or the file cannot be written for another reason.
+        """
+        self._log.add(result)
+        self._keep()
+
+    def close(self) -> None:
+        """Finish the file. May be called twice.
+
+        Raises:
+            SinkError: its end cannot be written.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if not self._file.closed:
+                self._keep()
+        finally:
+            self._file.close()
+            self._recording.disconnect()
+
     def _keep(self) -> None:
         content = self._bytes.read(flush=True)
         if not content:
@@ -120,20 +141,27 @@ class RerunSink:
             raise output_error(self._path, error, kept=_KEPT) from None
 
 
-def open_rerun(target: str, context: SinkContext) -> RerunSink:
-    """The sink ``rerun:FILE.rrd``, with ``?image=none``.
+def open_rerun(target: str, context: SinkContext) -> Sink:
+    """The sink ``rerun:FILE.rrd`` or ``rerun:grpc://HOST[:PORT]``, with ``?image=none``.
 
     Raises:
-        UsageError: no such file is named, or an option is none. SinkError: see ``RerunSink``.
+        UsageError: no file or viewer is named, or an option is none. SinkError: see ``RerunSink``.
     """
     del context
-    file, _, query = target.partition("?")
-    if not file.endswith(".rrd"):
-        raise UsageError("the sink rerun needs a file: rerun:run.rrd")
+    place, _, query = target.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := sorted(options.keys() - {"image"}):
         raise UsageError(f"the sink rerun has no option {unknown[0]} (options: image)")
     image = options.get("image", "jpeg")
     if image not in {"jpeg", "none"}:
-        raise UsageError(f"image is jpeg or none, not '{image}'")
-    return RerunSink(Path(file), with_image=image == "jpeg")
+        raise UsageError(f"image is jpeg or none, not '{redact(image)}'")
+    with_image = image == "jpeg"
+    if place.startswith("grpc:"):
+        from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddress
+
+        return RerunViewerSink(ViewerAddress.parse(place), with_image=with_image)
+    if not place.endswith(".rrd"):
+        raise UsageError(
+            "the sink rerun needs a file or a viewer: rerun:run.rrd, rerun:grpc://127.0.0.1"
+        )
+    return RerunSink(Path(place), with_image=with_image)

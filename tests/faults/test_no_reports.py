@@ -101,3 +101,17 @@ def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
         # Its identity of the device, and events that are sent when there is a network.
         kept = list((tmp_path / "home").rglob("*onnxruntime*"))
         assert kept == [], words
+
+
+def test_rerun_and_what_it_is_sent_stay_here(tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="needs the extra rerun")
+    for target in (tmp_path / "a.rrd", "grpc://127.0.0.1:9"):
+        words = ("run", "rendered:?frames=3&size=96x64", "--sink", f"rerun:{target}")
+        program = (
+            "import subprocess, sys; done = subprocess.run(sys.argv[1:]); "
+            "sys.exit(0 if done.returncode in {0, 2} else 1)"  # nobody listens at the second
+        )
+        command = (sys.executable, "-c", program, *COMMAND, *words)
+        found, _ = in_a_network_of_its_own(tmp_path, *command)
+        assert found == {"names": [], "connections": []}
+        assert list((tmp_path / "home").rglob("*rerun*")) == []

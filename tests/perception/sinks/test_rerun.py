@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,17 +11,21 @@ from oneglance.perception.protocols import Sink
 from oneglance.perception.sinks.rerun import RerunSink, open_rerun
 from oneglance.perception.testing import SinkTests, results
 from oneglance.streams.errors import UsageError
+from rerun_server import rerun_program
 
 rerun = pytest.importorskip("rerun", reason="needs the extra rerun")
 
 
 def rrd(*words: object, home: Path) -> str:
-    """What rerun's own program prints; it sends nothing to anybody."""
-    command = [sys.executable, "-m", "rerun_cli"]
-    how: dict[str, Any] = {"capture_output": True, "text": True}
-    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
-    subprocess.run([*command, "analytics", "disable"], env=environment, check=False, **how)
-    done = subprocess.run([*command, "rrd", *map(str, words)], env=environment, check=False, **how)
+    """What rerun's own program prints."""
+    program, environment = rerun_program(home)
+    done = subprocess.run(
+        [program, "rrd", *map(str, words)],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return str(done.stdout)
 
