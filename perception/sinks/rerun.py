@@ -2,15 +2,21 @@
 
 ``rerun:run.rrd`` holds, for each source and on its capture time, the image (JPEG), boxes with
 class, confidence and track, the lights by what they show, and stage timings and age as series;
-``?image=none`` leaves the image out. The file is written by us, piece by piece, so that a full
-disk is an error and a killed run leaves what came before. ``rerun:grpc://HOST[:PORT]`` sends the
+``?image=none`` leaves the image out. The file is written by rerun, which ends it with an index,
+and flushed after each result, so that a full disk is an error and a killed run leaves what came
+before. ``rerun:grpc://HOST[:PORT]`` sends the
 same to a viewer that runs: see ``rerun_viewer``.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,6 +30,7 @@ from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import COLOURS, label
 from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.streams import shutdown
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import output_error
 from oneglance.streams.redaction import redact
@@ -99,11 +106,12 @@ class RerunSink:
 
         library: Any = rerun  # its types are ahead of what it does
         self._path = path
-        self._file = open_output(path)
+        open_output(path).close()
         self._recording = library.RecordingStream(APPLICATION)
-        self._bytes: Any = self._recording.binary_stream()
         self._log = ResultLog(self._recording, with_image=with_image)
-        self._is_closed = False
+        self._is_closed = self._is_broken = False
+        with self._saying_why():
+            self._recording.save(path)
 
     def write(self, result: Result) -> None:
         """Write one result.
@@ -112,7 +120,7 @@ class RerunSink:
             SinkError: the disk is full, or the file cannot be written for another reason.
         """
         self._log.add(result)
-        self._keep()
+        self._flush()
 
     def close(self) -> None:
         """Finish the file. May be called twice.
@@ -124,21 +132,52 @@ class RerunSink:
             return
         self._is_closed = True
         try:
-            if not self._file.closed:
-                self._keep()
+            if not self._is_broken:
+                self._flush()
         finally:
-            self._file.close()
-            self._recording.disconnect()
+            part(self._recording, within_s=shutdown.SINK_STOPPED_S if self._is_broken else None)
 
-    def _keep(self) -> None:
-        content = self._bytes.read(flush=True)
-        if not content:
-            return
+    def _flush(self) -> None:
+        with self._saying_why():
+            self._recording.flush(timeout_sec=shutdown.SINK_S)
+
+    @contextmanager
+    def _saying_why(self) -> Iterator[None]:
+        """rerun keeps to itself what the system said: ask it again."""
         try:
-            write_whole(self._file, content)
-        except OSError as error:
-            self._file.close()
-            raise output_error(self._path, error, kept=_KEPT) from None
+            yield
+        except RuntimeError as error:
+            self._is_broken = True
+            why = _refusal(self._path) or OSError(errno.EIO, os.strerror(errno.EIO))
+            raise output_error(self._path, why, kept=_KEPT) from error
+
+
+def part(recording: Any, *, within_s: float | None) -> None:
+    """Let go of a recording; ``within_s``: where its other end may hold us up for ever, at the
+    interpreter's exit as well."""
+    import rerun
+
+    if within_s is None:
+        recording.disconnect()
+        return
+    ending = threading.Thread(target=recording.disconnect, name="oneglance-rerun-end", daemon=True)
+    ending.start()
+    ending.join(within_s)
+    if ending.is_alive():
+        rerun.unregister_shutdown()
+
+
+def _refusal(path: Path) -> OSError | None:
+    """Why a file takes nothing more; None where it does."""
+    size = path.stat().st_size
+    try:
+        with path.open("ab", buffering=0) as file:
+            write_whole(file, bytes(4096))
+            if path.is_file():
+                file.truncate(size)
+    except OSError as error:
+        return error
+    return None
 
 
 def open_rerun(target: str, context: SinkContext) -> Sink:
