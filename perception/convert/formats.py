@@ -2,20 +2,24 @@
 
 Sources: COCO's data and results format (cocodataset.org), MOTChallenge's text files
 (motchallenge.net/instructions), YOLO's as ultralytics reads and writes it, the KITTI object
-benchmark's label files, Scalabel's frames as BDD100K uses them.
+benchmark's label files, Scalabel's frames as BDD100K uses them, supervision's table of detections.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
+from oneglance.models.tasks import CLASSES
+from oneglance.perception.convert.names import ClipNames, short
 from oneglance.perception.convert.reading import Box, FrameBoxes
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import DataError, UsageError
 
 Files = Iterator[tuple[str, str]]
 """Name and content of each file."""
@@ -29,31 +33,10 @@ class Format(StrEnum):
     YOLO = "yolo"
     KITTI = "kitti"
     BDD100K = "bdd100k"
-
-
-class ClipNames:
-    """A name for each clip that is good for a file, and another's never."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-
-    def __call__(self, clip: str) -> str:
-        """The clip's name: its file's, without the suffix.
-
-        >>> names = ClipNames()
-        >>> names("a/drive.mp4"), names("b/drive.mp4"), names("a/drive.mp4")
-        ('drive', 'drive-2', 'drive')
-        """
-        if clip not in self._names:
-            last = PurePosixPath(clip.partition("?")[0]).stem
-            stem = re.sub(r"[^\w.-]+", "_", last).strip(".") or "clip"
-            taken = {name.lower() for name in self._names.values()}
-            name, number = stem, 1
-            while name.lower() in taken:
-                number += 1
-                name = f"{stem}-{number}"
-            self._names[clip] = name
-        return self._names[clip]
+    CSV = "csv"
+    CVAT = "cvat"
+    LABEL_STUDIO = "label-studio"
+    FIFTYONE = "fiftyone"
 
 
 def to_coco(frames: Iterable[FrameBoxes]) -> Files:
@@ -63,17 +46,28 @@ def to_coco(frames: Iterable[FrameBoxes]) -> Files:
     An image is a frame: ``file_name`` is ``CLIP/000000.jpg``, ``clip``, ``frame`` and
     ``timestamp_s`` say where it came from. ``bbox`` is x, y, width, height.
     """
+    images, results, categories = coco_parts(frames)
+    yield "results.json", json.dumps(results)
+    yield "images.json", json.dumps({"images": images, "annotations": [], "categories": categories})
+
+
+Records = list[dict[str, Any]]
+
+
+def coco_parts(frames: Iterable[FrameBoxes]) -> tuple[Records, Records, Records]:
+    """COCO's images, results and categories, of which each ``id`` begins at 1."""
     names, categories = ClipNames(), dict[str, int]()
-    images: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
+    images: Records = []
+    results: Records = []
     for number, frame in enumerate(frames, 1):
         image: dict[str, Any] = {
             "id": number,
-            "file_name": f"{names(frame.clip)}/{frame.index:06}.jpg",
+            "file_name": names.image(frame),
             "clip": frame.clip,
             "frame": frame.index,
-            "timestamp_s": frame.timestamp_s,
         }
+        if frame.timestamp_s is not None:
+            image["timestamp_s"] = frame.timestamp_s
         if frame.size is not None:
             image["width"], image["height"] = frame.size
         images.append(image)
@@ -82,15 +76,14 @@ def to_coco(frames: Iterable[FrameBoxes]) -> Files:
             found: dict[str, Any] = {
                 "image_id": number,
                 "category_id": categories.setdefault(box.class_name, len(categories) + 1),
-                "bbox": [_short(x1), _short(y1), _short(x2 - x1), _short(y2 - y1)],
-                "score": _short(box.confidence, 6),
+                "bbox": [short(x1), short(y1), short(x2 - x1), short(y2 - y1)],
+                "score": short(box.confidence, 6),
             }
             if box.track_id is not None:
                 found["track_id"] = box.track_id
             results.append(found)
-    yield "results.json", json.dumps(results)
     known = [{"id": number, "name": name} for name, number in categories.items()]
-    yield "images.json", json.dumps({"images": images, "annotations": [], "categories": known})
+    return images, results, known
 
 
 def to_mot(frames: Iterable[FrameBoxes]) -> Files:
@@ -103,27 +96,26 @@ def to_mot(frames: Iterable[FrameBoxes]) -> Files:
         for box in frame.boxes:
             x1, y1, x2, y2 = box.xyxy
             track = -1 if box.track_id is None else box.track_id
-            sides = ",".join(str(_short(value)) for value in (x1, y1, x2 - x1, y2 - y1))
-            mine.append(f"{frame.index + 1},{track},{sides},{_short(box.confidence, 6)},-1,-1,-1\n")
+            sides = ",".join(str(short(value)) for value in (x1, y1, x2 - x1, y2 - y1))
+            mine.append(f"{frame.index + 1},{track},{sides},{short(box.confidence, 6)},-1,-1,-1\n")
     for name, content in lines.items():
         yield f"{name}.txt", "".join(content)
 
 
 def to_yolo(frames: Iterable[FrameBoxes]) -> Files:
-    """``labels/CLIP_000000.txt`` for each frame: class, centre x and y, width, height, of the image
-    from 0 to 1, as data sets have them (confidences are left out: no loader takes them);
-    ``classes.txt``, a name a line in the classes' order.
+    """``labels/CLIP_000000.txt`` for each frame (of one with an image of its own, ``labels/`` and
+    its name): class, centre x and y, width, height, of the image from 0 to 1, as data sets have
+    them (confidences are left out: no loader takes them); ``classes.txt``, a name a line in the
+    classes' order: first all of ours, so that a number always means the same.
 
     Raises:
         UsageError: the size of a frame is not known.
+        DataError: two images have one name.
     """
-    names, classes = ClipNames(), dict[str, int]()
+    names, classes = ClipNames(), {name: number for number, name in enumerate(CLASSES)}
+    written: set[str] = set()
     for frame in frames:
-        if frame.size is None:
-            raise UsageError(
-                "YOLO needs the frames' size, which JSON Lines do not have: --size WxH"
-            )
-        width, height = frame.size
+        width, height = known_size(frame, "YOLO")
         lines = []
         for box in frame.boxes:
             x1, y1, x2, y2 = box.xyxy
@@ -132,8 +124,25 @@ def to_yolo(frames: Iterable[FrameBoxes]) -> Files:
             number = classes.setdefault(box.class_name, len(classes))
             text = " ".join(f"{value:.6f}" for value in parts)
             lines.append(f"{number} {text}\n")
-        yield f"labels/{names(frame.clip)}_{frame.index:06}.txt", "".join(lines)
+        name = f"{names(frame.clip)}_{frame.index:06}"
+        if frame.image is not None:
+            name = str(PurePosixPath(frame.image.removeprefix("images/")).with_suffix(""))
+            if name in written:
+                raise DataError(f"two images are called {frame.image}: their labels would be one")
+            written.add(name)
+        yield f"labels/{name}.txt", "".join(lines)
     yield "classes.txt", "".join(f"{name}\n" for name in classes)
+
+
+def known_size(frame: FrameBoxes, who: str) -> tuple[int, int]:
+    """Width and height of a frame.
+
+    Raises:
+        UsageError: they are not known, and ``who`` needs them.
+    """
+    if frame.size is None:
+        raise UsageError(f"{who} needs the frames' size, which JSON Lines do not have: --size WxH")
+    return frame.size
 
 
 def to_kitti(frames: Iterable[FrameBoxes]) -> Files:
@@ -153,30 +162,58 @@ def to_bdd100k(frames: Iterable[FrameBoxes]) -> Files:
         labels = []
         for box in frame.boxes:
             number += 1
-            x1, y1, x2, y2 = map(_short, box.xyxy)
+            x1, y1, x2, y2 = map(short, box.xyxy)
             labels.append(
                 {
                     "id": str(number if box.track_id is None else f"track-{box.track_id}"),
                     "category": box.class_name,
-                    "score": _short(box.confidence, 6),
+                    "score": short(box.confidence, 6),
                     "box2d": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
                 }
             )
         name = names(frame.clip)
-        about = {"videoName": name, "frameIndex": frame.index}
-        at_ms = round(1e3 * frame.timestamp_s)
-        shown = {"name": f"{name}/{frame.index:06}.jpg", **about, "timestamp": at_ms}
+        about: dict[str, Any] = {"videoName": name, "frameIndex": frame.index}
+        if frame.timestamp_s is not None:
+            about["timestamp"] = round(1e3 * frame.timestamp_s)
+        shown = {"name": names.image(frame), **about}
         found.append({**shown, "labels": labels})
     yield "frames.json", json.dumps(found)
 
 
-WRITERS: dict[Format, Callable[[Iterable[FrameBoxes]], Files]] = {
-    Format.COCO: to_coco,
-    Format.MOT: to_mot,
-    Format.YOLO: to_yolo,
-    Format.KITTI: to_kitti,
-    Format.BDD100K: to_bdd100k,
-}
+def to_csv(frames: Iterable[FrameBoxes]) -> Files:
+    """``detections.csv``: a row for each box, with the columns of supervision's ``CSVSink``."""
+    import numpy as np
+    import supervision as sv
+
+    names, numbers = ClipNames(), {name: number for number, name in enumerate(CLASSES)}
+    content = io.StringIO()
+    table: csv.DictWriter[str] | None = None
+    for frame in frames:
+        if not frame.boxes:
+            continue
+        boxes = frame.boxes
+        found = sv.Detections(
+            xyxy=np.array([box.xyxy for box in boxes], np.float64),
+            confidence=np.array([box.confidence for box in boxes]),
+            class_id=np.array([numbers.setdefault(b.class_name, len(numbers)) for b in boxes]),
+            tracker_id=np.array([-1 if b.track_id is None else b.track_id for b in boxes]),
+            data={
+                "class_name": np.array([box.class_name for box in boxes]),
+                "task": np.array([box.task for box in boxes]),
+            },
+        )
+        where: dict[str, Any] = {
+            "image": names.image(frame),
+            "clip": frame.clip,
+            "frame": frame.index,
+            "timestamp_s": "" if frame.timestamp_s is None else frame.timestamp_s,
+        }
+        for row in sv.CSVSink.parse_detection_data(found, where):
+            if table is None:
+                table = csv.DictWriter(content, list(row), lineterminator="\n")
+                table.writeheader()
+            table.writerow(row)
+    yield "detections.csv", content.getvalue()
 
 
 def _kitti_line(box: Box) -> str:
@@ -184,7 +221,3 @@ def _kitti_line(box: Box) -> str:
     name = re.sub(r"\s+", "_", box.class_name)
     unknown = "-1 -1 -1 -1000 -1000 -1000 -10"  # its size, place and turn in space
     return f"{name} -1 -1 -10 {sides} {unknown} {box.confidence:.6f}\n"
-
-
-def _short(value: float, digits: int = 3) -> float:
-    return round(float(value), digits)

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from oneglance.perception.convert.formats import WRITERS, Format
+from oneglance.perception.convert.formats import Format
+from oneglance.perception.convert.labelling import to_label_studio
 from oneglance.perception.convert.reading import FrameBoxes, read_results
+from oneglance.perception.convert.writers import WRITERS
+from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import OutputFolder, output_error
 
 
 def convert_results(
-    source: Path, to: Format, out: Path, *, size: tuple[int, int] | None = None
+    source: Path,
+    to: Format,
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    images: str | None = None,
 ) -> int:
     """Write what ``source`` holds (see ``read_results``) into the folder ``out``; returns how many
     files that were. ``size``: width and height of frames whose size the source does not say.
+    ``images``: what stands before the name of an image in Label Studio.
 
     Raises:
-        DataError, UsageError: the source cannot be read, or lacks what the format needs.
+        DataError, UsageError: the source cannot be read, or lacks what the format needs; or
+            ``images`` is given for another format.
         SinkError: the folder holds what we did not make, or cannot be written.
     """
+    write = WRITERS[to]
+    if images is not None:
+        if to is not Format.LABEL_STUDIO:
+            raise UsageError(f"--images is for --to {Format.LABEL_STUDIO} alone")
+        write = partial(to_label_studio, images=images)
     folder = OutputFolder(out, "convert")
     folder.check([source])
     # Read before anything is written: a source that cannot be used leaves no folder behind.
@@ -32,7 +48,7 @@ def convert_results(
     count = 0
     try:
         with folder.making() as note:
-            for name, content in WRITERS[to](_sized(first, frames, size)):
+            for name, content in write(_sized(first, frames, size)):
                 note(name).parent.mkdir(parents=True, exist_ok=True)
                 folder.write(name, content)
                 count += 1

@@ -1,4 +1,5 @@
-"""Results that were written before, frame by frame: JSON Lines of a run, Parquet of a batch run."""
+"""Results that were written before, frame by frame: JSON Lines of a run, Parquet of a batch run,
+and what people made of them in a tool for labelling."""
 
 from __future__ import annotations
 
@@ -30,24 +31,27 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class FrameBoxes:
-    """The boxes of a frame. ``index``: 0-based. ``size``: width and height, None if unknown."""
+    """The boxes of a frame. ``index``: 0-based. ``size``: width and height. ``image``: the frame's
+    own file, with ``/``; None for one of a clip. Time and size are None where they are unknown."""
 
     clip: str
     index: int
-    timestamp_s: float
+    timestamp_s: float | None
     size: tuple[int, int] | None
     boxes: tuple[Box, ...]
+    image: str | None = None
 
 
 def read_results(path: Path) -> Iterator[FrameBoxes]:
     """The frames in ``path``, in its order: a file of JSON Lines as ``oneglance run`` writes it, a
-    Parquet file of ``detections``, a folder of them, or the output folder of ``oneglance batch``.
+    Parquet file of ``detections``, a folder of them, or the output folder of ``oneglance batch``;
+    or annotations: CVAT's XML, JSON of Label Studio or COCO (see ``annotations``).
 
     Parquet has a row for each box: frames without one are not in it, and are not given.
 
     Raises:
-        DataError: there is none, or it is not what we wrote.
-        UsageError: Parquet, and the extra ``batch`` is not installed.
+        DataError: there is none, or it is none of these.
+        UsageError: Parquet, and the extra ``batch`` is not installed; CVAT's XML, and ``eval``.
     """
     if path.is_dir():
         inner = path / "detections"
@@ -57,6 +61,10 @@ def read_results(path: Path) -> Iterator[FrameBoxes]:
         return itertools.chain.from_iterable(map(_parquet, files))
     if not path.exists():
         raise DataError(f"no file or folder {path}")
+    if path.suffix.lower() in {".json", ".xml"}:
+        from oneglance.perception.convert.annotations import read_annotations
+
+        return read_annotations(path)
     return _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
 
 
@@ -84,7 +92,12 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
         )
         boxes.append(box)
     index, timestamp_s = int(found["frame"]), float(found["timestamp_s"])
-    return FrameBoxes(str(found["source"]), index, timestamp_s, None, tuple(boxes))
+    size = None
+    if "size" in found:  # of 'oneglance mine', as is the image
+        width, height = map(int, found["size"])
+        size = (width, height)
+    image = str(found["image"]) if "image" in found else None
+    return FrameBoxes(str(found["source"]), index, timestamp_s, size, tuple(boxes), image)
 
 
 def _parquet(path: Path) -> Iterator[FrameBoxes]:

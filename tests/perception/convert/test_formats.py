@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from oneglance.perception.convert.formats import WRITERS, ClipNames, Format
+from oneglance.perception.convert.formats import Format
+from oneglance.perception.convert.names import ClipNames
 from oneglance.perception.convert.reading import Box, FrameBoxes
+from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams import UsageError
 
 CAR = Box("car", "car", 0.875, (10.0, 20.0, 30.5, 40.0), 7)
