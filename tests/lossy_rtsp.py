@@ -1,7 +1,7 @@
 """An RTSP camera that loses RTP packets on the way, as cameras with too small a queue do.
 
-It knows as much of RTSP (RFC 2326) and of RTP for H.264 and H.265 (RFC 6184, RFC 7798) as a
-client over TCP asks for.
+It knows as much of RTSP (RFC 2326) and of RTP for H.264, H.265 and MPEG-4 (RFC 6184, RFC 7798,
+RFC 6416) as a client over TCP asks for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -20,27 +21,38 @@ from pathlib import Path
 
 import av
 from av.bitstream import BitStreamFilterContext
+from av.video.stream import VideoStream
 
 MTU = 400
+RATE = 25
+"""Frames a second of the clips that are served."""
 _SETS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
 
 
 @dataclass(frozen=True)
 class Film:
-    """A clip's frames as NAL units, in decoding order."""
+    """A clip's frames as NAL units (MPEG-4: as they are), in decoding order, and their times."""
 
     codec: str
     frames: list[list[bytes]]
+    times: list[int]
+    extradata: bytes
 
     @classmethod
     def of(cls, path: Path) -> Film:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            codec = stream.codec_context.name
+            codec, extradata = stream.codec_context.name, stream.codec_context.extradata or b""
+            assert stream.time_base is not None
+            if codec == "mpeg4":
+                packets = [p for p in container.demux(stream) if p.size]
+                return cls(codec, [[bytes(p)] for p in packets], _times(packets), extradata)
             to_units = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
             packets = [p for p in container.demux(stream) if p.size]
+            times = _times(packets)
             content = [bytes(q) for packet in packets for q in to_units.filter(packet)]
-        return cls(codec, [re.split(b"\0\0\0?\1", frame)[1:] for frame in content])
+        frames = [re.split(b"\0\0\0?\1", frame)[1:] for frame in content]
+        return cls(codec, frames, times, extradata)
 
     def kind(self, unit: bytes) -> int:
         return unit[0] & 31 if self.codec == "h264" else unit[0] >> 1 & 63
@@ -50,19 +62,24 @@ class Film:
         return [piece for unit in self.frames[frame] for piece in self._pieces(unit)]
 
     def description(self) -> str:
+        if self.codec == "mpeg4":
+            return _described(
+                "MP4V-ES", f"profile-level-id=1;config={self.extradata.hex().upper()}"
+            )
         sets = [u for u in self.frames[0] if self.kind(u) in _SETS[self.codec]]
         coded = [base64.b64encode(unit).decode() for unit in sets]
         if self.codec == "h264":
             name, how = "H264", f"packetization-mode=1;sprop-parameter-sets={','.join(coded)}"
         else:
             name, how = "H265", "sprop-vps={};sprop-sps={};sprop-pps={}".format(*coded)
-        lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=x", "t=0 0", "m=video 0 RTP/AVP 96"]
-        lines += [f"a=rtpmap:96 {name}/90000", f"a=fmtp:96 {how}", "a=control:track1"]
-        return "\r\n".join(lines) + "\r\n"
+        return _described(name, how)
 
     def _pieces(self, unit: bytes) -> Iterator[bytes]:
         if len(unit) <= MTU:
             yield unit
+            return
+        if self.codec == "mpeg4":
+            yield from (unit[at : at + MTU] for at in range(0, len(unit), MTU))
             return
         if self.codec == "h264":
             head, kind, body = bytes([unit[0] & 0xE0 | 28]), unit[0] & 31, unit[1:]
@@ -73,22 +90,46 @@ class Film:
             yield head + bytes([first << 7 | last << 6 | kind]) + body[at : at + MTU]
 
 
+def _described(name: str, how: str) -> str:
+    lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=x", "t=0 0", "m=video 0 RTP/AVP 96"]
+    lines += [f"a=rtpmap:96 {name}/90000", f"a=fmtp:96 {how}", "a=control:track1"]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _times(packets: list[av.Packet[VideoStream]]) -> list[int]:
+    """Presentation times in frames."""
+    return [round(packet.pts * packet.time_base * RATE) for packet in packets]
+
+
 @contextmanager
-def lossy_rtsp(film: Film, frames: int, loses: Callable[[int, int], bool]) -> Iterator[str]:
+def lossy_rtsp(
+    film: Film,
+    frames: int,
+    loses: Callable[[int, int], bool],
+    *,
+    rate: int = 100,
+    tls: ssl.SSLContext | None = None,
+    moved: bool = False,
+) -> Iterator[str]:
     """Serve the film, over and over, until ``frames`` are sent; then hang up.
 
-    ``loses(frame, packet)``: whether that RTP packet of that frame is lost on the way.
+    ``loses(frame, packet)``: whether that RTP packet of that frame is lost on the way. ``rate``:
+    frames sent a second. ``tls``: the server's side of it. ``moved``: a first client is sent to
+    another path.
     """
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
+        scheme = "rtsp" if tls is None else "rtsps"
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/live"
 
         def serve() -> None:
             with contextlib.suppress(OSError):
-                client, _ = listener.accept()
-                with client:
-                    _greet(client, film, url)
-                    _send(client, film, range(frames), loses, over)
+                for redirects in (True, False) if moved else (False,):
+                    client, _ = listener.accept()
+                    client = client if tls is None else tls.wrap_socket(client, server_side=True)
+                    with client:
+                        if _greet(client, film, url, redirects=redirects):
+                            _send(client, film, range(frames), loses, over, rate)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -100,8 +141,8 @@ def lossy_rtsp(film: Film, frames: int, loses: Callable[[int, int], bool]) -> It
             thread.join(5)
 
 
-def _greet(client: socket.socket, film: Film, url: str) -> None:
-    """Answer until the client wants to play."""
+def _greet(client: socket.socket, film: Film, url: str, *, redirects: bool) -> bool:
+    """Answer until the client wants to play; whether it does."""
     asked = client.makefile("rb")
     while True:
         method = asked.readline().split()[0].decode()
@@ -109,8 +150,10 @@ def _greet(client: socket.socket, film: Film, url: str) -> None:
         while line := asked.readline().strip():
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
-        body, more = "", "Session: 7\r\n"
-        if method == "DESCRIBE":
+        body, more, status = "", "Session: 7\r\n", "200 OK"
+        if method == "DESCRIBE" and redirects:
+            status, more = "302 Moved Temporarily", f"Location: {url}/there\r\n"
+        elif method == "DESCRIBE":
             body = film.description()
             more = f"Content-Type: application/sdp\r\nContent-Base: {url}/\r\n"
             more += f"Content-Length: {len(body)}\r\n"
@@ -118,10 +161,12 @@ def _greet(client: socket.socket, film: Film, url: str) -> None:
             more += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
         elif method == "OPTIONS":
             more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
-        answer = f"RTSP/1.0 200 OK\r\nCSeq: {headers['cseq']}\r\n{more}\r\n{body}"
+        answer = f"RTSP/1.0 {status}\r\nCSeq: {headers['cseq']}\r\n{more}\r\n{body}"
         client.sendall(answer.encode())
+        if redirects and status.startswith("302"):
+            return False
         if method == "PLAY":
-            return
+            return True
 
 
 def _send(
@@ -130,19 +175,21 @@ def _send(
     frames: range,
     loses: Callable[[int, int], bool],
     over: threading.Event,
+    rate: int,
 ) -> None:
     sequence = 0
     began_s = time.monotonic()
     for frame in frames:
-        payloads = film.payloads(frame % len(film.frames))
+        turn, place = divmod(frame, len(film.frames))
+        payloads, shown = film.payloads(place), turn * len(film.frames) + film.times[place]
         for number, payload in enumerate(payloads):
             last = number == len(payloads) - 1
             head = struct.pack(
-                ">BBHII", 128, 96 | last << 7, sequence & 0xFFFF, 1000 + 3600 * frame, 1
+                ">BBHII", 128, 96 | last << 7, sequence & 0xFFFF, 1000 + 3600 * shown, 1
             )
             sequence += 1
             if not loses(frame, number):
                 packet = head + payload
                 client.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
-        if over.wait(max(0.0, began_s + frame / 100 - time.monotonic())):
+        if over.wait(max(0.0, began_s + frame / rate - time.monotonic())):
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,25 @@ class RtspServer:
 
 @contextmanager
 def rtsp_server(
-    clip: Path, *, port: int = 0, method: str = "basic", size: tuple[int, int] = (64, 48)
+    clip: Path,
+    *,
+    port: int = 0,
+    method: str = "basic",
+    size: tuple[int, int] = (64, 48),
+    codec: str = "h264",
+    loses: Iterable[tuple[int, int]] = (),
 ) -> Iterator[RtspServer]:
     """Serve ``/clip``, ``/live`` and ``/locked``; skips the test where the server cannot run.
 
     ``port`` 0: any. ``method``: how the password is asked for. ``size``: of the live picture.
+    ``codec``: of the clip (h264, h265, mpeg4). ``loses``: frames and packets of them, both from 0:
+    which RTP packets of the clip are lost on the way.
     """
+    lost = ",".join(f"{frame}:{packet}" for frame, packet in loses)
+    how = [str(clip), str(port), method, *map(str, size), codec, lost]
     try:
         process = subprocess.Popen(
-            ["/usr/bin/python3", str(SCRIPT), str(clip), str(port), method, *map(str, size)],
+            ["/usr/bin/python3", str(SCRIPT), *how],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -38,7 +38,8 @@ class CodedFrame:
     ``recovery``: see ``Refresh.GRADUAL``. ``is_reference``: others may depend on it.
     ``leads``: it depends on frames before the last refresh (True), never does (False), or its
     time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference frames
-    that were left out before it, by its own count.
+    that were left out before it, by its own count. ``begins``: its first slice is that of its
+    first rows.
     """
 
     refresh: Refresh = Refresh.NONE
@@ -47,6 +48,7 @@ class CodedFrame:
     leads: bool | None = None
     shows: bool = True
     lost_before: int = 0
+    begins: bool = True
 
 
 _UNREADABLE = CodedFrame(is_reference=False)
@@ -146,7 +148,7 @@ class _H264:
 
     def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedFrame:
         bits = _Bits(_unescaped(unit[1:24]))
-        bits.ue()
+        begins = bits.ue() == 0
         is_intra = bits.ue() in (2, 7)
         sequence = self._sequences[self._sequence_of[bits.ue()]]
         if sequence.separate_planes:
@@ -169,7 +171,7 @@ class _H264:
         refresh = self._refresh(is_idr, is_intra, key, recovery)
         if second:
             refresh = Refresh.NONE
-        return CodedFrame(refresh, recovery or 0, is_reference, None, not second, lost)
+        return CodedFrame(refresh, recovery or 0, is_reference, None, not second, lost, begins)
 
     def _refresh(self, is_idr: bool, is_intra: bool, key: bool, recovery: int | None) -> Refresh:
         if is_idr:
@@ -254,7 +256,8 @@ class _H265:
             if nal_type == 39:
                 recovery = _recovery(_unescaped(unit[2:]), signed=True)
             elif nal_type < 32:
-                return self._coded(nal_type, layer, recovery)
+                begins = len(unit) > 2 and bool(unit[2] & 0x80)
+                return replace(self._coded(nal_type, layer, recovery), begins=begins)
         return _UNREADABLE
 
     def _coded(self, nal_type: int, layer: int, recovery: int | None) -> CodedFrame:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.codec.context import Flags
@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
+from oneglance.streams.decoding.loss_marks import LossCount, LossMark, find_marks
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.errors import cause
 from oneglance.streams.files.jpeg import is_cut_jpeg
@@ -32,6 +33,12 @@ _LONG_STEP = 1.5
 _LONGEST_LOSS = 30
 """Periods up to which a gap is a loss and no pause or splice."""
 
+_AHEAD = 20
+"""Packets that a source may be ahead of the decoder by."""
+
+_H264_NUMBERS = 16
+"""Reference frames after which H.264's shortest numbers come round."""
+
 _PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
@@ -47,12 +54,14 @@ class DecodeOptions:
     ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
     ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
     ``DecodedFrame.arrival_s`` comes from. ``find_loss``: where the packets' bytes can be had.
+    ``losses``: of a source that marks what it lost among those bytes.
     """
 
     joins: bool = False
     damaged: str = Damaged.SKIP
     clock: Callable[[], float] = time.perf_counter
     find_loss: FindLoss | None = None
+    losses: LossCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,9 @@ class FrameDecoder:
         )
         self._is_parsed = container.format.name in _PARSED
         self._flagged = 0  # packets for which a flagged one matters still
+        self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
+        self._near_loss = 0  # packets near which something was lost, by what its source says
+        self._behind: list[LossMark] = []  # in the packet before
         self._suspect: tuple[Entry, int | None] | None = None
         self._last_dts: int | None = None
 
@@ -151,7 +163,8 @@ class FrameDecoder:
         if stats.packets == 1 and self._codec == "hevc" and has_hash(memoryview(packet)):
             # Its decoder notices no other damage inside a frame.
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        entry = self._entered(packet)
+        packet, marks = self._without_marks(packet)
+        entry = self._entered(packet, marks)
         if not packet.size:
             stats.last_error = "an empty packet"
             self._ledger.fails(entry)
@@ -187,18 +200,53 @@ class FrameDecoder:
         """Whose a frame is that does not know its packet, as some accelerators' do not."""
         return self._ledger.find(pts) or self._ledger.enters(CodedFrame(shows=False), pts)
 
-    def _entered(self, packet: Packet[VideoStream]) -> Entry:
+    def _without_marks(
+        self, packet: Packet[VideoStream]
+    ) -> tuple[Packet[VideoStream], list[LossMark]]:
+        """The packet, and what its source says was lost there."""
+        losses = self._losses
+        if losses is None or self._marks_found >= losses.marked:
+            return packet, []
+        content = bytes(packet)
+        at, marks = find_marks(content, self._codec)
+        if not marks:
+            return packet, []
+        self._marks_found += len(marks)
+        self._near_loss = 2
+        if marks[0].inside:
+            return packet, marks
+        # What follows belongs to another frame, whose beginning was lost.
+        whole = cast("Packet[VideoStream]", av.Packet(content[:at]))
+        whole.stream, whole.time_base = packet.stream, packet.time_base
+        whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
+        whole.is_keyframe = packet.is_keyframe
+        return whole, marks
+
+    def _near_unmarked(self) -> bool:
+        """Whether its source lost something hereabouts that could not be marked: it is ahead."""
+        losses = self._losses
+        if losses is None or losses.unmarked == self._unmarked:
+            return self._near_loss > 2
+        self._unmarked, self._near_loss = losses.unmarked, _AHEAD
+        return True
+
+    def _entered(self, packet: Packet[VideoStream], marks: list[LossMark]) -> Entry:
         leap = self._leap(packet.dts)
         if leap >= _LONG_STEP or self._last_dts is None:
             self._count_empty(packet.dts)
-        if self._flagged and _LONG_STEP <= leap <= _LONGEST_LOSS:
+        is_ahead = self._near_unmarked()
+        near_loss = self._flagged > 0 or self._near_loss > 0
+        if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
         coded = self._coded(packet)
         pts = None if self._slots is not None else packet.pts
         if self._slots is not None and packet.dts is not None:
             heappush(self._slots, packet.dts)
         coded = self._clear_suspect(coded, packet)
-        entry = self._ledger.enters(coded, pts, near_loss=self._flagged > 0)
+        coded = self._behind_marks(coded, is_ahead=is_ahead)
+        entry = self._ledger.enters(coded, pts, near_loss=near_loss)
+        entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
+        self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
         is_first_seen = self._find_loss is not None and self._stats.packets == 1
@@ -218,6 +266,15 @@ class FrameDecoder:
             coded = replace(coded, shows=True)
         if self._flagged and self._codec != "h264" and self._leap(packet.dts) >= _LONG_STEP:
             return replace(coded, lost_before=1)
+        return coded
+
+    def _behind_marks(self, coded: CodedFrame, *, is_ahead: bool) -> CodedFrame:
+        """The packet behind one in which something was marked as lost, or may have been."""
+        lost = int(is_ahead)
+        lost += sum(mark.count for mark in self._behind if mark.after or len(self._behind) > 1)
+        # Of H.264 its own numbers show it better, unless they may have come round.
+        if lost and not (self._codec == "h264" and lost < _H264_NUMBERS):
+            return replace(coded, lost_before=max(1, coded.lost_before))
         return coded
 
     def _leap(self, dts: int | None) -> float:

@@ -25,6 +25,9 @@ _PATIENCE = 4
 _LONG_STEP = 1.5
 """Periods between two frames from which on one is missing, where something is known to be lost."""
 
+_STEPS = 15
+"""Steps between frames from which the period of a source is found that declares none."""
+
 _LONGEST_LOSS, _LONGEST_LOSS_AT_REFRESH = 300, 30
 """Periods up to which a gap is a loss and no pause or splice (which begins with a refresh)."""
 
@@ -155,6 +158,7 @@ class FrameLedger(Generic[T]):
         """
         self._references = references
         self._period = period
+        self._steps: deque[int] = deque(maxlen=_STEPS)  # where no period is declared
         self._joins = joins
         self._fed = self._epoch = self._depth = 0
         self._in_order = True  # times are presentation times
@@ -226,6 +230,8 @@ class FrameLedger(Generic[T]):
             self._held.popleft()
             yield from self._missing_before(entry)
             yield from self._gap_before(entry)
+            if entry.number - self._last_loss > _DEEPEST_REORDER:
+                self._owed = 0  # what was missing has been shown, or there was nothing
             if entry.counts or not entry.damaged:
                 yield Verdict(frame, bool(entry.damaged))
         if ended:
@@ -277,13 +283,17 @@ class FrameLedger(Generic[T]):
             yield Verdict(None, damaged=True, had_packet=False)
 
     def _periods_between(self, last: Entry | None, entry: Entry) -> int:
-        if last is None or last.pts is None or entry.pts is None or not self._period:
+        if last is None or last.pts is None or entry.pts is None or not self._in_order:
             return 0
-        if not self._in_order:
-            return 0
+        step = entry.pts - last.pts
         if not (self._is_near_loss(last) or self._is_near_loss(entry)):
+            if self._period is None and step > 0:
+                self._steps.append(step)
             return 0
-        periods = (entry.pts - last.pts) / self._period
+        period = self._period or (sorted(self._steps)[len(self._steps) // 2] if self._steps else 0)
+        if not period:
+            return 0
+        periods = step / period
         most = _LONGEST_LOSS if last.epoch == entry.epoch else _LONGEST_LOSS_AT_REFRESH
         return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
 
@@ -292,5 +302,7 @@ class FrameLedger(Generic[T]):
             self._last_loss = max(self._last_loss, entry.number)
 
     def _is_near_loss(self, entry: Entry) -> bool:
-        """Also what is decoded after a lost frame and shown before it is near it."""
-        return entry.near_loss or 0 <= entry.number - self._last_loss <= _DEEPEST_REORDER
+        """Also what is decoded after a lost frame and shown before it is near it, and what is
+        decoded before it and shown after it."""
+        behind = entry.number - self._last_loss
+        return entry.near_loss or -self._depth <= behind <= _DEEPEST_REORDER

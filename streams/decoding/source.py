@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from av.video.stream import VideoStream
 
 from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.decoding.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
 from oneglance.streams.decoding.planes import DecodedImage, can_convert
 from oneglance.streams.decoding.tracks import choose_track
@@ -204,11 +205,16 @@ class AvSource:
             damaged=self._asked.damaged,
             clock=clock,
             find_loss=self._find_loss(),
+            losses=self._loss_count(),
         )
         return iter(FrameDecoder(self._container, self._stream, self.stats, options))
 
     def _find_loss(self) -> FindLoss | None:
         """What looks up which bytes were lost, where they can be had."""
+        return None
+
+    def _loss_count(self) -> LossCount | None:
+        """What is lost, where the source marks it among the frames' bytes."""
         return None
 
     def _frame(self, got: DecodedFrame, timestamp_s: float) -> Frame:

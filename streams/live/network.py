@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -34,8 +35,9 @@ from oneglance.streams.live.connectivity import (
     why_unreachable,
 )
 from oneglance.streams.live.finished_playlist import FinishedPlaylist, keep_only
+from oneglance.streams.live.rtsp.relay import RtspRelay
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
-from oneglance.streams.options import ConnectOptions
+from oneglance.streams.options import ConnectOptions, Transport
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.redaction import redact_address
 from oneglance.streams.timestamps import MonotonicTimestamps
@@ -56,6 +58,8 @@ _HTTP = {**_AT_ONCE, **_REACHABLE, **_ANY_NAME}
 _UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
 _OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
 
+# libav takes an RTSP transport from the address as well.
+_OTHER_TRANSPORT = re.compile(r"[?&](udp|multicast|http|https)(&|$)")
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 _HLS_GAP_S = 10.0
@@ -72,8 +76,7 @@ class NetworkStream(ThreadedSource):
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in complete segments, so its frames are let through at the pace of their own times.
 
-    Not noticed, because neither libav's RTSP nor its H.265 decoder reports them: RTP packets that
-    a camera loses from within an H.265 frame.
+    RTP packets that get lost on the way are noticed by their numbers (``live.rtsp``), over TCP.
     """
 
     def __init__(
@@ -175,6 +178,10 @@ class NetworkStream(ThreadedSource):
             except (av.error.FFmpegError, OSError, SourceUnreadable):
                 return  # what is missing is reported all the same
 
+    def _loss_count(self) -> LossCount | None:
+        relay = self._opener.relay
+        return None if relay is None else relay.losses
+
     def _silence(self) -> str:
         message = super()._silence()
         return (
@@ -227,6 +234,7 @@ class _Opener:
     url: str
     asked: ConnectOptions
     is_split: bool = False
+    relay: RtspRelay | None = None
     list_url: str | None = None
 
     @property
@@ -275,6 +283,20 @@ class _Opener:
         return replace(self, list_url=url)._open()
 
     def _open(self) -> av.container.InputContainer:
+        is_rtsp = self.scheme.startswith("rtsp") and not _OTHER_TRANSPORT.search(self.url)
+        if not (is_rtsp and self.asked.transport == Transport.TCP):
+            return self._open_at(self.list_url or self.url)
+        try:
+            self.relay = RtspRelay(self.url, self.asked.timeout_s)
+        except ValueError:
+            return self._open_at(self.url)  # libav says what is wrong with it
+        try:
+            return self._open_at(self.relay.url)
+        except BaseException:
+            self.relay.close()
+            raise
+
+    def _open_at(self, url: str) -> av.container.InputContainer:
         options = dict(_OPTIONS[self.scheme])
         if _LIST.search(self.url.split("?")[0]):
             # A segment that hangs is given up in time to go on with the next.
@@ -285,7 +307,7 @@ class _Opener:
         accelerator = hardware(self.asked.hwaccel)
         try:
             return av.open(
-                self.list_url or self.url,
+                url,
                 mode="r",
                 format="hls" if self.list_url else None,
                 options=options,

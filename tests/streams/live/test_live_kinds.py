@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -134,24 +132,6 @@ def test_a_locked_rtsp_camera_opens_over_either_transport_by_either_method(
 def test_an_unknown_transport_is_reported() -> None:
     with pytest.raises(UsageError, match=r"unknown transport 'quic' \(transports: tcp, udp\)"):
         open_stream("rtsp://127.0.0.1:1/x", ConnectOptions(transport="quic"))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A server's side of TLS, signed by itself, as cameras are."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    wish = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=camera"]
-    subprocess.run(
-        ["openssl", "req", *wish, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context
 
 
 def test_a_camera_behind_tls_is_played(certificate: ssl.SSLContext) -> None:

@@ -1,0 +1,1 @@
+"""RTSP as libav plays it, with the packets that it does not miss."""

@@ -1,0 +1,249 @@
+"""A way to an RTSP server on which lost packets are noticed.
+
+libav connects to a port of this machine, and all that passes is handed on as it is, but for a mark
+where RTP packets are missing (``rtp``). It lives as long as libav's connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import selectors
+import socket
+import ssl
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from oneglance.streams import shutdown
+from oneglance.streams.decoding.loss_marks import LossCount
+from oneglance.streams.live.connectivity import connected, wait
+from oneglance.streams.live.rtsp.framing import RtspFraming
+
+_PIECE = 1 << 18
+"""Bytes read at once."""
+
+_UNREAD = 1 << 16
+"""Bytes that may wait for libav here: more would only be older."""
+
+_GATHER_S = 0.001
+"""Packets of a frame come in a burst: a moment later more are read at once."""
+
+_LAST_WORDS_S = 10.0
+"""Longest wait until libav has read what the server said before it left."""
+
+_PORTS = {"rtsp": 554, "rtsps": 322}
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>rtsps?)://(?P<user>[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:@]*)(?::(?P<port>\d*))?"
+    r"(?P<path>(?:[/?#].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_REDIRECT = re.compile(rb"RTSP/\S+ 3\d\d")
+_LOCATION = re.compile(rb"^(location:[ \t]*)(\S+)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """``user`` ends with an @, where there is one."""
+
+    host: str
+    port: int
+    private: bool
+    user: str
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> _Server | None:
+        """The server of an address, as libav reads it; None: it cannot be read."""
+        found = _ADDRESS.fullmatch(url)
+        if found is None or not found["host"]:
+            return None
+        scheme = found["scheme"].lower()
+        port = int(found["port"] or _PORTS[scheme])
+        host = unquote(found["host"]).strip("[]")
+        if not 0 < port < 1 << 16:
+            return None
+        return cls(host, port, scheme == "rtsps", found["user"] or "", found["path"])
+
+    def through(self, port: int) -> str:
+        """Its address by way of a port of this machine."""
+        return f"rtsp://{self.user}127.0.0.1:{port}{self.path}"
+
+
+class RtspRelay:
+    """One client's way to a server. ``losses``: what was noticed so far."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Connect to the server of ``url``, which must be one that libav could open.
+
+        Raises:
+            OSError: no connection. TimeoutError: not in time, or this thread was cancelled.
+            ValueError: the address cannot be read.
+        """
+        server = _Server.of(url)
+        if server is None:
+            raise ValueError("no address of an RTSP server")
+        self.losses = LossCount()
+        self._timeout_s = timeout_s
+        self._over = threading.Event()
+        self._next: _Server | None = None
+        upstream = connected(server.host, server.port, timeout_s, private=server.private)
+        try:
+            self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
+        except OSError:
+            upstream.close()
+            raise
+        self._listener.settimeout(shutdown.GLANCE_S)
+        self._port: int = self._listener.getsockname()[1]
+        self.url = server.through(self._port)
+        threading.Thread(
+            target=self._run, args=(upstream,), name="oneglance-rtsp", daemon=True
+        ).start()
+
+    def close(self) -> None:
+        """Wait for no client any more; one that is there is served until it leaves."""
+        self._over.set()
+
+    def _run(self, upstream: socket.socket) -> None:
+        with self._listener, contextlib.suppress(OSError):
+            while True:
+                with upstream:
+                    client = self._accepted()
+                    with client:
+                        framing = RtspFraming(self.losses, self._redirected)
+                        _Connection(client, upstream, framing).run()
+                server, self._next = self._next, None
+                if server is None:
+                    return
+                upstream = connected(
+                    server.host, server.port, self._timeout_s, private=server.private
+                )
+
+    def _accepted(self) -> socket.socket:
+        until_s = time.monotonic() + self._timeout_s
+        while not self._over.is_set() and time.monotonic() < until_s:
+            with contextlib.suppress(TimeoutError):
+                return self._listener.accept()[0]
+        raise TimeoutError
+
+    def _redirected(self, head: bytes) -> bytes:
+        """The head of an answer; where it sends libav elsewhere, the way leads through here."""
+        location = _LOCATION.search(head)
+        if location is None or not _REDIRECT.match(head):
+            return head
+        server = _Server.of(location[2].decode("latin-1"))
+        if server is None:
+            return head
+        self._next = server
+        there = location[1] + server.through(self._port).encode("latin-1")
+        return head[: location.start()] + there + head[location.end() :]
+
+
+class _Connection:
+    """Hands on what the one side sends to the other, until either leaves."""
+
+    def __init__(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        framing: RtspFraming,
+    ) -> None:
+        self._client, self._server, self._framing = client, server, framing
+        self._to_client = self._to_server = b""
+        self._waiting: tuple[bool, bool] | None = None  # whether anything waits for either
+        for side in (client, server):
+            side.setblocking(False)
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
+
+    def run(self) -> None:
+        """Serve until either side is gone.
+
+        Raises:
+            OSError: it went without taking its leave.
+        """
+        with selectors.DefaultSelector() as selector:
+            while True:
+                ready = self._ready(selector)
+                if self._client in ready and not self._to_server:
+                    came = _received(self._client)
+                    if came == b"":
+                        return
+                    self._to_server = came or b""
+                if self._server in ready and not self._to_client:
+                    time.sleep(_GATHER_S)
+                    came = self._from_server()
+                    if came == b"":
+                        self._last_words()
+                        return
+                    self._to_client = self._framing.pass_on(came) if came else b""
+                if self._to_server:
+                    self._to_server = _sent(self._server, self._to_server)
+                if self._to_client:
+                    self._to_client = _sent(self._client, self._to_client)
+
+    def _ready(self, selector: selectors.BaseSelector) -> list[object]:
+        """Who has something to say, or takes something again."""
+        waiting = (bool(self._to_client), bool(self._to_server))
+        if waiting != self._waiting:
+            # Who is not listened to has been heard faster than the other side takes it.
+            self._waiting = waiting
+            _watch(selector, self._client, reads=not self._to_server, writes=waiting[0])
+            _watch(selector, self._server, reads=not self._to_client, writes=waiting[1])
+        # TLS may hold what the selector does not see.
+        hidden = isinstance(self._server, ssl.SSLSocket) and self._server.pending() > 0
+        is_heard = hidden and not self._to_client
+        found: list[object] = [key.fileobj for key, _ in selector.select(0 if is_heard else None)]
+        return [*found, self._server] if is_heard else found
+
+    def _from_server(self) -> bytes | None:
+        try:
+            return _received(self._server)
+        except ConnectionResetError:
+            # libav shall see that it was no leave-taking.
+            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise
+
+    def _last_words(self) -> None:
+        """What the server said before it went."""
+        until_s = time.monotonic() + _LAST_WORDS_S
+        while self._to_client and time.monotonic() < until_s:
+            wait(self._client, selectors.EVENT_WRITE, until_s)
+            self._to_client = _sent(self._client, self._to_client)
+
+
+def _watch(
+    selector: selectors.BaseSelector, side: socket.socket, *, reads: bool, writes: bool
+) -> None:
+    events = selectors.EVENT_READ * reads | selectors.EVENT_WRITE * writes
+    if side in selector.get_map():
+        selector.unregister(side)
+    if events:
+        selector.register(side, events)
+
+
+def _received(side: socket.socket) -> bytes | None:
+    """What came; nothing at its end; None: nothing yet.
+
+    Raises:
+        OSError: it is gone.
+    """
+    try:
+        return side.recv(_PIECE)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+
+
+def _sent(side: socket.socket, content: bytes) -> bytes:
+    """What of the content could not be sent yet.
+
+    Raises:
+        OSError: it is gone.
+    """
+    try:
+        return content[side.send(content) :]
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return content

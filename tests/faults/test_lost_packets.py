@@ -1,0 +1,118 @@
+"""Packets lost on the way from a camera: what depends on them is not passed off as intact.
+
+libav conceals most of it without a word, and its H.265 decoder all of it.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from drives import FRAMES, GROUP, LARGE, Played, clip, differs, play, watch
+from lossy_rtsp import Film, lossy_rtsp
+from oneglance.streams import ConnectOptions, Frame, open_stream
+from rtsp_server import rtsp_server
+from silences import our_threads
+from waiting import wait_until
+
+PATIENT = ConnectOptions(timeout_s=30, stall_s=30)
+
+
+def smeared(found: Played, whole: list[Frame]) -> list[int]:
+    """Frames that were passed off as intact, and are others than those that were sent."""
+    return [f.index for f in found.frames if differs(f.image, whole[f.index % FRAMES].image)]
+
+
+def is_lost(lost: set[tuple[int, int]], frame: int, packet: int) -> bool:
+    return (frame, packet) in lost
+
+
+@pytest.mark.parametrize(
+    "name", ["h264", "h264 b-frames", "h265", "h265 open groups", "mpeg4", "mpeg4 b-frames"]
+)
+def test_an_rtp_packet_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.mp4", name, LARGE)
+    whole, film = play(path).frames, Film.of(path)
+    places = [(f, k) for f in range(GROUP) for k in range(len(film.payloads(f)))]
+    # Each group of frames loses one packet, every group another one.
+    lost = {(GROUP * (turn + 1) + f, k) for turn, (f, k) in enumerate(places)}
+    sent = FRAMES * (len(places) // 2 + 2)
+    with lossy_rtsp(film, sent, partial(is_lost, lost), rate=400) as url:
+        found, _ = watch(open_stream(url, PATIENT))
+    assert len(places) > 30
+    assert smeared(found, whole) == []
+    assert found.produced == len(found.frames) + found.damaged == sent
+    # What the loss left intact is delivered, not everything up to the next key frame thrown away.
+    intact = sent - sum(GROUP - f for f, _ in places)
+    assert len(found.frames) > 0.9 * intact
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_packets_lost_from_a_real_server_cost_what_depends_on_them(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.mp4", name, LARGE)
+    whole = play(path).frames
+    for lost, until in (((4, 1), GROUP), ((8, 0), GROUP), ((14, 0), FRAMES)):
+        with rtsp_server(path, codec=name, loses=[lost]) as server:
+            found, _ = watch(open_stream(server.url("clip"), PATIENT))
+        assert smeared(found, whole) == [], lost
+        indices = [frame.index for frame in found.frames]
+        assert indices == [*range(lost[0]), *range(until, FRAMES)], lost
+        assert found.produced == FRAMES, lost
+
+
+def test_of_several_cameras_only_the_one_that_loses_packets_has_damaged_frames(
+    tmp_path: Path,
+) -> None:
+    path = clip(tmp_path, "a.mp4", "h265", LARGE)
+    film, sent = Film.of(path), 4 * FRAMES
+    found: dict[int, Played] = {}
+    with ExitStack() as stack:
+        losing: list[set[tuple[int, int]]] = [set(), {(GROUP + 3, 0)}, set()]
+        urls = [
+            stack.enter_context(lossy_rtsp(film, sent, partial(is_lost, lost))) for lost in losing
+        ]
+
+        def see(number: int) -> None:
+            found[number] = watch(open_stream(urls[number], PATIENT))[0]
+
+        threads = [threading.Thread(target=see, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [found[number].damaged for number in range(3)] == [0, GROUP - 3, 0]
+    assert [found[number].produced for number in range(3)] == [sent] * 3
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    yield
+    wait_until(lambda: not our_threads(), our_threads, within_s=5)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+def test_losses_are_noticed_behind_a_redirect(tmp_path: Path) -> None:
+    path = clip(tmp_path, "a.mp4", "h265", LARGE)
+    film, sent = Film.of(path), 2 * FRAMES
+    with lossy_rtsp(film, sent, lambda f, k: (f, k) == (15, 0), moved=True) as url:
+        found, _ = watch(open_stream(url, PATIENT))
+    assert (found.produced, found.damaged) == (sent, FRAMES - 15)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+def test_losses_are_noticed_within_tls(tmp_path: Path, certificate: ssl.SSLContext) -> None:
+    path = clip(tmp_path, "a.mp4", "h265", LARGE)
+    film, sent = Film.of(path), 2 * FRAMES
+    with lossy_rtsp(film, sent, lambda f, k: (f, k) == (15, 0), tls=certificate) as url:
+        found, _ = watch(open_stream(url, PATIENT))
+    assert (found.produced, found.damaged) == (sent, FRAMES - 15)
