@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from oneglance.perception.health import Health, SourceHealth
 from oneglance.perception.result import Result
@@ -24,6 +23,7 @@ from oneglance.streams.bags.messages import Undecodable, carries, image_of, of_r
 from oneglance.streams.errors import UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.states import State
+from oneglance.streams.playing import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
 
-class RosImages:
+class RosImages(Closing):
     """A live ``Stream`` of the messages that a subscription hands in: newest wins, never a queue.
 
     ``type_name``: ``sensor_msgs/msg/Image`` or ``sensor_msgs/msg/CompressedImage``. A message that
@@ -106,17 +106,6 @@ class RosImages:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _take(self) -> tuple[int, float, Any] | None:
         with self._changed:

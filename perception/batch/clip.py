@@ -11,8 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
@@ -34,6 +33,7 @@ from oneglance.streams.errors import OneglanceError, SourceUnreadable
 from oneglance.streams.frame import Frame
 from oneglance.streams.opening import open_stream
 from oneglance.streams.outputs import os_reason
+from oneglance.streams.playing import Closing
 from oneglance.streams.redaction import redact
 from oneglance.streams.stream import Stream
 
@@ -265,7 +265,7 @@ class _Seen:
         return int(getattr(getattr(self._stream, "stats", None), "damaged", 0))
 
 
-class _Thinned:
+class _Thinned(Closing):
     """A stream with each so-many-th frame alone; those between are decoded, never converted."""
 
     def __init__(self, stream: Stream, every: int) -> None:
@@ -283,17 +283,6 @@ class _Thinned:
 
     def close(self) -> None:
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Share:

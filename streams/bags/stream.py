@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from oneglance.streams.bags.messages import (
     Carries,
@@ -23,13 +20,14 @@ from oneglance.streams.bags.video import DecodedMessage, VideoDecoder
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.frame import DeferredImage, Frame, Image
+from oneglance.streams.playing import PlayedOnce
 
 logger = logging.getLogger(__name__)
 
 _NS = 1_000_000_000
 
 
-class BagStream:
+class BagStream(PlayedOnce):
     """Frames of one camera topic, in the order they were recorded.
 
     ``timestamp_s`` is the header's stamp in seconds, as it stands there; ``metadata`` has it
@@ -49,6 +47,7 @@ class BagStream:
             UsageError: there is no such topic, or there are several to choose from; or the extra
                 ``mcap`` is not installed.
         """
+        super().__init__()
         if not path.exists():
             raise SourceNotFound(f"no file or folder {path}")
         self._bag: Bag = open_bag(path)
@@ -59,8 +58,6 @@ class BagStream:
             raise
         self.source = str(path) if topic is None else f"{path}?topic={topic}"
         self.frame_count = self._topic.count
-        self._lock = threading.Lock()
-        self._played = self._iterating = self._closed = False
         self._undecodable: list[tuple[int, str]] = []
         self._delivered = 0
 
@@ -73,47 +70,16 @@ class BagStream:
             SourceUnreadable: not one image can be made.
             UsageError: it has been iterated before.
         """
-        with self._lock:
-            if self._played:
-                raise UsageError(f"{self.source} was played already: open it again")
-            if self._closed:
-                return
-            self._played = self._iterating = True
-        try:
-            truncation = yield from self._frames()
-            if not self._closed:
-                self._judge(truncation)
-        finally:
-            with self._lock:
-                self._iterating, self._closed = False, True
-            self._bag.close()
+        return super().__iter__()
 
-    def close(self) -> None:
-        """End iteration at its next frame; free the bag."""
-        with self._lock:
-            already, self._closed = self._closed, True
-            if already or self._iterating:
-                return
+    def _free(self) -> None:
         self._bag.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _frames(self) -> Generator[Frame, None, BagTruncated | None]:
-        """Every frame; returns the error that the bag ends with, if it is truncated."""
+    def _frames(self) -> Iterator[Frame]:
         images = self._video() if self._topic.carries is Carries.VIDEO else self._images()
+        truncation: BagTruncated | None = None
         try:
             for index, message, image, decode_s in images:
-                if self._closed:
-                    return None
                 self._delivered += 1
                 yield Frame(
                     image,
@@ -128,8 +94,9 @@ class BagStream:
                     decode_s=decode_s,
                 )
         except BagTruncated as error:
-            return error
-        return None
+            truncation = error
+        if not self._closed:
+            self._judge(truncation)
 
     def _images(self) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
         for index, message in enumerate(self._bag.messages(self._topic)):

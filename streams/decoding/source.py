@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from av.video.stream import VideoStream
 
@@ -20,6 +18,7 @@ from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
+from oneglance.streams.playing import PlayedOnce
 from oneglance.streams.timestamps import MonotonicTimestamps
 
 if TYPE_CHECKING:
@@ -48,12 +47,8 @@ def pick_video(container: InputContainer, source: str, number: int | None = None
     return stream
 
 
-class AvSource:
-    """The shared half of files, cameras and network streams.
-
-    The container belongs to whichever thread iterates: ``close()`` from another only asks, and
-    iteration ends at its next frame. A source that nobody iterates is closed at once.
-    """
+class AvSource(PlayedOnce):
+    """The shared half of files, cameras and network streams."""
 
     live = False
 
@@ -71,6 +66,7 @@ class AvSource:
             SourceUnreadable: it has no video, or none that can be decoded.
             UsageError: it has none of that ``number``; see ``choose_track``.
         """
+        super().__init__()
         self._container = container
         try:
             self._stream = pick_video(container, source, number)
@@ -84,52 +80,6 @@ class AvSource:
         self.frame_count: int | None = self._stream.frames or None
         self.stats = DecodeStats()
         self._start_s = _start_s(container)
-        self._lock = threading.Lock()
-        self._iterating = False
-        self._played = False
-        self._closed = False
-
-    def __iter__(self) -> Generator[Frame]:
-        """Frames until the source ends; see ``Stream``.
-
-        Raises:
-            StreamError: the source broke.
-            UsageError: it has been iterated before.
-        """
-        with self._lock:
-            if self._played:
-                raise UsageError(f"{self.source} was played already: open it again")
-            if self._closed:
-                return
-            self._iterating = self._played = True
-        try:
-            for frame in self._frames():
-                if self._closed:
-                    return
-                yield frame
-        finally:
-            with self._lock:
-                self._iterating, self._closed = False, True
-            self._container.close()
-
-    def close(self) -> None:
-        """End iteration at its next frame; free the source."""
-        with self._lock:
-            already, self._closed = self._closed, True
-            if already or self._iterating:
-                return
-        self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _rate(self) -> Fraction | None:
         """What the source declares, or where it does not, what the caller asked for."""
@@ -158,11 +108,8 @@ class AvSource:
         self._container.close()
         self._container, self._stream, self._start_s = container, stream, _start_s(container)
 
-    def _release(self) -> None:
+    def _free(self) -> None:
         self._container.close()
-
-    def _frames(self) -> Iterator[Frame]:
-        raise NotImplementedError
 
     def _presented(self) -> Iterator[Frame]:
         """Frames at their presentation times, counted from the start of the container.

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
 from oneglance.streams.files.jpeg import is_damaged_jpeg
 from oneglance.streams.frame import Frame, Image
+from oneglance.streams.playing import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ DEFAULT_RATE = Fraction(10)
 """Frames a second that images are taken to lie apart: image files carry no time of their own."""
 
 
-class ImageFiles:
+class ImageFiles(Closing):
     """Images one after the other; sizes may differ.
 
     Grey is repeated into three channels, alpha dropped, 16 bits scaled to 8, EXIF orientation
@@ -95,17 +94,6 @@ class ImageFiles:
     def close(self) -> None:
         """End iteration at its next image."""
         self._closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _lost(self) -> SourceBroken | SourceUnreadable:
         lost, of = len(self.unreadable), len(self._files)

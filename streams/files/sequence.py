@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable, StreamError
 from oneglance.streams.files.images import DEFAULT_RATE, ImageFiles, is_image
 from oneglance.streams.files.video import VideoFile
 from oneglance.streams.frame import Frame
+from oneglance.streams.playing import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ _FALLBACK_RATE = Fraction(25)
 _NAMED = 3
 
 
-class FileSequence:
+class FileSequence(Closing):
     """Clips, and images among them, played one after the other as one recording.
 
     A frame's ``source`` is its own file; ``index`` and ``timestamp_s`` go on from file to file:
@@ -96,17 +95,6 @@ class FileSequence:
             self._closed = True
             if self._playing is not None:
                 self._playing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self, file: Path) -> VideoFile | ImageFiles | None:
         """The file as a stream; None after ``close``."""

@@ -13,8 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 from oneglance.streams.buffers import Closed
 from oneglance.streams.decoding.hardware import hardware
@@ -24,7 +22,6 @@ from oneglance.streams.errors import (
     SourceBroken,
     SourceStalled,
     StreamError,
-    UsageError,
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.backoff import Attempts, Backoff
@@ -34,6 +31,7 @@ from oneglance.streams.live.threaded import Answer
 from oneglance.streams.opening import kind_of, open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import pacer_for
+from oneglance.streams.playing import Closing, played_already
 from oneglance.streams.redaction import redact_address
 from oneglance.streams.stream import Stream
 from oneglance.streams.timestamps import strictly_after
@@ -42,7 +40,7 @@ OPENING_S = 300.0
 """Longest wait for a source that does not keep its own time-out when it is opened."""
 
 
-class ReconnectingStream:
+class ReconnectingStream(Closing):
     """A ``Stream`` that survives the loss of its source.
 
     Frames of all connections are counted on (``index``) and their times never run back. Size,
@@ -101,7 +99,7 @@ class ReconnectingStream:
         """
         with self._lock:
             if self._played:
-                raise UsageError(f"{self.source} was played already: open it again")
+                raise played_already(self.source)
             self._played = True
         try:
             while not self._halt.is_set():
@@ -135,17 +133,6 @@ class ReconnectingStream:
             answer.abandon()
         if stream is not None:
             stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _connection(self) -> Generator[Frame, None, StreamError | None]:
         """Open and play the source once; what it was lost by, None for an end for good."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oneglance.streams.buffers import BlockingBuffer, Closed
 from oneglance.streams.decoding.source import AvSource
-from oneglance.streams.errors import Reason, SourceStalled, UsageError
+from oneglance.streams.errors import Reason, SourceStalled
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.cancellation import cancelled_by, current_cancellations
 from oneglance.streams.options import ConnectOptions
+from oneglance.streams.playing import played_already
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -111,7 +112,7 @@ class ThreadedSource(AvSource):
         """
         with self._lock:  # the thread would be cancelled, and nobody notices once this is closed
             if self._played:
-                raise UsageError(f"{self.source} was played already: open it again")
+                raise played_already(self.source)
         reader = threading.Thread(target=self._read, name="oneglance-stream", daemon=True)
         reader.start()
         try:

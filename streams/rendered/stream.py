@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 from oneglance.streams.errors import UsageError
 from oneglance.streams.frame import Frame, Image
 from oneglance.streams.options import ConnectOptions
+from oneglance.streams.playing import Closing
 from oneglance.streams.rendered.camera import Camera
 from oneglance.streams.rendered.painting import Studio
 from oneglance.streams.rendered.truth import RenderedBox, Sighting, boxes_of, sightings
@@ -35,7 +34,7 @@ _ALLOWED = {  # option: how its value must look, and how that is said
 }
 
 
-class RenderedStream:
+class RenderedStream(Closing):
     """A seeded drive past cars, people, signs and lights; every frame follows from its index.
 
     Each image is a new array. ``timestamp_s`` is ``index`` divided by
@@ -143,17 +142,6 @@ class RenderedStream:
     def close(self) -> None:
         """End iteration at its next frame."""
         self._closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _time_s(self, index: int) -> float:
         return float(index / self._rate)
