@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def test_trackers_reads_motchallenge(tmp_path: Path) -> None:
     assert list(load_mot_file(tmp_path / "drive-2.txt")) == [6]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # old supervision's
 def test_supervision_reads_yolo(tmp_path: Path) -> None:
     import supervision as sv
 
@@ -93,6 +95,7 @@ def test_supervision_reads_yolo(tmp_path: Path) -> None:
     found = sv.DetectionDataset.from_yolo(
         str(images), str(tmp_path / "labels"), str(tmp_path / "data.yaml")
     )
+    gc.collect()
     boxes = {Path(path).stem: detections for path, _, detections in found}
     for frame, name in zip(
         frames(), ("drive_000000", "drive_000001", "drive-2_000005"), strict=True
