@@ -23,6 +23,7 @@ from oneglance.perception.cli.commands.batch import batch
 from oneglance.perception.cli.commands.convert import convert
 from oneglance.perception.cli.commands.data import audit, evaluate, render
 from oneglance.perception.cli.commands.engines import engines
+from oneglance.perception.cli.commands.mine import mine
 from oneglance.perception.cli.commands.plugins import plugins
 from oneglance.perception.cli.commands.quantize import quantize
 from oneglance.perception.cli.commands.replay import replay
@@ -94,6 +95,7 @@ for command in (
     serve,
     batch,
     convert,
+    mine,
     replay,
     models,
     engines,

@@ -6,13 +6,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oneglance.streams.errors import DataError, UsageError
 
-_COLUMNS = (
+COLUMNS = (
     *("clip", "frame", "timestamp_s", "task", "class", "confidence"),
     *("x1", "y1", "x2", "y2", "track_id", "width", "height"),
 )
@@ -53,19 +54,54 @@ def read_results(path: Path) -> Iterator[FrameBoxes]:
         DataError: there is none, or it is none of these.
         UsageError: Parquet, and the extra ``batch`` is not installed; CVAT's XML, and ``eval``.
     """
+    files = table_files(path)
+    if files is not None:
+        return itertools.chain.from_iterable(map(_parquet, files))
+    if path.suffix.lower() in {".json", ".xml"}:
+        from oneglance.perception.convert.annotations import read_annotations
+
+        return read_annotations(path)
+    return _json_lines(path)
+
+
+def table_files(path: Path) -> list[Path] | None:
+    """The Parquet files of ``path``, in their order; None where it is another file.
+
+    Raises:
+        DataError: there is no such path, or no Parquet file in it.
+    """
     if path.is_dir():
         inner = path / "detections"
         files = sorted((inner if inner.is_dir() else path).glob("*.parquet"))
         if not files:
             raise DataError(f"{path} holds no Parquet files: name what 'oneglance batch' wrote")
-        return itertools.chain.from_iterable(map(_parquet, files))
+        return files
     if not path.exists():
         raise DataError(f"no file or folder {path}")
-    if path.suffix.lower() in {".json", ".xml"}:
-        from oneglance.perception.convert.annotations import read_annotations
+    return [path] if path.suffix == ".parquet" else None
 
-        return read_annotations(path)
-    return _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
+
+@contextmanager
+def open_table(path: Path) -> Iterator[Any]:
+    """A file of ``detections``, as pyarrow's ``ParquetFile``.
+
+    Raises:
+        DataError: it cannot be read, or has other columns.
+        UsageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UsageError("pyarrow is not installed: pip install 'oneglance[batch]'") from None
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{path} is no table of detections: it has no {missing[0]}")
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
 
 
 def _json_lines(path: Path) -> Iterator[FrameBoxes]:
@@ -101,28 +137,16 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
 
 
 def _parquet(path: Path) -> Iterator[FrameBoxes]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UsageError("pyarrow is not installed: pip install 'oneglance[batch]'") from None
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
-            if missing:
-                raise DataError(f"{path} is no table of detections: it has no {missing[0]}")
-            rows = (
-                row
-                for batch in file.iter_batches(columns=list(_COLUMNS))
-                for row in batch.to_pylist()
-            )
-            for _, group in itertools.groupby(rows, key=lambda row: (row["clip"], row["frame"])):
-                yield _frame_of_rows(list(group))
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+    with open_table(path) as file:
+        rows = (
+            row for batch in file.iter_batches(columns=list(COLUMNS)) for row in batch.to_pylist()
+        )
+        for _, group in itertools.groupby(rows, key=lambda row: (row["clip"], row["frame"])):
+            yield frame_of_rows(list(group))
 
 
-def _frame_of_rows(rows: list[dict[str, Any]]) -> FrameBoxes:
+def frame_of_rows(rows: list[dict[str, Any]]) -> FrameBoxes:
+    """A frame of its rows in ``detections``, of which there is at least one."""
     first = rows[0]
     boxes = tuple(
         Box(

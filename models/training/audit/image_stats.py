@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.images import UNREADABLE, open_image
@@ -61,8 +64,7 @@ def look_at(file: Path) -> ImageStats | str:
     try:
         with open_image(file) as opened:
             size = _upright(opened)
-            opened.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
-            small = opened.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+            small = _thumbnail(opened)
     except UNREADABLE as error:
         return f"cannot be decoded ({error})"
     pixels = np.asarray(small, np.float32)
@@ -83,6 +85,17 @@ def _upright(image: Image.Image) -> tuple[int, int]:
     """(width, height) as shown: a phone's image may lie on its side and say so."""
     turned = image.getexif().get(274) in {5, 6, 7, 8}
     return (image.height, image.width) if turned else image.size
+
+
+def jpeg_hash(data: bytes) -> Bits:
+    """The hash that ``look_at`` finds once ``data``, a whole JPEG image, is a file."""
+    with JpegImageFile(io.BytesIO(data)) as opened:
+        return _hash(_thumbnail(opened))
+
+
+def _thumbnail(opened: ImageFile) -> Image.Image:
+    opened.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
+    return opened.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
 
 
 def _hash(small: Image.Image) -> Bits:
