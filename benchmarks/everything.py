@@ -33,6 +33,8 @@ ABOUT_S = {
     "live": 200,
     "floor": 20,
     "sizes": 240,
+    "sinks": 200,
+    "viewers": 150,
 }
 
 TURNS = {
@@ -45,6 +47,8 @@ TURNS = {
     "live": (1, 200, 20),
     "floor": (2, 40, 10),
     "sizes": (3, 60, 10),
+    "sinks": (3, 90, 10),
+    "viewers": (3, 200, 20),
 }
 """Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
 At least 200 timed frames for each arm that a percentile is reported of."""

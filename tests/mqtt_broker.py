@@ -30,6 +30,7 @@ class Mosquitto:
         *,
         passwords: dict[str, str] | None = None,
         tls: tuple[Path, Path] | None = None,
+        clients_of: Path | None = None,
     ) -> None:
         if MOSQUITTO is None:
             pytest.skip("needs mosquitto (apt-get install mosquitto)")
@@ -46,6 +47,8 @@ class Mosquitto:
             lines.append(f"password_file {names}")
         if tls is not None:
             lines += [f"certfile {tls[0]}", f"keyfile {tls[1]}"]
+        if clients_of is not None:  # who has no certificate of these is not let in
+            lines += ["require_certificate true", f"cafile {clients_of}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             lines.append("user root")  # else it gives up its rights and cannot read the folder
         self._config = folder / "mosquitto.conf"

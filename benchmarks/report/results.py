@@ -33,6 +33,8 @@ PARTS = (
     "live",
     "floor",
     "sizes",
+    "sinks",
+    "viewers",
 )
 """In the order in which they run and are reported."""
 

@@ -36,7 +36,7 @@ from oneglance.perception.health import Health
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.server.guard import AUTHORISED, Access, Guard
 from oneglance.perception.server.hub import Hub, HubClosed, Shot
-from oneglance.perception.server.watching import Watch
+from oneglance.perception.server.watching import STATUS_S, Watch
 from oneglance.streams.errors import OneglanceError, Reason, StreamError
 from oneglance.streams.live.states import State
 from oneglance.streams.redaction import redact
@@ -65,7 +65,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the page is made of. ``pool``: encodes images, off the event loop and one by one, so
-    that viewers never take more than one CPU from the network."""
+    that viewers never take more than one CPU from the network. ``said``: when the status was made
+    last and what it was, for who may change sources and who may not."""
 
     pipeline: Pipeline
     hub: Hub
@@ -74,6 +75,7 @@ class Site:
     pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="oneglance-page")
     )
+    said: dict[bool, tuple[float, str]] = field(default_factory=dict)
 
     def app(self) -> ASGIApp:
         """The ASGI application, guarded."""
@@ -126,9 +128,7 @@ class Site:
                 viewer,
                 clock=self.hub.clock,
                 encode=self._message,
-                status=lambda: self._in_pool(
-                    lambda: json.dumps(self.status(may_edit=may_edit), allow_nan=False)
-                ),
+                status=lambda: self._status_text(may_edit=may_edit),
             ).run()
 
     async def _mjpeg(self, request: Request) -> Response:
@@ -243,9 +243,26 @@ class Site:
         return await self._encoded(lambda: shot.jpeg(boxes=boxes))
 
     async def _message(self, shot: Shot) -> bytes | None:
-        if shot.is_encoded:
-            return shot.message(self.hub.clock())
-        return await self._encoded(lambda: shot.message(self.hub.clock()))
+        """A frame for the page; however many ask at once, it is encoded by one of them."""
+        if not shot.is_encoded:
+            if shot.encoding is None:
+                loop = asyncio.get_running_loop()
+                shot.encoding = loop.run_in_executor(self.pool, shot.encode)
+            try:
+                await asyncio.shield(shot.encoding)  # who leaves takes nothing from the others
+            except StreamError:  # which the run itself hears of, where it looks at the image
+                return None
+        return shot.message(self.hub.clock())
+
+    async def _status_text(self, *, may_edit: bool) -> str:
+        """``status`` as JSON, made once for all who ask within half a period."""
+        made = self.said.get(may_edit)
+        if made is None or self.hub.clock() - made[0] > STATUS_S / 2:
+            text = await self._in_pool(
+                lambda: json.dumps(self.status(may_edit=may_edit), allow_nan=False)
+            )
+            made = self.said[may_edit] = self.hub.clock(), text
+        return made[1]
 
     async def _encoded(self, work: Callable[[], bytes]) -> bytes | None:
         """What ``work`` encodes; None where the frame cannot be made into an image."""

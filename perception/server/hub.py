@@ -1,8 +1,9 @@
 """The newest result of each source, for whoever looks: viewers take, the loop never waits.
 
 The loop writes from its sink thread and does nothing but keep a reference; an image is encoded
-when a viewer asks for it, once for all of them. A viewer that is slow finds a newer frame when it
-comes back, never a queue. Viewers live in an event loop of another thread.
+when a viewer asks for it, once for all of them: of each source one frame is shown at a time, and
+replaced by the newest so often a second, the same for all who look. A viewer that is slow finds a
+newer frame when it comes back, never a queue. Viewers live in an event loop of another thread.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ LARGEST_WIDTH = 1280
 JPEG_QUALITY = 80
 
 MOST_FPS = 20.0
-"""Frames a second of one source that a viewer gets; more looks no smoother to people, and takes
-CPU time from the network."""
+"""Frames a second of one source that are shown; more looks no smoother to people, and takes CPU
+time from the network."""
 
 _NO_AGE = b'"age_ms":null'
 
@@ -57,6 +58,8 @@ class Shot:
         self._lock = threading.Lock()
         self._jpeg: dict[bool, bytes] = {}
         self._head = b""
+        self.encoding: asyncio.Future[None] | None = None
+        """Whose end the viewers of an event loop wait for; theirs to set."""
 
     def jpeg(self, *, boxes: bool = False) -> bytes:
         """The image, with the boxes drawn into it where that is asked for; made once."""
@@ -94,16 +97,24 @@ class Shot:
 
     @property
     def is_encoded(self) -> bool:
-        """Whether ``message`` costs next to nothing, because another viewer has had it."""
+        """Whether ``message`` costs next to nothing."""
         return bool(self._head)
+
+    def encode(self) -> None:
+        """Make what ``message`` is made of, once.
+
+        Raises:
+            SourceBroken: the frame cannot be converted.
+        """
+        self.jpeg()
+        if not self._head:
+            self._head = encoded({"age_ms": None} | self._facts()).encode()
 
     def message(self, now_s: float) -> bytes:
         """JSON and JPEG of the same frame in one: four bytes with the length of the JSON (big
         end first), the JSON, the JPEG. All but the age is made once, for all viewers."""
-        jpeg = self.jpeg()
-        if not self._head:
-            self._head = encoded({"age_ms": None} | self._facts()).encode()
-        facts = self._head
+        self.encode()
+        jpeg, facts = self.jpeg(), self._head
         if (age_ms := self._age_ms(now_s)) is not None:
             facts = facts.replace(_NO_AGE, b'"age_ms":%.1f' % age_ms, 1)
         return b"".join((len(facts).to_bytes(4, "big"), facts, jpeg))
@@ -118,11 +129,10 @@ class Viewer:
     wanted: Collection[str] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _seen: dict[str, int] = field(default_factory=dict)
-    _due_s: dict[str, float] = field(default_factory=dict)
 
     async def next(self, timeout_s: float) -> Shot | None:
-        """The newest frame that it has not seen, of the source it has waited longest for; None
-        when none came in time.
+        """A frame that is shown and it has not seen, of the source it has waited longest for;
+        None when none came in time.
 
         Raises:
             HubClosed: there will be none.
@@ -130,16 +140,16 @@ class Viewer:
         deadline_s = self._loop.time() + timeout_s
         while True:
             self._news.clear()
-            now_s, shots = self._loop.time(), self._hub.unseen(self._seen, self.wanted)
-            early_s = [max(0.0, self._due_s.get(shot.source, 0.0) - now_s) for shot in shots]
-            if 0.0 in early_s:
-                ready = (shot for shot, s in zip(shots, early_s, strict=True) if s == 0.0)
-                return self._take(min(ready, key=lambda each: self._seen.get(each.source, 0)))
-            left_s = deadline_s - now_s
+            shots, early_s = self._hub.unseen(self._seen, self.wanted)
+            if shots:
+                shot = min(shots, key=lambda each: self._seen.get(each.source, 0))
+                self._seen[shot.source] = shot.number
+                return shot
+            left_s = deadline_s - self._loop.time()
             if left_s <= 0:
                 return None
-            if early_s:
-                await asyncio.sleep(min(left_s, *early_s))
+            if early_s is not None:
+                await asyncio.sleep(min(left_s, early_s))
             else:
                 await self._wait(left_s)
 
@@ -154,24 +164,29 @@ class Viewer:
         await self._wait(timeout_s)
 
     def nudge(self) -> None:
-        """There is news; from any thread."""
-        with suppress(RuntimeError):  # its event loop is over
-            self._loop.call_soon_threadsafe(self._news.set)
+        """There is news; from its event loop."""
+        self._news.set()
 
-    def _take(self, shot: Shot) -> Shot:
-        now_s, period_s = self._loop.time(), 1 / self._hub.most_fps
-        self._seen[shot.source] = shot.number
-        last_due_s = self._due_s.get(shot.source, 0.0)
-        self._due_s[shot.source] = max(last_due_s, now_s - period_s) + period_s
-        return shot
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it lives in."""
+        return self._loop
 
     async def _wait(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A frame that is shown; no newer one before ``until_s``."""
+
+    shot: Shot
+    until_s: float
+
+
 class Hub:
-    """A ``Sink`` that viewers look at. ``most_fps``: of one source, to one viewer; ``clock``:
+    """A ``Sink`` that viewers look at. ``most_fps``: of one source; ``clock``:
     seconds, monotonic."""
 
     def __init__(
@@ -181,6 +196,7 @@ class Hub:
         self.clock = clock
         self._lock = threading.Lock()
         self._newest: dict[str, Shot] = {}
+        self._shown: dict[str, _Shown] = {}
         self._viewers: set[Viewer] = set()
         self._number = 0
         self._closed = False
@@ -202,6 +218,7 @@ class Hub:
         with self._lock:
             self._closed = True
             self._newest.clear()
+            self._shown.clear()
         self._nudge()
 
     def note(self, event: Event | Alert) -> None:
@@ -211,6 +228,7 @@ class Hub:
                 self._reasons[event.source] = event.reason
                 if event.after is not State.LIVE:  # what it showed last is not how it looks now
                     self._newest.pop(event.source, None)
+                    self._shown.pop(event.source, None)
                 change = self._over.add if event.after is State.CLOSED else self._over.discard
                 change(event.source)
                 about, state = event.source, str(event.after)
@@ -262,23 +280,51 @@ class Hub:
             with self._lock:
                 self._viewers.discard(viewer)
 
-    def unseen(self, seen: Mapping[str, int], wanted: Collection[str] | None) -> list[Shot]:
-        """The newest frame of each source that is wanted, where it is newer than what was seen.
+    def unseen(
+        self, seen: Mapping[str, int], wanted: Collection[str] | None
+    ) -> tuple[list[Shot], float | None]:
+        """What is shown of each source that is wanted, where it is newer than what was seen; and
+        seconds until there is more, None where nobody knows.
 
         Raises:
             HubClosed: there will be none.
         """
+        found: list[Shot] = []
+        early_s: list[float] = []
         with self._lock:
             if self._closed:
                 raise HubClosed
-            return [
-                shot
-                for source, shot in self._newest.items()
-                if (wanted is None or source in wanted) and shot.number > seen.get(source, 0)
-            ]
+            now_s = self.clock()
+            for source, newest in self._newest.items():
+                if wanted is not None and source not in wanted:
+                    continue
+                shown = self._show(newest, now_s)
+                if shown.shot.number > seen.get(source, 0):
+                    found.append(shown.shot)
+                elif shown.shot is not newest:
+                    early_s.append(max(0.0, shown.until_s - now_s))
+        return found, min(early_s, default=None)
+
+    def _show(self, newest: Shot, now_s: float) -> _Shown:
+        """What is shown of a source from now on: the newest, if it is time for it."""
+        period_s = 1 / self.most_fps
+        shown = self._shown.get(newest.source)
+        if shown is None:
+            shown = self._shown[newest.source] = _Shown(newest, now_s + period_s)
+        elif shown.shot is not newest and now_s >= shown.until_s:
+            until_s = max(shown.until_s, now_s - period_s) + period_s
+            shown = self._shown[newest.source] = _Shown(newest, until_s)
+        return shown
 
     def _nudge(self) -> None:
         with self._lock:
-            viewers = tuple(self._viewers)
+            loops = {viewer.loop for viewer in self._viewers}
+        for loop in loops:  # one call for all of its viewers: each costs a system call
+            with suppress(RuntimeError):  # it is over
+                loop.call_soon_threadsafe(self._tell, loop)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            viewers = [viewer for viewer in self._viewers if viewer.loop is loop]
         for viewer in viewers:
             viewer.nudge()

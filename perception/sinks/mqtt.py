@@ -79,7 +79,7 @@ class MqttSink:
         """Nothing is connected before the first result. ``clock``: seconds, for the rate.
 
         Raises:
-            UsageError: the file of certificates cannot be used.
+            UsageError: a file of certificates cannot be used.
         """
         self._address = address
         self._tls = tls_context(address)
@@ -233,7 +233,8 @@ def open_mqtt(target: str, context: SinkContext) -> MqttSink:
 
 
 def open_mqtts(target: str, context: SinkContext) -> MqttSink:
-    """The same over TLS: ``mqtts://HOST``; ``?ca=FILE`` trusts the certificates in it alone.
+    """The same over TLS: ``mqtts://HOST``; ``?ca=FILE`` trusts the certificates in it alone,
+    ``?cert=FILE&key=FILE`` shows a broker that asks who we are.
 
     Raises:
         UsageError: as ``open_mqtt``.

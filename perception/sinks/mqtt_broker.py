@@ -40,12 +40,14 @@ MOST_ON_THEIR_WAY = 32
 """Messages that may wait for a slow connection."""
 
 _CONNECT_S = 5.0
+_OF_TLS = ("ca", "cert", "key")
 _SLOWEST_RETRY_S = 30
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker is and how to speak with it; its ``str`` is safe to print."""
+    """Where the broker is and how to speak with it; its ``str`` is safe to print. ``ca``: a file of
+    certificates to trust; ``cert`` and ``key``: files by which a broker that asks knows us."""
 
     host: str
     port: int = _PORT
@@ -53,6 +55,8 @@ class BrokerAddress:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -69,7 +73,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str, *, known: tuple[str, ...], prefix: str) -> Target:
-        """What ``text`` names; ``known``: its options besides ``ca``; ``prefix``: where none is.
+        """What ``text`` names; ``known``: its options but those of TLS; ``prefix``: where none is.
 
         User name and password are percent-encoded, or come from ``ONEGLANCE_MQTT_USERNAME`` and
         ``ONEGLANCE_MQTT_PASSWORD``.
@@ -88,13 +92,17 @@ class Target:
         rest, _, query = rest.partition("?")
         place, slash, path = rest.partition("/")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        unknown = sorted(options.keys() - {*known, "ca"})
+        unknown = sorted(options.keys() - {*known, *_OF_TLS})
         if unknown:
-            every = ", ".join(sorted({*known, "ca"}))
+            every = ", ".join(sorted({*known, *_OF_TLS}))
             raise UsageError(f"the sink mqtt has no option {unknown[0]} (options: {every})")
-        ca = options.pop("ca", None)
-        if ca is not None and not tls:
-            raise UsageError("the sink mqtt uses ca= with TLS only: give mqtts://HOST")
+        files = {name: options.pop(name) for name in _OF_TLS if name in options}
+        if files and not tls:
+            raise UsageError(
+                f"the sink mqtt uses {next(iter(files))}= with TLS only: give mqtts://HOST"
+            )
+        if "key" in files and "cert" not in files:
+            raise UsageError("the sink mqtt uses key= with cert= only")
         host, port = _place(place, _TLS_PORT if tls else _PORT)
         name, colon, word = user.partition(":")
         address = BrokerAddress(
@@ -103,7 +111,7 @@ class Target:
             tls,
             unquote(name) if at_sign else os.environ.get(USERNAME),
             unquote(word) if colon else os.environ.get(PASSWORD),
-            ca,
+            **files,
         )
         path = path.strip("/") if slash else ""
         return cls(address, _topic(path or prefix), options)
@@ -263,10 +271,10 @@ def _topic(prefix: str) -> str:
 
 
 def tls_context(address: BrokerAddress) -> ssl.SSLContext | None:
-    """Whom to trust; None where there is no TLS.
+    """Whom to trust and who we are; None where there is no TLS.
 
     Raises:
-        UsageError: the file of certificates cannot be used.
+        UsageError: a file cannot be used.
     """
     if not address.tls:
         return None
@@ -276,8 +284,22 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext | None:
         raise UsageError(
             f"{address.ca} is no file of certificates (PEM) for {address}: {_why(error)}"
         ) from None
+    if address.cert is not None:
+        _add_own(context, address, address.cert)
     context.sslsocket_class = _Socket
     return context
+
+
+def _add_own(context: ssl.SSLContext, address: BrokerAddress, cert: str) -> None:
+    """By what a broker that asks for certificates knows us; the key may be in the same file."""
+    try:
+        # A locked key is refused: OpenSSL would ask for its password on the terminal.
+        context.load_cert_chain(cert, address.key, password=lambda: b"")
+    except OSError as error:
+        files = cert if address.key is None else f"{cert} and {address.key}"
+        raise UsageError(
+            f"{files}: no certificate (PEM) and unlocked key to show {address}: {_why(error)}"
+        ) from None
 
 
 class _Socket(ssl.SSLSocket):

@@ -332,6 +332,64 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
             sink.close()
 
 
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A client's, that vouches for itself."""
+    files = tmp_path / "own-cert.pem", tmp_path / "own-key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=camera", "-keyout", str(files[1]), "-out", str(files[0])),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+def test_a_broker_that_asks_for_certificates_is_shown_ours(
+    tmp_path: Path,
+    result: Results,
+    certificate: tuple[Path, Path],
+    own_certificate: tuple[Path, Path],
+) -> None:
+    cert, key = own_certificate
+    both = tmp_path / "both.pem"
+    both.write_text(cert.read_text() + key.read_text())
+    with mosquitto(tmp_path, tls=certificate, clients_of=cert) as broker:
+        place = f"mqtts://127.0.0.1:{broker.port}?ca={certificate[0]}"
+        for words in (f"&cert={cert}&key={key}", f"&cert={both}"):
+            sink = opened(place + words)
+            sink.write(result())
+            assert sink.connected(LONG_S)
+            sink.close()
+        without = opened(place)
+        without.write(result())
+        with pytest.raises(SinkError, match="nothing was published"):
+            without.close()
+
+
+def test_a_certificate_that_cannot_be_shown_is_refused_at_once(
+    tmp_path: Path, certificate: tuple[Path, Path], own_certificate: tuple[Path, Path]
+) -> None:
+    cert, key = own_certificate
+    locked = tmp_path / "locked.pem"
+    subprocess.run(
+        ["openssl", "rsa", "-aes256", "-passout", f"pass:{SECRET}", "-in", key, "-out", locked],
+        check=True,
+        capture_output=True,
+    )
+    for own, its_key in (
+        (cert, certificate[1]),  # another's
+        (cert, locked),
+        (key, key),
+        (tmp_path / "none.pem", key),
+        (cert, tmp_path / "none.pem"),
+    ):
+        with pytest.raises(UsageError, match=r"no certificate \(PEM\) and unlocked key"):
+            opened(f"mqtts://me:{SECRET}@127.0.0.1?cert={own}&key={its_key}")
+
+
 # -- targets that are none -----------------------------------------------------------------
 
 
@@ -350,7 +408,9 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
         ("mqtt://host?rate=nan", "rate is messages a second"),
         ("mqtt://host?boxes=1", "boxes is on or off"),
         ("mqtt://host?discovery=", "discovery is off or"),
-        ("mqtt://host?ca=x.pem", "with TLS only"),
+        ("mqtt://host?ca=x.pem", "ca= with TLS only"),
+        ("mqtt://host?cert=x.pem", "cert= with TLS only"),
+        ("mqtts://host?key=x.pem", "key= with cert= only"),
     ],
 )
 def test_a_target_that_is_none_is_refused_at_once(target: str, told: str) -> None:
