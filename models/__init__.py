@@ -1,7 +1,8 @@
 """The network at run time: ONNX in, detections out, no torch."""
 
-import importlib
 import typing
+
+from oneglance.streams import lazy
 
 if typing.TYPE_CHECKING:
     from oneglance.models.detector import Detector
@@ -22,14 +23,4 @@ _HOMES = {
     "list_zoo": "oneglance.models.zoo",
 }
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    thing = globals()[name] = getattr(importlib.import_module(home), name)
-    return typing.cast("object", thing)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.lazy_names(__name__, _HOMES)

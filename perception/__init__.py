@@ -1,7 +1,8 @@
 """The plugin: a real-time loop around one network. Start reading at ``pipeline``."""
 
-import importlib
 import typing
+
+from oneglance.streams import lazy
 
 if typing.TYPE_CHECKING:
     from oneglance.perception.health import Health, SourceHealth
@@ -47,14 +48,4 @@ _HOMES = {
     "annotate": "oneglance.perception.sinks",
 }
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    thing = globals()[name] = getattr(importlib.import_module(home), name)
-    return typing.cast("object", thing)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.lazy_names(__name__, _HOMES)
