@@ -14,12 +14,21 @@ import typer
 
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import UsageError
+from oneglance.streams.options import ConnectOptions, Damaged, Transport
 from oneglance.streams.outputs import has_current_folder, write_file
 
 EXIT_BUG = 1
 EXIT_UNUSABLE = 2
 EXIT_INTERRUPTED = 130
 
+CONNECT = ConnectOptions()
+"""What sources are opened with where nobody asks for anything else."""
+
+Model = Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")]
+Tasks = Annotated[str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")]
+Confidence = Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")]
+Threads = Annotated[int | None, typer.Option(help="CPUs one inference may use.")]
+Track = Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")]
 Engine = Annotated[
     str,
     typer.Option(help="onnxruntime, openvino (an extra), a plugin's, or auto: the fastest here."),
@@ -39,8 +48,17 @@ Budget = Annotated[
         "weights, then at every 2nd frame.",
     ),
 ]
+Timeout = Annotated[
+    float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
+]
+Stall = Annotated[
+    float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
+]
+RtspTransport = Annotated[Transport, typer.Option(help="Of RTSP.")]
+DamagedFrames = Annotated[
+    Damaged, typer.Option(help="Frames that are damaged, or depend on damaged ones.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")]
-Size = Annotated[str, typer.Option(metavar="WxH", help="Input size.")]
 
 
 def configure(debug: bool) -> None:

@@ -10,8 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneglance.perception.cli.common import (
     EXIT_UNUSABLE,
+    Confidence,
     Debug,
     Engine,
+    Model,
     Precision,
     configure,
     interrupted,
@@ -38,8 +40,8 @@ def batch(
         int | None, typer.Option(help="Processes, each with a network (default: one a CPU).")
     ] = None,
     every: Annotated[int, typer.Option(help="Look at each so-many-th frame alone.")] = 1,
-    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
-    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
+    model: Model = "road4-n",
+    conf: Confidence = 0.25,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
     track: Annotated[bool, typer.Option(help="Give objects ids, unique within a clip.")] = True,

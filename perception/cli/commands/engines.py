@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from oneglance.perception.cli.common import Debug, configure
+from oneglance.perception.cli.common import Debug, Model, Threads, configure
 from oneglance.perception.cli.terminal import Terminal
 
 
 def engines(
-    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
-    threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
+    model: Model = "road4-n",
+    threads: Threads = None,
     debug: Debug = False,
 ) -> None:
     """Try every engine and precision with a model: its inference time here, or what is missing."""

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from oneglance.perception.cli.common import Debug, Engine, Precision, configure, say, write_json
+from oneglance.perception.cli.common import (
+    Debug,
+    Engine,
+    Model,
+    Precision,
+    Tasks,
+    configure,
+    say,
+    write_json,
+)
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.outputs import OutputFolder, refuse_inputs
 
@@ -23,10 +32,8 @@ def replay(
     source: Annotated[
         str | None, typer.Argument(help="What was run; by default what the file says.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
-    tasks: Annotated[
-        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
-    ] = None,
+    model: Model = "road4-n",
+    tasks: Tasks = None,
     conf: Annotated[float, typer.Option(help="Least confidence of a box, as it was run.")] = 0.25,
     engine: Engine = "onnxruntime",
     precision: Precision = None,

@@ -9,10 +9,20 @@ import typer
 from rich.table import Table
 
 from oneglance.perception.cli.common import (
+    CONNECT,
     Budget,
+    Confidence,
+    DamagedFrames,
     Debug,
     Engine,
+    Model,
     Precision,
+    RtspTransport,
+    Stall,
+    Tasks,
+    Threads,
+    Timeout,
+    Track,
     configure,
     interrupted,
 )
@@ -29,15 +39,13 @@ def run(
             "'rendered:' (the default) is a drive drawn by oneglance itself."
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
+    model: Model = "road4-n",
     mode: Annotated[
         Mode, typer.Option(help="recorded: every frame; live: newest wins.")
     ] = Mode.AUTO,
-    tasks: Annotated[
-        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
-    ] = None,
-    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
-    threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
+    tasks: Tasks = None,
+    conf: Confidence = 0.25,
+    threads: Threads = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
     self_check: Annotated[
@@ -58,7 +66,7 @@ def run(
         ),
     ] = None,
     budget: Budget = None,
-    track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
+    track: Track = True,
     jsonl: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write JSON Lines, one object a frame.")
     ] = None,
@@ -77,19 +85,13 @@ def run(
     stream: Annotated[
         int | None, typer.Option(help="Of several videos in one file, this one, from 0.")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
-    ] = 10.0,
-    stall: Annotated[
-        float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
-    ] = 5.0,
-    transport: Annotated[Transport, typer.Option(help="Of RTSP.")] = Transport.TCP,
+    timeout: Timeout = CONNECT.timeout_s,
+    stall: Stall = CONNECT.stall_s,
+    transport: RtspTransport = Transport.TCP,
     hwaccel: Annotated[
         str | None, typer.Option(help="Decode with this accelerator (cuda, vaapi, …) or fail.")
     ] = None,
-    damaged: Annotated[
-        Damaged, typer.Option(help="Frames that are damaged, or depend on damaged ones.")
-    ] = Damaged.SKIP,
+    damaged: DamagedFrames = Damaged.SKIP,
     fps: Annotated[
         float | None,
         typer.Option(help="Frames a second of recordings that do not say (raw video, images)."),

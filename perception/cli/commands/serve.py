@@ -10,11 +10,21 @@ from typing import Annotated
 import typer
 
 from oneglance.perception.cli.common import (
+    CONNECT,
     EXIT_INTERRUPTED,
     Budget,
+    Confidence,
+    DamagedFrames,
     Debug,
     Engine,
+    Model,
     Precision,
+    RtspTransport,
+    Stall,
+    Tasks,
+    Threads,
+    Timeout,
+    Track,
     configure,
     missing,
     say,
@@ -61,26 +71,18 @@ def serve(
     metrics_source: Annotated[
         Label, typer.Option(help="How metrics name sources: plain, hashed or not at all.")
     ] = Label.PLAIN,
-    model: Annotated[str, typer.Option(help="Name in the zoo, or an ONNX file.")] = "road4-n",
-    tasks: Annotated[
-        str | None, typer.Option(help="Only these: pedestrian,car,sign,light.")
-    ] = None,
-    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.")] = 0.25,
-    threads: Annotated[int | None, typer.Option(help="CPUs one inference may use.")] = None,
+    model: Model = "road4-n",
+    tasks: Tasks = None,
+    conf: Confidence = 0.25,
+    threads: Threads = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
     budget: Budget = None,
-    track: Annotated[bool, typer.Option(help="Give objects ids (ByteTrack).")] = True,
-    timeout: Annotated[
-        float, typer.Option(help="Longest wait, in seconds, for a camera or host to answer.")
-    ] = 10.0,
-    stall: Annotated[
-        float, typer.Option(help="A camera or host that gives no frame for as long is lost.")
-    ] = 5.0,
-    transport: Annotated[Transport, typer.Option(help="Of RTSP.")] = Transport.TCP,
-    damaged: Annotated[
-        Damaged, typer.Option(help="Frames that are damaged, or depend on damaged ones.")
-    ] = Damaged.SKIP,
+    track: Track = True,
+    timeout: Timeout = CONNECT.timeout_s,
+    stall: Stall = CONNECT.stall_s,
+    transport: RtspTransport = Transport.TCP,
+    damaged: DamagedFrames = Damaged.SKIP,
     debug: Debug = False,
 ) -> None:
     """Show sources live in a browser, with boxes; until Ctrl-C or until all have ended."""
