@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import errno
 import math
-import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import av
 
-from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.errors import (
     Reason,
@@ -28,39 +25,18 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
-from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.connectivity import (
     is_endless_redirect,
     proxy_of,
     why_unreachable,
 )
 from oneglance.streams.live.finished_playlist import FinishedPlaylist, keep_only
-from oneglance.streams.live.rtsp.relay import RtspRelay
+from oneglance.streams.live.opener import REACHABLE, Opener
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
-from oneglance.streams.options import ConnectOptions, Transport
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.redaction import redact_address
 from oneglance.streams.timestamps import MonotonicTimestamps
-
-# Measuring the rate first would hold back the first seconds of a live stream.
-_AT_ONCE = {"fpsprobesize": "0"}
-# A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
-_REACHABLE = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
-# What a segment is called says nothing of what it is.
-_ANY_NAME = {
-    "extension_picky": "0",
-    "allowed_extensions": "ALL",
-    "allowed_segment_extensions": "ALL",
-}
-_HTTP = {**_AT_ONCE, **_REACHABLE, **_ANY_NAME}
-# What comes while the decoder is busy waits in a ring of 188-byte packets; one that overflows
-# loses packets and not the stream.
-_UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
-_OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
-
-# libav takes an RTSP transport from the address as well.
-_OTHER_TRANSPORT = re.compile(r"[?&](udp|multicast|http|https)(&|$)")
-_LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""
@@ -100,18 +76,26 @@ class NetworkStream(ThreadedSource):
         options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
-        opener = _Opener(url, options)
+        opener = Opener(url, options)
         try:
-            container = opened_within(options.timeout_s, opener.open)
+            container = opened_within(options.timeout_s, opener.open, release=opener.close)
         except (av.error.FFmpegError, OSError) as error:
             raise _unopened(error, url, safe, options.timeout_s) from None
         self.live = opener.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
         self._playlist: FinishedPlaylist | None = None
         self._url, self._options, self._opener = url, options, opener
-        super().__init__(container, safe, options)
+        try:
+            super().__init__(container, safe, options)
+        except BaseException:
+            opener.close()
+            raise
         if self._is_segmented:
             keep_only(container, self._stream)
+
+    def _free(self) -> None:
+        super()._free()
+        self._opener.close()
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -162,7 +146,7 @@ class NetworkStream(ThreadedSource):
         length_s = (self._container.duration or 0) / av.time_base
         patience_s = min(self._options.timeout_s, self._options.stall_s)
         playlist = self._playlist = FinishedPlaylist(
-            self._url, self._stream, length_s, _REACHABLE, timeout_s=patience_s
+            self._url, self._stream, length_s, REACHABLE, timeout_s=patience_s
         )
         last_s = -math.inf
         while True:
@@ -227,98 +211,6 @@ def _is_endless(container: av.container.InputContainer) -> bool:
     if container.duration is not None:
         return False
     return container.size <= 0 or container.format.name in {"mpjpeg", "hls"}
-
-
-@dataclass(slots=True)
-class _Opener:
-    url: str
-    asked: ConnectOptions
-    is_split: bool = False
-    relay: RtspRelay | None = None
-    list_url: str | None = None
-
-    @property
-    def scheme(self) -> str:
-        return self.url.split(":", 1)[0]
-
-    def open(self) -> av.container.InputContainer:
-        try:
-            return self._open()
-        except (av.error.FFmpegError, OSError) as error:
-            is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
-            if not (is_odd and self.scheme.startswith("http")):
-                raise
-            try:
-                return self.split()
-            except (av.error.FFmpegError, OSError):
-                raise error from None
-
-    def split(self) -> av.container.InputContainer:
-        """The images behind the URL, found by their markers.
-
-        Raises:
-            av.error.FFmpegError, OSError: there are none.
-        """
-        self.is_split = True
-        patience_s = max(self.asked.timeout_s, self.asked.stall_s)
-        images = SplitStream(self.url, patience_s)
-        try:
-            return av.open(
-                images,
-                mode="r",
-                format="mpjpeg",
-                options=dict(_AT_ONCE),
-                timeout=(self.asked.timeout_s, patience_s),
-            )
-        except BaseException:
-            images.close()
-            raise
-
-    def open_list(self, url: str) -> av.container.InputContainer:
-        """A playlist, wherever it lies, opened as that behind the URL was.
-
-        Raises:
-            av.error.FFmpegError, OSError: it cannot be played.
-        """
-        return replace(self, list_url=url)._open()
-
-    def _open(self) -> av.container.InputContainer:
-        is_rtsp = self.scheme.startswith("rtsp") and not _OTHER_TRANSPORT.search(self.url)
-        if not (is_rtsp and self.asked.transport == Transport.TCP):
-            return self._open_at(self.list_url or self.url)
-        try:
-            self.relay = RtspRelay(self.url, self.asked.timeout_s)
-        except ValueError:
-            return self._open_at(self.url)  # libav says what is wrong with it
-        try:
-            return self._open_at(self.relay.url)
-        except BaseException:
-            self.relay.close()
-            raise
-
-    def _open_at(self, url: str) -> av.container.InputContainer:
-        options = dict(_OPTIONS[self.scheme])
-        if _LIST.search(self.url.split("?")[0]):
-            # A segment that hangs is given up in time to go on with the next.
-            hang_s = min(self.asked.timeout_s, self.asked.stall_s) / 2
-            options["rw_timeout"] = str(round(hang_s * 1e6))
-        if self.scheme.startswith("rtsp"):
-            options["rtsp_transport"] = str(self.asked.transport)
-        accelerator = hardware(self.asked.hwaccel)
-        try:
-            return av.open(
-                url,
-                mode="r",
-                format="hls" if self.list_url else None,
-                options=options,
-                timeout=(self.asked.timeout_s, max(self.asked.timeout_s, self.asked.stall_s)),
-                metadata_errors="replace",
-                hwaccel=accelerator,
-            )
-        except RuntimeError:
-            if accelerator is None:
-                raise
-            raise incompatible(redact_address(self.url)) from None
 
 
 _ErrorTypes = tuple[type[Exception], ...]

@@ -71,13 +71,25 @@ class Answer(Generic[T]):
                 self._discard(found)
 
 
-def opened_within(timeout_s: float, open_: Callable[[], InputContainer]) -> InputContainer:
+def opened_within(
+    timeout_s: float,
+    open_: Callable[[], InputContainer],
+    *,
+    release: Callable[[], None] = lambda: None,
+) -> InputContainer:
     """What ``open_`` returns or raises, if it does so in time.
+
+    ``release``: closes what the container was read from, after it.
 
     Raises:
         TimeoutError: it did not. It is interrupted; should it come round, what it opened is closed.
     """
-    return Answer(open_, discard=lambda container: container.close()).within(timeout_s)
+
+    def discard(container: InputContainer) -> None:
+        container.close()
+        release()
+
+    return Answer(open_, discard=discard).within(timeout_s)
 
 
 class ThreadedSource(AvSource):

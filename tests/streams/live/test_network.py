@@ -24,6 +24,7 @@ from oneglance.streams import (
     UsageError,
     redact,
 )
+from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.connectivity import proxy_of
 from oneglance.streams.live.network import NetworkStream
 from oneglance.streams.live.reconnecting import open_with_reconnect
@@ -31,6 +32,7 @@ from playing import play_until
 from program import Program
 from rtsp_server import PASSWORD, USER, RtspServer, rtsp_server
 from scripted_camera import jpeg
+from silences import sockets_to
 from waiting import LONG_S, wait_until, within
 
 ESCAPED = PASSWORD.replace("@", "%40").replace("/", "%2F")
@@ -396,3 +398,24 @@ def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None
         time.sleep(0.01)
     stream.close()
     assert ended.wait(SLACK_S)
+
+
+def test_a_camera_that_only_browsers_play_is_hung_up_on(
+    web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Held here, so that nobody closes a connection by forgetting it.
+    opened: list[SplitStream] = []
+    make = SplitStream.__init__
+
+    def noted(self: SplitStream, url: str, timeout_s: float) -> None:
+        make(self, url, timeout_s)
+        opened.append(self)
+
+    monkeypatch.setattr(SplitStream, "__init__", noted)
+    before = sockets_to(web)
+    with NetworkStream(f"{web}/odd/after/5000") as stream:
+        for _ in stream:
+            if opened:
+                break
+        assert sockets_to(web) - before
+    wait_until(lambda: sockets_to(web) <= before)

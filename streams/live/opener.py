@@ -1,0 +1,149 @@
+"""Opening a stream behind a URL with libav: its options, and the ways round what it cannot do."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass, replace
+
+import av
+
+from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.live.browser import SplitStream
+from oneglance.streams.live.rtsp.relay import RtspRelay
+from oneglance.streams.options import ConnectOptions, Transport
+from oneglance.streams.redaction import redact_address
+
+# Measuring the rate first would hold back the first seconds of a live stream.
+_AT_ONCE = {"fpsprobesize": "0"}
+# A playlist is a list of addresses that a stranger wrote: none may lead into our own files.
+REACHABLE = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+# What a segment is called says nothing of what it is.
+_ANY_NAME = {
+    "extension_picky": "0",
+    "allowed_extensions": "ALL",
+    "allowed_segment_extensions": "ALL",
+}
+_HTTP = {**_AT_ONCE, **REACHABLE, **_ANY_NAME}
+# What comes while the decoder is busy waits in a ring of 188-byte packets; one that overflows
+# loses packets and not the stream.
+_UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
+_OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
+
+# libav takes an RTSP transport from the address as well.
+_OTHER_TRANSPORT = re.compile(r"[?&](udp|multicast|http|https)(&|$)")
+_LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Opener:
+    """Opens what lies behind ``url``; ``asked``: how long to wait for it, and how to connect.
+
+    ``relay``: what RTSP over TCP comes through, once open. ``images``: what those of a camera come
+    from that only browsers play.
+    """
+
+    url: str
+    asked: ConnectOptions
+    relay: RtspRelay | None = None
+    list_url: str | None = None
+    images: SplitStream | None = None
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the images were found by their markers."""
+        return self.images is not None
+
+    @property
+    def scheme(self) -> str:
+        """In small letters, as libav knows it."""
+        return self.url.split(":", 1)[0]
+
+    def open(self) -> av.container.InputContainer:
+        """What libav plays.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be played.
+            UsageError: an accelerator that cannot be used.
+        """
+        try:
+            return self._open()
+        except (av.error.FFmpegError, OSError) as error:
+            is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
+            if not (is_odd and self.scheme.startswith("http")):
+                raise
+            try:
+                return self.split()
+            except (av.error.FFmpegError, OSError):
+                raise error from None
+
+    def split(self) -> av.container.InputContainer:
+        """The images behind the URL, found by their markers.
+
+        Raises:
+            av.error.FFmpegError, OSError: there are none.
+        """
+        patience_s = max(self.asked.timeout_s, self.asked.stall_s)
+        self.images = SplitStream(self.url, patience_s)
+        try:
+            return av.open(
+                self.images,
+                mode="r",
+                format="mpjpeg",
+                options=dict(_AT_ONCE),
+                timeout=(self.asked.timeout_s, patience_s),
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up, where libav did not connect itself and leaves that to us."""
+        if self.images is not None:
+            self.images.close()
+
+    def open_list(self, url: str) -> av.container.InputContainer:
+        """A playlist, wherever it lies, opened as that behind the URL was.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be played.
+        """
+        return replace(self, list_url=url)._open()
+
+    def _open(self) -> av.container.InputContainer:
+        is_rtsp = self.scheme.startswith("rtsp") and not _OTHER_TRANSPORT.search(self.url)
+        if not (is_rtsp and self.asked.transport == Transport.TCP):
+            return self._open_at(self.list_url or self.url)
+        try:
+            self.relay = RtspRelay(self.url, self.asked.timeout_s)
+        except ValueError:
+            return self._open_at(self.url)  # libav says what is wrong with it
+        try:
+            return self._open_at(self.relay.url)
+        except BaseException:
+            self.relay.close()
+            raise
+
+    def _open_at(self, url: str) -> av.container.InputContainer:
+        options = dict(_OPTIONS[self.scheme])
+        if _LIST.search(self.url.split("?")[0]):
+            # A segment that hangs is given up in time to go on with the next.
+            hang_s = min(self.asked.timeout_s, self.asked.stall_s) / 2
+            options["rw_timeout"] = str(round(hang_s * 1e6))
+        if self.scheme.startswith("rtsp"):
+            options["rtsp_transport"] = str(self.asked.transport)
+        accelerator = hardware(self.asked.hwaccel)
+        try:
+            return av.open(
+                url,
+                mode="r",
+                format="hls" if self.list_url else None,
+                options=options,
+                timeout=(self.asked.timeout_s, max(self.asked.timeout_s, self.asked.stall_s)),
+                metadata_errors="replace",
+                hwaccel=accelerator,
+            )
+        except RuntimeError:
+            if accelerator is None:
+                raise
+            raise incompatible(redact_address(self.url)) from None
