@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES
+from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, ModelClass, Task
 from oneglance.models.training.recipe import LossWeight, Recipe, Unlabelled
 from oneglance.streams.errors import UsageError
 
@@ -60,6 +61,23 @@ ARMS: dict[str, dict[str, object]] = {
 }
 """By name, in what an arm's recipe differs; 'boxes' is the recipe itself."""
 
+SINGLE = {f"only-{task}": task for task in Task}
+"""Arms of one task each, on the sets that label it."""
+
+BORN_AGAIN = "born-again"
+"""The arm that those of one task teach, of the same seed."""
+
+
+def classes_of(arm: str) -> tuple[ModelClass, ...]:
+    """What an arm is trained for."""
+    return tuple(c for c in TRAINED if arm not in SINGLE or c.task is SINGLE[arm])
+
+
+def in_order(arms: Sequence[str]) -> list[str]:
+    """``arms``, and before them those that teach one of them."""
+    teachers = SINGLE if BORN_AGAIN in arms else ()
+    return list(dict.fromkeys([*teachers, *arms]))
+
 
 def recipe(arm: str, **asked: object) -> Recipe:
     """The recipe of ``arm`` with what was ``asked`` for.
@@ -67,9 +85,10 @@ def recipe(arm: str, **asked: object) -> Recipe:
     Raises:
         UsageError: there is no such arm, or the recipe cannot work.
     """
-    if arm not in ARMS:
-        raise UsageError(f"no arm '{arm}' (arms: {', '.join(ARMS)})")
-    return Recipe(**RECIPE | ARMS[arm] | asked)  # type: ignore[arg-type]
+    known = [*ARMS, BORN_AGAIN, *SINGLE]
+    if arm not in known:
+        raise UsageError(f"no arm '{arm}' (arms: {', '.join(known)})")
+    return Recipe(**RECIPE | ARMS.get(arm, {}) | asked)  # type: ignore[arg-type]
 
 
 def parse_size(text: str) -> tuple[int, int]:

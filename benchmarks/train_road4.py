@@ -5,7 +5,8 @@
     python -m benchmarks.train_road4 --out runs/road4-960 --size 960x576 \\
         --base runs/road4/boxes/seed-0/model.pt
 
-Each arm is trained once for each seed, its trainings averaged, exported and scored, on all sets of
+Each arm is trained once for each seed (before ``born-again`` the four of one task that teach it),
+its trainings averaged, exported and scored, on all sets of
 ``road4.SETS`` that are there: ``OUT/ARM/model.onnx`` and ``OUT/results.json``. With ``--minutes``
 what is not yet trained shares the time that is left, each with as many epochs as fit, so that the
 learning rate comes down; ``--in-pieces`` stops where it is instead, and the same command goes on.
@@ -38,6 +39,7 @@ from benchmarks.labelling.upright import upright_only
 from benchmarks.pack_training import unpack
 from benchmarks.road4 import SETS, parse_size
 from benchmarks.training_state import restore_state, save_state
+from oneglance.models.tasks import Task
 from oneglance.models.training.execution import Amp, Cache, Execution
 from oneglance.models.training.recipe import Recipe, training_facts
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
@@ -89,6 +91,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def run(asked: Asked) -> bool:
     """Train what is not trained, score every arm that has weights; whether all was done."""
+    asked.out.mkdir(parents=True, exist_ok=True)
     restore_state(asked.out)
     every = [(arm, seed) for arm in asked.arms for seed in asked.seeds]
     left = [] if asked.score_only else every
@@ -100,7 +103,7 @@ def run(asked: Asked) -> bool:
         if (model := _export(asked, arm)) is not None:
             results["arms"][arm] = {
                 "training": training_facts(_weights_of(asked, arm)),
-                "scores": _scores(asked, model),
+                "scores": _scores(asked, arm, model),
             }
     write_file(asked.out / "results.json", json.dumps(results, indent=2) + "\n")
     save_state(asked.out, asked.carry_bytes)
@@ -112,6 +115,9 @@ def _train(asked: Asked, arm: str, seed: int, *, share: int) -> bool:
     from oneglance.models.training.fit.finetune import finetune
 
     folder = asked.out / arm / f"seed-{seed}"
+    teachers = road4.SINGLE if arm == road4.BORN_AGAIN else ()
+    if not all(_trained(asked, one, seed) for one in teachers):
+        return False  # what they teach would change
     minutes = None
     if asked.ends_at is not None:
         minutes = (asked.ends_at - time.monotonic()) / 60 / share
@@ -127,15 +133,28 @@ def _train(asked: Asked, arm: str, seed: int, *, share: int) -> bool:
         cache_folder=asked.out / "cache",
     )
     weights = finetune(
-        [file for name, file in asked.data.items() if SETS[name].oversample],
+        [asked.data[name] for name in _sets(asked.data, arm)],
         base=asked.base,
         recipe=_seeded(asked.recipes[arm], seed),
         out=folder,
-        classes=road4.TRAINED,
+        classes=road4.classes_of(arm),
         execution=execution,
+        teachers=[asked.out / one / f"seed-{seed}" / "model.pt" for one in teachers],
     )
     save_state(asked.out, asked.carry_bytes)
     return "stopped" not in training_facts(weights)
+
+
+def _sets(data: Mapping[str, Path], arm: str) -> list[str]:
+    """The sets that ``arm`` trains on: those that label something of it."""
+    from oneglance.models.training.data.datasets import read_dataset
+
+    tasks = {cls.task for cls in road4.classes_of(arm)}
+    return [
+        name
+        for name, file in data.items()
+        if SETS[name].oversample and tasks & read_dataset(file).labelled_tasks
+    ]
 
 
 def _trained(asked: Asked, arm: str, seed: int) -> bool:
@@ -167,6 +186,7 @@ def _export(asked: Asked, arm: str) -> Path | None:
     if len(folders) > 1:
         average(folders, out=weights.parent)
     coloured = [read_dataset(asked.data[name]) for name in road4.COLOURS_FROM if name in asked.data]
+    has_lights = any(cls.task is Task.LIGHT for cls in road4.classes_of(arm))
     model = asked.out / arm / "model.onnx"
     export(
         weights,
@@ -174,21 +194,23 @@ def _export(asked: Asked, arm: str) -> Path | None:
         name=f"road4-n-{arm}",
         size=asked.recipes[arm].size,
         training=training_facts(weights),
-        only=road4.EXPORTED,
-        colours=fit_colours(coloured) if coloured else None,
+        only=tuple(cls for cls in road4.EXPORTED if cls in road4.classes_of(arm)),
+        colours=fit_colours(coloured) if coloured and has_lights else None,
         reference_images=reference_images(asked.recipes[arm].size),
     )
     return model
 
 
-def _scores(asked: Asked, model: Path) -> dict[str, Any]:
-    """By set, what ``evaluate`` says of the exported file."""
+def _scores(asked: Asked, arm: str, model: Path) -> dict[str, Any]:
+    """By set that labels something of ``arm``, what ``evaluate`` says of the exported file."""
     from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.evaluation.coco import evaluate_file
 
     scores: dict[str, Any] = {}
+    tasks = {cls.task for cls in road4.classes_of(arm)}
     for name, file in asked.data.items():
-        if SETS[name].scored and "val" in read_dataset(file).folders:
+        dataset = read_dataset(file)
+        if SETS[name].scored and "val" in dataset.folders and tasks & dataset.labelled_tasks:
             scores[name] = evaluate_file(model, file).as_dict()
             figures = ", ".join(
                 f"{task} {one['map50']:.3f}" for task, one in scores[name]["tasks"].items()
@@ -249,14 +271,14 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
             f"none of the sets is there: {', '.join(str(s.file) for s in SETS.values())}"
         )
     changed = {"alpha": options.alpha, "learning_rate": options.learning_rate}
-    arms = options.arms.split(",")
+    arms = road4.in_order(options.arms.split(","))
     recipes = {
         arm: road4.recipe(
             arm,
             epochs=options.epochs,
             size=parse_size(options.size),
             batch=options.batch,
-            oversample=tuple(SETS[name].oversample for name in data if SETS[name].oversample),
+            oversample=tuple(SETS[name].oversample for name in _sets(data, arm)),
             **{key: value for key, value in changed.items() if value is not None},
         )
         for arm in arms
@@ -295,7 +317,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", default="640x384")
     add("--epochs", type=int, default=100)
     add("--seeds", default="0")
-    add("--arms", default="boxes", help=f"of {', '.join(road4.ARMS)}")
+    known = ", ".join([*road4.ARMS, road4.BORN_AGAIN, *road4.SINGLE])
+    add("--arms", default="boxes", help=f"of {known}")
     add("--without", nargs="+", default=[], metavar="SET")
     add("--upright", action="store_true", help="without the upside-down copies among lights")
     add("--score-only", action="store_true", help="what was trained elsewhere, on this data")

@@ -15,7 +15,7 @@ pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
 from benchmarks import pack_training, road4, train_road4
 from benchmarks.pack_training import pack, unpack
 from benchmarks.training_state import restore_state, save_state
-from oneglance.models import Detector
+from oneglance.models import Detector, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered.dataset import write_dataset
@@ -103,6 +103,28 @@ def test_what_time_does_not_suffice_for_goes_on_on_another_machine(
     training = results(there)["arms"]["boxes"]["training"]
     assert "stopped" not in training
     assert training["run"]["recipe"]["epochs"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_four_of_one_task_teach_the_one(sets: dict[str, Path], base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert train_road4.main(asked(out, base, "--arms", "born-again")) == 0
+    arms = results(out)["arms"]
+    assert list(arms) == [*(f"only-{task}" for task in Task), "born-again"]
+    assert len(arms["born-again"]["training"]["run"]["teachers_sha256"]) == 4
+    assert arms["only-sign"]["scores"]["whole"]["tasks"].keys() == {"sign"}
+    assert arms["only-sign"]["training"]["run"]["recipe"]["oversample"] == [1]
+    assert arms["born-again"]["scores"]["whole"]["tasks"].keys() >= {"pedestrian", "car", "sign"}
+
+
+def test_what_unfinished_networks_would_teach_waits_for_them(
+    sets: dict[str, Path], base: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = ["--arms", "born-again", "--in-pieces", "--minutes", "1e-9"]
+    assert train_road4.main(asked(out, base, *words)) == 3
+    assert results(out)["arms"] == {}
 
 
 def test_a_packed_set_says_what_the_original_does(sets: dict[str, Path], tmp_path: Path) -> None:
