@@ -11,6 +11,7 @@ from oneglance.perception.convert.reading import (
     frame_of_rows,
     open_table,
     read_results,
+    seen_clips,
     table_files,
 )
 
@@ -27,6 +28,7 @@ class ResultsByClip:
         """
         self._groups: dict[str, list[tuple[Path, int]]] = {}
         self._frames: dict[str, list[FrameBoxes]] = {}
+        self._seen = seen_clips(path)
         files = table_files(path)
         if files is None:
             for frame in read_results(path):
@@ -42,6 +44,10 @@ class ResultsByClip:
     def clips(self) -> list[str]:
         """The names of the clips, in the order of the results."""
         return list(self._groups or self._frames)
+
+    def saw(self, clip: str) -> bool:
+        """Whether this is a clip of the results, be it that nothing was found in it."""
+        return clip in self._groups or clip in self._frames or clip in self._seen
 
     def frames(self, clip: str) -> list[FrameBoxes]:
         """The frames of a clip, in its order; none of a clip that is not there.

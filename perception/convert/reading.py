@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def table_files(path: Path) -> list[Path] | None:
             raise DataError(f"{path} holds no Parquet files: name what 'oneglance batch' wrote")
         return files
     if not path.exists():
+        if re.match(r"[a-z][a-z0-9]+:/", str(path)):
+            raise DataError(f"{path} is no path of this machine: copy the results here first")
         raise DataError(f"no file or folder {path}")
     return [path] if path.suffix == ".parquet" else None
 
@@ -134,6 +137,25 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
         size = (width, height)
     image = str(found["image"]) if "image" in found else None
     return FrameBoxes(str(found["source"]), index, timestamp_s, size, tuple(boxes), image)
+
+
+def seen_clips(path: Path) -> frozenset[str]:
+    """The clips that a batch run looked at, from its table ``clips``; none where it has none.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    files = sorted((path / "clips").glob("*.parquet")) if (path / "detections").is_dir() else []
+    if not files:
+        return frozenset()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path / 'clips'} cannot be read as Parquet: {error}") from None
+    return frozenset(row["uri"] for row in rows if row.get("frames"))
 
 
 def _parquet(path: Path) -> Iterator[FrameBoxes]:

@@ -26,7 +26,7 @@ from oneglance.perception.mining.reasons import (
     candidates_of,
     disagreement,
 )
-from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
 from oneglance.streams.frame import Frame
 from oneglance.streams.outputs import OutputFolder
 
@@ -69,7 +69,8 @@ def mine(
     Raises:
         DataError: the results cannot be read, no clip of theirs can, or no frame is worth it.
         UsageError: an option cannot be used, or an extra is missing.
-        SinkError: the folder holds what we did not make, or cannot be written.
+        SinkError: the folder holds what we did not make, or a data set already, or cannot be
+            written.
     """
     if options.frames < 1:
         raise UsageError(f"--frames must be at least 1, not {options.frames}")
@@ -77,6 +78,11 @@ def mine(
         raise UsageError(f"--sure is above 0 and at most 1, not {options.sure:g}")
     folder = OutputFolder(options.out, "mine")
     folder.check([options.results, *([options.against] if options.against else [])])
+    if folder.marked and (options.out / "data.yaml").exists():
+        raise SinkError(
+            f"{options.out} already holds frames that were picked, and perhaps labels that "
+            "somebody corrected: give another folder"
+        )
     search = _Search(options)
     candidates = search.run(watch)
     mined = Mined(unread=search.unread, clips=search.clips)
@@ -127,13 +133,18 @@ class _Search:
         """Every candidate whose frame could be had."""
         names = self._results.clips()
         self.clips = len(names)
+        if self._against is not None and names and not any(map(self._against.saw, names)):
+            raise DataError(
+                f"{self._options.against} and {self._options.results} have no clip in common: the "
+                "clips must have the same names in both"
+            )
         if not names:
             raise DataError(f"{self._options.results} holds no detection: there is nothing to mine")
         found: list[Candidate] = []
         for number, name in enumerate(names, 1):
             frames = self._results.frames(name)
             others = None
-            if self._against is not None:
+            if self._against is not None and self._against.saw(name):
                 others = {frame.index: frame for frame in self._against.frames(name)}
             step = self._step or _step(frames)
             mine = candidates_of(frames, threshold=self._threshold, step=step, others=others)

@@ -124,6 +124,7 @@ def test_two_runs_disagree_and_a_model_that_looks_now_disagrees_too(
     assert [(line["frame"], list(line["reasons"])) for line in lines_of(out / "picked.jsonl")] == [
         (30, ["disagreement"])
     ]
+    out = tmp_path / "looked-now"
     run = oneglance("mine", quiet, "--model", model, "--out", out, "--no-conditions")
     assert run.code == 0, run.err
     lines = lines_of(out / "picked.jsonl")
@@ -139,6 +140,7 @@ def test_the_output_of_a_batch_run_is_mined(
     words = ("batch", drive, other, "--model", model, "--workers", 1, "--every", 2)
     assert oneglance(*words, "--out", batch).code == 0
     quiet = write_lines(tmp_path / "quiet.jsonl", drive, {0: []})
+    quiet.write_text(quiet.read_text() + quiet.read_text().replace(str(drive), str(other)))
     out = tmp_path / "mined"
     run = oneglance(
         "mine", batch, "--against", quiet, "--out", out, "--frames", 2, "--no-conditions"
@@ -184,9 +186,22 @@ def test_a_clip_that_is_gone_costs_the_others_nothing(
     run = oneglance("mine", results, "--out", tmp_path / "mined")
     assert run.code == 0, run.err
     assert "could not be read: 1 of 2 (gone.mp4" in run.out
-    assert oneglance("mine", results, "--out", tmp_path / "mined", "--frames", 1).code == 0
-    assert len(lines_of(tmp_path / "mined" / "picked.jsonl")) == 1
-    assert len(list((tmp_path / "mined" / "images" / "train").iterdir())) == 1
+    assert oneglance("mine", results, "--out", tmp_path / "one", "--frames", 1).code == 0
+    assert len(lines_of(tmp_path / "one" / "picked.jsonl")) == 1
+    assert len(list((tmp_path / "one" / "images" / "train").iterdir())) == 1
+
+
+def test_labels_that_somebody_corrected_are_not_written_over(
+    oneglance: Program, results: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "mined"
+    assert oneglance("mine", results, "--out", out).code == 0
+    (out / "labels" / "train" / "drive_000050.txt").write_text("1 0.5 0.5 0.1 0.1\n")
+    assert "already holds frames" in oneglance("mine", results, "--out", out).complaint
+    assert (out / "labels" / "train" / "drive_000050.txt").read_text() == "1 0.5 0.5 0.1 0.1\n"
+    (out / "data.yaml").unlink()  # as a run that was killed leaves it
+    assert oneglance("mine", results, "--out", out).code == 0
+    assert (out / "data.yaml").exists()
 
 
 def test_what_cannot_be_mined_is_one_sentence_and_touches_nothing(
@@ -196,6 +211,7 @@ def test_what_cannot_be_mined_is_one_sentence_and_touches_nothing(
     dull = write_lines(tmp_path / "dull.jsonl", drive, {n: [CAR] for n in range(9)})
     gone = write_lines(tmp_path / "gone.jsonl", "gone.mp4", {n: [UNSURE] for n in range(9)})
     live = write_lines(tmp_path / "live.jsonl", "rtsp://cam/1", {0: [UNSURE]})
+    write_lines(tmp_path / "far.jsonl", "elsewhere/drive.mp4", {0: [CAR]})
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes").touch()
@@ -205,7 +221,9 @@ def test_what_cannot_be_mined_is_one_sentence_and_touches_nothing(
         ([results, *out, "--model", "road4-x"], "no model named"),
         ([results, *out, "--clips", tmp_path / "none*.mp4"], "no file matches"),
         ([results, *out, "--against", tmp_path / "gone"], "no file or folder"),
+        ([results, *out, "--against", dull.with_name("far.jsonl")], "no clip in common"),
         ([tmp_path / "gone", *out], "no file or folder"),
+        (["s3://fleet/found", *out], "copy the results here"),
         ([tmp_path / "empty.jsonl", *out], "nothing to mine"),
         ([dull, *out], "worth a label"),
         ([gone, *out], "no clip"),
