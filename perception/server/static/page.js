@@ -115,7 +115,7 @@ async function frame(buffer) {
 function status(told) {
   const looks = told.health.budget?.model ?? told.model;
   const words = [looks, told.engine, told.precision].filter(Boolean).join(" · ");
-  byId("model").textContent = told.fps === null ? words : `${words} · ${told.fps} results/s`;
+  byId("model").textContent = told.fps === null ? words : `${words} · ${told.fps.toFixed(1)} results/s`;
   const stuck = told.health.stuck;
   connection(stuck ? "lost" : "live", stuck ? "the network is stuck" : "live");
   const closed = told.health.sources.filter((each) => each.state === "closed");

@@ -87,6 +87,38 @@ def test_a_bag_goes_in_and_comes_out_with_the_same_headers(
             assert each.header.stamp == message.header.stamp
 
 
+def test_three_hundred_frames_keep_their_headers_bit_for_bit_and_the_boxes_of_a_plain_run(
+    tmp_path: Path, played: Played, model: Path
+) -> None:
+    frames, header_bytes = 300, 4 + 8 + 4 + len("front\0")  # CDR's mark, stamp, length, frame_id
+    bag = write_ros2(tmp_path / "drive", storage="MCAP", frames=frames)
+    out = tmp_path / "out.mcap"
+    played(bag, f"mcap:{out}?format=ros2")
+
+    def headers(file: Path, type_name: str) -> list[bytes]:
+        from mcap.reader import make_reader
+
+        with file.open("rb") as content:
+            return [
+                message.data[:header_bytes]
+                for schema, _, message in make_reader(content).iter_messages()
+                if schema is not None and schema.name == type_name
+            ]
+
+    given = headers(next(bag.glob("*.mcap")), "sensor_msgs/msg/CompressedImage")
+    assert headers(out, "vision_msgs/msg/Detection2DArray") == given
+    assert len(given) == len(set(given)) == frames
+    plain = Pipeline(str(bag), Detector.load(model, threads=1), tracker=Tracker())
+    for result, (_, message) in zip(plain, read_ros2(out), strict=True):
+        middles = [each.bbox.center.position for each in message.detections]
+        sides = [(each.bbox.size_x / 2, each.bbox.size_y / 2) for each in message.detections]
+        boxes = [
+            (middle.x - wide, middle.y - high, middle.x + wide, middle.y + high)
+            for middle, (wide, high) in zip(middles, sides, strict=True)
+        ]
+        assert np.abs(np.subtract(boxes, result.detections.xyxy)).max() <= 0.01
+
+
 def test_what_ros_calls_the_type_is_what_humble_knows(tmp_path: Path, played: Played) -> None:
     from mcap.reader import make_reader
 

@@ -90,19 +90,50 @@ def test_a_bag_without_images_says_so(tmp_path: Path) -> None:
         open_stream(bag)
 
 
-@pytest.mark.parametrize("keep", [0.9, 0.5])
-def test_an_mcap_file_that_was_truncated_gives_the_frames_before(
-    keep: float, tmp_path: Path
+@pytest.mark.parametrize("keep", [0.99, 0.6, 0.3])
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_an_mcap_bag_that_was_truncated_gives_the_frames_before(
+    is_folder: bool, keep: float, tmp_path: Path
 ) -> None:
-    file = write_ros2(tmp_path / "drive", storage="MCAP", frames=40, encoding="bgr8")
-    whole = next(file.glob("*.mcap"))
-    content = whole.read_bytes()
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(content[: int(len(content) * keep)])
-    frames, error = play(cut)  # rosbags writes chunks of a megabyte: the first is the whole bag
-    assert frames == []
-    assert error is not None
-    assert "no topic with images" in str(error)
+    folder = write_ros2(tmp_path / "drive", storage="MCAP", frames=400, encoding="bgr8")
+    file = next(folder.glob("*.mcap"))
+    content = file.read_bytes()  # chunks of a megabyte, some 110 images each
+    file.write_bytes(content[: int(len(content) * keep)])
+    frames, error = play(folder if is_folder else file)
+    assert len(frames) > 100
+    assert [index_of(frame.image) for frame in frames[:20]] == list(range(20))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert isinstance(error, SourceBroken)
+    assert "the frames before are good" in str(error)
+
+
+def test_an_mcap_bag_with_a_broken_index_gives_what_it_holds(tmp_path: Path) -> None:
+    folder = write_ros2(tmp_path / "drive", storage="MCAP", frames=40)
+    file = next(folder.glob("*.mcap"))
+    content = bytearray(file.read_bytes())
+    content[-400:-60] = bytes(byte ^ 0x5A for byte in content[-400:-60])
+    file.write_bytes(content)
+    for source in (file, folder):
+        frames, error = play(source)
+        assert len(frames) == 40
+        assert isinstance(error, SourceBroken)
+
+
+@pytest.mark.parametrize(
+    ("bag", "repair"),
+    [
+        (lambda folder: write_ros1(folder / "drive.bag", frames=40), "rosbag reindex"),
+        (lambda folder: next(write_ros2(folder / "drive").glob("*.db3")), "ros2 bag reindex"),
+    ],
+)
+def test_a_bag_that_needs_its_index_says_how_to_mend_it(
+    bag: Callable[[Path], Path], repair: str, tmp_path: Path
+) -> None:
+    file = bag(tmp_path)
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(SourceUnreadable, match=repair):
+        open_stream(file if file.suffix == ".bag" else file.parent)
 
 
 def test_a_recorder_that_crashed_leaves_what_can_be_played(tmp_path: Path) -> None:

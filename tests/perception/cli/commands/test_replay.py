@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import pytest
 
-from golden.regenerate import DRIVE
+from golden.regenerate import CLIP, CLIP_FRAMES, CLIP_SOURCE, DRIVE
 from oneglance.perception.cli.commands.replay import EXIT_DIFFERENT
 from program import Program
 
@@ -40,6 +40,12 @@ def test_the_kept_run_of_the_rendered_drive_is_still_what_is_seen(oneglance: Pro
     run = oneglance("replay", DRIVE, "--share", 0.03)
     assert run.code == 0, f"{run.out}\nif meant: python tests/golden/regenerate.py"
     assert "24 frames compared" in run.out
+
+
+def test_the_kept_run_of_a_real_clip_is_still_what_is_seen(oneglance: Program, clips: Path) -> None:
+    run = oneglance("replay", CLIP, clips / Path(CLIP_SOURCE).name, "--share", 0.03)
+    assert run.code == 0, f"{run.out}\nif meant: python tests/golden/regenerate.py"
+    assert f"{CLIP_FRAMES} frames compared" in run.out
 
 
 def test_a_run_is_itself_again(oneglance: Program, recorded: Path, model: Path) -> None:
