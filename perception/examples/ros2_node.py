@@ -4,8 +4,8 @@ python -m oneglance.perception.examples.ros2_node --ros-args -r image:=/camera/i
 
 Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage), budget (ms;
 0.0: none). Newest wins, never a queue. Needs pip install "oneglance[mcap]" and a ROS 2 on Python
-3.11+ and numpy 2 (Lyrical: see Dockerfile.ros2), with vision_msgs. rclpy is in no registry: the parts are tested
-(perception/ros_node.py), this is not.
+3.11+ and numpy 2 (Lyrical: see Dockerfile.ros2), with vision_msgs. rclpy is in no registry: the
+parts are tested (perception/ros_node.py), this is not.
 """
 
 from __future__ import annotations
