@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_CLOSED = 16
+"""Sources that have left and are still told of; the latest of what comes and goes."""
+
 
 class MultiSourceReader:
     """The live sources of a run; a ``FrameReader`` of the newest frame of each, round-robin."""
@@ -81,7 +84,7 @@ class MultiSourceReader:
             raise
 
     def remove(self, name: str) -> None:
-        """See ``FrameReader``; the source stays in ``health`` as closed."""
+        """See ``FrameReader``; the source stays in ``health`` as closed, one of ``MOST_CLOSED``."""
         with self._lock:
             channel = self._channels.get(name)
         if channel is None:
@@ -89,6 +92,8 @@ class MultiSourceReader:
             raise UsageError(f"there is no source {name} (sources: {known})")
         channel.close()
         channel.lose(self._buffer.remove(channel))
+        with self._lock:
+            self._forget_closed()
 
     def start(self, tracker: TrackerLike | None) -> None:
         """See ``FrameReader``."""
@@ -171,6 +176,13 @@ class MultiSourceReader:
             if self._started:
                 self._read(channel)
         return channel.name
+
+    def _forget_closed(self) -> None:
+        """Make room among those that have left; what broke is told of at the end."""
+        gone = [c for c in self._channels.values() if c.is_closed and c.error is None]
+        for channel in gone[: max(0, len(gone) - MOST_CLOSED)]:
+            if channel.thread is None or not channel.thread.is_alive():
+                del self._channels[channel.name]
 
     def _opened(self, source: Source, first: Stream | None) -> Stream:
         """A stream of ``source`` that comes back, if sources like it do."""

@@ -282,7 +282,10 @@ def lost_sources(health: Health, reasons: Mapping[str, Reason]) -> list[str]:
         each.source
         for each in health.sources
         if each.state in {State.STALLED, State.RECONNECTING}
-        or (each.state is State.CLOSED and reasons.get(each.source) not in _EXPECTED_ENDS)
+        or (
+            each.state is State.CLOSED
+            and reasons.get(each.source, Reason.CLOSED) not in _EXPECTED_ENDS
+        )
     ]
 
 

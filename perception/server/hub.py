@@ -39,6 +39,9 @@ time from the network."""
 
 _NO_AGE = b'"age_ms":null'
 
+MOST_CLOSED = 64
+"""Sources that have left and are still known, the latest."""
+
 EVENTS = 100
 """How many of the latest changes of state and alerts are kept."""
 
@@ -144,6 +147,7 @@ class Viewer:
             if shots:
                 shot = min(shots, key=lambda each: self._seen.get(each.source, 0))
                 self._seen[shot.source] = shot.number
+                self._forget()
                 return shot
             left_s = deadline_s - self._loop.time()
             if left_s <= 0:
@@ -152,6 +156,12 @@ class Viewer:
                 await asyncio.sleep(min(left_s, early_s))
             else:
                 await self._wait(left_s)
+
+    def _forget(self) -> None:
+        """Sources that have left are not seen again, or with greater numbers."""
+        if len(self._seen) > 2 * MOST_CLOSED:
+            here = set(self._hub.sources())
+            self._seen = {name: number for name, number in self._seen.items() if name in here}
 
     async def rest(self, timeout_s: float) -> None:
         """Wait for news without taking any.
@@ -202,7 +212,7 @@ class Hub:
         self._closed = False
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._reasons: dict[str, Reason] = {}
-        self._over: set[str] = set()
+        self._over: dict[str, None] = {}
 
     def write(self, result: Result) -> None:
         """Keep a result until the next of its source."""
@@ -229,14 +239,22 @@ class Hub:
                 if event.after is not State.LIVE:  # what it showed last is not how it looks now
                     self._newest.pop(event.source, None)
                     self._shown.pop(event.source, None)
-                change = self._over.add if event.after is State.CLOSED else self._over.discard
-                change(event.source)
+                self._over.pop(event.source, None)
+                if event.after is State.CLOSED:
+                    self._leave(event.source)
                 about, state = event.source, str(event.after)
                 text = event.detail or str(event.reason)
             else:
                 about, state, text = event.about, "alert", event.detail
             noted = {"source": redact(about), "state": state, "text": redact(text)}
             self._events.append({"at": round(time.time(), 1), **noted})
+
+    def _leave(self, source: str) -> None:
+        self._over[source] = None
+        while len(self._over) > MOST_CLOSED:
+            oldest = next(iter(self._over))
+            del self._over[oldest]
+            self._reasons.pop(oldest, None)
 
     def reasons(self) -> Mapping[str, Reason]:
         """Why each source is in its state."""

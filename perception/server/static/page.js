@@ -128,6 +128,13 @@ function status(told) {
       cardOf(health.source).tell(health, reason, told.may_edit);
     }
   }
+  const known = new Set(told.health.sources.map((each) => each.source));
+  for (const [name, card] of cards) { // left so long ago that nobody tells of it
+    if (!known.has(name)) {
+      card.root.remove();
+      cards.delete(name);
+    }
+  }
   byId("empty").hidden = told.health.sources.length > closed.length || cards.size > 0;
   byId("add").hidden = !told.may_edit;
   rows(told.latency_ms);

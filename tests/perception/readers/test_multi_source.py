@@ -13,7 +13,7 @@ import pytest
 from fleets import Camera, uncounted
 from oneglance.perception import Live, Tracker
 from oneglance.perception.readers.frame_reader import SourceFailed
-from oneglance.perception.readers.multi_source import MultiSourceReader
+from oneglance.perception.readers.multi_source import MOST_CLOSED, MultiSourceReader
 from oneglance.streams import ConnectOptions, SourceBroken, UsageError
 from oneglance.streams.buffers import Closed
 from scripted_camera import scripted_camera, steady
@@ -77,6 +77,16 @@ def test_a_name_may_be_taken_again_only_when_its_source_was_removed() -> None:
             reader.add(Camera("front"))
         reader.remove("front")
         assert reader.add(Camera("front")) == "front"
+
+
+def test_of_sources_that_have_left_the_latest_are_told_of() -> None:
+    with closing(reader_of(Camera("front"))) as reader:
+        for number in range(3 * MOST_CLOSED):
+            reader.add(Camera(f"camera {number}"))
+            reader.remove(f"camera {number}")
+        names = [health.source for health in reader.health()]
+    assert names[0] == "front"
+    assert names[1:] == [f"camera {n}" for n in range(2 * MOST_CLOSED, 3 * MOST_CLOSED)]
 
 
 def test_one_address_given_twice_gets_a_number() -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("starlette", reason="needs the 'serve' extra")
 
 from oneglance.perception.mode import Alert
 from oneglance.perception.result import Result
-from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, Hub, HubClosed, Shot
+from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, MOST_CLOSED, Hub, HubClosed, Shot
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import Event, State
 
@@ -223,6 +223,24 @@ def test_a_day_of_sources_that_come_and_go_takes_no_more_room(result: ResultMake
     assert len(hub.events()) == EVENTS
     assert hub.sources() == ()
     assert len(hub.reasons()) == 2
+
+
+def test_a_day_of_sources_with_new_names_takes_no_more_room(result: ResultMaker) -> None:
+    hub = Hub()
+
+    async def look() -> int:
+        with hub.viewer() as viewer:
+            for number in range(1000):
+                hub.note(event(f"camera {number}", State.LIVE, Reason.PLAYING))
+                hub.write(result(source=f"camera {number}"))
+                await viewer.next(0)
+                hub.note(event(f"camera {number}", State.CLOSED, Reason.CLOSED))
+            return len(viewer._seen)
+
+    assert asyncio.run(look()) <= 2 * MOST_CLOSED
+    assert hub.sources() == ()
+    assert list(hub.reasons())[-1] == "camera 999"
+    assert len(hub.reasons()) == MOST_CLOSED
 
 
 def test_what_is_told_of_a_source_holds_no_credential() -> None:
