@@ -2,7 +2,8 @@
 FiftyOne and most others export.
 
 A box that a person made has confidence 1; one of ours keeps the confidence that was written with
-it. Nothing is known of tracks but what we wrote, and CVAT's own. Only rectangles are read.
+it. Nothing is known of tracks but what we wrote, and CVAT's own. Only rectangles are read; a file
+with other shapes is refused, for their labels would be lost.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from typing import Any
 from urllib.parse import unquote
 
 from oneglance.models.tasks import task_of
-from oneglance.perception.convert.reading import Box, FrameBoxes
+from oneglance.perception.convert.reading import Box, FrameBoxes, safe_name
 from oneglance.streams.errors import DataError, UsageError
 
 _CLIP_FRAME = re.compile(r"(?:.*/)?frame_(\d{6,})(?:\.\w+)?", re.IGNORECASE)
-_NOT_OURS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+_NOT_OURS = (
+    *(KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError),
+)
+_CVAT_SHAPES = ("polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
+_SHAPES = ("polygonlabels", "brushlabels", "ellipselabels", "keypointlabels", "vectorlabels")
 _KNOWN = "CVAT's XML for images or video, or JSON of Label Studio or COCO"
 
 
@@ -41,16 +46,6 @@ def read_annotations(path: Path) -> Iterator[FrameBoxes]:
     except _NOT_OURS as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{path} is no file of annotations that can be read ({what})") from None
-
-
-def safe_name(name: str) -> str:
-    """An image's name as a relative path that leads nowhere else.
-
-    >>> safe_name("C:\\\\a\\\\..\\\\b.jpg"), safe_name("/etc/../x.jpg")
-    ('C_/a/b.jpg', 'etc/x.jpg')
-    """
-    parts = re.sub(r"[\0:]", "_", name.replace("\\", "/")).split("/")
-    return "/".join(part for part in parts if part not in {"", ".", ".."}) or "image"
 
 
 def _json(path: Path, data: bytes) -> Iterator[FrameBoxes]:
@@ -123,8 +118,10 @@ def _label_studio(task: dict[str, Any]) -> Iterator[FrameBoxes]:
     size: tuple[int, int] | None = None
     boxes = []
     for region in regions[0]["result"] if regions else ():
+        if region.get("type") in _SHAPES:
+            raise ValueError(f"{name} has {region['type']}: only rectangles are read")
         if region.get("type") != "rectanglelabels":
-            continue
+            continue  # what is said of the whole image, or of nothing in it
         value = region["value"]
         if value.get("rotation"):
             raise ValueError(f"a rectangle of {name} is turned")
@@ -153,6 +150,9 @@ def _cvat(path: Path, data: bytes) -> Iterator[FrameBoxes]:
         raise ValueError(str(error).splitlines()[0]) from None
     if root.tag != "annotations":
         raise DataError(f"{path} is no file of annotations: {_KNOWN} is read")
+    for shape in _CVAT_SHAPES:
+        if next(root.iter(shape), None) is not None:
+            raise ValueError(f"it holds <{shape}>: only boxes are read")
     yield from _cvat_images(path.stem, root)
     yield from _cvat_tracks(path.stem, root)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oneglance.perception.convert.formats import Format
 from oneglance.perception.convert.labelling import to_label_studio
-from oneglance.perception.convert.reading import FrameBoxes, read_results
+from oneglance.perception.convert.reading import MOST_PIXELS, FrameBoxes, read_results
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import OutputFolder, output_error
@@ -32,6 +32,8 @@ def convert_results(
             ``images`` is given for another format.
         SinkError: the folder holds what we did not make, or cannot be written.
     """
+    if size is not None and not all(1 <= side <= MOST_PIXELS for side in size):
+        raise UsageError(f"no frame is {size[0]}x{size[1]} pixels: --size WxH")
     write = WRITERS[to]
     if images is not None:
         if to is not Format.LABEL_STUDIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,17 @@ COLUMNS = (
     *("x1", "y1", "x2", "y2", "track_id", "width", "height"),
 )
 
+MOST_PIXELS = 2**20
+"""Of a side of an image, whatever made it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box: ``xyxy`` in pixels, ``confidence`` in 0..1, ``track_id`` None for no track."""
+    """One box: ``xyxy`` in pixels, ``confidence`` in 0..1, ``track_id`` None for no track.
+
+    Raises:
+        ValueError: a number is none.
+    """
 
     task: str
     class_name: str
@@ -30,11 +38,19 @@ class Box:
     xyxy: tuple[float, float, float, float]
     track_id: int | None
 
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (*self.xyxy, self.confidence))):
+            raise ValueError(f"a '{self.class_name}' has a side or a confidence that is no number")
+
 
 @dataclass(frozen=True, slots=True)
 class FrameBoxes:
     """The boxes of a frame. ``index``: 0-based. ``size``: width and height. ``image``: the frame's
-    own file, with ``/``; None for one of a clip. Time and size are None where they are unknown."""
+    own file, with ``/``; None for one of a clip. Time and size are None where they are unknown.
+
+    Raises:
+        ValueError: they are no time, or no size.
+    """
 
     clip: str
     index: int
@@ -42,6 +58,12 @@ class FrameBoxes:
     size: tuple[int, int] | None
     boxes: tuple[Box, ...]
     image: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.timestamp_s is not None and not math.isfinite(self.timestamp_s):
+            raise ValueError(f"frame {self.index} has a time that is no number")
+        if self.size is not None and not all(1 <= side <= MOST_PIXELS for side in self.size):
+            raise ValueError(f"frame {self.index} is {self.size[0]}×{self.size[1]} pixels")
 
 
 def read_results(path: Path) -> Iterator[FrameBoxes]:
@@ -63,6 +85,16 @@ def read_results(path: Path) -> Iterator[FrameBoxes]:
 
         return read_annotations(path)
     return _json_lines(path)
+
+
+def safe_name(name: str) -> str:
+    """An image's name as a relative path that leads nowhere else.
+
+    >>> safe_name("C:\\\\a\\\\..\\\\b.jpg"), safe_name("/etc/../x.jpg")
+    ('C_/a/b.jpg', 'etc/x.jpg')
+    """
+    parts = re.sub(r"[\0:]", "_", name.replace("\\", "/")).split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."}) or "image"
 
 
 def table_files(path: Path) -> list[Path] | None:
@@ -103,7 +135,7 @@ def open_table(path: Path) -> Iterator[Any]:
             if missing:
                 raise DataError(f"{path} is no table of detections: it has no {missing[0]}")
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from None
 
 
@@ -112,7 +144,14 @@ def _json_lines(path: Path) -> Iterator[FrameBoxes]:
         for number, line in enumerate(content, 1):
             try:
                 yield _frame_of(json.loads(line))
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ):
                 raise DataError(
                     f"{path}, line {number}: no result as 'oneglance run --jsonl' writes it"
                 ) from None
@@ -135,7 +174,7 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
     if "size" in found:  # of 'oneglance mine', as is the image
         width, height = map(int, found["size"])
         size = (width, height)
-    image = str(found["image"]) if "image" in found else None
+    image = safe_name(str(found["image"])) if "image" in found else None
     return FrameBoxes(str(found["source"]), index, timestamp_s, size, tuple(boxes), image)
 
 

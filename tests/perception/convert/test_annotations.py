@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oneglance.perception.convert.annotations import safe_name
-from oneglance.perception.convert.reading import read_results
+from oneglance.perception.convert.reading import read_results, safe_name
 from oneglance.streams import DataError
 from program import Program
 
@@ -113,6 +112,20 @@ def test_an_images_name_leads_nowhere_else(name: str) -> None:
         ("a.xml", '<annotations><image id="x" name="b" width="1" height="1"/></annotations>'),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>'),
         ("a.xml", CVAT_VIDEO.replace('xtl="1"', 'xtl="left"')),
+        ("a.xml", CVAT_VIDEO.replace('xtl="1"', 'xtl="nan"')),
+        ("a.xml", CVAT_VIDEO.replace("</track>", '<polygon points="1,2;3,4"/></track>')),
+        (
+            "a.json",
+            '[{"data": {"image": "a"}, "annotations": [{"result": [{"type": "polygonlabels"}]}]}]',
+        ),
+        (
+            "a.json",
+            (
+                '{"images": [{"id": 1, "file_name": "a", "width": Infinity}], '
+                '"annotations": [], "categories": []}'
+            ),
+        ),
+        ("a.json", "[" * 100_000),
         ("a.xml", CVAT_VIDEO.replace('xtl="1"', 'rotation="12" xtl="1"')),
     ],
 )
@@ -133,6 +146,19 @@ def test_two_images_of_one_name_are_not_one_label_file(oneglance: Program, tmp_p
     (tmp_path / "export.json").write_text(json.dumps(twice))
     run = oneglance("convert", tmp_path / "export.json", "--to", "yolo", "--out", tmp_path / "out")
     assert "two images are called" in run.complaint
+
+
+@pytest.mark.parametrize("to", ["yolo", "cvat", "label-studio", "fiftyone"])
+def test_an_image_without_pixels_is_one_sentence(
+    oneglance: Program, tmp_path: Path, to: str
+) -> None:
+    image = {"id": 1, "file_name": "a.jpg", "width": 0, "height": 0}
+    content = {"images": [image], "annotations": [], "categories": []}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    run = oneglance("convert", tmp_path / "a.json", "--to", to, "--out", tmp_path / "out")
+    assert run.code == 2
+    assert "0×0 pixels" in run.complaint
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_prefix_is_for_label_studio_alone(oneglance: Program, tmp_path: Path) -> None:

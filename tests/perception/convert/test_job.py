@@ -62,8 +62,26 @@ def test_yolo_takes_the_size_that_lines_do_not_have(
     words = ("convert", lines, "--to", "yolo", "--out", out)
     assert "--size WxH" in oneglance(*words).complaint
     assert not out.exists()
+    assert "no frame is 0x48" in oneglance(*words, "--size", "0x48").complaint
+    assert not out.exists()
     assert oneglance(*words, "--size", "64x48").code == 0
     assert len(list((out / "labels").iterdir())) == 4
+
+
+LINE = '{"source": "a", "frame": 0, "timestamp_s": 0, "size": [64, 48], "detections": []}\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("64", "0"), ("64", "9" * 400), ("[64", "[Infinity"), ('_s": 0', '_s": NaN')]
+)
+def test_numbers_that_are_none_are_one_sentence_with_their_line(
+    oneglance: Program, tmp_path: Path, old: str, new: str
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(LINE + LINE.replace(old, new))
+    run = oneglance("convert", bad, "--to", "bdd100k", "--out", tmp_path / "out")
+    assert run.code == 2
+    assert f"{bad}, line 2: no result" in run.complaint
 
 
 @pytest.mark.parametrize("content", ["{}\n", "hello\n", "[]\n", '{"frame": 1}\n', "\xff\n"])
