@@ -1,6 +1,6 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python -m benchmarks.everything                     # all, about 17 minutes on two CPUs
+    python -m benchmarks.everything                     # all, about 23 minutes on two CPUs
     python -m benchmarks.everything throughput live     # these
     python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
@@ -35,6 +35,7 @@ ABOUT_S = {
     "sizes": 240,
     "sinks": 200,
     "viewers": 150,
+    "batch": 330,
 }
 
 TURNS = {
@@ -49,6 +50,7 @@ TURNS = {
     "sizes": (3, 60, 10),
     "sinks": (3, 90, 10),
     "viewers": (3, 200, 20),
+    "batch": (2, 10, 0),
 }
 """Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
 At least 200 timed frames for each arm that a percentile is reported of."""

@@ -35,6 +35,7 @@ PARTS = (
     "sizes",
     "sinks",
     "viewers",
+    "batch",
 )
 """In the order in which they run and are reported."""
 

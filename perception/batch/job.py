@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
 from oneglance.perception.batch.clip import Settings
-from oneglance.perception.batch.listing import list_clips
-from oneglance.perception.batch.local import Done, LocalPool
+from oneglance.perception.batch.events import Done, Progress
+from oneglance.perception.batch.listing import Clip, list_clips
+from oneglance.perception.batch.local import LocalPool
 from oneglance.perception.batch.manifest import BatchOutput
 from oneglance.perception.batch.schema import OK, ClipRow
 from oneglance.streams.errors import UsageError
@@ -31,6 +33,8 @@ class BatchOptions:
     fresh: bool = False
     commit_s: float = 60.0
     stall_s: float = 120.0
+    address: str | None = None
+    gpus: float = 0.0
 
 
 @dataclass(slots=True)
@@ -79,20 +83,18 @@ def run_batch(
         OneglanceError: the clips cannot be listed, the model or an option cannot be used, or the
             output cannot be written.
     """
-    settings, workers = options.settings, options.workers or available_cpus()
     _check(options)
     clips = list_clips(options.uris)
     summary.clips = len(clips)
     started_s, frames = time.monotonic(), 0
     output = BatchOutput(
-        options.out, settings.facts(), fresh=options.fresh, commit_s=options.commit_s
+        options.out, options.settings.facts(), fresh=options.fresh, commit_s=options.commit_s
     )
     with closing(output):
         finished = output.finished()
         waiting = [clip for clip in clips if clip.name not in finished]
         summary.skipped = len(clips) - len(waiting)
-        pool = LocalPool(settings, workers, spill=output.scratch, stall_s=options.stall_s)
-        with closing(pool.run(waiting)) as events:
+        with closing(_events(options, waiting, output.scratch)) as events:
             for event in events:
                 if isinstance(event, Done):
                     output.add(event.row, event.tables, event.spilled)
@@ -104,11 +106,30 @@ def run_batch(
                 watch(summary, frames)
 
 
+def _events(
+    options: BatchOptions, clips: Sequence[Clip], spill: Path
+) -> Generator[Done | Progress]:
+    """What runs the clips: processes of this machine, or a Ray cluster."""
+    if options.address is None:
+        workers = options.workers or available_cpus()
+        pool = LocalPool(options.settings, workers, spill=spill, stall_s=options.stall_s)
+        return pool.run(clips)
+    from oneglance.perception.batch.on_ray import RayPool
+    from oneglance.perception.batch.ray_cluster import Cluster
+
+    cluster = Cluster(address=options.address, workers=options.workers, gpus=options.gpus)
+    return RayPool(options.settings, cluster, spill=spill, stall_s=options.stall_s).run(clips)
+
+
 def _check(options: BatchOptions) -> None:
     asked = {"--workers": options.workers, "--every": options.settings.every}
     for name, value in asked.items():
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}")
+    if options.gpus < 0:
+        raise UsageError(f"--gpus cannot be negative, not {options.gpus:g}")
+    if options.gpus and options.address is None:
+        raise UsageError("--gpus is for Ray: give --address as well")
     for name, seconds in {"--commit": options.commit_s, "--stall": options.stall_s}.items():
         if not seconds > 0:
             raise UsageError(f"{name} must be more than 0 seconds, not {seconds:g}")

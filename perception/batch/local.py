@@ -8,51 +8,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
-import secrets
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from oneglance.perception.batch.clip import ClipReader, Settings
+from oneglance.perception.batch.events import TRIES, Done, Progress, given_up
 from oneglance.perception.batch.listing import Clip
-from oneglance.perception.batch.schema import FAILED, ROW_GROUP, ClipRow
+from oneglance.perception.batch.schema import ClipRow
+from oneglance.perception.batch.spilling import ClipTables
 from oneglance.streams.errors import OneglanceError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-TRIES = 2
-"""How often a clip is begun."""
 
 _TICK_S = 0.25
 _TOLD_EVERY_S = 0.5
 _ENDS_WITHIN_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A clip that is over: its row, and its detections in memory or, of many, in a file."""
-
-    row: ClipRow
-    tables: list[pa.Table] = field(default_factory=list)
-    spilled: list[Path] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Frames of the clips in hand that were looked at since the last one."""
-
-    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +169,10 @@ class LocalPool:
         elif self._tries[worker.clip.name] < TRIES:
             self._waiting.appendleft(worker.clip)
         else:
-            done = Done(self._given_up(worker, worker.clip, stalled=stalled))
+            assert worker.begun is not None
+            why = f"its worker ended {TRIES} times ({_ending(worker.process)})"
+            stall_s = self._stall_s if stalled else None
+            done = Done(given_up(worker.clip, why, worker.begun, stall_s=stall_s))
         if self._waiting:
             idle = [each for each in self._workers if each.ready and each.clip is None]
             if idle:
@@ -200,22 +180,6 @@ class LocalPool:
             else:
                 self._start()
         return done
-
-    def _given_up(self, worker: _Worker, clip: Clip, *, stalled: bool) -> ClipRow:
-        kind, why = "WorkerKilled", f"its worker ended {TRIES} times ({_ending(worker.process)})"
-        if stalled:
-            kind, why = "ClipStalled", f"it gave no frame for {self._stall_s:g} s, {TRIES} times"
-        assert worker.begun is not None
-        return ClipRow(
-            uri=clip.name,
-            status=FAILED,
-            error_kind=kind,
-            error=f"{clip.name} was given up: {why}",
-            started=worker.begun,
-            took=(datetime.now(UTC) - worker.begun).total_seconds(),
-            node=platform.node() or "unknown",
-            attempts=TRIES,
-        )
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -269,7 +233,7 @@ def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -
             told_s = time.monotonic()
             connection.send(frames)
 
-    rows = _ClipTables(spill)
+    rows = ClipTables(spill)
     tables = reader.read(clip, progress)
     try:
         while True:
@@ -278,40 +242,6 @@ def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -
         row: ClipRow = end.value
     connection.send(row.frames)
     return Done(row, *rows.close())
-
-
-class _ClipTables:
-    """The detections of a clip: in memory while they are few, else in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._few: list[pa.Table] = []
-        self._file: Path | None = None
-        self._writer: Any = None
-
-    def add(self, table: pa.Table) -> None:
-        import pyarrow.parquet as pq
-
-        if self._writer is None and not self._few:
-            self._few.append(table)
-            return
-        if self._writer is None:
-            self._file = self._folder / f".oneglance-{secrets.token_hex(6)}.part"
-            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
-            self._writer.write_table(self._few.pop(), row_group_size=2 * ROW_GROUP)
-        self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
-
-    def close(self) -> tuple[list[pa.Table], list[Path]]:
-        """What there is in memory, and the file, safely on the disk."""
-        if self._writer is None or self._file is None:
-            return self._few, []
-        self._writer.close()
-        descriptor = os.open(self._file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return [], [self._file]
 
 
 def _die_with_driver() -> None:

@@ -36,9 +36,17 @@ def batch(
     out: Annotated[
         str, typer.Option(metavar="DIR|s3://…", help="For the tables; what is there goes on.")
     ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|auto|ray://HOST:PORT",
+            help="Ray cluster that does the work, or one begun here (extra 'ray').",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes, each with a network (default: one a CPU).")
     ] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs that Ray gives to each worker.")] = 0.0,
     every: Annotated[int, typer.Option(help="Look at each so-many-th frame alone.")] = 1,
     model: Model = "road4-n",
     conf: Confidence = 0.25,
@@ -80,6 +88,8 @@ def batch(
             cpus=share if workers is None or workers >= 1 else 1,
         ),
         workers=workers,
+        address=address,
+        gpus=gpus,
         fresh=not resume,
         commit_s=commit,
         stall_s=stall,

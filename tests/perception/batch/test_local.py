@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from http_server import http_server
-from oneglance.perception.batch import local
 from oneglance.perception.batch.clip import Settings
+from oneglance.perception.batch.events import Done
 from oneglance.perception.batch.listing import Clip, list_clips
-from oneglance.perception.batch.local import Done, LocalPool
+from oneglance.perception.batch.local import LocalPool
+from oneglance.perception.batch.spilling import ClipTables
 from oneglance.streams import ModelError
 
 MakeVideo = Callable[..., Path]
@@ -124,7 +125,7 @@ def test_a_long_clip_goes_through_a_file(model: Path, video: MakeVideo, tmp_path
 
     from oneglance.perception.batch.clip import ClipReader
 
-    tables = local._ClipTables(tmp_path)
+    tables = ClipTables(tmp_path)
     (clip,) = list_clips([str(video("a.mp4", frames=4))])
     (table,) = ClipReader(Settings(model=str(model))).read(clip)
     for _ in range(3):
