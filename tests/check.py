@@ -41,7 +41,7 @@ does not look for it among packages of ten years."""
 
 LOWEST = ("batch", "eval", "export", "mcap", "mqtt", "openvino", "serve")
 """The extras whose lower bounds ``--lowest`` holds: all that need no torch, but ``rerun``, which
-is pinned, and ``quantize``, which is these and 300 MB more."""
+is pinned, ``ray``, which is 500 MB, and ``quantize``, which is these and 300 MB more."""
 
 FAST = (
     *("-m", "not slow", "--ignore", "models/training", "--ignore", "tests/models/training"),
