@@ -1,6 +1,6 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python -m benchmarks.everything                     # all, about 23 minutes on two CPUs
+    python -m benchmarks.everything                     # all, about 29 minutes on two CPUs
     python -m benchmarks.everything throughput live     # these
     python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
