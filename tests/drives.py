@@ -61,8 +61,11 @@ def scenery() -> np.ndarray:
     return np.asarray(cv2.resize(noise, (800, 400), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def clip(folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL) -> Path:
-    """A drive past random scenery, each frame 9 pixels further, with a ball that rolls along."""
+def clip(
+    folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL, *, turns: int = 1
+) -> Path:
+    """A drive past random scenery, each frame 9 pixels further, with a ball that rolls along;
+    ``turns``: so many times over."""
     shown = []
     for index in range(FRAMES):
         image = scenery()[20 : 20 + size[1], 9 * index : 9 * index + size[0]].copy()
@@ -70,7 +73,12 @@ def clip(folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL) ->
         shown.append(image)
     how = CODINGS[coding]
     return make_video(
-        folder / name, codec=how.codec, options=how.options, pictures=shown, size=size, rate=RATE
+        folder / name,
+        codec=how.codec,
+        options=how.options,
+        pictures=shown * turns,
+        size=size,
+        rate=RATE,
     )
 
 

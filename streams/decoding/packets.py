@@ -323,7 +323,8 @@ class FrameDecoder:
         """
         if coded.refresh not in (Refresh.OPEN, Refresh.FULL):
             return False
-        is_elsewhere = not 0 <= self._leap(packet.dts) <= _LONG_STEP
+        # A short way on it is more likely that what came before was lost.
+        is_elsewhere = not 0 <= self._leap(packet.dts) <= _LONGEST_LOSS
         return is_elsewhere or self._container.format.name == "hls" or not self._is_parsed
 
     def _given(self, verdicts: Iterator[Verdict[_Taken]]) -> Iterator[DecodedFrame]:

@@ -169,6 +169,7 @@ class FrameLedger(Generic[T]):
         self._held: deque[tuple[Entry, T]] = deque()
         self._missing: list[Entry] = []
         self._last: Entry | None = None
+        self._untimed = 0  # frames without a time since then
 
     def enters(self, coded: CodedFrame, pts: int | None, *, near_loss: bool = False) -> Entry:
         """A packet is about to be decoded."""
@@ -209,7 +210,12 @@ class FrameLedger(Generic[T]):
         self._held.append((entry, frame))
         if self._in_order and self._is_near_loss(entry) and entry.pts is not None:
             # A decoder that stumbled may give the frames around a loss in another order.
-            self._held = deque(sorted(self._held, key=lambda h: (h[0].epoch, h[0].pts or 0)))
+            later = []
+            while len(self._held) > 1 and entry.is_shown_before(self._held[-2][0]):
+                last = self._held.pop()
+                later.append(self._held.pop())
+                self._held.append(last)
+            self._held.extend(reversed(later))
         for other in self._waiting:
             if not other.settled and self._is_overdue(other, entry):
                 self.fails(other)
@@ -276,8 +282,15 @@ class FrameLedger(Generic[T]):
 
     def _gap_before(self, entry: Entry) -> Iterator[Verdict[T]]:
         """Frames whose packets were lost entirely: known by the time that they leave empty."""
-        last, self._last = self._last, entry
-        count = entry.coded.lost_before if entry.pts is None else self._periods_between(last, entry)
+        last = self._last
+        if entry.pts is None and last is not None and last.pts is not None:
+            self._untimed += 1  # the next that has a time shows how many there were
+            return
+        self._last = entry
+        count = entry.coded.lost_before
+        if entry.pts is not None:
+            count = max(0, self._periods_between(last, entry) - self._untimed)
+        self._untimed = 0
         self._owed = max(0, self._owed - count)
         for _ in range(count):
             yield Verdict(None, damaged=True, had_packet=False)

@@ -5,8 +5,10 @@ libav conceals most of it without a word, and its H.265 decoder all of it.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +20,8 @@ from drives import FRAMES, GROUP, LARGE, Played, clip, differs, play, watch
 from lossy_rtsp import Film, lossy_rtsp
 from oneglance.streams import ConnectOptions, Frame, open_stream
 from rtsp_server import rtsp_server
-from silences import our_threads
+from silences import our_threads, sockets_to
+from transport import PACKET
 from waiting import wait_until
 
 PATIENT = ConnectOptions(timeout_s=30, stall_s=30)
@@ -92,6 +95,42 @@ def test_of_several_cameras_only_the_one_that_loses_packets_has_damaged_frames(
             thread.join()
     assert [found[number].damaged for number in range(3)] == [0, GROUP - 3, 0]
     assert [found[number].produced for number in range(3)] == [sent] * 3
+
+
+_DATAGRAM = 7 * PACKET
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_datagrams_of_a_transport_stream_that_are_lost_smear_no_frame_and_shift_no_index(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.ts", name, LARGE, turns=16)
+    whole, content = play(path).frames[:FRAMES], path.read_bytes()
+    datagrams = [content[at : at + _DATAGRAM] for at in range(0, len(content), _DATAGRAM)]
+    url, lost = f"udp://127.0.0.1:{free_port()}", set(range(60, len(datagrams) - 60, 17))
+
+    def send() -> None:
+        wait_until(lambda: bool(sockets_to(url)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            for number, datagram in enumerate(datagrams):
+                if number not in lost:
+                    sender.send(datagram)
+                time.sleep(0.001)  # slower than a small buffer fills
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    found, _ = watch(open_stream(url, ConnectOptions(timeout_s=30, stall_s=2)))
+    thread.join()
+    assert smeared(found, whole) == []
+    assert len(found.frames) > FRAMES
+    assert found.damaged > len(lost)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 @pytest.fixture
