@@ -165,7 +165,7 @@ def _open_path(text: str, options: ConnectOptions, video: int | None) -> Stream:
             raise UsageError(f"{text} is a bag: choose a camera with ?topic=… behind its name")
         from oneglance.streams.bags.stream import BagStream
 
-        return BagStream(bag, topic=topic)
+        return BagStream(bag, topic=topic, damaged=options.damaged)
     chosen = None if there else _CHOICE.fullmatch(text)
     if chosen is not None and _exists(chosen[1]):  # else a pattern may look like that
         if video is not None:

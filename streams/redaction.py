@@ -24,12 +24,14 @@ _HARMLESS = frozenset(
         "action audio bitrate cam camera ch chn channel codec compression date delay duration end "
         "endtime expires fmt format fps frame framerate frames height index lang level loop mode "
         "multicast no number part port profile proto protocol quality rate res resolution rotation "
-        "seed size speed start starttime stream streamtype subtype t time timeout topic track "
+        "seed size speed start starttime stream streamtype subtype time timeout topic track "
         "transport type unicast version video videocodec width x-amz-algorithm x-amz-date "
         "x-amz-expires x-goog-algorithm x-goog-date x-goog-expires"
     ).split()
 )
 _HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._:,+/-]{0,32}")
+# "t" is a place in a clip (W3C, Media Fragments), or somebody's token.
+_PLACE = re.compile(r"(?:npt:)?[\d:.]{1,8}s?(?:,[\d:.]{1,8}s?)?")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,31}")
 
 # Names that end the value before them where a path runs several together; the next segment of a
@@ -248,7 +250,7 @@ def _safe_query_pair(pair: str) -> str:
     if not _KEY.fullmatch(key) or _looks_like_a_token(key):
         return f"{HIDDEN}={HIDDEN}"
     is_harmless = (
-        key.lower() in _HARMLESS
+        (_PLACE.fullmatch(value) if key.lower() == "t" else key.lower() in _HARMLESS)
         and _HARMLESS_VALUE.fullmatch(value)
         and not _looks_like_a_token(value)
     )

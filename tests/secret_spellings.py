@@ -85,6 +85,8 @@ QUERIES = [
     "loginuse=admin&loginpas=S3CRET",
     "user=admin&password=S3CRET&channel=1",
     "anything=S3CRET",
+    "u=admin&t=S3CRET&s=S3CRET",
+    "t=S3CRET",
     "password=p@S3CRET",
     "password=p@S3CRET/x&fps=5",
     "mail=me@S3CRET&password=S3CRET",

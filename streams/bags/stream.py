@@ -20,6 +20,7 @@ from oneglance.streams.bags.video import DecodedMessage, VideoDecoder
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.frame import DeferredImage, Frame, Image
+from oneglance.streams.options import Damaged
 from oneglance.streams.playing import PlayedOnce
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,11 @@ class BagStream(PlayedOnce):
     live = False
     frame_rate: Fraction | None = None
 
-    def __init__(self, path: Path, *, topic: str | None = None) -> None:
-        """Open a bag; ``topic``: its only camera topic by default.
+    def __init__(
+        self, path: Path, *, topic: str | None = None, damaged: str = Damaged.SKIP
+    ) -> None:
+        """Open a bag; ``topic``: its only camera topic by default. ``damaged``: what becomes of
+        frames of video that are damaged.
 
         Raises:
             SourceNotFound: there is no such bag.
@@ -59,6 +63,8 @@ class BagStream(PlayedOnce):
         self.source = str(path) if topic is None else f"{path}?topic={topic}"
         self.frame_count = self._topic.count
         self._undecodable: list[tuple[int, str]] = []
+        self._damaged: list[int] = []  # delivered all the same
+        self._keeps, self._marks = damaged != Damaged.SKIP, damaged == Damaged.MARK
         self._delivered = 0
 
     def __iter__(self) -> Generator[Frame]:
@@ -80,6 +86,7 @@ class BagStream(PlayedOnce):
         truncation: BagTruncated | None = None
         try:
             for index, message, image, decode_s in images:
+                is_damaged = bool(self._damaged) and self._damaged[-1] == index
                 self._delivered += 1
                 yield Frame(
                     image,
@@ -92,6 +99,7 @@ class BagStream(PlayedOnce):
                         "topic": self._topic.name,
                     },
                     decode_s=decode_s,
+                    damaged=is_damaged and self._marks,
                 )
         except BagTruncated as error:
             truncation = error
@@ -153,7 +161,9 @@ class BagStream(PlayedOnce):
     ) -> Iterator[tuple[int, ImageMessage, Image | DeferredImage, float]]:
         for each in done:
             index = numbers.pop(id(each.message))
-            if each.damaged:
+            if each.damaged and self._keeps:
+                self._damaged.append(index)
+            elif each.damaged:
                 self._undecodable.append((index, "damaged, or depends on one that is"))
                 continue
             yield index, each.message, DecodedImage(each.frame), decode_s / len(done)
@@ -169,6 +179,12 @@ class BagStream(PlayedOnce):
             raise SourceBroken(
                 f"{self.source} broke after {self._delivered} frames: {truncation}; the frames "
                 "before are good"
+            )
+        if self._damaged:
+            raise SourceBroken(
+                f"{self.source}: {len(self._damaged)} frame(s) are damaged, the first at index "
+                f"{self._damaged[0]}; all of them were delivered"
+                + (f"; {len(self._undecodable)} message(s) hold none" if self._undecodable else "")
             )
         if self._undecodable:
             raise SourceBroken(

@@ -15,6 +15,11 @@ from enum import Enum
 _HEAD = 4096
 """Bytes in which parameter sets and messages before the first slice usually fit."""
 
+_ZEROS, _SECTOR = bytes(4), bytes(512)
+"""What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
+
+_ARITHMETIC = frozenset(("vp8", "vp9", "av1", "libdav1d"))
+
 _LARGEST_PLACE_HOLDER = 19
 """Bytes of an MPEG-4 frame that only says "not coded" (libav's bound for packed B-frames)."""
 
@@ -39,7 +44,8 @@ class CodedFrame:
     ``leads``: it depends on frames before the last refresh (True), never does (False), or its
     time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference frames
     that were left out before it, by its own count. ``begins``: its first slice is that of its
-    first rows.
+    first rows. ``has_hole``: zeros stand in it where no encoder writes any, as after a disk or a
+    download that left a part out.
     """
 
     refresh: Refresh = Refresh.NONE
@@ -49,6 +55,7 @@ class CodedFrame:
     shows: bool = True
     lost_before: int = 0
     begins: bool = True
+    has_hole: bool = False
 
 
 _UNREADABLE = CodedFrame(is_reference=False)
@@ -63,13 +70,63 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
     if intra_only:
         return lambda _data, _key: CodedFrame(Refresh.FULL)
     if codec == "h264":
-        return _H264(extradata or b"").see
+        size = _length_size(extradata or b"", 4)
+        see = _H264(extradata or b"").see
+        return _noticing(
+            see, lambda data: _lacks_slices(data, size, lambda head: 1 <= (head & 31) <= 5)
+        )
     if codec == "hevc":
-        return _H265(extradata or b"").see
+        size = _length_size(extradata or b"", 21)
+        see = _H265(extradata or b"").see
+        return _noticing(
+            see, lambda data: _lacks_slices(data, size, lambda head: (head >> 1 & 63) < 32)
+        )
     if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
         return _mpeg4 if codec == "mpeg4" else _mpeg2
     # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
-    return lambda _data, key: CodedFrame(Refresh.FULL if key else Refresh.NONE, shows=False)
+    other: Inspector = lambda _data, key: CodedFrame(  # noqa: E731 - as the others are functions
+        Refresh.FULL if key else Refresh.NONE, shows=False
+    )
+    return _noticing(other, _lacks_sectors) if codec in _ARITHMETIC else other
+
+
+def _noticing(see: Inspector, has_hole: Callable[[bytes], bool]) -> Inspector:
+    def noticing(data: memoryview, key: bool) -> CodedFrame:
+        coded = see(data, key)
+        content = bytes(data)
+        if _ZEROS in content and has_hole(content):
+            return replace(coded, has_hole=True)
+        return coded
+
+    return noticing
+
+
+def _lacks_sectors(content: bytes) -> bool:
+    return _SECTOR in content
+
+
+def _lacks_slices(content: bytes, length_size: int, is_slice: Callable[[int], bool]) -> bool:
+    """Whether zeros stand inside a slice, where they would be escaped (H.264, 7.4.1; H.265,
+    7.4.2.1). What follows a slice may be filled up with them.
+    """
+    if length_size:
+        units = list(_whole_units(content, length_size))
+    else:
+        units = content.split(b"\0\0\1")[1:]
+    for unit in units:
+        if unit and is_slice(unit[0]):
+            filled = unit.rstrip(b"\0")
+            if _ZEROS in filled or len(unit) - len(filled) >= len(_SECTOR):
+                return True
+    return False
+
+
+def _whole_units(content: bytes, length_size: int) -> Iterator[bytes]:
+    at = 0
+    while at + length_size < len(content):
+        size = int.from_bytes(content[at : at + length_size], "big")
+        yield content[at + length_size : at + length_size + size]
+        at += length_size + size
 
 
 def has_hash(data: memoryview) -> bool:

@@ -112,6 +112,8 @@ class FrameDecoder:
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
+        if self._codec == "mjpeg":
+            context.options = {"err_detect": "explode"}  # it plays on over wrong codes otherwise
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
         self._inspect = inspector(
             context.name,
@@ -246,6 +248,9 @@ class FrameDecoder:
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
+        if coded.has_hole:
+            self._stats.last_error = "a hole in its data"
+            entry.near_loss = entry.broken = True
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)

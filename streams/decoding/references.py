@@ -59,6 +59,8 @@ class References:
         self.refreshed |= coded.refresh is not Refresh.NONE
         self._any = True
         led = self._open if self.leads(coded, pts) else None
+        if self._open is not None and coded.refresh is Refresh.NONE:
+            self._open.is_followed |= coded.is_reference
         if broken and coded.is_reference:
             if led is not None:  # others that lead may depend on it, and no other
                 led.leaders_intact = False
@@ -75,7 +77,9 @@ class References:
         if coded.leads is not None:
             return coded.leads
         at = self._open.pts
-        return pts is not None and at is not None and pts < at
+        if pts is None or at is None:  # B-frames that come at once are shown before it
+            return not coded.is_reference and not self._open.is_followed
+        return pts < at
 
     def leads_from_nothing(self, coded: CodedFrame, pts: int | None) -> bool:
         """Whether it depends on frames before the very first: a stream that begins there."""
@@ -97,11 +101,13 @@ class References:
 
 @dataclass(slots=True)
 class _OpenRefresh:
-    """``leaders_intact``: whether what leads it, and depends on what was before, can be intact."""
+    """``leaders_intact``: whether what leads it, and depends on what was before, can be intact.
+    ``is_followed``: a reference came after it."""
 
     pts: int | None
     leaders_intact: bool
     follows_nothing: bool
+    is_followed: bool = False
 
 
 @dataclass(slots=True, eq=False)

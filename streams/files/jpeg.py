@@ -14,6 +14,8 @@ complete images as well (colour profiles, revisions, padding)."""
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+
 _TAIL = 4096
 """Bytes within which an image ends, whatever its container fills up with."""
 
@@ -31,8 +33,7 @@ def is_damaged_jpeg(content: bytes) -> bool:
     """Whether this is a JPEG of which libjpeg cannot decode all; False for what is no JPEG.
 
     One that lacks nothing but its end marker is complete (some cameras write none). A progressive
-    one is not: further scans may be what is missing. Not noticed: a progressive one truncated
-    just between two scans and then given an end marker.
+    one is not: further scans may be what is missing, also where an end marker follows.
 
     Everything is decoded, at an eighth of its size where the format allows: 1 ms for 1088x640.
     """
@@ -41,10 +42,10 @@ def is_damaged_jpeg(content: bytes) -> bool:
     scan, progressive = _find_scan(content)
     if scan is None:
         return True
-    if content.find(_END, scan) < 0:  # from there: a thumbnail before it has an end of its own
-        if progressive:
-            return True
-        content += _END
+    if content.find(_END, scan) < 0 and not progressive:
+        content += _END  # from there: a thumbnail before it has an end of its own
+    if content.find(_END, scan) < 0 or (progressive and _lacks_scans(content)):
+        return True
     import simplejpeg
 
     try:
@@ -68,6 +69,29 @@ def _find_scan(content: bytes) -> tuple[int | None, bool]:
         at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     # What stands there is no marker: a decoder may find the next one by itself.
     return (None if at >= len(content) - 1 else at), progressive
+
+
+def _lacks_scans(content: bytes) -> bool:
+    """Whether some coefficient of a progressive JPEG was never sent to its last bit (ITU-T T.81,
+    G.1.1.1: scans bring bands of coefficients, and one bit more of them at a time)."""
+    known: set[int] = set()
+    exact: dict[int, set[int]] = {}
+    at = 2
+    while (found := _MARKER.search(content, at)) is not None:
+        marker, at = content[found.end() - 1], found.end()
+        size = int.from_bytes(content[at : at + 2], "big")
+        segment = content[at + 2 : at + size]
+        if marker in _PROGRESSIVE:
+            known = set(segment[6::3])
+        elif marker == _SCAN and len(segment) >= 4:
+            components = segment[1 : 1 + 2 * segment[0] : 2]
+            first, last, bits = segment[-3:]
+            for component in components if bits & 15 == 0 else ():
+                exact.setdefault(component, set()).update(range(first, min(last, 63) + 1))
+        elif marker == _END[1]:
+            break
+        at += max(2, size)
+    return any(len(exact.get(component, ())) < 64 for component in known)
 
 
 def _is_padded(content: bytes, length: int) -> bool:

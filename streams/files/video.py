@@ -45,9 +45,10 @@ class VideoFile(AvSource):
     Of several videos in one file the largest is played, unless another is chosen.
 
     Not honoured: mirroring, pixels that are not square.
-    Not noticed, because libav does not report it: damage within an H.265 frame whose header is
-    intact (in a transport stream its counters show it), wrong bits that decode to other frames by
-    chance, and frames of a Matroska or AVI file that were lost with their own chunk's header.
+    Not noticed, because libav does not report it: wrong bytes within a frame of H.265 (but holes
+    of zeros, and frames with MD5s), VP8, VP9 or FFV1; wrong
+    bits of any coding that decode to other frames by chance; and frames of a Matroska or AVI file
+    that were lost with their own chunk's header.
     """
 
     def __init__(

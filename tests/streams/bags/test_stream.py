@@ -9,7 +9,7 @@ import pytest
 
 from bags import stamps, write_foxglove, write_ros1, write_ros2
 from media import index_of
-from oneglance.streams import Frame, Stream, open_stream
+from oneglance.streams import ConnectOptions, Frame, Stream, open_stream
 from oneglance.streams.errors import (
     SourceBroken,
     SourceNotFound,
@@ -33,11 +33,13 @@ BAGS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def play(source: str | Path) -> tuple[list[Frame], StreamError | None]:
+def play(
+    source: str | Path, options: ConnectOptions | None = None
+) -> tuple[list[Frame], StreamError | None]:
     """Every frame, and how the source broke, if it did."""
     frames: list[Frame] = []
     try:
-        with open_stream(source) as stream:
+        with open_stream(source, options) as stream:
             frames.extend(stream)
     except StreamError as error:
         return frames, error
@@ -187,6 +189,20 @@ def test_what_leans_on_a_lost_or_damaged_image_is_not_passed_off_as_whole(
     assert shown == [*range(7), *range(10, 20)]
     said = ("2 message(s)", "index 7") if spoilt == "left out" else ("3 message(s)", "index 7")
     assert all(words in str(error) for words in said)
+
+
+@pytest.mark.parametrize("damaged", ["mark", "keep"])
+def test_damaged_video_is_marked_or_kept_on_request_and_reported_all_the_same(
+    damaged: str, tmp_path: Path
+) -> None:
+    file = write_foxglove(
+        tmp_path / "a.mcap", codec="libx264", frames=20, spoil=7, spoilt=lambda _: None
+    )
+    frames, error = play(file, ConnectOptions(damaged=damaged))
+    assert [frame.index for frame in frames] == list(range(19))
+    marked = [frame.index for frame in frames if frame.damaged]
+    assert marked == ([7, 8] if damaged == "mark" else [])
+    assert "2 frame(s) are damaged, the first at index 7; all of them were delivered" in str(error)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])

@@ -108,3 +108,27 @@ def test_bytes_that_are_no_frame_raise_nothing(
             b"\0\0\1\x4e\1",
         ):
             assert isinstance(see(memoryview(start + packet), False), CodedFrame)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("length_size", [0, 4])
+def test_zeros_inside_a_slice_are_a_hole_and_those_behind_it_are_filling(
+    codec: str, length_size: int
+) -> None:
+    extradata = bytes([1]) + bytes(3) + b"\xff" + bytes(16) + b"\xff" if length_size else b""
+    slice_head = b"\x41\x9a" if codec == "h264" else b"\x02\x01\x9a"
+    message_head = b"\x06\x05" if codec == "h264" else b"\x4e\x01\x05"
+
+    def is_hole(*units: bytes) -> bool:
+        see = inspector(codec, extradata, intra_only=False)
+        starts = (len(u).to_bytes(4, "big") if length_size else b"\0\0\0\1" for u in units)
+        content = b"".join(start + unit for start, unit in zip(starts, units, strict=True))
+        return see(memoryview(content), False).has_hole
+
+    full = slice_head + bytes(range(1, 200))
+    assert not is_hole(full)
+    assert not is_hole(full + bytes(100), full)
+    assert not is_hole(message_head + bytes(700) + b"\1", full)  # nobody escapes these well
+    assert is_hole(full + bytes(4) + full)
+    assert is_hole(full, full + bytes(600) + b"\x55")
+    assert is_hole(full + bytes(512), full)

@@ -52,6 +52,15 @@ def test_one_that_was_truncated_is_damaged_with_an_end_marker_too(
     assert is_damaged_jpeg(whole[: int(len(whole) * keep)] + end)
 
 
+@pytest.mark.parametrize("pixels", [PICTURE, PICTURE[..., 0]], ids=["colours", "grey"])
+def test_a_progressive_one_that_ends_between_two_scans_is_damaged(pixels: np.ndarray) -> None:
+    whole = jpeg("progressive", pixels)
+    scans = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    for scan in scans[1:]:
+        assert is_damaged_jpeg(whole[:scan] + END)
+
+
 @pytest.mark.parametrize("at", [0.4, 0.7, 0.9])
 def test_one_with_a_run_of_wrong_bytes_is_damaged(at: float) -> None:
     content = bytearray(jpeg())
