@@ -69,18 +69,12 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
     """Who reads packets of that codec (libav's name), in decoding order and each one once."""
     if intra_only:
         return lambda _data, _key: CodedFrame(Refresh.FULL)
-    if codec == "h264":
-        size = _length_size(extradata or b"", 4)
-        see = _H264(extradata or b"").see
-        return _noticing(
-            see, lambda data: _lacks_slices(data, size, lambda head: 1 <= (head & 31) <= 5)
-        )
-    if codec == "hevc":
-        size = _length_size(extradata or b"", 21)
-        see = _H265(extradata or b"").see
-        return _noticing(
-            see, lambda data: _lacks_slices(data, size, lambda head: (head >> 1 & 63) < 32)
-        )
+    if codec in ("h264", "hevc"):
+        is_h264 = codec == "h264"
+        see = (_H264(extradata or b"") if is_h264 else _H265(extradata or b"")).see
+        is_slice = _is_h264_slice if is_h264 else _is_h265_slice
+        size = _length_size(extradata or b"", 4 if is_h264 else 21)
+        return _noticing(see, lambda data: _lacks_slices(data, size, is_slice))
     if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
         return _mpeg4 if codec == "mpeg4" else _mpeg2
     # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
@@ -99,6 +93,14 @@ def _noticing(see: Inspector, has_hole: Callable[[bytes], bool]) -> Inspector:
         return coded
 
     return noticing
+
+
+def _is_h264_slice(head: int) -> bool:
+    return 1 <= (head & 31) <= 5
+
+
+def _is_h265_slice(head: int) -> bool:
+    return (head >> 1 & 63) < 32
 
 
 def _lacks_sectors(content: bytes) -> bool:
@@ -304,7 +306,7 @@ class _H265:
         self._length_size = _length_size(extradata, 21)
         self._deepest = 0
 
-    def see(self, data: memoryview, _key: bool) -> CodedFrame:
+    def see(self, data: memoryview, key: bool) -> CodedFrame:  # noqa: ARG002 - an Inspector
         recovery: int | None = None
         for unit in _units(data, self._length_size):
             if len(unit) < 2:
