@@ -25,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
     ``/odd/KIND/N`` N frames of a camera that writes its boundary ``after`` each part, leaves parts
     ``untyped``, tells ``long`` or ``short`` lengths, or packs all with ``gzip``;
-    ``/unsized`` one JPEG without a length; ``/loop`` leads to itself; ``/silent`` nothing at all;
+    ``/unsized`` one JPEG without a length; ``/loop`` leads to itself;
+    ``/moved/NAME`` leads to ``/file/NAME``, of a playlist alone; ``/silent`` nothing at all;
     ``/status/CODE`` that answer. A query is not looked at."""
 
     folder: ClassVar[Path]
@@ -77,6 +78,15 @@ class Handler(BaseHTTPRequestHandler):
     def _loop(self, *_: str) -> None:
         self.send_response(302)
         self.send_header("Location", "/loop")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _moved(self, name: str) -> None:
+        if not name.endswith(".m3u8"):
+            self._status("404")
+            return
+        self.send_response(302)
+        self.send_header("Location", f"/file/{name}")
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -77,20 +77,37 @@ def proxy_of(url: str) -> str | None:
 
 def is_endless_redirect(url: str, timeout_s: float) -> bool:
     """Whether ``url`` leads to itself, or from one address to the next without end."""
-    until_s = time.monotonic() + timeout_s
     try:
-        for _ in range(_MOST_REDIRECTS):
-            parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                return False
-            answer = _head(url, until_s - time.monotonic())
-            found = re.search(rb"^location:[ \t]*([^\r\n]+)", answer, re.IGNORECASE | re.MULTILINE)
-            if found is None or not re.match(rb"HTTP/[\d.]+ 3\d\d", answer):
-                return False
-            url = urljoin(url, found[1].decode("latin-1").strip())
+        return _redirected(url, timeout_s)[1]
     except (OSError, ValueError):
         return False
-    return True
+
+
+def redirected(url: str, timeout_s: float) -> str:
+    """Where redirects lead from ``url``; itself where none does, or nobody answers."""
+    try:
+        return _redirected(url, timeout_s)[0]
+    except (OSError, ValueError):
+        return url
+
+
+def _redirected(url: str, timeout_s: float) -> tuple[str, bool]:
+    """Where redirects lead, and whether they go on without end.
+
+    Raises:
+        OSError, ValueError: the way breaks off.
+    """
+    until_s = time.monotonic() + timeout_s
+    for _ in range(_MOST_REDIRECTS):
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return url, False
+        answer = _head(url, until_s - time.monotonic())
+        found = re.search(rb"^location:[ \t]*([^\r\n]+)", answer, re.IGNORECASE | re.MULTILINE)
+        if found is None or not re.match(rb"HTTP/[\d.]+ 3\d\d", answer):
+            return url, False
+        url = urljoin(url, found[1].decode("latin-1").strip())
+    return url, True
 
 
 def _head(url: str, timeout_s: float) -> bytes:

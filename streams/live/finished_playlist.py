@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import av
 
 from oneglance.streams.errors import Reason, SourceBroken
+from oneglance.streams.live.connectivity import redirected
 from oneglance.streams.live.fetching import fetched, is_there
 from oneglance.streams.live.playlist import (
     Coverage,
@@ -68,8 +69,12 @@ class FinishedPlaylist:
         if not playlist.is_finished or playlist.duration_s <= 0:
             playlist = Playlist((Segment(address, 0.0, length_s),), is_finished=True)
             self._text = ""
-        # Where none is there, they were looked for in the wrong place.
         begin = self._first_there(playlist, 0)
+        if begin is None and self._text:
+            # They were looked for in the wrong place: the playlist itself lies elsewhere.
+            self._address = redirected(self._address, self._look_s)
+            playlist = parse_playlist(self._text, self._address)
+            begin = self._first_there(playlist, 0)
         head_s = 0.0 if begin is None else playlist.segments[begin].begin_s
         self._tried = 0
         rate = stream.average_rate or stream.codec_context.framerate

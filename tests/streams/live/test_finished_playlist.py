@@ -79,6 +79,23 @@ def test_a_whole_playlist_plays_whole_and_nothing_is_reported(build: Build, web:
     )
 
 
+@pytest.mark.parametrize("lost", [0, 2, 4])
+def test_behind_a_redirect_a_segment_that_is_not_there_is_reported_too(
+    build: Build, web: str, lost: int
+) -> None:
+    path, lines = build()
+    lose(lines, lost, "gone")
+    path.write_text("\n".join(lines))
+    with opened(f"{web}/moved/{path.name}") as stream:
+        frames, message = play_until(SourceBroken, stream)
+    late_s = frames[0].timestamp_s - (PART / RATE if lost == 0 else 0)
+    assert 0 <= late_s < 0.1
+    assert [index_of(frame.image) for frame in frames] == [
+        round((frame.timestamp_s - late_s) * RATE) % 25 for frame in frames
+    ]
+    assert f"(segment {lost + 1} of 5)" in message
+
+
 @pytest.mark.parametrize("lost", range(COUNT // PART))
 def test_a_segment_that_is_not_there_is_reported_and_the_times_stay_those_of_the_playlist(
     build: Build, web: str, lost: int
