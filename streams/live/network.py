@@ -52,8 +52,7 @@ class NetworkStream(ThreadedSource):
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in complete segments, so its frames are let through at the pace of their own times.
 
-    RTP packets that get lost on the way are noticed by their numbers (``live.rtsp``); over UDP
-    they are not, and there only H.264's and MPEG-4's decoders notice some of them.
+    RTP packets that get lost on the way are noticed by their numbers (``live.rtsp``).
     """
 
     def __init__(

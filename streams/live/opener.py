@@ -11,7 +11,7 @@ import av
 from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.rtsp.relay import RtspRelay
-from oneglance.streams.options import ConnectOptions, Transport
+from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact_address
 
 # Measuring the rate first would hold back the first seconds of a live stream.
@@ -31,7 +31,7 @@ _UDP = {**_AT_ONCE, "fifo_size": "28672", "overrun_nonfatal": "1"}
 _OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, "udp": _UDP}
 
 # libav takes an RTSP transport from the address as well.
-_OTHER_TRANSPORT = re.compile(r"[?&](udp|multicast|http|https)(&|$)")
+_OTHER_TRANSPORT = re.compile(r"[?&](multicast|http|https)(&|$)")
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 
@@ -112,7 +112,7 @@ class Opener:
 
     def _open(self) -> av.container.InputContainer:
         is_rtsp = self.scheme.startswith("rtsp") and not _OTHER_TRANSPORT.search(self.url)
-        if not (is_rtsp and self.asked.transport == Transport.TCP):
+        if not is_rtsp:
             return self._open_at(self.list_url or self.url)
         try:
             self.relay = RtspRelay(self.url, self.asked.timeout_s)
@@ -132,6 +132,7 @@ class Opener:
             options["rw_timeout"] = str(round(hang_s * 1e6))
         if self.scheme.startswith("rtsp"):
             options["rtsp_transport"] = str(self.asked.transport)
+            options["reorder_queue_size"] = "0" if self.relay else "-1"  # the relay's work
         accelerator = hardware(self.asked.hwaccel)
         try:
             return av.open(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -58,19 +59,24 @@ def test_an_rtp_packet_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
     assert len(found.frames) > 0.9 * intact
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
 def test_packets_lost_from_a_real_server_cost_what_depends_on_them(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, transport: str
 ) -> None:
+    options = replace(PATIENT, transport=transport)
     path = clip(tmp_path, "a.mp4", name, LARGE)
     whole = play(path).frames
     for lost, until in (((4, 1), GROUP), ((8, 0), GROUP), ((14, 0), FRAMES)):
         with rtsp_server(path, codec=name, loses=[lost]) as server:
-            found, _ = watch(open_stream(server.url("clip"), PATIENT))
+            found, _ = watch(open_stream(server.url("clip"), options))
         assert smeared(found, whole) == [], lost
-        indices = [frame.index for frame in found.frames]
-        assert indices == [*range(lost[0]), *range(until, FRAMES)], lost
-        assert found.produced == FRAMES, lost
+        indices = {frame.index for frame in found.frames}
+        expected = {*range(lost[0]), *range(until, FRAMES)}
+        # Over UDP the server's farewell may come before its last packets.
+        assert expected - indices <= ({FRAMES - 1} if transport == "udp" else set()), lost
+        assert indices <= expected, lost
+        assert found.produced >= FRAMES - (transport == "udp"), lost
 
 
 def test_of_several_cameras_only_the_one_that_loses_packets_has_damaged_frames(

@@ -29,16 +29,17 @@ class RtspFraming:
     What cannot be understood is passed on as it is, and nothing is watched from there on.
     """
 
-    def __init__(
-        self, losses: LossCount, change_head: ChangeHead = lambda head: head, *, tracks: bool = True
-    ) -> None:
-        """``tracks``: whether packets come over this connection."""
-        self._losses, self._change_head, self._tracks = losses, change_head, tracks
+    def __init__(self, losses: LossCount, change_head: ChangeHead = lambda head: head) -> None:
+        self._losses, self._change_head = losses, change_head
         self.codecs: dict[int, str] = {}
         """Of which video each payload type is, by the payload's name."""
         self._channels: dict[int, RtpTrack] = {}
         self._rest = b""
         self._is_lost = False
+
+    def new_track(self) -> RtpTrack:
+        """A stream whose packets come another way."""
+        return RtpTrack(self.codecs, self._losses)
 
     def pass_on(self, data: bytes) -> bytes:
         """What is to be passed on of what has come by now; the beginning of a packet waits."""
@@ -92,5 +93,5 @@ class RtspFraming:
                 for number, name in _PAYLOADS.findall(media):
                     self.codecs[int(number)] = name.decode("latin-1").upper()
         channel = _CHANNELS.search(head)
-        if channel is not None and self._tracks:
-            self._channels[int(channel[1])] = RtpTrack(self.codecs, self._losses)
+        if channel is not None:
+            self._channels[int(channel[1])] = self.new_track()

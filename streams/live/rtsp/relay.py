@@ -15,12 +15,14 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import unquote
 
 from oneglance.streams import shutdown
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.live.connectivity import connected, wait
-from oneglance.streams.live.rtsp.framing import RtspFraming
+from oneglance.streams.live.rtsp.datagrams import DatagramWay
+from oneglance.streams.live.rtsp.framing import ChangeHead, RtspFraming
 
 _PIECE = 1 << 18
 """Bytes read at once."""
@@ -81,7 +83,7 @@ class RtspRelay:
 
         Raises:
             OSError: no connection. TimeoutError: not in time, or this thread was cancelled.
-            ValueError: the address cannot be read.
+            ValueError: the address cannot be read, or this machine has no port for it.
         """
         server = _Server.of(url)
         if server is None:
@@ -95,7 +97,7 @@ class RtspRelay:
             self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
         except OSError:
             upstream.close()
-            raise
+            raise ValueError("no port of this machine can be had") from None
         self._listener.settimeout(shutdown.GLANCE_S)
         self._port: int = self._listener.getsockname()[1]
         self.url = server.through(self._port)
@@ -113,8 +115,7 @@ class RtspRelay:
                 with upstream:
                     client = self._accepted()
                     with client:
-                        framing = RtspFraming(self.losses, self._redirected)
-                        _Connection(client, upstream, framing).run()
+                        _Connection(client, upstream, self.losses, self._redirected).run()
                 server, self._next = self._next, None
                 if server is None:
                     return
@@ -149,10 +150,14 @@ class _Connection:
         self,
         client: socket.socket,
         server: socket.socket,
-        framing: RtspFraming,
+        losses: LossCount,
+        change_head: ChangeHead,
     ) -> None:
-        self._client, self._server, self._framing = client, server, framing
+        self._client, self._server = client, server
+        self._framing = RtspFraming(losses, lambda head: self._change_answer(change_head(head)))
         self._to_client = self._to_server = b""
+        self._ways: dict[object, DatagramWay] = {}
+        self._latest: DatagramWay | None = None
         self._waiting: tuple[bool, bool] | None = None  # whether anything waits for either
         for side in (client, server):
             side.setblocking(False)
@@ -165,14 +170,15 @@ class _Connection:
         Raises:
             OSError: it went without taking its leave.
         """
-        with selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as ways:
             while True:
                 ready = self._ready(selector)
+                self._pass_datagrams(ready)
                 if self._client in ready and not self._to_server:
                     came = _received(self._client)
                     if came == b"":
                         return
-                    self._to_server = came or b""
+                    self._to_server = self._asked(came, selector, ways) if came else b""
                 if self._server in ready and not self._to_client:
                     time.sleep(_GATHER_S)
                     came = self._from_server()
@@ -196,8 +202,43 @@ class _Connection:
         # TLS may hold what the selector does not see.
         hidden = isinstance(self._server, ssl.SSLSocket) and self._server.pending() > 0
         is_heard = hidden and not self._to_client
-        found: list[object] = [key.fileobj for key, _ in selector.select(0 if is_heard else None)]
+        found = self._selected(selector, 0 if is_heard else None)
         return [*found, self._server] if is_heard else found
+
+    def _selected(self, selector: selectors.BaseSelector, timeout_s: float | None) -> list[object]:
+        ends = [way.until_s for way in set(self._ways.values()) if way.until_s is not None]
+        if ends:
+            left_s = max(0.0, min(ends) - time.monotonic())
+            timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
+        return [key.fileobj for key, _ in selector.select(timeout_s)]
+
+    def _asked(
+        self, request: bytes, selector: selectors.BaseSelector, ways: contextlib.ExitStack
+    ) -> bytes:
+        """libav's request; where it asks for datagrams, they come through here."""
+        if not (request.startswith(b"SETUP") and b"client_port=" in request):
+            return request
+        track = self._framing.new_track()
+        way = DatagramWay(request, self._server, track)
+        ways.callback(way.close)
+        for side in way.sockets:
+            self._ways[side] = way
+            selector.register(side, selectors.EVENT_READ)
+        self._latest = way
+        return way.request(request)
+
+    def _change_answer(self, head: bytes) -> bytes:
+        """The head of a server's answer as libav shall see it."""
+        way, is_setup = self._latest, b"client_port=" in head or b"server_port=" in head
+        return way.answer(head) if way is not None and is_setup else head
+
+    def _pass_datagrams(self, ready: list[object]) -> None:
+        for side in ready:
+            way = self._ways.get(side)
+            if way is not None:
+                way.ready(cast("socket.socket", side))
+        for way in set(self._ways.values()):
+            way.pass_overdue()
 
     def _from_server(self) -> bytes | None:
         try:
