@@ -25,6 +25,7 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import annotate
 from oneglance.perception.sinks.jsonl import as_object, encoded
 from oneglance.streams.errors import Reason
+from oneglance.streams.frame import Image
 from oneglance.streams.live.states import Event, State
 from oneglance.streams.redaction import redact
 
@@ -68,17 +69,27 @@ class Shot:
         """The image, with the boxes drawn into it where that is asked for; made once."""
         with self._lock:
             if boxes not in self._jpeg:
-                image = self._result.frame.image
-                if boxes:
-                    image = annotate(image, self._result.detections)
-                if (width := image.shape[1]) > LARGEST_WIDTH:
-                    height = max(1, round(image.shape[0] * LARGEST_WIDTH / width))
-                    scaled = (LARGEST_WIDTH, height)
-                    image = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+                image = self._boxed() if boxes else self._image()
                 self._jpeg[boxes] = simplejpeg.encode_jpeg(
                     image, quality=JPEG_QUALITY, colorspace="BGR", colorsubsampling="420"
                 )
             return self._jpeg[boxes]
+
+    def _image(self) -> Image:
+        """As it is shown, at most ``LARGEST_WIDTH`` across."""
+        frame = self._result.frame
+        size = _shown_size(frame.size)
+        if size == frame.size:
+            return frame.image
+        planes = frame.yuv()
+        if planes is not None:  # only as many pixels are converted as are shown
+            return planes.resized(size)
+        return _resized(frame.image, size)
+
+    def _boxed(self) -> Image:
+        """The same with its boxes, which are drawn first: they are in pixels of the frame."""
+        image = annotate(self._result.frame.image, self._result.detections)
+        return _resized(image, _shown_size(self._result.frame.size))
 
     def facts(self, now_s: float) -> dict[str, Any]:
         """What a JSON line says of the result, and ``number``, ``width`` and ``height`` in pixels;
@@ -121,6 +132,19 @@ class Shot:
         if (age_ms := self._age_ms(now_s)) is not None:
             facts = facts.replace(_NO_AGE, b'"age_ms":%.1f' % age_ms, 1)
         return b"".join((len(facts).to_bytes(4, "big"), facts, jpeg))
+
+
+def _shown_size(size: tuple[int, int]) -> tuple[int, int]:
+    width, height = size
+    if width <= LARGEST_WIDTH:
+        return size
+    return LARGEST_WIDTH, max(1, round(height * LARGEST_WIDTH / width))
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 @dataclass(eq=False)

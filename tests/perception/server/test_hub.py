@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
 
 pytest.importorskip("starlette", reason="needs the 'serve' extra")
 
+from media import make_video, photograph
 from oneglance.perception.mode import Alert
 from oneglance.perception.result import Result
 from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, MOST_CLOSED, Hub, HubClosed, Shot
+from oneglance.streams import Frame, open_stream
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import Event, State
 
@@ -127,8 +131,6 @@ def test_nobody_looks_and_no_image_is_made(result: ResultMaker) -> None:
 
     hub = Hub()
     plain = result()
-    from oneglance.streams.frame import Frame
-
     frame = Frame(Untouched(), 0, 0.0, "front")
     for _ in range(10):
         hub.write(Result(frame, plain.detections, {}, None, 0))
@@ -168,6 +170,27 @@ def test_a_large_image_is_sent_smaller_and_its_boxes_stay_in_its_own_pixels(
     facts = shot.facts(0.0)
     assert (facts["width"], facts["height"]) == (2560, 1000)
     assert facts["detections"][0]["xyxy"] == [10, 20, 2500, 990]
+
+
+def test_of_a_large_frame_only_what_is_shown_is_converted(
+    result: ResultMaker, tmp_path: Path
+) -> None:
+    """Against the whole image, made first: the same but for how it is made smaller."""
+    size = (1920, 1080)
+    smooth = np.asarray(cv2.resize(photograph(0), size), np.uint8)
+    file = make_video(tmp_path / "a.mp4", pictures=[smooth], size=size)
+    frame, again = (next(iter(open_stream(file))) for _ in range(2))
+    assert frame.yuv() is not None
+    shown = simplejpeg.decode_jpeg(Shot(_of(result, frame), 1, 0.0).jpeg(), colorspace="BGR")
+    assert not frame.is_converted
+    assert again.image.shape == (1080, 1920, 3)
+    whole = simplejpeg.decode_jpeg(Shot(_of(result, again), 1, 0.0).jpeg(), colorspace="BGR")
+    assert shown.shape == whole.shape == (720, LARGEST_WIDTH, 3)
+    assert np.abs(shown.astype(int) - whole).mean() < 2
+
+
+def _of(result: ResultMaker, frame: Frame) -> Result:
+    return Result(frame, result().detections, {}, None, 0)
 
 
 def test_boxes_are_drawn_where_that_is_asked_for(result: ResultMaker) -> None:
