@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from oneglance.perception.plugins import SinkChoice, SinkContext, installed
+from oneglance.streams import entry_points
 from oneglance.streams.errors import UsageError
 from program import Program, lines_of
 
@@ -45,6 +46,21 @@ def test_a_sink_is_opened_by_its_name(tmp_path: Path) -> None:
 def test_a_video_needs_a_file() -> None:
     with pytest.raises(UsageError, match=r"needs a file: video:seen\.mp4"):
         SinkChoice.parse("video").open(SinkContext())
+
+
+@pytest.mark.parametrize(
+    ("sink", "extra"),
+    [
+        *(("mcap", "mcap"), ("rerun", "rerun"), ("parquet", "batch")),
+        *(("mqtt", "mqtt"), ("mqtts", "mqtt")),
+    ],
+)
+def test_a_sink_whose_extra_is_missing_says_how_to_install_it(
+    sink: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_points, "_is_installed", lambda name: False)
+    with pytest.raises(UsageError, match=rf"pip install 'oneglance\[{extra}\]'"):
+        SinkChoice(sink, "anywhere").open(SinkContext())
 
 
 def test_what_is_installed_is_listed_with_its_package() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import bags
 from bags import stamps, write_foxglove, write_ros1, write_ros2
 from media import index_of
 from oneglance.streams import ConnectOptions, Frame, Stream, open_stream
@@ -65,6 +66,15 @@ def test_the_common_encodings_of_raw_images_are_read(encoding: str, tmp_path: Pa
     frames, error = play(write_ros2(tmp_path / "drive", encoding=encoding, frames=4))
     assert error is None
     assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+
+
+def test_an_encoding_that_we_lack_is_a_sentence_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bags, "_encoded", lambda image, encoding: image)
+    bag = write_ros2(tmp_path / "drive", encoding="thermal14", frames=3)
+    with pytest.raises(SourceUnreadable, match=r"no image of topic /camera/front .*thermal14"):
+        list(open_stream(bag))
 
 
 def test_a_stream_says_what_it_is(tmp_path: Path) -> None:
