@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.engines.auto import AUTO, choose_engine
-from oneglance.models.engines.engine import Engine
-from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, load_engine
+from oneglance.models.engines.engine import Engine, device_of
+from oneglance.models.engines.loading import DEFAULT_ENGINE, load_engine
+from oneglance.models.engines.providers import CPU
 from oneglance.models.engines.self_check import self_check
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
@@ -80,6 +81,7 @@ class Detector:
         self._local = threading.local()
         self._checks = True
         self._file: Path | None = None
+        self._cache: Path | None = None
         self.engine_reason = ""
         """Why this engine runs it, where ``auto`` chose; else ""."""
 
@@ -93,6 +95,8 @@ class Detector:
         threads: int | None = None,
         engine: str = DEFAULT_ENGINE,
         precision: str | None = None,
+        device: str | None = None,
+        engine_cache: str | os.PathLike[str] | None = None,
         self_check: bool = True,
         region: Region | str | Sequence[float] | None = None,
     ) -> Detector:
@@ -104,7 +108,9 @@ class Detector:
         plugin's, or ``auto``: the fastest here of all that compute what they should, measured
         (``engine_reason`` says how). ``precision``: what it computes in, ``fp32`` (default; with
         ``auto``: any) or, with OpenVINO, ``bf16`` on a CPU that has it and ``int8`` of a
-        quantised file.
+        quantised file. ``device``: ``cpu`` (default; with ``auto``: any), or what else the engine
+        runs on, see ``oneglance engines``. ``engine_cache``: the folder in which TensorRT keeps
+        what it compiled; in the user's cache by default.
 
         ``self_check``: look once at the reference frames that the file carries and compare.
 
@@ -122,21 +128,19 @@ class Detector:
         parsed = None if tasks is None else parse_tasks(tasks)
         seen = None if region is None else Region.of(region)
         file = resolve_model(name_or_path)
+        cache = None if engine_cache is None else Path(engine_cache)
+        asked: dict[str, Any] = {"threads": threads, "cache": cache, "check": self_check}
         if engine == AUTO:
-            choice = choose_engine(file, precision=precision, threads=threads, check=self_check)
+            choice = choose_engine(file, precision=precision, device=device, **asked)
             detector = cls(choice.engine, confidence=confidence, tasks=parsed, region=seen)
             detector.engine_reason = choice.reason
-            detector._checks, detector._file = self_check, file.absolute()
+            detector._checks, detector._file, detector._cache = self_check, file.absolute(), cache
             return detector
         loaded = load_engine(
-            file,
-            engine=engine,
-            precision=precision or DEFAULT_PRECISION,
-            threads=threads,
-            check=self_check,
+            file, engine=engine, precision=precision, device=device or CPU, **asked
         )
         detector = cls(loaded, confidence=confidence, tasks=parsed, region=seen)
-        detector._checks, detector._file = self_check, file.absolute()
+        detector._checks, detector._file, detector._cache = self_check, file.absolute(), cache
         return detector
 
     def smaller(self) -> tuple[Detector, ...]:
@@ -156,6 +160,8 @@ class Detector:
                 threads=self.threads,
                 engine=self.engine,
                 precision=self.precision,
+                device=self.device,
+                engine_cache=self._cache,
                 self_check=self._checks,
                 region=self.region,
             )
@@ -173,7 +179,7 @@ class Detector:
         """Another that shares the engine."""
         copied = Detector(self._engine, **self._asked())
         copied._checks, copied.engine_reason = self._checks, self.engine_reason
-        copied._file = self._file
+        copied._file, copied._cache = self._file, self._cache
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -227,6 +233,11 @@ class Detector:
     def engine(self) -> str:
         """What runs the network: ``onnxruntime`` or ``openvino``."""
         return self._engine.name
+
+    @property
+    def device(self) -> str:
+        """What the network runs on: ``cpu``, ``cuda``, …"""
+        return device_of(self._engine)
 
     @property
     def precision(self) -> str:

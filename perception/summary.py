@@ -35,7 +35,8 @@ class Latency:
 class RunSummary:
     """What a run did and what it cost; every frame is counted, the first ones included.
 
-    ``engine`` and ``precision``: what ran the model, and what it was computed in;
+    ``engine`` and ``precision``: what ran the model, and what it was computed in, ``device``: what
+    it ran on;
     ``engine_reason``: why that, where it was chosen by measuring. ``frames``:
     results, and of these ``predicted`` those of frames that the network did not look at;
     ``dropped``: frames that a live run skipped. ``wall_s``: from the
@@ -63,6 +64,7 @@ class RunSummary:
     engine: str = ""
     precision: str = ""
     engine_reason: str = ""
+    device: str = ""
     predicted: int = 0
     sources: tuple[SourceHealth, ...] = ()
     budget: BudgetStatus | None = None
@@ -75,8 +77,8 @@ class RunSummary:
 class Telemetry:
     """Gathers ``Result``s into a ``RunSummary``.
 
-    ``source``, ``mode``, ``model``, ``engine``, ``precision`` and ``engine_reason`` are passed
-    through; ``clock``: seconds, monotonic.
+    ``source``, ``mode``, ``model``, ``engine``, ``device``, ``precision`` and ``engine_reason``
+    are passed through; ``clock``: seconds, monotonic.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of the summary
@@ -88,10 +90,12 @@ class Telemetry:
         engine: str = "",
         precision: str = "",
         engine_reason: str = "",
+        device: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._mode, self._model = source, mode, model
         self._engine, self._precision, self._engine_reason = engine, precision, engine_reason
+        self._device = device
         self._clock = clock
         self._stages: dict[str, LatencyHistogram] = {}
         self._end_to_end = LatencyHistogram()
@@ -144,6 +148,7 @@ class Telemetry:
             engine=self._engine,
             precision=self._precision,
             engine_reason=self._engine_reason,
+            device=self._device,
             frames=self._end_to_end.count,
             dropped=self._dropped,
             predicted=self._predicted,

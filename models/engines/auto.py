@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oneglance.models.engines.engine import Engine
-from oneglance.models.engines.loading import choices, load_engine
+from oneglance.models.engines.loading import choices, device_choices, load_engine
+from oneglance.models.engines.providers import CPU
 from oneglance.models.engines.trial import Candidate, Tried, try_apart
 from oneglance.streams.errors import ModelError, OneglanceError
 
@@ -37,18 +38,26 @@ class Choice:
 
 
 def choose_engine(
-    file: Path, *, precision: str | None = None, threads: int | None = None, check: bool = True
+    file: Path,
+    *,
+    precision: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    cache: Path | None = None,
+    check: bool = True,
 ) -> Choice:
     """The engine and precision that run ``file`` fastest on this machine.
 
-    ``precision``: only this one. ``threads``: CPUs one inference may use. ``check``: only what
-    finds on the file's reference frames what it should.
+    ``precision``, ``device``: only this one. ``threads``: CPUs one inference may use. ``cache``:
+    see ``load_engine``. ``check``: only what finds on the file's reference frames what it should.
 
     Raises:
         ModelError: the file cannot be loaded by any, or none computes what it should.
     """
     candidates = [
-        Candidate(engine, each, file) for engine, each in choices() if precision in {None, each}
+        Candidate(engine, each, file, where, cache)
+        for engine, each, where in (*((*pair, CPU) for pair in choices()), *device_choices())
+        if precision in {None, each} and device in {None, where}
     ]
     tried = try_apart(candidates, threads=threads, check=check)
     failed = [each for each in tried if each.median_ms is None]
@@ -64,21 +73,26 @@ def choose_engine(
                 chosen.file,
                 engine=chosen.engine,
                 precision=chosen.precision,
+                device=chosen.device,
+                cache=cache,
                 threads=threads,
                 check=check,
             )
         except OneglanceError as error:  # there, but not here: memory may have run short
             logger.warning("%s %s: %s", chosen.engine, chosen.precision, error)
-            failed.append(Tried(chosen.engine, chosen.precision, None, str(error)))
+            failed.append(chosen.failed(str(error)))
             order = others
             continue
         return Choice(engine, (*(tried[i] for i in order), *failed))
-    raise _none_can(file, precision, failed)
+    raise _none_can(file, precision, device, failed)
 
 
-def _none_can(file: Path, precision: str | None, failed: list[Tried]) -> ModelError:
+def _none_can(
+    file: Path, precision: str | None, device: str | None, failed: list[Tried]
+) -> ModelError:
     of_file = {each.problem for each in failed if each.is_of_file}
     if len(of_file) == 1:
         return ModelError(*of_file)
-    why = "; ".join(map(str, failed)) or f"no engine here computes in {precision}"
+    asked = (f"in {precision}" if precision else "", f"on {device}" if device else "")
+    why = "; ".join(map(str, failed)) or f"no engine here computes {' '.join(filter(None, asked))}"
     return ModelError(f"{file}: no engine can run it here ({why})")

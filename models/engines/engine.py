@@ -11,7 +11,8 @@ from oneglance.models.metadata import Metadata
 
 
 class Engine(Protocol):
-    """A loaded model. ``threads``: CPUs one inference may use."""
+    """A loaded model. ``threads``: CPUs one inference may use. What runs elsewhere than on the CPU
+    says so in ``device``."""
 
     @property
     def name(self) -> str:
@@ -40,3 +41,8 @@ class Engine(Protocol):
         is free again when this returns.
         """
         ...
+
+
+def device_of(engine: Engine) -> str:
+    """Where an engine runs: ``cpu`` unless it says otherwise."""
+    return str(getattr(engine, "device", "cpu"))

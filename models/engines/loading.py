@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
 from oneglance.models.engines.openvino import OpenVinoEngine
+from oneglance.models.engines.providers import CPU
 from oneglance.models.engines.self_check import self_check
 from oneglance.streams.entry_points import ENGINES, find_offer, list_offers, load_offer, unknown
 from oneglance.streams.errors import ModelError, UsageError
@@ -27,29 +28,37 @@ DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_PRECISION = "fp32"
 
 
-def load_engine(
+def load_engine(  # noqa: PLR0913 - each is a choice of the user's
     file: Path,
     *,
     engine: str = DEFAULT_ENGINE,
-    precision: str = DEFAULT_PRECISION,
+    precision: str | None = None,
+    device: str = CPU,
     threads: int | None = None,
+    cache: Path | None = None,
     check: bool = True,
 ) -> Engine:
-    """``file`` in the engine and the precision that were asked for, or an error: in no other.
+    """``file`` in the engine, precision and device that were asked for, or an error: in no other.
 
-    ``check``: hold it to the reference frames that the file carries, if any (``self_check``):
-    at most three inferences.
+    ``precision``: None: the first that the engine computes in there. ``cache``: the folder for
+    what a device compiles and keeps (TensorRT alone); None: in the user's cache. ``check``: hold
+    it to the reference frames that the file carries, if any (``self_check``): at most three
+    inferences.
 
     Raises:
         ModelError: not an ONNX model, a damaged one, not ours, with external data, an output
             layout that its metadata does not describe; or it computes something else here than
-            it should.
-        UsageError: no such engine or precision, one that is not installed or not for this
+            it should; or what was kept of it is damaged.
+        UsageError: no such engine, precision or device, one that is not installed or not for this
             CPU, or ``threads`` is below 1.
     """
-    check_choice(engine, precision)
+    precision = precision or default_precision(engine, device)
+    check_choice(engine, precision, device)
+    more: dict[str, Any] = {} if device == CPU else {"device": device}
+    if device == "tensorrt":
+        more["cache"] = cache
     try:
-        loaded: Engine = _engine_class(engine)(file, precision=precision, threads=threads)
+        loaded: Engine = _engine_class(engine)(file, precision=precision, threads=threads, **more)
     except UnicodeDecodeError:  # both read names and metadata only when they are asked for
         raise ModelError(
             f"{file} is damaged: a text in it is not UTF-8. Copy or export it again"
@@ -73,8 +82,34 @@ def choices() -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def check_choice(engine: str, precision: str) -> None:
-    """See that there is such an engine, and that it has such a precision.
+def device_choices() -> tuple[tuple[str, str, str], ...]:
+    """Each of our engines with each of its precisions on each device other than the CPU."""
+    return tuple(
+        (name, precision, device)
+        for name in OURS
+        for device, offered in devices_of(name).items()
+        for precision in offered
+        if device != CPU
+    )
+
+
+def devices_of(engine: str) -> Mapping[str, tuple[str, ...]]:
+    """The devices that an engine runs on, and the precisions on each; the CPU alone of one that
+    does not say. On the CPU its ``precisions`` count."""
+    own: Mapping[str, tuple[str, ...]] = getattr(_engine_class(engine), "devices", {})
+    return {CPU: _precisions(engine)} | {name: own[name] for name in own if name != CPU}
+
+
+def default_precision(engine: str, device: str = CPU) -> str:
+    """What an engine computes in on a device unless another precision is asked for; of those that
+    are not there, any: ``check_choice`` says so."""
+    if device == CPU or (engine not in OURS and find_offer(ENGINES, engine) is None):
+        return DEFAULT_PRECISION
+    return devices_of(engine).get(device, (DEFAULT_PRECISION,))[0]
+
+
+def check_choice(engine: str, precision: str, device: str = CPU) -> None:
+    """See that there is such an engine, and that it has such a precision on such a device.
 
     Raises:
         UsageError: there is not, or it has not.
@@ -82,17 +117,36 @@ def check_choice(engine: str, precision: str) -> None:
     if engine not in OURS and find_offer(ENGINES, engine) is None:
         names = (*OURS, *(offer.name for offer in list_offers(ENGINES)))
         raise UsageError(unknown("engine", engine, names))
-    offered = _precisions(engine)
+    devices = devices_of(engine)
+    if device not in devices:
+        _refuse_device(engine, device)
+    offered = devices[device]
     if precision in offered:
         return
-    every = dict.fromkeys(p for each in (*PRECISIONS.values(), offered) for p in each)
+    every = dict.fromkeys(p for each in (*PRECISIONS.values(), *devices.values()) for p in each)
     if precision not in every:
         raise UsageError(unknown("precision", precision, every))
+    if device != CPU:
+        raise UsageError(
+            f"engine {engine} on {device} does not compute in {precision}: choose precision "
+            f"{' or '.join(offered)}"
+        )
     others = [name for name, each in PRECISIONS.items() if precision in each]
     raise UsageError(
         f"engine {engine} does not compute in {precision}: choose engine "
         f"{' or '.join(others)}, or precision {' or '.join(offered)}"
     )
+
+
+def _refuse_device(engine: str, device: str) -> NoReturn:
+    of_others = [name for name in OURS if name != engine and device in devices_of(name)]
+    if of_others:
+        raise UsageError(
+            f"engine {engine} does not run on {device} (it does on {', '.join(devices_of(engine))}"
+            f"): choose engine {' or '.join(of_others)}"
+        )
+    known = [each for name in (engine, *OURS) for each in devices_of(name)]
+    raise UsageError(unknown("device", device, known))
 
 
 def _engine_class(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, with every setting said.
+"""ONNX Runtime on the CPU or another device, with every setting said.
 
 It is imported when an engine is made: who runs another engine does not pay for its memory.
 """
@@ -9,40 +9,52 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.cpus import thread_count
+from oneglance.models.engines import providers
+from oneglance.models.engines.engine_cache import cache_key, cached, check_kept, default_folder
 from oneglance.models.engines.forking import check_unchanged, gate, stamp
 from oneglance.models.metadata import Metadata, read_metadata
 from oneglance.models.model_file import check_layout, read_model_file
 from oneglance.models.packed_ir import is_packed
 from oneglance.streams.errors import ModelError, UsageError
 
-PROVIDER = "CPUExecutionProvider"
-
 _NO_STATISTICS = "ORT_DISABLE_TELEMETRY"
 
 
 class OnnxRuntimeEngine:
-    """One ONNX Runtime session in fp32.
+    """One ONNX Runtime session, in fp32 or in what else its device computes in.
 
     Spinning is off: idle threads sleep instead of burning the CPUs that decode and track.
     """
 
     name = "onnxruntime"
     precisions = ("fp32",)
+    devices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        name: each.precisions for name, each in providers.PROVIDERS.items()
+    }
 
-    def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+        device: str = providers.CPU,
+        cache: Path | None = None,
+    ) -> None:
         """Load ``file``; see ``engines.load_engine``."""
-        self.precision = precision
+        self.precision, self.device = precision, device
         self.threads = thread_count(threads)
-        self._file, self._asked = file.absolute(), threads
+        self._file, self._asked, self._cache = file.absolute(), threads, cache
         with gate.working():
-            self._session = _session(self._file, self.threads, str(file))
+            self._session = self._open(str(file))
         self._stamp = stamp(self._file)
         self._lock, self._process = threading.Lock(), os.getpid()
         self.metadata: Metadata = read_metadata(
@@ -68,20 +80,70 @@ class OnnxRuntimeEngine:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or copied, it is loaded anew: a session lives in one process alone."""
-        return OnnxRuntimeEngine._again, (self._file, self._asked)
+        how = {"precision": self.precision, "threads": self._asked, "device": self.device}
+        return OnnxRuntimeEngine._again, (self._file, how | {"cache": self._cache})
 
     @classmethod
-    def _again(cls, file: Path, threads: int | None) -> OnnxRuntimeEngine:
-        return cls(file, threads=threads)
+    def _again(cls, file: Path, how: dict[str, Any]) -> OnnxRuntimeEngine:
+        return cls(file, **how)
+
+    def _open(self, origin: str) -> Any:
+        """A session; of TensorRT's engine as it was kept, where there is one."""
+        content = read_model_file(Path(origin))
+        if is_packed(content):
+            raise UsageError(
+                f"{origin} is quantised for OpenVINO: choose engine openvino and precision int8"
+            )
+        if self.device != "tensorrt":
+            return self._session_of(content, origin, None)
+        ort = import_onnxruntime()
+        root = self._cache or default_folder()
+        key = cache_key(content, self.precision, f"onnxruntime-{ort.__version__}")
+        check_kept(root / key)
+        providers.check_provider(ort, self.device)
+        with cached(root, key) as folder:
+            return self._session_of(content, origin, folder)
+
+    def _session_of(self, content: bytes, origin: str, cache: Path | None) -> Any:
+        # By name: a session made from bytes keeps them for as long as it lives.
+        source = str(self._file) if _is_utf8(str(self._file)) else content
+        ort = import_onnxruntime()
+        providers.check_provider(ort, self.device)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A pattern is one more block of memory for each inference at a time (20 MB and more for
+        # road4-n), and no faster here: 38.8 ms of CPU time with it, 38.7 without.
+        options.enable_mem_pattern = False
+        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed too
+        precision = self.precision
+        asked = providers.configure(ort, options, self.device, precision=precision, cache=cache)
+        try:
+            with providers.only_on(ort, self.device):
+                # A fallback to the same provider brings nothing, and is printed.
+                session = ort.InferenceSession(
+                    source, options, providers=asked, enable_fallback=False
+                )
+                providers.check_session(ort, session, self.device)
+        except Exception as error:
+            # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            reason = str(error).splitlines()[0].split(" : ")[-1]
+            raise ModelError(
+                f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
+            ) from None
+        return session
 
     def _follow_fork(self) -> None:
         """A session's own threads stay behind when a process forks; without any it still works."""
         with self._lock:
             if self._process != os.getpid():
-                if self.threads > 1:
+                if self.threads > 1 or self.device != providers.CPU:
                     check_unchanged(self._file, self._stamp)
                     self._left_behind = self._session  # to free it waits for its threads, for ever
-                    self._session = _session(self._file, self.threads, str(self._file))
+                    self._session = self._open(str(self._file))
                 self._process = os.getpid()
 
 
@@ -110,34 +172,3 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _session(file: Path, threads: int, origin: str) -> Any:
-    content = read_model_file(Path(origin))
-    if is_packed(content):
-        raise UsageError(
-            f"{origin} is quantised for OpenVINO: choose engine openvino and precision int8"
-        )
-    # By name: a session made from bytes keeps them for as long as it lives.
-    source = str(file) if _is_utf8(str(file)) else content
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A pattern is one more block of memory for each inference at a time (20 MB and more for
-    # road4-n), and no faster here: 38.8 ms of CPU time with it, 38.7 without.
-    options.enable_mem_pattern = False
-    options.log_severity_level = 4  # what goes wrong is raised; ONNX Runtime need not print it too
-    try:
-        # A fallback to the same provider brings nothing, and is reported on standard output.
-        session = ort.InferenceSession(source, options, providers=[PROVIDER], enable_fallback=False)
-    except Exception as error:
-        # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        reason = str(error).splitlines()[0].split(" : ")[-1]
-        raise ModelError(
-            f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
-        ) from None
-    return session

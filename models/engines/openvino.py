@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the same file, in fp32 or in bf16 where the CPU has it.
+"""OpenVINO on the CPU, or on Intel's GPU or NPU: the same file, in what each computes in.
 
 OpenVINO is imported when an engine is made, never before: it is an extra.
 """
@@ -9,10 +9,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from oneglance.streams.errors import ModelError, UsageError
 
 DEVICE = "CPU"
 
-HINTS = {"fp32": "f32", "bf16": "bf16"}
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """OpenVINO's words for our precisions. Left to itself it takes bf16 wherever there is any."""
 
 INT8 = "int8"
@@ -46,12 +46,24 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    precisions = (*HINTS, INT8)
+    precisions = ("fp32", "bf16", INT8)
+    devices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "cpu": precisions,
+        "gpu": ("fp16", "fp32", INT8),
+        "npu": ("fp16", INT8),
+    }
 
-    def __init__(self, file: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
-        """Load ``file``; see ``engines.load_engine``. ``precision``: one of ``precisions``."""
+    def __init__(
+        self,
+        file: Path,
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Load ``file``; see ``engines.load_engine``. ``precision``: of ``devices[device]``."""
         self.threads = thread_count(threads)
-        self.precision = precision
+        self.precision, self.device = precision, device
         self._file, self._asked = file.absolute(), threads
         with gate.working():
             self.metadata, self._compiled = self._load(str(file))
@@ -71,15 +83,16 @@ class OpenVinoEngine:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or copied, it is loaded anew: a compiled model lives in one process alone."""
-        return OpenVinoEngine._again, (self._file, self.precision, self._asked)
+        return OpenVinoEngine._again, (self._file, self.precision, self._asked, self.device)
 
     @classmethod
-    def _again(cls, file: Path, precision: str, threads: int | None) -> OpenVinoEngine:
-        return cls(file, precision=precision, threads=threads)
+    def _again(cls, file: Path, precision: str, threads: int | None, device: str) -> OpenVinoEngine:
+        return cls(file, precision=precision, threads=threads, device=device)
 
     def _load(self, origin: str) -> tuple[Metadata, Any]:
         openvino = import_openvino()
         core = openvino.Core()
+        check_device(core.available_devices, self.device)
         if self.precision == "bf16":
             check_bf16(
                 core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"),
@@ -96,7 +109,8 @@ class OpenVinoEngine:
             metadata=metadata,
             origin=origin,
         )
-        return metadata, _compile(core, model, _how(self.precision, self.threads), origin)
+        how = _how(self.precision, self.threads, self.device)
+        return metadata, _compile(core, model, how, origin, device=self.device.upper())
 
     def _follow_fork(self) -> None:
         """The threads that would answer stay behind when a process forks."""
@@ -142,6 +156,20 @@ def import_openvino() -> Any:
     return openvino
 
 
+def check_device(available: Collection[str], device: str) -> None:
+    """See that OpenVINO finds a ``device`` here; ``available`` are its words.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not any(name.partition(".")[0] == device.upper() for name in available):
+        raise UsageError(
+            f"OpenVINO finds no device {device} on this machine (devices: "
+            f"{', '.join(available).lower() or 'none'}): it takes an Intel {device.upper()} and "
+            "its driver"
+        )
+
+
 def check_bf16(capabilities: Collection[str], *, cpu: str) -> None:
     """See that ``cpu`` computes in bf16 itself; ``capabilities`` are OpenVINO's words.
 
@@ -171,7 +199,9 @@ def _parts(content: bytes, precision: str, origin: str) -> tuple[bytes, bytes]:
     return unpack_ir(content, origin) if packed else (content, b"")
 
 
-def _how(precision: str, threads: int) -> dict[str, Any]:
+def _how(precision: str, threads: int, device: str) -> dict[str, Any]:
+    if device != "cpu":
+        return {"INFERENCE_PRECISION_HINT": HINTS.get(precision, HINTS["fp16"])}
     streams = max(1, available_cpus() // threads)
     return {
         "INFERENCE_PRECISION_HINT": HINTS.get(precision, HINTS["fp32"]),
@@ -198,9 +228,11 @@ def _loading(origin: str) -> Iterator[None]:
         ) from None
 
 
-def _compile(core: Any, model: Any, how: dict[str, Any], origin: str) -> Any:
+def _compile(
+    core: Any, model: Any, how: dict[str, Any], origin: str, *, device: str = DEVICE
+) -> Any:
     with _loading(origin):
-        compiled = core.compile_model(model, DEVICE, how)
+        compiled = core.compile_model(model, device, how)
     asked = how["INFERENCE_PRECISION_HINT"]
     chosen = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if chosen != asked:

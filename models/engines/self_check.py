@@ -11,20 +11,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, decode
+from oneglance.models.engines.engine import Engine, device_of
 from oneglance.models.instruction_sets import describe_cpu
 from oneglance.models.overlap import iou, to_xywh
 from oneglance.models.reference_frames import MOST_FRAMES, ReferenceFrame, encode_frame
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import ModelError
-
-if TYPE_CHECKING:
-    from oneglance.models.engines.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +108,11 @@ def self_check(engine: Engine, *, origin: str) -> SelfCheck | None:
     outcome = SelfCheck(len(frames), score, side_px, time.perf_counter() - started_s)
     bound = BOUNDS.get(engine.precision, BOUNDS["int8"])
     if not outcome.within(bound):
+        where = f"this CPU ({describe_cpu()})"
+        where = where if (device := device_of(engine)) == "cpu" else f"device {device}"
         raise ModelError(
             f"{origin}: engine {engine.name} in {engine.precision} computes something else than "
-            f"the model does in fp32 on this CPU ({describe_cpu()}): scores differ by up to "
+            f"the model does in fp32 on {where}: scores differ by up to "
             f"{score:.2f} (allowed {bound.score:g}), sides by up to {side_px:.1f} px (allowed "
             f"{bound.side_px:g}). Choose another engine or precision; onnxruntime in fp32 is the "
             "reference"

@@ -21,6 +21,7 @@ import numpy as np
 
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.loading import load_engine
+from oneglance.models.engines.providers import CPU
 from oneglance.streams.errors import ModelError, OneglanceError
 
 INFERENCES = 10
@@ -38,16 +39,24 @@ _MARK = "@@trial "
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine in one precision, and the file that it is to run."""
+    """An engine in one precision on one device, the file that it is to run, and where what is
+    compiled for it is kept (see ``load_engine``)."""
 
     engine: str
     precision: str
     file: Path
+    device: str = CPU
+    cache: Path | None = None
+
+    def failed(self, problem: str, *, is_of_file: bool = False) -> Tried:
+        """Why it cannot be used."""
+        return Tried(self.engine, self.precision, None, problem, is_of_file, self.device)
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One engine in one precision: ``median_ms`` of an inference, or why it cannot be used.
+    """One engine in one precision on one device: ``median_ms`` of an inference, or why it cannot
+    be used.
 
     ``is_of_file``: the problem is one of the file, not of the machine.
     """
@@ -57,11 +66,13 @@ class Tried:
     median_ms: float | None
     problem: str = ""
     is_of_file: bool = False
+    device: str = CPU
 
     def __str__(self) -> str:
+        where = "" if self.device == CPU else f"{self.device} "
         if self.median_ms is None:
-            return f"{self.engine} {self.precision}: {self.problem}"
-        return f"{self.engine} {self.precision} {self.median_ms:.1f} ms"
+            return f"{self.engine} {where}{self.precision}: {self.problem}"
+        return f"{self.engine} {where}{self.precision} {self.median_ms:.1f} ms"
 
 
 def try_apart(candidates: Sequence[Candidate], *, threads: int | None, check: bool) -> list[Tried]:
@@ -85,7 +96,7 @@ def try_apart(candidates: Sequence[Candidate], *, threads: int | None, check: bo
             return [known[each] for each in candidates]
         begun = sum(isinstance(line, int) for line in lines)
         culprit = left[max(begun, 1) - 1]
-        crashed[culprit] = Tried(culprit.engine, culprit.precision, None, end)
+        crashed[culprit] = culprit.failed(end)
     return [crashed[each] for each in candidates]
 
 
@@ -103,18 +114,20 @@ def try_here(
                 each.file,
                 engine=each.engine,
                 precision=each.precision,
+                device=each.device,
+                cache=each.cache,
                 threads=threads,
                 check=check,
             )
         except OneglanceError as error:
-            is_of_file = isinstance(error, ModelError)
-            failed[number] = Tried(each.engine, each.precision, None, str(error), is_of_file)
+            failed[number] = each.failed(str(error), is_of_file=isinstance(error, ModelError))
     times_ms = dict(zip(loaded, timed(list(loaded.values())), strict=True))
     for number, each in enumerate(candidates):
         if number in failed:
             yield failed[number]
         else:
-            yield Tried(each.engine, each.precision, round(times_ms[number], 2))
+            median_ms = round(times_ms[number], 2)
+            yield Tried(each.engine, each.precision, median_ms, device=each.device)
 
 
 def timed(engines: Sequence[Engine]) -> list[float]:
@@ -145,7 +158,13 @@ def _run(
         OSError: it could not be started.
     """
     asked = {
-        "candidates": [[each.engine, each.precision, str(each.file)] for each in candidates],
+        "candidates": [
+            [
+                *(each.engine, each.precision, str(each.file), each.device),
+                None if each.cache is None else str(each.cache),
+            ]
+            for each in candidates
+        ],
         "threads": threads,
         "check": check,
     }
@@ -184,7 +203,8 @@ def _answers(output: str) -> list[str]:
 def _main() -> None:
     asked: dict[str, Any] = json.load(sys.stdin)
     candidates = [
-        Candidate(engine, precision, Path(file)) for engine, precision, file in asked["candidates"]
+        Candidate(engine, precision, Path(file), device, None if cache is None else Path(cache))
+        for engine, precision, file, device, cache in asked["candidates"]
     ]
     for line in try_here(candidates, threads=asked["threads"], check=asked["check"]):
         content = line if isinstance(line, int) else _as_dict(line)

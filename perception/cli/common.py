@@ -40,6 +40,17 @@ Precision = Annotated[
         "int8 (openvino, a quantised file)."
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="What it runs on: cpu, or with onnxruntime cuda, tensorrt, tensorrt-rtx, coreml, "
+        "directml, with openvino gpu, npu; see 'oneglance engines'."
+    ),
+]
+EngineCache = Annotated[
+    Path | None,
+    typer.Option(help="Folder in which TensorRT keeps what it compiled; else the user's cache."),
+]
 Budget = Annotated[
     float | None,
     typer.Option(

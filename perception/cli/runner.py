@@ -63,6 +63,8 @@ class RunOptions:
     threads: int | None = None
     engine: str = DEFAULT_ENGINE
     precision: str | None = None
+    device: str | None = None
+    engine_cache: Path | None = None
     self_check: bool = True
     every: int = 1
     region: str | None = None
@@ -182,6 +184,8 @@ class Run:
             threads=threads,
             engine=options.engine,
             precision=options.precision,
+            device=options.device,
+            engine_cache=options.engine_cache,
             self_check=options.self_check,
             region=options.region,
         )

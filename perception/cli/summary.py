@@ -16,7 +16,8 @@ from oneglance.perception.summary import Latency, RunSummary
 def render_summary(summary: RunSummary) -> RenderableType:
     """A summary as people read it in a terminal: a headline and a table of latencies."""
     headline = Text(summary.source or "run", style="bold", no_wrap=True, overflow="ignore")
-    engine = f"{summary.engine} {summary.precision}".strip()
+    device = "" if summary.device == "cpu" else summary.device
+    engine = " ".join(word for word in (summary.engine, device, summary.precision) if word)
     facts = [summary.model, engine, summary.mode, f"{summary.frames} frames"]
     if summary.predicted:
         facts.append(f"{summary.predicted} of them predicted")

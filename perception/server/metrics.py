@@ -188,6 +188,7 @@ class PipelineCollector(Collector):
             "mode": summary.mode,
             "model": summary.model,
             "engine": summary.engine,
+            "device": summary.device,
             "precision": summary.precision,
         }
         info = GaugeMetricFamily("oneglance_info", "What runs; always 1.", labels=list(words))

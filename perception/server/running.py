@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 
@@ -45,6 +46,8 @@ class ServeOptions:
     threads: int | None = None
     engine: str = DEFAULT_ENGINE
     precision: str | None = None
+    device: str | None = None
+    engine_cache: Path | None = None
     budget_ms: float | None = None
     track: bool = True
     view_fps: float = MOST_FPS
@@ -107,6 +110,8 @@ def _pipeline(options: ServeOptions, hub: Hub) -> Pipeline:
         threads=options.threads or available_cpus(),
         engine=options.engine,
         precision=options.precision,
+        device=options.device,
+        engine_cache=options.engine_cache,
     )
     return Pipeline(
         list(options.sources),

@@ -74,7 +74,15 @@ def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
     found = json.loads(json.dumps(telemetry.summary().as_dict(), allow_nan=False))
     assert set(found) == {
         *("source", "mode", "model", "frames", "dropped", "wall_s", "fps", "latency_ms"),
-        *("end_to_end_ms", "age_ms", "peak_memory_mb", "engine", "precision", "engine_reason"),
+        *(
+            "end_to_end_ms",
+            "age_ms",
+            "peak_memory_mb",
+            "engine",
+            "precision",
+            "engine_reason",
+            "device",
+        ),
         *("predicted", "sources", "budget"),
     }
     assert (found["source"], found["mode"], found["model"]) == ("drive.mp4", "recorded", "road4-n")

@@ -14,7 +14,9 @@ from oneglance.perception.cli.common import (
     Confidence,
     DamagedFrames,
     Debug,
+    Device,
     Engine,
+    EngineCache,
     Model,
     Precision,
     RtspTransport,
@@ -48,6 +50,8 @@ def run(
     threads: Threads = None,
     engine: Engine = "onnxruntime",
     precision: Precision = None,
+    device: Device = None,
+    engine_cache: EngineCache = None,
     self_check: Annotated[
         bool, typer.Option(help="See first that the engine computes what the model should.")
     ] = True,
@@ -116,6 +120,8 @@ def run(
         threads=threads,
         engine=engine,
         precision=precision,
+        device=device,
+        engine_cache=engine_cache,
         self_check=self_check,
         every=every,
         region=region,

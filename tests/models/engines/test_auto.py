@@ -80,7 +80,8 @@ def test_what_is_chosen_was_the_fastest_of_all_that_were_tried(model: Path) -> N
         choice.tried[0].engine,
         choice.tried[0].precision,
     )
-    assert {(each.engine, each.precision) for each in choice.tried} == set(choices())
+    tried = {(each.engine, each.precision) for each in choice.tried if each.device == "cpu"}
+    assert tried == set(choices())
     assert choice.reason.startswith("fastest here: ")
 
 

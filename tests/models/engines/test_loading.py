@@ -167,7 +167,11 @@ def test_no_thread_at_all_is_refused(load: Any, make_model: Any) -> None:
         ("opnvino", "fp32", "unknown engine 'opnvino'; did you mean 'openvino'?"),
         ("tpu", "fp32", r"unknown engine 'tpu' \(engines: onnxruntime, openvino\)"),
         ("openvino", "bf-16", "unknown precision 'bf-16'; did you mean 'bf16'?"),
-        ("onnxruntime", "double", r"unknown precision 'double' \(precisions: fp32, bf16, int8\)"),
+        (
+            "onnxruntime",
+            "double",
+            r"unknown precision 'double' \(precisions: fp32, bf16, int8, fp16\)",
+        ),
         (
             "onnxruntime",
             "bf16",

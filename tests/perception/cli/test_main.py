@@ -280,7 +280,7 @@ def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.Monke
     for option in (
         *("--model", "--mode", "--tasks", "--conf", "--threads", "--track", "--no-track"),
         *("--jsonl", "--video", "--max-frames", "--json-summary", "--debug"),
-        *("--engine", "--precision", "--budget"),
+        *("--engine", "--precision", "--device", "--budget"),
     ):
         assert re.search(rf"{option}\b", run.out), option
     for command in ("run", "models", "train", "average", "export", "eval"):
@@ -299,6 +299,9 @@ MISTAKES = {
     "threads": ([ROAD, "--threads", "0"], "threads must be at least 1, not 0"),
     "engine": ([ROAD, "--engine", "onxruntime"], "unknown engine 'onxruntime'; did you mean 'onn"),
     "precision": ([ROAD, "--precision", "bf16"], "engine onnxruntime does not compute in bf16"),
+    "device": ([ROAD, "--device", "cdua"], "unknown device 'cdua'; did you mean 'cuda'?"),
+    "no device": ([ROAD, "--device", "coreml"], "device coreml cannot be used: this ONNX Runtime"),
+    "its engine": ([ROAD, "--device", "npu"], "onnxruntime does not run on npu (it does on cpu,"),
     "budget": ([ROAD, "--budget", "50"], "a budget is for live runs"),
     "no budget": ([ROAD, "--mode", "live", "--budget", "0"], "milliseconds above 0, not 0"),
     "small budget": ([ROAD, "--mode", "live", "--budget", "1e-6"], "1e-06 ms cannot be held"),
