@@ -53,7 +53,7 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "CPUs allowed": cpus,
         "CPUs busy before": "unknown" if busy is None else round(busy, 2),
-        "libraries": {"python": platform.python_version(), **_versions(LIBRARIES)},
+        "libraries": {"python": platform.python_version(), **versions(LIBRARIES)},
         **_model_facts(model),
     }
     if busy is not None and busy > BUSY_CPUS:
@@ -195,7 +195,8 @@ def _clip_facts(clip: str) -> str:
         return f"{Path(clip).name}, {frame.size[0]}x{frame.size[1]}, {rate}, {count} frames"
 
 
-def _versions(names: tuple[str, ...]) -> dict[str, str]:
+def versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Of distributions, as far as they are installed."""
     found = {}
     for name in names:
         try:

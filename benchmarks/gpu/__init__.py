@@ -1,0 +1,1 @@
+"""What an NVIDIA GPU makes of the network: ``python -m benchmarks.gpu``."""

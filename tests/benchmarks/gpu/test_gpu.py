@@ -1,0 +1,221 @@
+"""The GPU benchmark where there is no GPU: its plan, its errors, and its measures on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu import measure, running
+from benchmarks.gpu.parts import PARTS, Part
+from oneglance.models.engines.self_check import self_check
+from oneglance.models.zoo import resolve_model
+from oneglance.streams.errors import DataError, SinkError, UsageError
+
+ROOT = Path(__file__).resolve().parents[3]
+FACTS = {"commit": "abc", "device": "a card", "model": "road4-n"}
+
+
+def benchmark(*words: object, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({} if path is None else {"PATH": str(path)})
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu", *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def card(folder: Path, script: str) -> Path:
+    """A folder with an ``nvidia-smi`` that does so."""
+    folder.mkdir()
+    file = folder / "nvidia-smi"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return folder
+
+
+def asked(what: str, **more: Any) -> Namespace:
+    usual = {"runtime": "onnxruntime", "device": "cpu", "precision": "fp32", "frames": 4}
+    usual |= {"model": resolve_model("road4-n-416"), "clip": "rendered:?frames=4&size=320x180"}
+    return Namespace(what=what, **usual | more)
+
+
+def test_a_plan_says_what_would_be_measured_and_measures_nothing(tmp_path: Path) -> None:
+    done = benchmark("--plan", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for part in PARTS:
+        assert f"- {part.name}: {part.title}" in done.stdout
+    assert "not what oneglance runs" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_gpu_it_is_one_sentence_and_nothing_is_written(tmp_path: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("there may be one here")
+    done = benchmark("--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no NVIDIA GPU here that can be used")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a program that is a script")
+def test_a_driver_that_finds_no_card_is_one_sentence(tmp_path: Path) -> None:
+    folder = card(tmp_path / "bin", "echo 'No devices were found'; exit 6")
+    done = benchmark("--out", tmp_path / "out", path=folder)
+    assert done.returncode == 2
+    assert "nvidia-smi says: No devices were found" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_model_is_one_sentence() -> None:
+    done = benchmark("--plan", "--model", "raod4-n")
+    assert done.returncode == 2
+    assert "no model named 'raod4-n'" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a program that is a script")
+def test_parts_that_cannot_be_measured_say_why_and_the_results_are_written(tmp_path: Path) -> None:
+    """As on a machine with a card and nothing to use it: each part is tried, none is made up."""
+    tools = card(tmp_path / "bin", "echo 'Fake, 1.0, 80 GiB'")
+    for name in ("git", "uname"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    done = benchmark("--out", tmp_path / "out", "--seconds", 0, path=tools)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert found["facts"]["device"] == "Fake, 1.0, 80 GiB"
+    assert [part.name for part in PARTS] == list(found["parts"])
+    assert all("figures" not in part and part["missing"] for part in found["parts"].values())
+    page = (tmp_path / "out" / "gpu.md").read_text()
+    assert page.count("not measured:") == len(PARTS)
+    assert "Not shown:" in page
+
+
+def test_a_part_that_fails_is_a_sentence_of_its_own() -> None:
+    part = Part("none", "none", "one", "no-such-device")
+    found = running.measured(part, resolve_model("road4-n-416"), 60.0)
+    assert "figures" not in found
+    assert "no-such-device" in found["missing"]
+
+
+def test_what_was_measured_before_is_kept_and_the_rest_goes_on(tmp_path: Path) -> None:
+    done = {"facts": FACTS, "parts": {"cuda": {"figures": {"p50_ms": 1.0}}}, "not shown": ""}
+    file = tmp_path / "gpu.json"
+    file.write_text(json.dumps(done))
+    assert running.begin(file, FACTS, again=False) == done
+    assert running.begin(file, FACTS, again=True)["parts"] == {}
+    for key in FACTS:
+        assert running.begin(file, FACTS | {key: "other"}, again=False)["parts"] == {}
+    assert running.begin(tmp_path / "none.json", FACTS, again=False)["parts"] == {}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"facts": {}}', '{"parts": 1}'])
+def test_results_that_are_none_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "gpu.json").write_text(content)
+    with pytest.raises(DataError, match=r"gpu\.json is not what this benchmark writes"):
+        running.begin(tmp_path / "gpu.json", FACTS, again=False)
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setattr(running, "find_gpu", lambda: "a card")
+    given = Namespace(model="road4-n-416", plan=False, out=tmp_path, again=False, seconds=0.0)
+    with pytest.raises(SinkError, match="holds what oneglance did not make"):
+        running.run(given)
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_nvidia_smi_that_cannot_be_run_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match="nvidia-smi cannot be run"):
+        running.find_gpu()
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_every_measure_runs_on_the_cpu_too(runtime: str) -> None:
+    if runtime == "torch":
+        pytest.importorskip("torch", reason="computes the graph in torch")
+    pytest.importorskip("onnx", reason="makes a graph for several images")
+    one = measure.measure_one(asked("one", runtime=runtime))
+    assert one["largest difference in score"] <= one["allowed in score"]
+    assert one["p50_ms"] <= one["p99_ms"]
+    batch = measure.measure_batch(asked("batch", runtime=runtime))
+    assert batch["image_ms"] == pytest.approx(batch["p50_ms"] / 8, abs=0.01)
+    four = measure.measure_four(asked("four", runtime=runtime))
+    assert four["one_over_the_quickest_four"] > 0
+
+
+def test_the_loop_is_measured_from_a_recording_of_1080p() -> None:
+    found = measure.measure_loop(asked("loop"))
+    assert found["frames"] == 4
+    assert "inference_p50_ms" in found
+
+
+def test_a_graph_for_several_images_gives_each_what_it_gets_alone() -> None:
+    pytest.importorskip("onnx", reason="makes a graph for several images")
+    ort = pytest.importorskip("onnxruntime")
+    from benchmarks.gpu.batched import batched
+
+    file = resolve_model("road4-n-416")
+    images = np.random.default_rng(0).random((3, 3, 256, 416), np.float32)
+    how = {"providers": ["CPUExecutionProvider"]}
+    together = ort.InferenceSession(batched(file, 3), **how).run(None, {"images": images})[0]
+    alone = ort.InferenceSession(str(file), **how)
+    for image, found in zip(images, together, strict=True):
+        np.testing.assert_allclose(found, alone.run(None, {"images": image[None]})[0][0], atol=1e-4)
+
+
+def test_the_graph_in_torch_finds_what_the_file_says() -> None:
+    pytest.importorskip("torch", reason="computes the graph in torch")
+    from benchmarks.gpu.torch_graph import TorchGraph, load
+
+    file = resolve_model("road4-n-416")
+    checked = self_check(load(file, device="cpu", precision="fp32"), origin="torch")
+    assert checked is not None
+    assert checked.score < 1e-3
+    onnx = pytest.importorskip("onnx")
+    other = onnx.load(file)
+    other.graph.node[0].op_type = "Mystery"
+    with pytest.raises(NotImplementedError, match="Mystery"):
+        TorchGraph(other.SerializeToString(), device="cpu", precision="fp32", origin="x")
+
+
+BARE = """
+import importlib.abc, sys
+
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        gone = {"av", "supervision", "trackers", "typer", "rich", "simplejpeg", "openvino"}
+        if name.partition(".")[0] in gone:
+            raise ModuleNotFoundError(name, name=name)
+        return None
+
+sys.meta_path.insert(0, Missing())
+from benchmarks.gpu.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_it_runs_where_little_more_than_onnx_runtime_is_installed(tmp_path: Path) -> None:
+    words = ["measure", "one", "--device", "cpu", "--frames", "3"]
+    words += ["--model", str(resolve_model("road4-n-416"))]
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "p50_ms" in done.stdout
+    del tmp_path
