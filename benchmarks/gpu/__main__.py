@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def place() -> None:
     """Let ``oneglance.models`` be this clone's ``models``, and so on, where it is not installed: a
     lent machine may have no network to install it by."""
-    if importlib.util.find_spec("oneglance") is None:
+    try:
+        is_installed = importlib.util.find_spec("oneglance.models") is not None
+    except ModuleNotFoundError:
+        is_installed = False
+    if not is_installed:
         package = ModuleType("oneglance")
         package.__path__ = [str(ROOT)]
         sys.modules["oneglance"] = package

@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks import facts
 from benchmarks.gpu.parts import FRAMES, PARTS, Part
 from benchmarks.processes import Arm, ArmFailed, run_arm
-from oneglance.models.engines.providers import installed_runtimes
+from oneglance.models.engines.onnxruntime import import_onnxruntime
+from oneglance.models.engines.providers import PROVIDERS, check_provider, installed_runtimes
 from oneglance.models.zoo import resolve_model
-from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.outputs import OutputFolder, write_file
 
 FILE = "gpu.json"
@@ -90,8 +91,8 @@ def plan(model: str) -> str:
     """What would be measured here, in order, and what is missing for the rest."""
     lines = [f"{model}: each part a process of its own, {FRAMES} timed calls"]
     for part in PARTS:
-        missing = part.missing()
-        state = f"not here: {', '.join(missing)} not installed" if missing else "would be measured"
+        problem = _problem(part)
+        state = f"not here: {problem}" if problem else "would be measured"
         lines.append(f"- {part.name}: {part.title} ({part.by}), about {part.about_s} s: {state}")
     return "\n".join(lines)
 
@@ -120,10 +121,10 @@ def begin(file: Path, circumstances: Results, *, again: bool) -> Results:
 
 def measured(part: Part, model: Path, left_s: float) -> Results:
     """What a part found, or why it could not be measured."""
-    missing = part.missing()
+    problem = _problem(part)
     what: Results = {"title": part.title, "computed by": part.by, "precision": part.precision}
-    if missing:
-        return what | {"missing": f"{', '.join(missing)} not installed"}
+    if problem:
+        return what | {"missing": problem}
     if left_s <= 0:
         return what | {"missing": "no time was left for it; run it again, it goes on from here"}
     print(f"{part.title}: about {part.about_s} s …", file=sys.stderr, flush=True)
@@ -135,6 +136,19 @@ def measured(part: Part, model: Path, left_s: float) -> Results:
         print(f"  not measured: {error}", file=sys.stderr, flush=True)
         return what | {"missing": str(error)}
     return what | {"figures": figures}
+
+
+def _problem(part: Part) -> str:
+    """What is missing here for a part, as far as can be seen without the card; "" for nothing."""
+    if missing := part.missing():
+        return f"{', '.join(missing)} not installed"
+    if part.runtime != "onnxruntime" or part.device not in PROVIDERS:
+        return ""
+    try:
+        check_provider(import_onnxruntime(), part.device)
+    except OneglanceError as error:
+        return str(error)
+    return ""
 
 
 def write(found: Results, folder: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from benchmarks.gpu import measure, running
 from benchmarks.gpu.parts import PARTS, Part
+from oneglance.models.engines.onnxruntime import import_onnxruntime
 from oneglance.models.engines.self_check import self_check
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import DataError, SinkError, UsageError
@@ -46,7 +48,7 @@ def card(folder: Path, script: str) -> Path:
 
 
 def asked(what: str, **more: Any) -> Namespace:
-    usual = {"runtime": "onnxruntime", "device": "cpu", "precision": "fp32", "frames": 4}
+    usual = {"runtime": "onnxruntime", "device": "cpu", "precision": "fp32", "frames": 2}
     usual |= {"model": resolve_model("road4-n-416"), "clip": "rendered:?frames=4&size=320x180"}
     return Namespace(what=what, **usual | more)
 
@@ -57,6 +59,8 @@ def test_a_plan_says_what_would_be_measured_and_measures_nothing(tmp_path: Path)
     for part in PARTS:
         assert f"- {part.name}: {part.title}" in done.stdout
     assert "not what oneglance runs" in done.stdout
+    if "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers():
+        assert "not here: device cuda cannot be used" in done.stdout
     assert not (tmp_path / "out").exists()
 
 
@@ -145,23 +149,34 @@ def test_nvidia_smi_that_cannot_be_run_is_no_gpu(monkeypatch: pytest.MonkeyPatch
         running.find_gpu()
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch's threads fight those of whatever else the machine does."""
+    torch = pytest.importorskip("torch", reason="computes the graph in torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
-def test_every_measure_runs_on_the_cpu_too(runtime: str) -> None:
+def test_every_measure_runs_on_the_cpu_too(request: pytest.FixtureRequest, runtime: str) -> None:
     if runtime == "torch":
-        pytest.importorskip("torch", reason="computes the graph in torch")
+        request.getfixturevalue("one_thread")
     pytest.importorskip("onnx", reason="makes a graph for several images")
     one = measure.measure_one(asked("one", runtime=runtime))
     assert one["largest difference in score"] <= one["allowed in score"]
     assert one["p50_ms"] <= one["p99_ms"]
     batch = measure.measure_batch(asked("batch", runtime=runtime))
     assert batch["image_ms"] == pytest.approx(batch["p50_ms"] / 8, abs=0.01)
-    four = measure.measure_four(asked("four", runtime=runtime))
-    assert four["one_over_the_quickest_four"] > 0
+    if runtime == "onnxruntime":
+        four = measure.measure_four(asked("four"))
+        assert four["one_over_the_quickest_four"] > 0
 
 
 def test_the_loop_is_measured_from_a_recording_of_1080p() -> None:
     found = measure.measure_loop(asked("loop"))
-    assert found["frames"] == 4
+    assert found["frames"] == 2
     assert "inference_p50_ms" in found
 
 
@@ -179,8 +194,8 @@ def test_a_graph_for_several_images_gives_each_what_it_gets_alone() -> None:
         np.testing.assert_allclose(found, alone.run(None, {"images": image[None]})[0][0], atol=1e-4)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_graph_in_torch_finds_what_the_file_says() -> None:
-    pytest.importorskip("torch", reason="computes the graph in torch")
     from benchmarks.gpu.torch_graph import TorchGraph, load
 
     file = resolve_model("road4-n-416")
@@ -200,7 +215,7 @@ import importlib.abc, sys
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         gone = {"av", "supervision", "trackers", "typer", "rich", "simplejpeg", "openvino"}
-        if name.partition(".")[0] in gone:
+        if name == "oneglance" or name.partition(".")[0] in gone:
             raise ModuleNotFoundError(name, name=name)
         return None
 
@@ -210,7 +225,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_it_runs_where_little_more_than_onnx_runtime_is_installed(tmp_path: Path) -> None:
+def test_it_runs_in_a_clone_beside_little_more_than_onnx_runtime() -> None:
+    """Not even oneglance is installed there."""
     words = ["measure", "one", "--device", "cpu", "--frames", "3"]
     words += ["--model", str(resolve_model("road4-n-416"))]
     done = subprocess.run(
@@ -218,4 +234,3 @@ def test_it_runs_where_little_more_than_onnx_runtime_is_installed(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert "p50_ms" in done.stdout
-    del tmp_path
