@@ -167,24 +167,26 @@ def evaluate(
 
 
 def _show_robustness(found: Robustness) -> None:
-    table = Table("", *(task.value for task in found.tasks), box=None)
+    names = [task.value for task in found.tasks]
+    sizes = Table("mAP50-95", *names, box=None)
     for size in ("small", "medium", "large"):
         of_size = (found.clean.tasks[task].by_size.get(size) for task in found.tasks)
-        table.add_row(
-            f"{size} objects, mAP50-95", *("-" if ap is None else f"{ap:.3f}" for ap in of_size)
-        )
+        sizes.add_row(size, *("-" if score is None else f"{score:.3f}" for score in of_size))
     severities = list(dict.fromkeys(severity for _, severity in found.under))
+    under = Table("mAP50", *names, box=None)
     for condition in dict.fromkeys(condition for condition, _ in found.under):
         row = (
-            " ".join(f"{found.accuracy(task, condition, s).map50:.3f}" for s in severities)
+            " ".join(f"{found.accuracy(task, condition, s).map50:.2f}" for s in severities)
             for task in found.tasks
         )
-        table.add_row(f"{condition}, mAP50", *row)
-    table.add_row("mPC, mAP50-95", *(f"{found.mpc(task):.3f}" for task in found.tasks))
-    table.add_row("rPC", *(f"{found.rpc(task):.1%}" for task in found.tasks))
-    Terminal().print(table)
-    names = ", ".join(severity.name.lower() for severity in severities)
-    say(f"under each condition three severities: {names}; mPC and rPC after Michaelis et al. 2019")
+        under.add_row(condition, *row)
+    under.add_row("mPC", *(f"{found.mpc(task):.3f}" for task in found.tasks))
+    under.add_row("rPC", *(f"{found.rpc(task):.1%}" for task in found.tasks))
+    terminal = Terminal()
+    terminal.print(sizes)
+    terminal.print(under)
+    listed = ", ".join(severity.name.lower() for severity in severities)
+    say(f"each condition {listed}; mPC and rPC, after Michaelis et al. 2019, of mAP50-95")
 
 
 def _plot(found: Robustness, file: Path) -> None:
