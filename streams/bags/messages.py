@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from oneglance.streams.files.jpeg import is_damaged_jpeg
+from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Image
 
 
@@ -156,7 +156,7 @@ def _as_sensor_msgs(message: ImageMessage) -> Any:
 def _compressed(message: ImageMessage) -> Image:
     if is_damaged_jpeg(message.data):  # OpenCV fills what is missing with grey
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: damaged")
-    image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(with_end(message.data), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: no image")
     return np.asarray(image, np.uint8)

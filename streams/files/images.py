@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
-from oneglance.streams.files.jpeg import is_damaged_jpeg
+from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Frame, Image
 from oneglance.streams.playing import Closing
 
@@ -139,7 +139,7 @@ def read_image(file: Path) -> Image | None:
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
         if not content or is_damaged_jpeg(content) or _is_truncated_netpbm(content):
             return None
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(with_end(content), np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
         return None
     return None if image is None else np.asarray(image, np.uint8)

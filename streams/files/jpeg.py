@@ -29,6 +29,12 @@ def is_cut_jpeg(content: memoryview) -> bool:
     return is_damaged_jpeg(bytes(content))
 
 
+def with_end(content: bytes) -> bytes:
+    """A JPEG with an end marker, without which OpenCV decodes nothing; anything else as it is."""
+    lacks_end = content.startswith(_START) and _END not in content[-_TAIL:]
+    return content + _END if lacks_end else content
+
+
 def is_damaged_jpeg(content: bytes) -> bool:
     """Whether this is a JPEG of which libjpeg cannot decode all; False for what is no JPEG.
 

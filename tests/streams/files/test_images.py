@@ -380,3 +380,14 @@ def test_an_image_made_of_tiles_is_played_whole(shared: Path) -> None:
     grid = shared / "faults" / "streams" / "images" / "grid.avif"
     [frame] = ImageFiles([grid], source=str(grid))
     assert frame.size == (1024, 576)
+
+
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_read_as_it_is(tmp_path: Path) -> None:
+    whole = cv2.imencode(".jpg", picture(5))[1].tobytes()
+    assert whole.endswith(b"\xff\xd9")
+    for name, content in (("a.jpg", whole), ("b.jpg", whole[:-2]), ("c.jpg", whole[:-1])):
+        (tmp_path / name).write_bytes(content)
+    one, two, three = (read_image(tmp_path / f"{name}.jpg") for name in "abc")
+    assert one is not None
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
