@@ -96,10 +96,10 @@ class Canvas:
             self._padded[:] = PAD_VALUE
         (w, h), left, top = geometry.scaled, geometry.left, geometry.top
         place = self._padded[top : top + h, left : left + w]
-        if isinstance(image, Planes):
-            image.resized((w, h), out=place)
-        else:
+        if isinstance(image, np.ndarray):
             cv2.resize(image, (w, h), dst=place, interpolation=cv2.INTER_LINEAR)
+        else:
+            image.resized((w, h), out=place)
         # Split, convert, scale: a third of the time of transposing, a twentieth of blobFromImage.
         # To convert and scale in one step would be an eighth slower: numpy does it in small pieces.
         cv2.split(self._padded, [*self._planes[::-1]])
@@ -108,7 +108,7 @@ class Canvas:
         return self._tensor, geometry
 
 
-def as_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def as_bgr(image: object) -> npt.NDArray[np.uint8]:
     """``image`` as H×W×3 BGR: grey is repeated, alpha is dropped, BGR passes through.
 
     Raises:

@@ -90,7 +90,7 @@ def features(image: npt.NDArray[np.uint8] | Planes, box: npt.NDArray[np.float32]
     import cv2
 
     part = cut(image, (int(left), int(top), int(right), int(bottom)))
-    pixels = part.bgr() if isinstance(part, Planes) else part
+    pixels = part if isinstance(part, np.ndarray) else part.bgr()
     crop = cv2.resize(pixels, CROP, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
     bins = hue.reshape(BANDS, -1).astype(np.intp) * HUES // 180  # OpenCV's hues are 0 to 179

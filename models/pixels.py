@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ Image = npt.NDArray[np.uint8]
 """H×W×3 uint8, BGR."""
 
 
-@runtime_checkable
 class Planes(Protocol):
     """Planes of an image, from which a small BGR image costs less than the whole one."""
 
@@ -36,12 +35,20 @@ class Planes(Protocol):
 Pixels = TypeVar("Pixels", Image, Planes, Image | Planes)
 
 
+def is_planes(pixels: object) -> TypeGuard[Planes]:
+    """Whether these are planes and not an image. By one method of theirs: ``isinstance`` looks at
+    all that a Protocol has, which takes 20 µs."""
+    return hasattr(pixels, "resized")
+
+
 def size_of(pixels: Image | Planes) -> tuple[int, int]:
     """``(width, height)``."""
-    return pixels.size if isinstance(pixels, Planes) else (pixels.shape[1], pixels.shape[0])
+    if isinstance(pixels, np.ndarray):
+        return pixels.shape[1], pixels.shape[0]
+    return pixels.size
 
 
 def cut(pixels: Pixels, box: tuple[int, int, int, int]) -> Pixels:
     """The rectangle ``x1, y1, x2, y2``, half open; a view."""
     x1, y1, x2, y2 = box
-    return pixels.cut(x1, y1, x2, y2) if isinstance(pixels, Planes) else pixels[y1:y2, x1:x2]
+    return pixels[y1:y2, x1:x2] if isinstance(pixels, np.ndarray) else pixels.cut(x1, y1, x2, y2)

@@ -109,7 +109,7 @@ def timed_detect(detector: DetectorLike, region: Region | None = None) -> Detect
     def detect(image: Image | Planes) -> tuple[sv.Detections, dict[str, float]]:
         box = region.pixels(size_of(image))
         part = cut(image, box)
-        found, stages = whole(part if isinstance(part, Planes) else np.ascontiguousarray(part))
+        found, stages = whole(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
         found = copy.copy(found)  # it may be the detector's own
         found.xyxy = found.xyxy + np.array(box[:2] * 2, found.xyxy.dtype)
         return found, stages
@@ -132,7 +132,7 @@ def takes_planes(detector: DetectorLike, region: Region | None = None) -> TakesP
 
 def _timed(detector: DetectorLike) -> Detect:
     def detect(image: Image | Planes) -> tuple[sv.Detections, dict[str, float]]:
-        assert not isinstance(image, Planes), "only who takes them is given planes"
+        assert isinstance(image, np.ndarray), "only who takes them is given planes"
         started = time.perf_counter()
         found = complete(detector(image), detector.name)
         return found, {"inference": time.perf_counter() - started}

@@ -80,8 +80,7 @@ class Offer:
 
 def list_offers(group: str) -> tuple[Offer, ...]:
     """Every offer in ``group``, by name, then ours first; imports none."""
-    found = {_offer(point) for point in metadata.entry_points(group=group)}
-    return tuple(sorted(found, key=lambda offer: (offer.name, not offer.ours, offer.package)))
+    return _offers(metadata.entry_points(group=group))
 
 
 def find_offer(group: str, name: str) -> Offer | None:
@@ -90,7 +89,8 @@ def find_offer(group: str, name: str) -> Offer | None:
     Raises:
         UsageError: two packages offer it, and neither is ours.
     """
-    found = [offer for offer in list_offers(group) if offer.name == name]
+    # By name at once: whose an offer is stands in a text that takes long to read.
+    found = _offers(metadata.entry_points(group=group, name=name))
     if not found:
         return None
     if len(found) > 1 and not found[0].ours:
@@ -122,6 +122,11 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"unknown {what} '{word}'{hint} ({what}s: {', '.join(names)})"
+
+
+def _offers(points: Iterable[metadata.EntryPoint]) -> tuple[Offer, ...]:
+    found = {_offer(point) for point in points}
+    return tuple(sorted(found, key=lambda offer: (offer.name, not offer.ours, offer.package)))
 
 
 def _offer(point: metadata.EntryPoint) -> Offer:

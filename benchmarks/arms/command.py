@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.arms import measuring
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
+from oneglance.perception.mode import Mode
 
 
 def main() -> None:
@@ -19,12 +20,14 @@ def main() -> None:
     arguments.add_argument("--command", type=Path, required=True, help="the oneglance command")
     arguments.add_argument("--engine", default=DEFAULT_ENGINE)
     arguments.add_argument("--precision", default=DEFAULT_PRECISION)
+    arguments.add_argument("--mode", choices=tuple(Mode), default=Mode.AUTO)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         summary_file = Path(folder) / "summary.json"
         command = [
             *(options.command, "run", options.clip, "--model", options.model, "--jsonl", "-"),
             *("--engine", options.engine, "--precision", options.precision),
+            *("--mode", options.mode),
             *("--max-frames", options.frames + options.warmup + 1),
             *("--json-summary", summary_file),
         ]
@@ -42,13 +45,16 @@ def main() -> None:
         if process.returncode:
             sys.exit(f"oneglance run failed: {' '.join(errors.splitlines()[-3:])}")
         summary = json.loads(summary_file.read_text())
+    found = [json.loads(line) for line in lines]
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     measuring.answer(
         intervals_ms=measuring.intervals_ms(stamps_s, warmup=options.warmup),
         first_s=stamps_s[0] - started_s,
         peak_mb=summary["peak_memory_mb"],
         cpu_s=children.ru_utime + children.ru_stime,
-        boxes=sum(len(json.loads(line)["detections"]) for line in lines),
+        frames=len(lines),
+        boxes=sum(len(each["detections"]) for each in found),
+        ages_ms=[each["age_ms"] for each in found[options.warmup + 1 :] if "age_ms" in each],
         engine=summary["engine"],
         precision=summary["precision"],
         own_fps=summary["fps"],

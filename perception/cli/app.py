@@ -11,26 +11,15 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from oneglance.perception.cli.commands.batch import batch
-from oneglance.perception.cli.commands.convert import convert
-from oneglance.perception.cli.commands.data import audit, evaluate, render
-from oneglance.perception.cli.commands.engines import engines
-from oneglance.perception.cli.commands.mine import mine
-from oneglance.perception.cli.commands.plugins import plugins
-from oneglance.perception.cli.commands.quantize import quantize
-from oneglance.perception.cli.commands.replay import replay
-from oneglance.perception.cli.commands.run import models, run
-from oneglance.perception.cli.commands.serve import serve
-from oneglance.perception.cli.commands.study import benchmark, study
-from oneglance.perception.cli.commands.train import average, export, train
 from oneglance.perception.cli.common import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -82,38 +71,54 @@ class _Commands(TyperGroup):
             raise interrupted() from None
 
 
-app = typer.Typer(
-    cls=_Commands,
-    help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (
-    run,
-    serve,
-    batch,
-    convert,
-    mine,
-    replay,
-    models,
-    engines,
-    plugins,
-    render,
-    train,
-    average,
-    study,
-    export,
-    quantize,
-    audit,
-):
-    app.command()(command)
-app.command(name="eval")(evaluate)
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)(benchmark)
+_COMMANDS = {
+    "run": "run:run",
+    "serve": "serve:serve",
+    "batch": "batch:batch",
+    "convert": "convert:convert",
+    "mine": "mine:mine",
+    "replay": "replay:replay",
+    "models": "run:models",
+    "engines": "engines:engines",
+    "plugins": "plugins:plugins",
+    "render": "data:render",
+    "train": "train:train",
+    "average": "train:average",
+    "study": "study:study",
+    "export": "train:export",
+    "quantize": "quantize:quantize",
+    "audit": "data:audit",
+    "eval": "data:evaluate",
+    "benchmark": "study:benchmark",
+}
+"""Where each command lies below ``commands``, in the order of ``--help``."""
+
+_PASSED_ON: Mapping[str, Mapping[str, Any]] = {
+    "benchmark": {
+        "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+        "add_help_option": False,
+    }
+}
+"""Commands whose options are another program's."""
+
+
+def _program(words: Sequence[str]) -> typer.Typer:
+    """The command that is asked for, or all of them, for help and for errors: to import and build
+    those that nobody asked for would cost each start 30 ms."""
+    app = typer.Typer(
+        cls=_Commands,
+        help="One network, one pass: pedestrians, cars, road signs and traffic lights.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(lambda: None)  # or typer would take a single command for the whole program
+    for name in words[:1] if words and words[0] in _COMMANDS else _COMMANDS:
+        module, _, function = _COMMANDS[name].partition(":")
+        command = getattr(import_module(f"oneglance.perception.cli.commands.{module}"), function)
+        app.command(name=name, **_PASSED_ON.get(name, {}))(command)
+    return app
 
 
 def exit_code() -> int:
@@ -123,7 +128,7 @@ def exit_code() -> int:
     # Read while it is imported. What is wrong with an image is reported by us, with its name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
-        app(prog_name="oneglance")
+        _program(sys.argv[1:])(prog_name="oneglance")
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED and not was_reported():  # between two commands' own lines
             interrupted()

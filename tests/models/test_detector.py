@@ -96,3 +96,9 @@ def test_a_model_tells_its_classes(make_model: Any) -> None:
     detector = Detector.load(make_model(ROWS))
     assert [c.task for c in detector.classes] == list(Task)
     assert detector.name == "fixed"
+
+
+def test_what_is_neither_image_nor_planes_is_refused_by_what_it_is(make_model: Any) -> None:
+    detector = Detector.load(make_model(ROWS))
+    with pytest.raises(UsageError, match="not list"):
+        detector([[0, 0, 0]])  # type: ignore[arg-type]

@@ -287,6 +287,22 @@ def test_every_option_is_explained(oneglance: Program, monkeypatch: pytest.Monke
         assert oneglance(command, "--help").code == 0
 
 
+def test_a_command_brings_none_of_what_the_others_need() -> None:
+    shown = (
+        "import sys; sys.argv = ['oneglance', 'models']\n"
+        "from oneglance.perception.cli.app import exit_code\n"
+        "assert exit_code() == 0\n"
+        "print(*(name for name in sys.modules if name.startswith('oneglance.')))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, timeout=60, check=True
+    )
+    brought = run.stdout.split()
+    assert "oneglance.perception.cli.commands.run" in brought
+    assert "oneglance.perception.cli.commands.train" not in brought
+    assert not [name for name in brought if name.startswith("oneglance.models.training")]
+
+
 # -- mistakes ------------------------------------------------------------------------------
 
 MISTAKES = {
