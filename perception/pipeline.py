@@ -58,8 +58,6 @@ from oneglance.streams.errors import StreamError, UsageError
 if TYPE_CHECKING:
     import supervision as sv
 
-__all__ = ["Mode", "Pipeline"]
-
 logger = logging.getLogger(__name__)
 
 
@@ -87,8 +85,7 @@ class Pipeline:
     tracker's predictions (``Result.predicted``); without a tracker nothing is known of them, and
     they have no result. ``region``: what of every frame the network looks at, see ``Region``;
     boxes are in pixels of the whole frame. ``budget_ms``: live, keep the age of results below it
-    by looking with less, see ``perception.budget``; each step is an alert. ``clock``: seconds,
-    monotonic; for tests.
+    by looking with less, see ``perception.budget``; each step is an alert. ``clock``: monotonic.
 
     OpenCV's own threads cost more than they save on images this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.

@@ -17,7 +17,7 @@ FULL_RATE, CALM_RATE = 100.0, 15.0
 SECONDS = 10.0
 ROOM_MS = 100.0
 AT_LEAST = 0.95
-MODULE = "benchmarks.arms.viewers"
+MODULE = "benchmarks.arms.page.viewers"
 
 
 def measure_viewers(asked: Options) -> Part:

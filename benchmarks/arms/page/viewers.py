@@ -101,7 +101,7 @@ def _people(port: int, options: object) -> subprocess.Popen[str]:
         "settle": SETTLE_S,
         "seconds": getattr(options, "seconds", 0.0),
     }
-    command = [sys.executable, "-P", "-m", "benchmarks.arms.watching"]
+    command = [sys.executable, "-P", "-m", "benchmarks.arms.page.watching"]
     command += [word for name, value in words.items() for word in (f"--{name}", str(value))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
