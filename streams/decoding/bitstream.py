@@ -12,8 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-_HEAD = 4096
-"""Bytes in which parameter sets and messages before the first slice usually fit."""
+from oneglance.streams.decoding.nal_units import (
+    HEAD,
+    BitReader,
+    length_size_of,
+    nal_units,
+    parameter_sets,
+    unescaped,
+)
 
 _ZEROS, _SECTOR = bytes(4), bytes(512)
 """What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
@@ -73,7 +79,7 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
         is_h264 = codec == "h264"
         see = (_H264(extradata or b"") if is_h264 else _H265(extradata or b"")).see
         is_slice = _is_h264_slice if is_h264 else _is_h265_slice
-        size = _length_size(extradata or b"", 4 if is_h264 else 21)
+        size = length_size_of(extradata or b"", 4 if is_h264 else 21)
         return _noticing(see, lambda data: _lacks_slices(data, size, is_slice))
     if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
         return _mpeg4 if codec == "mpeg4" else _mpeg2
@@ -139,7 +145,7 @@ def has_hash(data: memoryview) -> bool:
 
 
 def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
-    content = bytes(data[:_HEAD])
+    content = bytes(data[:HEAD])
     at = content.find(b"\0\0\1\xb6")
     if at < 0 or at + 4 >= len(content):
         return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
@@ -152,7 +158,7 @@ def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
 
 
 def _mpeg2(data: memoryview, key: bool) -> CodedFrame:
-    content = bytes(data[:_HEAD])
+    content = bytes(data[:HEAD])
     at = content.find(b"\0\0\1\0")
     if at < 0 or at + 5 >= len(content):
         return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
@@ -166,27 +172,27 @@ class _H264:
     """Follows frame numbers, so that a lost reference is noticed."""
 
     def __init__(self, extradata: bytes) -> None:
-        self._length_size = _length_size(extradata, 4)
+        self.length_size_of = length_size_of(extradata, 4)
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}
         self._last: int | None = None  # frame number of the last reference frame
         self._field: tuple[int, bool] | None = None  # a first field: its frame number, its parity
         self._intra_since = False
         if extradata[:1] == b"\1":
-            for unit in _parameter_sets(extradata):
+            for unit in parameter_sets(extradata):
                 self._parameters(unit)
         else:
-            for unit in _units(memoryview(extradata), 0):
+            for unit in nal_units(memoryview(extradata), 0):
                 self._parameters(unit)
 
     def see(self, data: memoryview, key: bool) -> CodedFrame:
         recovery: int | None = None
-        for unit in _units(data, self._length_size):
+        for unit in nal_units(data, self.length_size_of):
             nal_type = unit[0] & 31
             if nal_type in (7, 8):
                 self._parameters(unit)
             elif nal_type == 6:
-                recovery = _recovery(_unescaped(unit[1:]), signed=False)
+                recovery = _recovery(unescaped(unit[1:]), signed=False)
             elif nal_type in (1, 5):
                 try:
                     return self._slice(unit, key, recovery)
@@ -196,7 +202,7 @@ class _H264:
 
     def _parameters(self, unit: bytes) -> None:
         try:
-            bits = _Bits(_unescaped(unit[1:256]))
+            bits = BitReader(unescaped(unit[1:256]))
             if unit[0] & 31 == 7:
                 number, sequence = _sequence(bits)
                 self._sequences[number] = sequence
@@ -206,7 +212,7 @@ class _H264:
             return
 
     def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedFrame:
-        bits = _Bits(_unescaped(unit[1:24]))
+        bits = BitReader(unescaped(unit[1:24]))
         begins = bits.ue() == 0
         is_intra = bits.ue() in (2, 7)
         sequence = self._sequences[self._sequence_of[bits.ue()]]
@@ -257,7 +263,7 @@ class _Sequence:
 _HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 
 
-def _sequence(bits: _Bits) -> tuple[int, _Sequence]:
+def _sequence(bits: BitReader) -> tuple[int, _Sequence]:
     """An H.264 sequence parameter set: its number, and what slice headers need of it."""
     profile = bits.read(8)
     bits.read(16)
@@ -291,7 +297,7 @@ def _sequence(bits: _Bits) -> tuple[int, _Sequence]:
     return number, _Sequence(number_bits, bool(bits.read(1)), separate_planes, gaps_allowed)
 
 
-def _skip_scaling(bits: _Bits, size: int) -> None:
+def _skip_scaling(bits: BitReader, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -303,17 +309,17 @@ class _H265:
     """Finds random access points and what leads them; the decoder notices lost references."""
 
     def __init__(self, extradata: bytes) -> None:
-        self._length_size = _length_size(extradata, 21)
+        self.length_size_of = length_size_of(extradata, 21)
         self._deepest = 0
 
     def see(self, data: memoryview, key: bool) -> CodedFrame:  # noqa: ARG002 - an Inspector
         recovery: int | None = None
-        for unit in _units(data, self._length_size):
+        for unit in nal_units(data, self.length_size_of):
             if len(unit) < 2:
                 continue
             nal_type, layer = unit[0] >> 1 & 63, (unit[1] & 7) - 1
             if nal_type == 39:
-                recovery = _recovery(_unescaped(unit[2:]), signed=True)
+                recovery = _recovery(unescaped(unit[2:]), signed=True)
             elif nal_type < 32:
                 begins = len(unit) > 2 and bool(unit[2] & 0x80)
                 return replace(self._coded(nal_type, layer, recovery), begins=begins)
@@ -348,80 +354,9 @@ def _recovery(message: bytes, *, signed: bool) -> int | None:
         size, at = size + (message[at] if at < len(message) else 0), at + 1
         if payload_type == 6:
             try:
-                bits = _Bits(message[at : at + 8])
+                bits = BitReader(message[at : at + 8])
                 return bits.se() if signed else bits.ue()
             except IndexError:
                 return None
         at += size
     return None
-
-
-class _Bits:
-    """A reader of bits. Raises IndexError at the end."""
-
-    def __init__(self, content: bytes) -> None:
-        self._value, self._left = int.from_bytes(content, "big"), 8 * len(content)
-
-    def read(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise IndexError
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def ue(self) -> int:
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32:
-                raise IndexError
-        return (1 << zeros) - 1 + self.read(zeros)
-
-    def se(self) -> int:
-        value = self.ue()
-        return (value + 1) // 2 if value % 2 else -(value // 2)
-
-
-def _unescaped(content: bytes) -> bytes:
-    return content.replace(b"\0\0\3", b"\0\0")
-
-
-def _length_size(extradata: bytes, at: int) -> int:
-    """Bytes of the length before each unit; 0 where start codes part them."""
-    is_record = extradata[:1] == b"\1" and len(extradata) > at
-    return (extradata[at] & 3) + 1 if is_record else 0
-
-
-def _parameter_sets(extradata: bytes) -> Iterator[bytes]:
-    """Parameter sets of an H.264 configuration record (ISO/IEC 14496-15, 5.3.3.1)."""
-    at = 5
-    for mask in (31, 255):
-        count, at = (extradata[at] & mask if at < len(extradata) else 0), at + 1
-        for _ in range(count):
-            size = int.from_bytes(extradata[at : at + 2], "big")
-            if unit := extradata[at + 2 : at + 2 + size]:
-                yield unit
-            at += 2 + size
-
-
-def _units(data: memoryview, length_size: int) -> Iterator[bytes]:
-    """The NAL units of a packet, truncated after the first kilobytes of each."""
-    if length_size:
-        at = 0
-        while at + length_size < len(data):
-            size = int.from_bytes(data[at : at + length_size], "big")
-            at += length_size
-            if size:
-                yield bytes(data[at : at + min(size, _HEAD)])
-            at += size
-        return
-    content = bytes(data[:_HEAD])
-    at = content.find(b"\0\0\1")
-    while at >= 0:
-        end = content.find(b"\0\0\1", at + 3)
-        unit = content[at + 3 : end if end >= 0 else None]
-        if unit:
-            yield unit
-        if end < 0 and len(content) < len(data):  # seldom: a slice comes first, and ends the search
-            content = bytes(data)
-            end = content.find(b"\0\0\1", at + 3)
-        at = end

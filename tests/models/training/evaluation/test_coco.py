@@ -167,7 +167,6 @@ def test_accuracy_by_size_is_that_of_the_reference_tool(seed: int) -> None:
     truth, guesses = random_case(seed)
     found = score(truth, guesses, Task.CAR)
     assert found is not None
-    assert set(found.by_size) == {"small", "medium", "large"}
     with contextlib.redirect_stdout(io.StringIO()):
         coco = pycocotools_coco.COCO()
         coco.dataset = truth
@@ -177,7 +176,10 @@ def test_accuracy_by_size_is_that_of_the_reference_tool(seed: int) -> None:
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    assert list(found.by_size.values()) == pytest.approx(judge.stats[3:6], abs=1e-6)
+    sizes = zip(("small", "medium", "large"), judge.stats[3:6], strict=True)
+    expected = {size: value for size, value in sizes if value >= 0}  # -1: there is no such box
+    assert len(expected) > 1
+    assert found.by_size == pytest.approx(expected, abs=1e-6)
 
 
 def coco_of(dataset: Any, model: Detector) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,0 +1,83 @@
+"""NAL units of H.264 and H.265, and the bits in them; nothing raises on damaged bytes but a reader
+that has come to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+HEAD = 4096
+"""Bytes in which parameter sets and messages before the first slice usually fit."""
+
+
+class BitReader:
+    """A reader of bits. Raises IndexError at the end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._value, self._left = int.from_bytes(content, "big"), 8 * len(content)
+
+    def read(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise IndexError
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def ue(self) -> int:
+        """An unsigned Exp-Golomb number (ITU-T H.264, 9.1)."""
+        zeros = 0
+        while not self.read(1):
+            zeros += 1
+            if zeros > 32:
+                raise IndexError
+        return (1 << zeros) - 1 + self.read(zeros)
+
+    def se(self) -> int:
+        """A signed one (9.1.1)."""
+        value = self.ue()
+        return (value + 1) // 2 if value % 2 else -(value // 2)
+
+
+def unescaped(content: bytes) -> bytes:
+    """Without the bytes that keep a start code out of a unit (7.4.1)."""
+    return content.replace(b"\0\0\3", b"\0\0")
+
+
+def length_size_of(extradata: bytes, at: int) -> int:
+    """Bytes of the length before each unit; 0 where start codes part them."""
+    is_record = extradata[:1] == b"\1" and len(extradata) > at
+    return (extradata[at] & 3) + 1 if is_record else 0
+
+
+def parameter_sets(extradata: bytes) -> Iterator[bytes]:
+    """Parameter sets of an H.264 configuration record (ISO/IEC 14496-15, 5.3.3.1)."""
+    at = 5
+    for mask in (31, 255):
+        count, at = (extradata[at] & mask if at < len(extradata) else 0), at + 1
+        for _ in range(count):
+            size = int.from_bytes(extradata[at : at + 2], "big")
+            if unit := extradata[at + 2 : at + 2 + size]:
+                yield unit
+            at += 2 + size
+
+
+def nal_units(data: memoryview, length_size: int) -> Iterator[bytes]:
+    """The NAL units of a packet, truncated after the first kilobytes of each."""
+    if length_size:
+        at = 0
+        while at + length_size < len(data):
+            size = int.from_bytes(data[at : at + length_size], "big")
+            at += length_size
+            if size:
+                yield bytes(data[at : at + min(size, HEAD)])
+            at += size
+        return
+    content = bytes(data[:HEAD])
+    at = content.find(b"\0\0\1")
+    while at >= 0:
+        end = content.find(b"\0\0\1", at + 3)
+        unit = content[at + 3 : end if end >= 0 else None]
+        if unit:
+            yield unit
+        if end < 0 and len(content) < len(data):  # seldom: a slice comes first, and ends the search
+            content = bytes(data)
+            end = content.find(b"\0\0\1", at + 3)
+        at = end
