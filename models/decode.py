@@ -133,6 +133,8 @@ def _assign_subclasses(
     """Turn parent classes into their best subclass, in place, where it is likely enough."""
     for task, subclasses in table.subclasses.items():
         here = np.flatnonzero(table.task[class_id] == task)
+        if not len(here):
+            continue
         of_subclasses = scores[np.ix_(subclasses, here)]
         assigned = of_subclasses.max(axis=0) >= SUBCLASS_SHARE * best[here]
         class_id[here[assigned]] = subclasses[of_subclasses.argmax(axis=0)][assigned]
