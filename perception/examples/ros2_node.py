@@ -1,11 +1,9 @@
 """A ROS 2 node: images in, vision_msgs/Detection2DArray with the image's own header out.
 
 python -m oneglance.perception.examples.ros2_node --ros-args -r image:=/camera/image_raw
-
-Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage), budget (ms;
-0.0: none). Newest wins, never a queue. Needs pip install "oneglance[mcap]" and a ROS 2 on Python
-3.11+ and numpy 2 (Lyrical: see Dockerfile.ros2), with vision_msgs. rclpy is in no registry: the
-parts are tested (perception/ros_node.py), this is not.
+Parameters: model, engine, tasks ("car,sign"), compressed (true: CompressedImage), budget (ms).
+Needs pip install "oneglance[mcap]", and ROS 2 with vision_msgs on Python 3.11+ and numpy 2 (see
+Dockerfile.ros2). rclpy is in no registry: perception.ros_node is tested, this is not.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ def main() -> None:
     rclpy.init()
     node = rclpy.create_node("oneglance")
     asked = {"model": "road4-n", "engine": "onnxruntime", "tasks": "", "compressed": False}
-    asked |= {"budget": 0.0}
     of = {name: node.declare_parameter(name, value).value for name, value in asked.items()}
+    budget = node.declare_parameter("budget", 0.0).value or None
     kind = ros.COMPRESSED if of["compressed"] else ros.IMAGE
     images = ros.RosImages(node.resolve_topic_name("image"), kind)
     boxes = node.create_publisher(ros.message_class(ARRAY), "detections", 1)
@@ -38,23 +36,16 @@ def main() -> None:
     tasks = parse_tasks(of["tasks"].split(",")) if of["tasks"] else None
     detector = Detector.load(of["model"], engine=of["engine"], tasks=tasks)
     sinks = [ros.RosPublisher(boxes.publish, ros.make_message)]
-    pipeline = Pipeline(
-        images,
-        detector,
-        mode="live",
-        sinks=sinks,
-        tracker=Tracker(),
-        budget_ms=of["budget"] or None,
-    )
+    loop = Pipeline(images, detector, mode="live", sinks=sinks, tracker=Tracker(), budget_ms=budget)
     node.create_subscription(ros.message_class(kind), "image", images.offer, newest)
 
     def publish_diagnostics() -> None:
         now = Header(node.get_clock().now().nanoseconds, "")
-        diagnostics_out.publish(ros.diagnostics(pipeline.health(), images, now, ros.make_message))
+        diagnostics_out.publish(ros.diagnostics(loop.health(), images, now, ros.make_message))
 
     def run() -> None:
         try:
-            pipeline.run()
+            loop.run()
         finally:  # a loop that fails ends the node
             rclpy.try_shutdown()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +229,7 @@ def test_video_is_played_from_its_first_key_frame(
 
 @pytest.mark.parametrize("content", [b"", b"\x89MCAP0\r\n", b"not a bag at all", bytes(4000)])
 @pytest.mark.parametrize("name", ["a.mcap", "a.bag"])
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # older rosbags leave it open
 def test_what_is_no_bag_is_a_sentence(name: str, content: bytes, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_bytes(content)
@@ -235,6 +237,8 @@ def test_what_is_no_bag_is_a_sentence(name: str, content: bytes, tmp_path: Path)
         open_stream(file)
     assert "\n" not in str(error.value)
     assert str(file) in str(error.value)
+    del error
+    gc.collect()
 
 
 def test_a_folder_with_broken_metadata_is_a_sentence(tmp_path: Path) -> None:
