@@ -73,10 +73,11 @@ def test_packets_lost_from_a_real_server_cost_what_depends_on_them(
         assert smeared(found, whole) == [], lost
         indices = {frame.index for frame in found.frames}
         expected = {*range(lost[0]), *range(until, FRAMES)}
-        # Over UDP the server's farewell may come before its last packets.
-        assert expected - indices <= ({FRAMES - 1} if transport == "udp" else set()), lost
+        # Over UDP others may get lost as well, and the farewell comes before the last packets.
+        spare = 3 if transport == "udp" else 0
         assert indices <= expected, lost
-        assert found.produced >= FRAMES - (transport == "udp"), lost
+        assert len(expected - indices) <= spare, lost
+        assert found.produced >= FRAMES - spare, lost
 
 
 def test_of_several_cameras_only_the_one_that_loses_packets_has_damaged_frames(
