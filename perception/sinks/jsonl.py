@@ -63,7 +63,9 @@ class JsonLinesSink:
             SinkError: the disk is full, or the file cannot be written for another reason. What
                 was written before stays and ends with a complete line.
         """
-        line = encoded(as_object(result)).encode() + b"\n"
+        self._put(encoded(as_object(result)).encode() + b"\n")
+
+    def _put(self, line: bytes) -> None:
         try:
             write_whole(self._file, line)
             if self._to_stdout:

@@ -119,6 +119,14 @@ class TestCoco(SinkTests):
         return on_a_full_disk("coco", folder / "out.json")
 
 
+class TestCsv(SinkTests):
+    def open(self, folder: Path) -> Sink:
+        return opened("csv", folder / "out.csv")
+
+    def open_failing(self, folder: Path) -> Sink | None:
+        return on_a_full_disk("csv", folder / "out.csv")
+
+
 class SourceInFolder(SourceTests):
     """A source made of files."""
 
