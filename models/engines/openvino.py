@@ -92,7 +92,8 @@ class OpenVinoEngine:
     def _load(self, origin: str) -> tuple[Metadata, Any]:
         openvino = import_openvino()
         core = openvino.Core()
-        check_device(core.available_devices, self.device)
+        if self.device != "cpu":  # to ask what devices there are loads every plugin: 24 MB
+            check_device(core.available_devices, self.device)
         if self.precision == "bf16":
             check_bf16(
                 core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"),
