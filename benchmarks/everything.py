@@ -1,6 +1,6 @@
 """Every part of the benchmark, or some, into one results folder, and the report of it.
 
-    python -m benchmarks.everything                     # all, about 29 minutes on two CPUs
+    python -m benchmarks.everything                     # all, about 32 minutes on two CPUs
     python -m benchmarks.everything throughput live     # these
     python -m benchmarks.everything --quick             # a smoke test: numbers mean nothing
 
@@ -36,6 +36,8 @@ ABOUT_S = {
     "sinks": 200,
     "viewers": 150,
     "batch": 330,
+    "engines": 120,
+    "end_to_end": 60,
 }
 
 TURNS = {
@@ -51,6 +53,8 @@ TURNS = {
     "sinks": (3, 90, 10),
     "viewers": (3, 200, 20),
     "batch": (2, 10, 0),
+    "engines": (2, 80, 15),
+    "end_to_end": (3, 70, 10),
 }
 """Rounds, timed frames of a turn and frames of warm-up, of each part when it runs with the others.
 At least 200 timed frames for each arm that a percentile is reported of."""

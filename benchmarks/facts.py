@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.arms import measuring
 from oneglance.models.cpus import available_cpus
+from oneglance.models.instruction_sets import instruction_sets
 from oneglance.models.metadata import read_metadata
 from oneglance.models.tasks import Task
 from oneglance.streams import open_stream
@@ -31,6 +32,15 @@ PEERS = (
     *("ultralytics", "inference-cpu", "torch", "torchvision", "onnxruntime", "openvino"),
     "opencv-python",
 )
+
+ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
+"""Environment variable that makes a lesser CPU of a better one, for OpenVINO alone."""
+
+WITHOUT_LOW_PRECISION = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}
+LOW_PRECISION = {
+    *("avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimddp", "bf16", "i8mm"),
+}
 
 BUSY_CPUS = 0.25
 """CPUs kept busy by others above which the machine was not idle when we began."""
@@ -50,6 +60,7 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": device(),
+        "instruction sets": described_instruction_sets(),
         "system": f"{platform.system()} {platform.release()}",
         "CPUs allowed": cpus,
         "CPUs busy before": "unknown" if busy is None else round(busy, 2),
@@ -64,6 +75,21 @@ def gather(model: Path, clip: str | None = None) -> dict[str, Any]:
     if clip is not None:
         facts["clip"] = _clip_facts(clip)
     return facts
+
+
+def described_instruction_sets() -> str:
+    """Those of the CPU that decide speed, and the limit that OpenVINO is put under, if any; ONNX
+    Runtime knows no such limit."""
+    found = " ".join(instruction_sets()) or "unknown"
+    limit = os.environ.get(ISA_LIMIT)
+    return f"{found}; OpenVINO limited to {limit}" if limit else found
+
+
+def computes_low_precision() -> bool:
+    """Whether this CPU has instructions for int8 or bf16 that the engines may use."""
+    limit = os.environ.get(ISA_LIMIT, "").upper()
+    known = LOW_PRECISION & set(instruction_sets())
+    return bool(known) and not (limit and limit in WITHOUT_LOW_PRECISION)
 
 
 def command() -> str:

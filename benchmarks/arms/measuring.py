@@ -70,6 +70,23 @@ def peak_memory_mb(pid: int | str = "self") -> float | None:
     return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:")
 
 
+def process_cpu_ms(pid: int | str = "self") -> float | None:
+    """CPU time of a process's threads that still run, to the nanosecond; None off Linux.
+
+    ``/proc/PID/stat`` would count in steps of 10 ms.
+    """
+    spent_ms = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                spent_ms.append(int((task / "schedstat").read_text().split()[0]) / 1e6)
+            except (OSError, IndexError):  # ended meanwhile
+                continue
+    except OSError:
+        return None
+    return sum(spent_ms)
+
+
 def pss_mb(pids: Sequence[int | str] = ("self",)) -> float | None:
     """Proportional memory of processes together, in 10⁶ bytes: pages shared count once."""
     parts = [_kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids]

@@ -15,6 +15,7 @@ import cv2
 from benchmarks.arms import measuring
 from benchmarks.arms.frames import endless, tensors
 from benchmarks.arms.networks import Network, Settings
+from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, PRECISIONS
 from oneglance.models.letterbox import Canvas
 from oneglance.streams import open_stream
 
@@ -27,9 +28,14 @@ PASSES = 3
 def main() -> None:
     arguments = measuring.parser(__doc__)
     arguments.add_argument("--how", choices=STAGES, required=True)
+    arguments.add_argument("--engine", choices=tuple(PRECISIONS), default=DEFAULT_ENGINE)
+    arguments.add_argument("--precision", default=DEFAULT_PRECISION)
     options = arguments.parse_args()
     cv2.setNumThreads(1)
-    network = Network(options.model, Settings(threads=1, spinning=False))
+    settings = Settings(
+        threads=1, spinning=False, engine=options.engine, precision=options.precision
+    )
+    network = Network(options.model, settings)
     size = network.metadata.size
     if options.how == "decode":
         measuring.answer(cpu_ms=[round(1e3 * _decoding(options.clip), 4) for _ in range(PASSES)])

@@ -6,6 +6,7 @@ processes, with the engine's defaults or tuned. ``--engine`` and ``--precision``
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -210,17 +211,42 @@ def _claims(part: Part, arms: list[Arm], answers: dict[str, list[Answer]]) -> No
         intervals.ratio([a["ms"]["frame"] for a in ours], [a["ms"]["frame"] for a in theirs]),
         at_most=0.30,
     )
-    for key, words, goal in (
-        ("pss_mb", "memory of the processes", 0.35),
+    _claim_memory(part, (one, ours), (four, theirs), prefix="", goal=0.35)
+    frugal = min(
+        (a for a in arms if a.name.startswith("four_")),
+        key=lambda a: _median(answers[a.name], "pss_mb"),
+    )
+    if frugal is not four:
+        held = answers[frugal.name]
+        _claim_memory(part, (one, ours), (frugal, held), prefix="frugal_", goal=None)
+
+
+Setting = tuple[Arm, list[Answer]]
+
+
+def _claim_memory(
+    part: Part, one: Setting, four: Setting, *, prefix: str, goal: float | None
+) -> None:
+    """Memory against one setting of four: the quickest, and the one that holds least."""
+    versus = f"'{one[0].label}' over '{four[0].label}'"
+    for key, words, bound in (
+        ("pss_mb", "memory of the processes", goal),
         ("pss_growth", "memory that the models brought", None),
     ):
-        pairs = [([_value(a, key)], [_value(b, key)]) for a, b in zip(ours, theirs, strict=True)]
+        pairs = [([_value(a, key)], [_value(b, key)]) for a, b in zip(one[1], four[1], strict=True)]
         if any(value is None for pair in pairs for side in pair for value in side):
-            part.holes.append(f"{words}: this system does not report it (PSS is Linux's)")
+            hole = f"{words}: this system does not report it (PSS is Linux's)"
+            part.holes += [hole] if hole not in part.holes else []
             continue
         numerator, denominator = zip(*pairs, strict=True)
         found = intervals.ratio(numerator, denominator)
-        part.claim(key, f"one network over four, {words} ({versus})", found, at_most=goal)
+        label = f"one network over four, {words} ({versus})"
+        part.claim(f"{prefix}{key}", label, found, at_most=bound)
+
+
+def _median(answers: list[Answer], key: str) -> float:
+    known = [value for answer in answers if (value := _value(answer, key)) is not None]
+    return intervals.median(known) if known else math.inf
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ PARTS = (
     "sinks",
     "viewers",
     "batch",
+    "engines",
+    "end_to_end",
 )
 """In the order in which they run and are reported."""
 

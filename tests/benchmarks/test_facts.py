@@ -56,3 +56,24 @@ def test_a_results_folder_is_named_for_day_and_device() -> None:
     assert folder.parent == facts.RESULTS
     assert folder.name[:10].replace("-", "").isdigit()
     assert folder.name.replace("-", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("found", "limit", "is_there"),
+    [
+        (("avx2", "avx512_vnni"), "", True),
+        (("avx2", "avx512_bf16"), "AVX512_CORE_BF16", True),
+        (("avx2", "avx512_vnni"), "avx2", False),
+        (("avx", "avx2"), "", False),
+        ((), "", False),
+    ],
+)
+def test_a_goal_for_low_precision_is_set_where_the_cpu_has_it_and_no_limit_takes_it_away(
+    found: tuple[str, ...], limit: str, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "instruction_sets", lambda: found)
+    monkeypatch.setenv(facts.ISA_LIMIT, limit)
+    assert facts.computes_low_precision() is is_there
+    words = facts.described_instruction_sets()
+    assert words.startswith(" ".join(found) or "unknown")
+    assert (limit in words) or not limit

@@ -12,7 +12,8 @@ pytest.importorskip("onnx", reason="cuts ONNX graphs")
 from benchmarks.options import Options, check, parser
 from benchmarks.parts import one_vs_four
 from benchmarks.parts.derived_models import cut_all
-from benchmarks.processes import Answer, run_arm
+from benchmarks.processes import Answer, Arm, run_arm
+from benchmarks.report.results import Part
 from oneglance.models import Task
 from oneglance.streams import ModelError
 
@@ -53,3 +54,22 @@ def test_a_missing_or_wrong_single_task_model_is_named(asked: Options, tmp_path:
     (tmp_path / "sign-n.onnx").write_bytes(asked.model.read_bytes())
     with pytest.raises(ModelError, match="is no model of sign alone"):
         one_vs_four.trained(given, Task.SIGN)
+
+
+def test_memory_is_set_beside_the_quickest_four_and_beside_those_that_hold_least() -> None:
+    part = Part(part="one_vs_four", title="One", timer="a frame")
+    answers = {
+        name: [{"ms": {"frame": [ms] * 3}, "pss_mb": held, "pss_before_mb": 100.0}] * 2
+        for name, ms, held in (
+            ("one_sequence_tuned", 30.0, 200.0),
+            ("four_processes_tuned", 100.0, 800.0),
+            ("four_threads_tuned", 101.0, 400.0),
+        )
+    }
+    arms = [Arm(name, name, "none") for name in answers]
+    one_vs_four._claims(part, arms, answers)
+    found = {claim.name: claim.value for claim in part.claims}
+    assert found["one_vs_four.latency"] == pytest.approx(0.3)
+    assert found["one_vs_four.pss_mb"] == pytest.approx(0.25)
+    assert found["one_vs_four.frugal_pss_mb"] == pytest.approx(0.5)
+    assert found["one_vs_four.frugal_pss_growth"] == pytest.approx(1 / 3)

@@ -27,7 +27,7 @@ def measured(**changes: Any) -> Measured:
     """Decoding 10 ms, inference 30, inputs 1 and 4; 40 frames a second; two rounds."""
     costs = {"decode": 10.0, "infer": 30.0, "planes": 1.0, "image": 4.0}
     answers: dict[str, Any] = {how: [{"cpu_ms": [ms] * 5}] * 2 for how, ms in costs.items()}
-    answers["run"] = [{"intervals_ms": [25.0] * 5}] * 2
+    answers["run"] = [{"intervals_ms": [25.0] * 5, "cpu_ms": 43.0}] * 2
     return Measured({f"{CLIP.name}.{k}": v for k, v in (answers | changes).items() if v})
 
 
@@ -36,16 +36,37 @@ def test_the_loop_is_held_to_what_decoding_and_inference_leave_of_the_cpus(
 ) -> None:
     monkeypatch.setattr(sizes, "available_cpus", lambda: 2)
     row = sizes._row(part, CLIP, measured())
-    assert row == ("4K H.265", "10.00", "1.00", "4.00", "30.00", "40.0", "0.80")
+    cells = ("10.00", "1.00", "4.00", "30.00", "43.00", "40.0", "0.20", "0.60", "0.80")
+    assert row == ("4K H.265", *cells)
     claims = {claim.name: claim for claim in part.claims}
     assert claims["sizes.4k_h265.of_cpus"].value == pytest.approx(40 / (2 * 1000 / 40))
     assert claims["sizes.4k_h265.of_cpus"].met is False
+    assert claims["sizes.4k_h265.around"].value == pytest.approx(0.1)
+    assert claims["sizes.4k_h265.around"].met is None
     assert claims["sizes.4k_h265.planes"].value == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("all_ms", "met"), [(41.0, True), (42.0, False)])
+def test_what_is_around_inference_is_held_to_a_share_of_it_at_540p(
+    part: Part, all_ms: float, met: bool
+) -> None:
+    small = sizes.Clip("540p", "H.264")
+    found = measured(run=[{"intervals_ms": [25.0] * 5, "cpu_ms": all_ms}] * 2)
+    answers = {k.replace(CLIP.name, small.name): v for k, v in found.answers.items()}
+    sizes._row(part, small, Measured(answers))
+    claims = {claim.name: claim for claim in part.claims}
+    assert claims["sizes.540p_h264.around"].met is met
+
+
+def test_without_the_cpu_time_of_the_run_nothing_is_said_of_it(part: Part) -> None:
+    row = sizes._row(part, CLIP, measured(run=[{"intervals_ms": [25.0] * 5, "cpu_ms": None}] * 2))
+    assert row[5] == NONE
+    assert "sizes.4k_h265.around" not in {claim.name for claim in part.claims}
 
 
 def test_an_arm_that_failed_is_a_dash_and_claims_nothing(part: Part) -> None:
     row = sizes._row(part, CLIP, measured(infer=None, image=None))
-    assert row == ("4K H.265", "10.00", "1.00", NONE, NONE, "40.0", NONE)
+    assert row == ("4K H.265", "10.00", "1.00", NONE, NONE, "43.00", "40.0", NONE, NONE, NONE)
     assert part.claims == []
 
 

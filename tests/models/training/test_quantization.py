@@ -92,6 +92,14 @@ def test_biases_are_constants_that_can_be_corrected() -> None:
     assert set(biases) == {"Constant"}
 
 
+def test_nothing_is_rounded_between_a_convolution_and_its_silu(quantised: Quantised) -> None:
+    model = import_openvino().Core().read_model(*unpack_ir(quantised.content, "small.zip"))
+    silu = [op for op in model.get_ops() if op.get_type_name() == "Swish"]
+    assert len(silu) > 50
+    fed_by = {op.input(0).get_source_output().get_node().get_type_name() for op in silu}
+    assert fed_by == {"Add"}  # the convolution's bias
+
+
 def test_the_detection_head_stays_in_float(quantised: Quantised) -> None:
     model = import_openvino().Core().read_model(*unpack_ir(quantised.content, "small.zip"))
     rounded = [op for op in model.get_ops() if op.get_type_name() == "FakeQuantize"]
