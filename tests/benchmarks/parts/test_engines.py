@@ -11,7 +11,7 @@ from benchmarks import facts
 from benchmarks.options import Options, check, parser
 from benchmarks.parts import engines
 from benchmarks.parts.engines import CHOSEN, FIXED, LARGE
-from benchmarks.processes import Measured
+from benchmarks.processes import Answer, Measured
 from benchmarks.report.results import Part
 from oneglance.models.zoo import DEFAULT, list_zoo
 
@@ -53,8 +53,10 @@ def test_the_larger_input_is_held_to_what_the_cpu_can(
     monkeypatch.setattr(facts, "computes_low_precision", lambda: low_precision)
     chosen = engines.arms(asked)
     spent_ms = {(DEFAULT, FIXED): 10.0, (LARGE, CHOSEN): 15.0, (DEFAULT, CHOSEN): 5.0}
-    answers = {chosen[key].name: [answer(ms)] * 2 for key, ms in spent_ms.items()}
-    engines._claims(part, chosen, Measured(dict(answers)))
+    answers: dict[str, list[Answer]] = {
+        chosen[key].name: [answer(ms)] * 2 for key, ms in spent_ms.items()
+    }
+    engines._claims(part, chosen, Measured(answers))
     claims = {claim.name: claim for claim in part.claims}
     assert claims["engines.large_over_default"].value == pytest.approx(1.5)
     assert claims["engines.large_over_default"].met is met
@@ -63,7 +65,7 @@ def test_the_larger_input_is_held_to_what_the_cpu_can(
 
 def test_a_row_says_what_was_taken_in_how_many_rounds(part: Part, asked: Options) -> None:
     arm = engines.arms(asked)[DEFAULT, CHOSEN]
-    both = [answer(10.0), answer(20.0, "onnxruntime", "fp32")]
+    both: list[Answer] = [answer(10.0), answer(20.0, "onnxruntime", "fp32")]
     row = engines._row(part, arm, both)
     assert row[0] == f"{DEFAULT}, auto"
     assert row[1] == "openvino bf16 (1 of 2), onnxruntime fp32 (1 of 2)"

@@ -58,7 +58,7 @@ def test_a_missing_or_wrong_single_task_model_is_named(asked: Options, tmp_path:
 
 def test_memory_is_set_beside_the_quickest_four_and_beside_those_that_hold_least() -> None:
     part = Part(part="one_vs_four", title="One", timer="a frame")
-    answers = {
+    answers: dict[str, list[Answer]] = {
         name: [{"ms": {"frame": [ms] * 3}, "pss_mb": held, "pss_before_mb": 100.0}] * 2
         for name, ms, held in (
             ("one_sequence_tuned", 30.0, 200.0),
