@@ -66,7 +66,7 @@ def measure_accuracy(asked: Options) -> Part:
 
 def _scores(asked: Options, datasets: list[Dataset], part: Part) -> Scores:
     """Of every model that can be scored; each other one is a hole."""
-    from benchmarks.parts.scoring import scores_of
+    from benchmarks.scoring import scores_of
 
     how = {"engine": asked.engine, "precision": asked.precision}
     found = {ONE: scores_of(asked.model, datasets, **how)}
@@ -91,7 +91,7 @@ def _scores(asked: Options, datasets: list[Dataset], part: Part) -> Scores:
 
 def _add_tables(part: Part, scores: Scores, *, several: bool) -> None:
     """Figures, claims and tables of ``scores``."""
-    from benchmarks.parts.scoring import interval, middle, paired
+    from benchmarks.scoring import interval, middle, paired
 
     rows = []
     for task in Task:

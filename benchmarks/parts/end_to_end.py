@@ -66,7 +66,7 @@ def _speed(part: Part, asked: Options, folder: Path) -> None:
         Arm(
             how,
             label,
-            "benchmarks.arms.end_to_end",
+            "benchmarks.arms.graphs.end_to_end",
             (
                 *("--model", str(graph if how == "graph" else asked.model), "--clip", asked.clip),
                 *("--frames", str(asked.frames), "--warmup", str(asked.warmup), "--how", how),

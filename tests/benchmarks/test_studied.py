@@ -14,8 +14,8 @@ pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
 from benchmarks.options import Options, check, parser
 from benchmarks.parts import accuracy
 from benchmarks.parts.derived_models import cut
-from benchmarks.parts.scoring import middle, paired, scores_of
 from benchmarks.report import results
+from benchmarks.scoring import middle, paired, scores_of
 from oneglance.models import Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.evaluation.coco import evaluate_file
