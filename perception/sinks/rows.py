@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oneglance.perception.sinks.files import STANDARD_OUTPUT
 from oneglance.perception.sinks.jsonl import JsonLinesSink, as_object
+from oneglance.streams.errors import SinkError
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +37,11 @@ class CsvSink(JsonLinesSink):
             SinkError: the file cannot be written, or there is no standard output.
         """
         super().__init__(path)
-        self._put(_rows([COLUMNS]))
+        try:
+            self._put(_rows([COLUMNS]))
+        except SinkError:
+            self.close()
+            raise
 
     def write(self, result: Result) -> None:
         """Write a row for each detection.
