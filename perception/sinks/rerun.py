@@ -160,7 +160,8 @@ def part(recording: Any, *, within_s: float | None) -> None:
     if within_s is None:
         recording.disconnect()
         return
-    ending = threading.Thread(target=recording.disconnect, name="oneglance-rerun-end", daemon=True)
+    # Not one of our threads: after a full disk it never comes back.
+    ending = threading.Thread(target=recording.disconnect, name="rerun-disconnect", daemon=True)
     ending.start()
     ending.join(within_s)
     if ending.is_alive():
