@@ -17,6 +17,7 @@ from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossCount, LossMark, find_marks
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
+from oneglance.streams.decoding.vop_times import OwnTimes
 from oneglance.streams.errors import cause
 from oneglance.streams.files.jpeg import is_cut_jpeg
 from oneglance.streams.files.transport import Loss
@@ -124,6 +125,9 @@ class FrameDecoder:
         references = References(intact=self._codec != "mpeg4")
         # AVI counts packets where others have times of frames.
         self._slots: list[int] | None = [] if container.format.name == "avi" else None
+        self._own_times: OwnTimes | None = None
+        if self._slots is not None and self._codec == "mpeg4" and stream.time_base:
+            self._own_times = OwnTimes(context.extradata, stream.time_base)
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references,
             period=None if self._slots is not None else self._period,
@@ -243,7 +247,7 @@ class FrameDecoder:
         coded = self._coded(packet)
         pts = None if self._slots is not None else packet.pts
         if self._slots is not None and packet.dts is not None:
-            heappush(self._slots, packet.dts)
+            self._add_slots(self._slots, packet)
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
@@ -264,6 +268,17 @@ class FrameDecoder:
             entry.near_loss = entry.broken = True
         self._last_dts = packet.dts
         return entry
+
+    def _add_slots(self, slots: list[int], packet: Packet[VideoStream]) -> None:
+        """Note the times at which the frames of a packet of AVI are shown."""
+        own = self._own_times
+        times = None if own is None else own.slots(memoryview(packet), packet.dts or 0)
+        if times is None:
+            self._own_times, times = None, [packet.dts or 0]
+        # libav passes empty place holders over; their places are counted.
+        self._stats.packets = max(self._stats.packets, (packet.dts or 0) + 1)
+        for shown_at in times:
+            heappush(slots, shown_at)
 
     def _coded(self, packet: Packet[VideoStream]) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)
