@@ -240,7 +240,7 @@ def _head(model: Any, file: Path) -> list[str]:
     }
     if not layers:
         raise ModelError(
-            f"{file}: which of its layers are the detection head cannot be told, for they are not "
+            f"{file}: which of its layers are the detection head cannot be known, for they are not "
             "named /model.N: export it with 'oneglance export'"
         )
     return [name for name, layer in layers.items() if layer == max(layers.values())]

@@ -72,11 +72,11 @@ class BatchSummary:
 def run_batch(
     options: BatchOptions,
     summary: BatchSummary,
-    watch: Callable[[BatchSummary, int], None] = lambda _summary, _frames: None,
+    progress: Callable[[BatchSummary, int], None] = lambda _summary, _frames: None,
 ) -> None:
     """Run every clip that has no row yet, and write the tables; ``summary`` is kept up to date.
 
-    ``watch`` is called at least four times a second with it and the frames looked at so far.
+    ``progress`` is called at least four times a second with it and the frames looked at so far.
     However it ends, what is written is valid, and the same call goes on from there.
 
     Raises:
@@ -103,7 +103,7 @@ def run_batch(
                     frames += event.frames
                     output.tick()
                 summary.took_s = time.monotonic() - started_s
-                watch(summary, frames)
+                progress(summary, frames)
 
 
 def longest_first(clips: Iterable[Clip]) -> list[Clip]:

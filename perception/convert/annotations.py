@@ -76,12 +76,12 @@ def _frame(
     name: str, *, size: tuple[int, int] | None, boxes: list[Box], about: dict[str, Any]
 ) -> FrameBoxes:
     """Of the image ``name``. ``about``: ``clip``, ``frame`` and ``timestamp_s``, where known."""
-    at_s, index = about.get("timestamp_s"), int(about.get("frame", 0))
+    time_s, index = about.get("timestamp_s"), int(about.get("frame", 0))
     is_of_clip = "clip" in about and PurePosixPath(name).name == f"{index:06}.jpg"
     return FrameBoxes(
         clip=str(about.get("clip", name)),
         index=index,
-        timestamp_s=None if at_s is None else float(at_s),
+        timestamp_s=None if time_s is None else float(time_s),
         size=size,
         boxes=tuple(boxes),
         image=None if is_of_clip else safe_name(name),

@@ -62,9 +62,9 @@ class Mined:
 
 
 def mine(
-    options: MineOptions, watch: Callable[[int, int], None] = lambda _done, _clips: None
+    options: MineOptions, progress: Callable[[int, int], None] = lambda _done, _clips: None
 ) -> Mined:
-    """Pick frames and write them; see ``write_mined``. ``watch`` is given clips done and all.
+    """Pick frames and write them; see ``write_mined``. ``progress`` is given clips done and all.
 
     Raises:
         DataError: the results cannot be read, no clip of theirs can, or no frame is worth it.
@@ -84,7 +84,7 @@ def mine(
             "somebody corrected: give another folder"
         )
     search = _Search(options)
-    candidates = search.run(watch)
+    candidates = search.run(progress)
     mined = Mined(unread=search.unread, clips=search.clips)
     if search.unread and not search.hashes:
         name, why = next(iter(search.unread.items()))
@@ -129,7 +129,7 @@ class _Search:
         self.unread: dict[str, str] = {}
         self.clips = 0
 
-    def run(self, watch: Callable[[int, int], None]) -> list[Candidate]:
+    def run(self, progress: Callable[[int, int], None]) -> list[Candidate]:
         """Every candidate whose frame could be had."""
         names = self._results.clips()
         self.clips = len(names)
@@ -153,7 +153,7 @@ class _Search:
             except OneglanceError as error:  # of one clip: the others are as good
                 self.unread[name] = str(error)
             found += mine
-            watch(number, len(names))
+            progress(number, len(names))
         return self._with_conditions(found)
 
     def read(self, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, Frame]]:
@@ -204,11 +204,11 @@ class _Search:
             return found
         known = {(one.clip, one.index): one for one in found}
         looks = [look for *_, look in self._looked]
-        for (name, index, at_s, boxes, _), reasons in zip(
+        for (name, index, time_s, boxes, _), reasons in zip(
             self._looked, conditions(looks), strict=True
         ):
             if reasons:
-                one = known.setdefault((name, index), Candidate(name, index, at_s, boxes))
+                one = known.setdefault((name, index), Candidate(name, index, time_s, boxes))
                 one.reasons.update(reasons)
         return list(known.values())
 

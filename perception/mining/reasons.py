@@ -184,9 +184,9 @@ def _strongest(
     for reason, mine in by_reason.items():
         kept: list[float] = []
         for index, strength in sorted(mine.items(), key=lambda item: (-item[1], item[0])):
-            at_s = _time(times, index)
-            if len(kept) < A_CLIP and all(abs(at_s - other) >= APART_S for other in kept):
-                kept.append(at_s)
+            time_s = _time(times, index)
+            if len(kept) < A_CLIP and all(abs(time_s - other) >= APART_S for other in kept):
+                kept.append(time_s)
                 yield reason, index, strength
 
 

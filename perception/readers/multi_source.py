@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_CLOSED = 16
-"""Sources that have left and are still told of; the latest of what comes and goes."""
+"""Sources that have left and are still reported; the latest of what comes and goes."""
 
 
 class MultiSourceReader:
@@ -178,7 +178,7 @@ class MultiSourceReader:
         return channel.name
 
     def _forget_closed(self) -> None:
-        """Make room among those that have left; what broke is told of at the end."""
+        """Make room among those that have left; what broke is raised at the end."""
         gone = [c for c in self._channels.values() if c.is_closed and c.error is None]
         for channel in gone[: max(0, len(gone) - MOST_CLOSED)]:
             if channel.thread is None or not channel.thread.is_alive():

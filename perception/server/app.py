@@ -34,9 +34,9 @@ from starlette.websockets import WebSocket
 
 from oneglance.perception.health import Health
 from oneglance.perception.pipeline import Pipeline
+from oneglance.perception.server.conversation import STATUS_S, Conversation
 from oneglance.perception.server.guard import AUTHORISED, Access, Guard
 from oneglance.perception.server.hub import Hub, HubClosed, Shot
-from oneglance.perception.server.watching import STATUS_S, Watch
 from oneglance.streams.errors import OneglanceError, Reason, StreamError
 from oneglance.streams.live.states import State
 from oneglance.streams.redaction import redact
@@ -123,7 +123,7 @@ class Site:
         await websocket.accept()
         may_edit = bool(websocket.scope.get(AUTHORISED))
         with self.hub.viewer() as viewer:
-            await Watch(
+            await Conversation(
                 websocket,
                 viewer,
                 clock=self.hub.clock,

@@ -25,7 +25,7 @@ from oneglance.streams.errors import SinkError, StreamError, UsageError, cause
 logger = logging.getLogger(__name__)
 
 PORT = 9876
-"""Where rerun listens unless it is told otherwise."""
+"""Where rerun listens unless asked otherwise."""
 
 MOST_WAITING = 8
 """Results that may wait for the viewer."""

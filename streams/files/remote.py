@@ -41,7 +41,7 @@ class RemoteVideo(AvSource):
             SourceUnreadable: no length, empty, no video or not one that libav knows.
             Exception: whatever reading raised.
         """
-        self._content = _Watched(content)
+        self._content = _Remembering(content)
         try:
             container = self._open(source)
             super().__init__(container, source, options)
@@ -99,7 +99,7 @@ class RemoteVideo(AvSource):
         self._content.close()
 
 
-class _Watched(io.RawIOBase, BinaryIO):
+class _Remembering(io.RawIOBase, BinaryIO):
     """A file object that remembers what its reading raised: libav forgets it."""
 
     def __init__(self, content: BinaryIO) -> None:

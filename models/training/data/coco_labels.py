@@ -72,13 +72,13 @@ class CocoFile:
             if isinstance(read, str):
                 problems.append(Problem(self.file, None, f"{where} {read}", usable=False))
                 continue
-            box, complaint = read
+            box, mended = read
             if box is not None and box in boxes:
-                complaint = "the same box as one before: left out"
+                mended = "the same box as one before: left out"
             elif box is not None:
                 boxes[box] = None
-            if complaint is not None:
-                problems.append(Problem(self.file, None, f"{where}: {complaint}", usable=True))
+            if mended is not None:
+                problems.append(Problem(self.file, None, f"{where}: {mended}", usable=True))
         return Labels(tuple(boxes), tuple(problems))
 
     def _entry(self, image: Path) -> dict[str, Any] | None:

@@ -112,13 +112,13 @@ def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None)
         if isinstance(read, str):
             problems.append(Problem(file, number, read, usable=False))
             continue
-        box, complaint = read
+        box, mended = read
         if box is not None and box in boxes:
-            complaint = f"the same box as in line {boxes[box]}: left out"
+            mended = f"the same box as in line {boxes[box]}: left out"
         elif box is not None:
             boxes[box] = number
-        if complaint is not None:
-            problems.append(Problem(file, number, complaint, usable=True))
+        if mended is not None:
+            problems.append(Problem(file, number, mended, usable=True))
     return Labels(tuple(boxes), tuple(problems), polygons)
 
 

@@ -57,13 +57,13 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
         # Some count from 0 all the same: no box starts before the image for that.
         pixels = max(left - 1, 0.0), max(top - 1, 0.0), right, bottom
         difficult = (found.findtext("difficult") or "0").strip() == "1"
-        box, complaint = pixels_to_box(class_id, pixels, size, crowd=difficult)
+        box, mended = pixels_to_box(class_id, pixels, size, crowd=difficult)
         if box is not None and box in boxes:
-            complaint = "the same box as one before: left out"
+            mended = "the same box as one before: left out"
         elif box is not None:
             boxes[box] = None
-        if complaint is not None:
-            problems.append(Problem(file, None, f"object {number}: {complaint}", usable=True))
+        if mended is not None:
+            problems.append(Problem(file, None, f"object {number}: {mended}", usable=True))
     return Labels(tuple(boxes), tuple(problems))
 
 

@@ -43,6 +43,6 @@ class TimeLimit:
         kernels chosen), so it counts only until there is a second.
         """
         self._epochs.append(epoch_s)
-        steady = self._epochs[1:] or self._epochs
-        fit = int(max(0.0, self.left_s) / max(sum(steady) / len(steady), 1e-9))
+        later = self._epochs[1:] or self._epochs
+        fit = int(max(0.0, self.left_s) / max(sum(later) / len(later), 1e-9))
         return min(wanted, done + fit)

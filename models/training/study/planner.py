@@ -166,7 +166,7 @@ def _balanced(planner: _Planner) -> Iterator[Arm]:
         yield replace(often, epochs=max(1, round(steps * often.epochs)))
 
 
-def _weighed(planner: _Planner) -> Iterator[Arm]:
+def _loss_weights(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
     if len(planner.tasks) > 1:
         yield replace(planner.one(TASK_WEIGHTED), loss_weight=LossWeight.TASK)
@@ -188,6 +188,6 @@ _ARMS = {
     6: _distilled,
     7: _forgetting,
     8: _balanced,
-    9: _weighed,
+    9: _loss_weights,
     10: _longer,
 }

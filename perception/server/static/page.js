@@ -112,33 +112,33 @@ async function frame(buffer) {
   }
 }
 
-function status(told) {
-  const looks = told.health.budget?.model ?? told.model;
-  const words = [looks, told.engine, told.precision].filter(Boolean).join(" · ");
-  byId("model").textContent = told.fps === null ? words : `${words} · ${told.fps.toFixed(1)} results/s`;
-  const stuck = told.health.stuck;
+function status(now) {
+  const looks = now.health.budget?.model ?? now.model;
+  const words = [looks, now.engine, now.precision].filter(Boolean).join(" · ");
+  byId("model").textContent = now.fps === null ? words : `${words} · ${now.fps.toFixed(1)} results/s`;
+  const stuck = now.health.stuck;
   connection(stuck ? "lost" : "live", stuck ? "the network is stuck" : "live");
-  const closed = told.health.sources.filter((each) => each.state === "closed");
-  for (const health of told.health.sources) {
-    const reason = told.reasons[health.source];
+  const closed = now.health.sources.filter((each) => each.state === "closed");
+  for (const health of now.health.sources) {
+    const reason = now.reasons[health.source];
     if (reason === "closed by us") { // taken out of the run
       cards.get(health.source)?.root.remove();
       cards.delete(health.source);
     } else {
-      cardOf(health.source).tell(health, reason, told.may_edit);
+      cardOf(health.source).tell(health, reason, now.may_edit);
     }
   }
-  const known = new Set(told.health.sources.map((each) => each.source));
-  for (const [name, card] of cards) { // left so long ago that nobody tells of it
+  const known = new Set(now.health.sources.map((each) => each.source));
+  for (const [name, card] of cards) { // left so long ago that nobody reports it
     if (!known.has(name)) {
       card.root.remove();
       cards.delete(name);
     }
   }
-  byId("empty").hidden = told.health.sources.length > closed.length || cards.size > 0;
-  byId("add").hidden = !told.may_edit;
-  rows(told.latency_ms);
-  events(told.events);
+  byId("empty").hidden = now.health.sources.length > closed.length || cards.size > 0;
+  byId("add").hidden = !now.may_edit;
+  rows(now.latency_ms);
+  events(now.events);
 }
 
 function rows(latencies) {
@@ -156,8 +156,8 @@ function rows(latencies) {
   }));
 }
 
-function events(told) {
-  byId("events").replaceChildren(...told.toReversed().map((event) => {
+function events(latest) {
+  byId("events").replaceChildren(...latest.toReversed().map((event) => {
     const item = document.createElement("li");
     const time = document.createElement("time");
     const at = new Date(event.at * 1000);

@@ -26,7 +26,7 @@ GOING_AWAY = 1001
 BAD_DATA = 1003
 
 
-class Watch:
+class Conversation:
     """A conversation. ``encode`` makes a frame's message (None: it has no image), ``status`` what
     else is sent; ``clock``: seconds, monotonic."""
 
