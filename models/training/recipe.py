@@ -74,6 +74,8 @@ class Recipe:
     epoch shows the images of each data set; once by default. ``share``: of each set's training
     images, drawn by ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in
     the result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see ``averaging``).
+    ``weather``: share of training images, mosaics included, that are shown by night, in haze, rain
+    or glare, blurred or compressed; see ``weather``.
     """
 
     epochs: int = 20
@@ -95,6 +97,7 @@ class Recipe:
     balance: float = 1.0
     share: float = 1.0
     alpha: float = 1.0
+    weather: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -110,6 +113,8 @@ class Recipe:
             )
         if not 0 <= self.balance <= 1:
             raise UsageError(f"balance must be from 0 to 1, not {self.balance}")
+        if not 0 <= self.weather <= 1:
+            raise UsageError(f"weather must be from 0 to 1, not {self.weather}")
         if not 0 < self.alpha <= 1:
             raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
         if any(side < STRIDE or side % STRIDE for side in self.size):

@@ -40,6 +40,7 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import LabelMask
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
+from oneglance.models.training.fit.weather import Weather
 from oneglance.models.training.recipe import STRIDE, Unlabelled
 from oneglance.models.training.running.callbacks import CALLBACKS, distributed
 from oneglance.models.training.running.devices import precision, resolve
@@ -86,12 +87,12 @@ class RoadDataset(YOLODataset):
         partial: PartialTasks,
         classes: int,
         decoded: Path | None = None,
+        weather: float = 0.0,
         **kwargs: Any,
     ) -> None:
         """``size``: (width, height). ``classes``: of the model; what is beyond are regions.
         ``decoded``: the folder where decoded images are kept, see ``image_cache``."""
-        self.size = size
-        self.classes = classes
+        self.size, self.classes, self.weather = size, classes, weather
         self._labelled_classes = labelled_classes
         self._partial = partial
         self._decoded: ImageCache | None = None  # ultralytics loads images before it is there
@@ -130,6 +131,7 @@ class RoadDataset(YOLODataset):
                     classes=self.classes, translate=hyp.translate, scale=hyp.scale, size=self.size
                 ),
                 RandomHSV(hgain=hyp.hsv_h, sgain=hyp.hsv_s, vgain=hyp.hsv_v),
+                Weather(self.weather),
                 RandomFlip(direction="horizontal", p=hyp.fliplr),
                 Format(bbox_format="xywh", normalize=True, batch_idx=True),
             ]
@@ -248,6 +250,7 @@ class RoadTrainer(DetectionTrainer):
             partial=self.partial,
             classes=len(self.classes),
             decoded=self._decoded_folder() if training else None,
+            weather=self.recipe.weather,
         )
 
     def set_model_attributes(self) -> None:

@@ -96,6 +96,13 @@ def train(
             "pretrained ones' (WiSE-FT). May be changed afterwards."
         ),
     ] = 1.0,
+    weather: Annotated[
+        float,
+        typer.Option(
+            help="Share of training images that are shown by night, in haze, rain or glare, "
+            "blurred or compressed, 0 to 1."
+        ),
+    ] = 0.0,
     oversample: Annotated[
         str | None, typer.Option(help="How often an epoch shows each data set, as 2,1.")
     ] = None,
@@ -147,6 +154,7 @@ def train(
         oversample=_parse_oversample(oversample),
         seed=seed,
         alpha=alpha,
+        weather=weather,
         batch=batch,
     )
     execution = Execution(

@@ -181,6 +181,17 @@ def test_networks_of_ours_can_teach_what_they_know(data: Path, base: Path, tmp_p
     assert not (tmp_path / "no").exists()
 
 
+def test_images_can_be_shown_in_other_weather(data: Path, base: Path, tmp_path: Path) -> None:
+    weights = []
+    for name, share in (("fair", 0.0), ("foul", 1.0)):
+        recipe = Recipe(epochs=1, trainable=TrainableLayers.LAST, weather=share, **SMALL)
+        weights.append(finetune([data], base=base, recipe=recipe, out=tmp_path / name))
+    one, other = (read_checkpoint(file).state_dict() for file in weights)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    told = json.loads((tmp_path / "foul" / "recipe.json").read_text())
+    assert told["run"]["recipe"]["weather"] == 1.0
+
+
 def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
     def trained(weight: LossWeight) -> Any:
         recipe = Recipe(epochs=1, loss_weight=weight, **SMALL)
