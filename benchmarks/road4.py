@@ -57,6 +57,7 @@ ARMS: dict[str, dict[str, object]] = {
     "boxes": {"loss_weight": LossWeight.BOX},
     "tasks": {"loss_weight": LossWeight.TASK},
     "between": {"loss_weight": LossWeight.TASK, "balance": 0.5},
+    "uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
     "weather": {"weather": 0.3},
     "unmasked": {"unlabelled": Unlabelled.NEGATIVE},
 }

@@ -54,10 +54,13 @@ class LossWeight(StrEnum):
 
     BOX: every box, as in ultralytics, so that tasks with few boxes count little. TASK: every task
     that has boxes in it, however many; or something between the two, see ``Recipe.balance``.
+    UNCERTAINTY: as TASK, and a task whose loss is twice another's half as much: the weights at
+    which the uncertainties of Kendall et al. (CVPR 2018) are at their best.
     """
 
     BOX = "box"
     TASK = "task"
+    UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ class Recipe:
     ``class_rate`` times as fast. ``mosaic``: share of training images that are four in one; none
     in the last ``calm_share`` of the epochs. ``trainable``: which layers learn. ``head_init``:
     where the last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
-    ``loss_weight``: what counts equally in the loss; ``balance``: with ``LossWeight.TASK``, how
+    ``loss_weight``: what counts equally in the loss; ``balance``: unless that is every box, how
     far: a task of n boxes counts as n to the power of 1 - balance. ``oversample``: how often an
     epoch shows the images of each data set; once by default. ``share``: of each set's training
     images, drawn by ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in

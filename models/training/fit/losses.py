@@ -12,6 +12,9 @@ light and negative everywhere else.
 
 ultralytics divides a batch's loss by all its boxes, so that a task counts as its boxes do: a
 sign among twenty cars hardly counts. ``LossWeight.TASK`` divides each task's loss by its own boxes.
+``LossWeight.UNCERTAINTY`` also by the loss itself: Kendall, Gal and Cipolla ("Multi-Task Learning
+Using Uncertainty to Weigh Losses", CVPR 2018) learn a variance for each task, and minimise the sum
+of loss / variance + log variance; at its minimum the variance is the loss.
 """
 
 from __future__ import annotations
@@ -28,6 +31,12 @@ from ultralytics.utils.tal import TaskAlignedAssigner
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.fit.regions import RegionAssigner
 from oneglance.models.training.recipe import LossWeight
+
+_MEMORY = 0.95
+"""How much of a task's average loss is that of earlier batches: of about the last twenty."""
+
+_LEAST_LOSS = 1e-3
+"""A task that is learnt by heart does not outweigh all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +111,26 @@ class EqualTasks(nn.Module):
     task whose scores add up to less than 1, one poor box, counts so much less.)
     ``exponent``: 1 for that, 0 for no change; between them a task whose scores add up to s counts
     as s to the power of 1 - exponent. ``tasks``: of each of the C classes. ``factors``: C numbers,
-    what the last batch's scores were multiplied by.
+    what the last batch's scores were multiplied by. ``by_uncertainty``: divide them by what
+    ``note`` was told of each task's loss, on average over the last batches; of a task not met yet
+    nothing is known, and it counts as the mean of the others.
     """
 
     def __init__(
-        self, assigner: nn.Module, tasks: Sequence[Task], *, exponent: float = 1.0
+        self,
+        assigner: nn.Module,
+        tasks: Sequence[Task],
+        *,
+        exponent: float = 1.0,
+        by_uncertainty: bool = False,
     ) -> None:
         super().__init__()
         self.assigner = assigner
         self.exponent = exponent
+        self.by_uncertainty = by_uncertainty
         self.factors: Tensor | None = None
         self._task_of = [list(Task).index(task) for task in tasks]
+        self._losses: Tensor | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         """See ``TaskAlignedAssigner.forward``; target scores, B×A×C, are the third it returns."""
@@ -122,7 +140,26 @@ class EqualTasks(nn.Module):
         # At least 1, as ultralytics has it: a batch without a box divides by it.
         shares = sums.sum().clamp(min=1) / sums[task_of].clamp(min=1)
         self.factors = shares if self.exponent == 1 else shares**self.exponent
+        if self._losses is not None and bool((met := self._losses > 0).any()):
+            weights = 1 / self._losses.clamp(min=_LEAST_LOSS)
+            mean = weights[met].mean()
+            # Their mean is 1, so that the learning rate means what it did.
+            self.factors = self.factors * torch.where(met, weights / mean, 1)[task_of]
         return labels, boxes, scores * self.factors, *rest
+
+    def note(self, loss: Tensor, targets: Tensor) -> None:
+        """The unreduced loss of a batch, B×A×C, before these factors; and its target scores."""
+        if not self.by_uncertainty:
+            return
+        task_of = torch.tensor(self._task_of, device=loss.device)
+        sums = [
+            loss.new_zeros(len(Task)).index_add(0, task_of, each.detach().sum(dim=(0, 1)).to(loss))
+            for each in (loss, targets)
+        ]
+        now = sums[0] / sums[1].clamp(min=1)
+        before = torch.zeros_like(now) if self._losses is None else self._losses
+        average = torch.where(before > 0, _MEMORY * before + (1 - _MEMORY) * now, now)
+        self._losses = torch.where(sums[1] > 0, average, before)
 
 
 class PartialBCE(nn.Module):
@@ -179,9 +216,10 @@ class PartialBCE(nn.Module):
                 targets = torch.where(covered, blended, targets)
             targets = torch.where(taught, scores, targets)
             weight = weight + taught.to(weight.dtype)
-        if factors is not None:
-            weight = weight * factors.to(weight.dtype)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        if self.equal is not None and factors is not None:
+            self.equal.note(loss * weight, targets)
+            weight = weight * factors.to(weight.dtype)
         return loss * weight
 
     def _certain(self, targets: Tensor) -> Tensor:
@@ -219,8 +257,13 @@ class PartialDetectionLoss(v8DetectionLoss):
     def __init__(self, model: Any, tal_topk: int = 10, tal_topk2: int | None = None) -> None:
         super().__init__(model, tal_topk, tal_topk2)
         equal = None
-        if model.loss_weight is LossWeight.TASK:
-            equal = EqualTasks(self.assigner, model.tasks, exponent=model.balance)
+        if model.loss_weight is not LossWeight.BOX:
+            equal = EqualTasks(
+                self.assigner,
+                model.tasks,
+                exponent=model.balance,
+                by_uncertainty=model.loss_weight is LossWeight.UNCERTAINTY,
+            )
             self.assigner = cast("TaskAlignedAssigner", equal)  # called in the same way
         self.regions = RegionAssigner(self.assigner)
         self.assigner = cast("TaskAlignedAssigner", self.regions)

@@ -83,11 +83,15 @@ def train(
         ),
     ] = None,
     loss_weight: Annotated[
-        LossWeight, typer.Option(help="What counts equally in the loss: every box, or every task.")
+        LossWeight,
+        typer.Option(
+            help="What counts equally in the loss: every box, every task, or every task by how "
+            "well it is learnt."
+        ),
     ] = LossWeight.BOX,
     balance: Annotated[
         float,
-        typer.Option(help="With --loss-weight task, how far: 0 is every box, 1 every task."),
+        typer.Option(help="Unless --loss-weight is box, how far: 0 is every box, 1 every task."),
     ] = 1.0,
     alpha: Annotated[
         float,

@@ -339,6 +339,41 @@ def test_cross_entropy_is_scaled_and_its_targets_are_not() -> None:
     assert cost[0, 0].tolist() == pytest.approx(expected)
 
 
+def test_a_task_with_twice_the_loss_counts_half_as_much() -> None:
+    # Two boxes each of pedestrians and cars, none of the others.
+    scores = scores_of([1.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0])
+    equal = EqualTasks(Assigned(scores), list(Task), by_uncertainty=True)
+    equal()
+    assert equal.factors is not None
+    assert equal.factors.tolist() == [2, 2, 4, 4]  # nothing is known yet
+    loss = scores_of([0.5, 0, 0.1, 0], [0.5, 0, 0, 0], [0, 1.0, 0, 0], [0, 1.0, 0, 0])
+    equal.note(loss, scores)
+    equal()
+    # 1/0.5 and 1/1 of a mean of 1.5; of signs, which had no box, nothing is known.
+    assert equal.factors.tolist() == pytest.approx([2 * 4 / 3, 2 * 2 / 3, 4, 4])
+
+
+def test_what_is_known_of_a_loss_follows_it_slowly_and_outlives_batches_without_boxes() -> None:
+    one = scores_of([1.0, 0, 0, 0], [0, 1, 0, 0])
+    equal = EqualTasks(Assigned(one), list(Task), by_uncertainty=True)
+    equal()
+    equal.note(scores_of([1.0, 0, 0, 0], [0, 1, 0, 0]), one)
+    equal.note(scores_of([3.0, 0, 0, 0], [0, 0, 0, 0]), scores_of([1.0, 0, 0, 0]))
+    equal()
+    assert equal.factors is not None
+    pedestrians, cars = 1 / 1.1, 1.0  # 0.95 of 1 and 0.05 of 3; as it was
+    mean = (pedestrians + cars) / 2
+    assert equal.factors.tolist()[:2] == pytest.approx([2 * pedestrians / mean, 2 * cars / mean])
+
+
+def test_uncertainty_begins_as_every_task_the_same(network: RoadModel) -> None:
+    seen = batch({"car", "sign"}, {"car", "sign"}, classes=[1.0, 2.0])
+    (by_task, _), (by_uncertainty, _) = (
+        loss_of(network, weight, seen) for weight in (LossWeight.TASK, LossWeight.UNCERTAINTY)
+    )
+    assert torch.equal(by_task, by_uncertainty)
+
+
 def loss_of(network: RoadModel, weight: LossWeight, seen: dict[str, Any]) -> Any:
     """The loss and its parts where ``loss_weight`` is."""
     network.loss_weight = weight
