@@ -3,21 +3,35 @@
 A forked child has one thread. Whatever lock another thread of the parent held at that moment
 stays locked in the child for ever, and an engine's own worker threads are gone. So a fork waits
 until no inference and no loading is under way, and an engine is loaded anew in the child. Where
-the wait is too long (an inference that is stuck), the child gets an error instead.
+the wait is too long (an inference that is stuck), the child gets an error instead, and so it does
+where loading never ends: an engine's threads hold locks of their own for a moment after their
+work, which a fork waits out but cannot see.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from oneglance.streams.errors import ModelError, UsageError
 
+T = TypeVar("T")
+
 LONGEST_WAIT_S = 5.0
 """Longest wait of a fork for inferences that have begun."""
+
+SETTLES_S = 0.05
+"""How long after an inference its threads are given to go to sleep, before a fork."""
+
+LONGEST_LOAD_S = 30.0
+"""Longest wait in a child for its engine to be loaded anew."""
 
 
 class ForkGate:
@@ -29,6 +43,7 @@ class ForkGate:
     def _begin_anew(self, *, busy: bool) -> None:
         self._changed = threading.Condition()  # re-entrant: a signal handler may fork
         self._running = 0
+        self._ended_s = -math.inf
         self._forking = False
         self._forked_busy = busy
 
@@ -53,6 +68,7 @@ class ForkGate:
         finally:
             with self._changed:
                 self._running -= 1
+                self._ended_s = time.monotonic()
                 self._changed.notify_all()
 
     def before_fork(self, longest_wait_s: float = LONGEST_WAIT_S) -> None:
@@ -62,6 +78,8 @@ class ForkGate:
                 self._changed.wait()
             self._forking = True
             self._changed.wait_for(lambda: not self._running, longest_wait_s)
+            settled_s = self._ended_s + SETTLES_S
+        time.sleep(max(0.0, settled_s - time.monotonic()))
 
     def after_in_parent(self) -> None:
         """Go on."""
@@ -83,6 +101,29 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=gate.after_in_parent,
         after_in_child=gate.after_in_child,
     )
+
+
+def loaded_anew(load: Callable[[], T], file: Path, *, longest_s: float = LONGEST_LOAD_S) -> T:
+    """What ``load`` returns or raises, in a child process.
+
+    Raises:
+        ModelError: it does not end.
+    """
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(load())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="oneglance-load", daemon=True).start()
+    if not wait([outcome], longest_s).done:
+        raise ModelError(
+            f"{file} cannot be loaded anew in this process, which was forked (no answer within "
+            f"{longest_s:g} s): start workers with multiprocessing's 'spawn'"
+        )
+    return outcome.result()
 
 
 def stamp(file: Path) -> tuple[int, int]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from oneglance.models.cpus import thread_count
 from oneglance.models.engines import providers
 from oneglance.models.engines.engine_cache import cache_key, cached, check_kept, default_folder
-from oneglance.models.engines.forking import check_unchanged, gate, stamp
+from oneglance.models.engines.forking import check_unchanged, gate, loaded_anew, stamp
 from oneglance.models.metadata import Metadata, read_metadata
 from oneglance.models.model_file import check_layout, read_model_file
 from oneglance.models.packed_ir import is_packed
@@ -143,7 +143,7 @@ class OnnxRuntimeEngine:
                 if self.threads > 1 or self.device != providers.CPU:
                     check_unchanged(self._file, self._stamp)
                     self._left_behind = self._session  # to free it waits for its threads, for ever
-                    self._session = self._open(str(self._file))
+                    self._session = loaded_anew(lambda: self._open(str(self._file)), self._file)
                 self._process = os.getpid()
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.cpus import available_cpus, thread_count
-from oneglance.models.engines.forking import check_unchanged, gate, stamp
+from oneglance.models.engines.forking import check_unchanged, gate, loaded_anew, stamp
 from oneglance.models.metadata import KEY, Metadata, read_metadata
 from oneglance.models.model_file import Shape, check_layout, read_model_file
 from oneglance.models.packed_ir import is_packed, unpack_ir
@@ -119,7 +119,7 @@ class OpenVinoEngine:
             if self._process != os.getpid():
                 check_unchanged(self._file, self._stamp)
                 self._left_behind = self._compiled, self._local  # to free them might wait for ever
-                _, self._compiled = self._load(str(self._file))
+                _, self._compiled = loaded_anew(lambda: self._load(str(self._file)), self._file)
                 self._local = threading.local()
                 self._process = os.getpid()
 

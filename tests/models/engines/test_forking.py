@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from oneglance.models import Detector
-from oneglance.models.engines.forking import ForkGate
+from oneglance.models.engines.forking import SETTLES_S, ForkGate, loaded_anew
 from oneglance.models.engines.loading import PRECISIONS
 from oneglance.streams.errors import ModelError, UsageError
 
@@ -111,6 +112,32 @@ def test_a_child_of_a_fork_that_could_not_wait_is_refused() -> None:
         gate.after_in_child()
     with pytest.raises(UsageError, match="in the middle of an inference"), gate.working():
         pass
+
+
+def test_a_fork_waits_until_the_threads_of_an_inference_are_asleep() -> None:
+    gate = ForkGate()
+    with gate.working():
+        pass
+    ended_s = time.monotonic()
+    gate.before_fork()
+    assert time.monotonic() - ended_s > 0.9 * SETTLES_S
+    gate.after_in_parent()
+
+
+def test_an_engine_that_never_loads_in_a_child_is_an_error_and_others_come(tmp_path: Path) -> None:
+    assert loaded_anew(lambda: 7, tmp_path) == 7
+    with pytest.raises(ModelError, match="no file"):
+        loaded_anew(lambda: raise_model_error("no file"), tmp_path)
+    never = threading.Event()
+    try:
+        with pytest.raises(ModelError, match=r"no answer within 0\.05 s\): start workers with"):
+            loaded_anew(never.wait, tmp_path, longest_s=0.05)
+    finally:
+        never.set()
+
+
+def raise_model_error(text: str) -> None:
+    raise ModelError(text)
 
 
 def test_nothing_begins_while_the_process_forks() -> None:
