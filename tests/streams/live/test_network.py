@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from http_server import http_server
 from media import index_of, make_video
 from oneglance.streams import (
     ConnectOptions,
@@ -401,7 +402,7 @@ def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None
 
 
 def test_a_camera_that_only_browsers_play_is_hung_up_on(
-    web: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Held here, so that nobody closes a connection by forgetting it.
     opened: list[SplitStream] = []
@@ -412,10 +413,10 @@ def test_a_camera_that_only_browsers_play_is_hung_up_on(
         opened.append(self)
 
     monkeypatch.setattr(SplitStream, "__init__", noted)
-    before = sockets_to(web)
-    with NetworkStream(f"{web}/odd/after/5000") as stream:
-        for _ in stream:
-            if opened:
-                break
-        assert sockets_to(web) - before
-    wait_until(lambda: sockets_to(web) <= before)
+    with http_server(tmp_path) as (alone, _):  # nobody else is connected to it
+        with NetworkStream(f"{alone}/odd/after/5000") as stream:
+            for _ in stream:
+                if opened:
+                    break
+            assert sockets_to(alone)
+        wait_until(lambda: sockets_to(alone) == set())
