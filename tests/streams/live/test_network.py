@@ -415,8 +415,8 @@ def test_a_camera_that_only_browsers_play_is_hung_up_on(
     monkeypatch.setattr(SplitStream, "__init__", noted)
     with http_server(tmp_path) as (alone, _):  # nobody else is connected to it
         with NetworkStream(f"{alone}/odd/after/5000") as stream:
-            for _ in stream:
-                if opened:
-                    break
+            frames = iter(stream)  # held: leaving a loop closes the stream
+            while not opened:
+                next(frames)
             assert sockets_to(alone)
         wait_until(lambda: sockets_to(alone) == set())
