@@ -160,7 +160,7 @@ class ThreadedSource(AvSource):
 
     def _release(self) -> None:
         # Taking leave of a server may take long; nobody waits for it.
-        threading.Thread(target=self._container.close, name="oneglance-close", daemon=True).start()
+        threading.Thread(target=self._free, name="oneglance-close", daemon=True).start()
 
     def _silence(self) -> str:
         stats = self.stats
