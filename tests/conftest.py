@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from media import make_video
+from mounts import mounted
 from onnx_models import seeing_model
 from program import Outcome, Program, run_here
 
@@ -76,17 +77,8 @@ def oneglance(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 20 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a small disk needs root on Linux")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=20m") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

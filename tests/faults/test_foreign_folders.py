@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 import torch
 
+from mounts import mounted
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.fit.heads import from_scratch
 from oneglance.streams.rendered.dataset import write_dataset
@@ -159,17 +159,8 @@ def test_the_folder_of_the_project_itself_is_refused(
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A file system that cannot be written to."""
-    folder = tmp_path / "mount"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting needs root on Linux")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "mount", "ro,size=1m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("name", ["out", "."])

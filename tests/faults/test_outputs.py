@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
+from mounts import mounted
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.streams.errors import SinkError
@@ -92,17 +93,8 @@ def frames_in(path: Path, *, cut: bool = False) -> int:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 400 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a small disk needs root on Linux")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=400k") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("name", SINKS)
