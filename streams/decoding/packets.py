@@ -247,7 +247,7 @@ class FrameDecoder:
         coded = self._coded(packet)
         pts = None if self._slots is not None else packet.pts
         if self._slots is not None and packet.dts is not None:
-            self._add_slots(self._slots, packet)
+            self._add_slots(self._slots, packet, packet.dts)
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
@@ -269,14 +269,14 @@ class FrameDecoder:
         self._last_dts = packet.dts
         return entry
 
-    def _add_slots(self, slots: list[int], packet: Packet[VideoStream]) -> None:
+    def _add_slots(self, slots: list[int], packet: Packet[VideoStream], dts: int) -> None:
         """Note the times at which the frames of a packet of AVI are shown."""
         own = self._own_times
-        times = None if own is None else own.slots(memoryview(packet), packet.dts or 0)
+        times = None if own is None else own.slots(memoryview(packet), dts)
         if times is None:
-            self._own_times, times = None, [packet.dts or 0]
+            self._own_times, times = None, [dts]
         # libav passes empty place holders over; their places are counted.
-        self._stats.packets = max(self._stats.packets, (packet.dts or 0) + 1)
+        self._stats.packets = max(self._stats.packets, dts + 1)
         for shown_at in times:
             heappush(slots, shown_at)
 
