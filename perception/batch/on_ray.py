@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _ROWS, _CLIP, _UNUSABLE = "rows", "clip", "unusable"
 
 _TICK_S = 0.25
-_TOLD_EVERY_S = 2.0
+_REPORTS_EVERY_S = 2.0
 _HELD = 32
 """Answers that wait for the driver; then the actors do."""
 
@@ -327,7 +327,7 @@ class ClipActor:
         def progress(frames: int) -> None:
             nonlocal seen
             self._heard_s = time.monotonic()
-            if self._heard_s - self._said_s >= _TOLD_EVERY_S:
+            if self._heard_s - self._said_s >= _REPORTS_EVERY_S:
                 self._said_s = self._heard_s
                 self._ledger.see.remote(frames - seen)
                 seen = frames
