@@ -50,11 +50,11 @@ def _run(command: list[str], folder: str, model: str, out: Path) -> dict[str, fl
         processes.append(_begin([*command, *words, "--json-summary", str(summaries[-1])]))
     for process in processes:
         _end(process)
-    told = [json.loads(file.read_text()) for file in summaries]
+    found = [json.loads(file.read_text()) for file in summaries]
     return {
-        "fps": sum(each["fps"] for each in told),
-        "frames": sum(each["frames"] for each in told),
-        "clips": len(told),
+        "fps": sum(each["fps"] for each in found),
+        "frames": sum(each["frames"] for each in found),
+        "clips": len(found),
     }
 
 

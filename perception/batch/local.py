@@ -28,7 +28,7 @@ from oneglance.perception.batch.spilling import ClipTables
 from oneglance.streams.errors import OneglanceError
 
 _TICK_S = 0.25
-_TOLD_EVERY_S = 0.5
+_REPORTS_EVERY_S = 0.5
 _ENDS_WITHIN_S = 2.0
 
 
@@ -225,12 +225,12 @@ def work(connection: Connection, settings: Settings, spill: Path) -> None:
 
 
 def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -> Done:
-    told_s = time.monotonic()
+    reported_s = time.monotonic()
 
     def progress(frames: int) -> None:
-        nonlocal told_s
-        if time.monotonic() - told_s >= _TOLD_EVERY_S:
-            told_s = time.monotonic()
+        nonlocal reported_s
+        if time.monotonic() - reported_s >= _REPORTS_EVERY_S:
+            reported_s = time.monotonic()
             connection.send(frames)
 
     rows = ClipTables(spill)

@@ -112,7 +112,7 @@ class EqualTasks(nn.Module):
     ``exponent``: 1 for that, 0 for no change; between them a task whose scores add up to s counts
     as s to the power of 1 - exponent. ``tasks``: of each of the C classes. ``factors``: C numbers,
     what the last batch's scores were multiplied by. ``by_uncertainty``: divide them by what
-    ``note`` was told of each task's loss, on average over the last batches; of a task not met yet
+    ``note`` was given of each task's loss, on average over the last batches; of a task not met yet
     nothing is known, and it counts as the mean of the others.
     """
 
