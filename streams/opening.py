@@ -39,8 +39,8 @@ def open_stream(
     - ``rtsp://``, ``rtsps://``, ``http://``, ``https://`` (files, MJPEG, HLS), ``udp://``
       (MPEG-TS): a network stream;
     - a number or ``/dev/video0``: a camera of this machine;
-    - a bag: an ``.mcap`` or ``.bag`` file or a rosbag2 folder, with ``?topic=/camera/front``
-      where it has several camera topics (the extra ``mcap``);
+    - a bag: an ``.mcap``, ``.bag`` or ``.db3`` file or a rosbag2 folder, with
+      ``?topic=/camera/front`` where it has several camera topics (the extra ``mcap``);
     - another folder or a glob pattern: its images in natural order; or its clips, one after the
       other;
     - an image file; any other file: a video;

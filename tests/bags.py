@@ -50,18 +50,24 @@ def write_ros2(
     storage: str = "SQLITE3",
     encoding: str | None = None,
     topics: Sequence[str] = ("/camera/front",),
+    compression: str | None = None,
+    start: int = 0,
 ) -> Path:
-    """A rosbag2 folder; ``encoding``: of ``sensor_msgs/Image``, else JPEGs."""
-    from rosbags.rosbag2 import StoragePlugin, Writer
+    """A rosbag2 folder; ``encoding``: of ``sensor_msgs/Image``, else JPEGs; ``compression``: FILE
+    or MESSAGE; ``start``: the first image's number."""
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
     store = get_typestore(Stores.ROS2_HUMBLE)
-    with Writer(folder, version=9, storage_plugin=StoragePlugin[storage]) as writer:
+    writer = Writer(folder, version=9, storage_plugin=StoragePlugin[storage])
+    if compression is not None:
+        writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
+    with writer:
         for topic in topics:
             kind = "Image" if encoding else "CompressedImage"
             name = f"sensor_msgs/msg/{kind}"
             connection = writer.add_connection(topic, name, typestore=store)
-            for index, stamp in enumerate(stamps(frames)):
+            for index, stamp in list(enumerate(stamps(start + frames)))[start:]:
                 message = _ros_message(store, picture(index), stamp, encoding)
                 writer.write(connection, stamp + 5, store.serialize_cdr(message, name))
         text = store.types["std_msgs/msg/String"](data="not an image")
@@ -70,19 +76,46 @@ def write_ros2(
     return folder
 
 
-def write_ros1(file: Path, *, frames: int = 10) -> Path:
-    """A ROS 1 bag of JPEGs."""
+def write_ros1(file: Path, *, frames: int = 10, compression: str | None = None) -> Path:
+    """A ROS 1 bag of JPEGs; ``compression``: of its chunks, BZ2 or LZ4."""
     from rosbags.rosbag1 import Writer
     from rosbags.typesys import Stores, get_typestore
 
     store = get_typestore(Stores.ROS1_NOETIC)
     name = "sensor_msgs/msg/CompressedImage"
-    with Writer(file) as writer:
+    writer = Writer(file)
+    if compression is not None:
+        writer.set_compression(Writer.CompressionFormat[compression])
+    with writer:
         connection = writer.add_connection("/camera/front", name, typestore=store)
         for index, stamp in enumerate(stamps(frames)):
             message = _ros_message(store, picture(index), stamp, None, seq=index)
             writer.write(connection, stamp, store.serialize_ros1(message, name))
     return file
+
+
+def write_split(folder: Path, *, parts: int = 3, frames: int = 4) -> Path:
+    """A rosbag2 folder of several files, as rosbag2 splits a long recording."""
+    from ruamel.yaml import YAML
+
+    folder.mkdir()
+    yaml = YAML(typ="safe", pure=True)
+    metadata: Any = None
+    for part in range(parts):
+        written = write_ros2(folder / "part", frames=frames, start=part * frames)
+        name = f"{folder.name}_{part}.db3"
+        next(written.glob("*.db3")).rename(folder / name)
+        of_part = yaml.load((written / "metadata.yaml").read_text())
+        metadata = metadata or of_part
+        facts = metadata["rosbag2_bagfile_information"]
+        if part == 0:
+            facts["relative_file_paths"], facts["files"] = [], []
+        facts["relative_file_paths"].append(name)
+        (written / "metadata.yaml").unlink()
+        written.rmdir()
+    with (folder / "metadata.yaml").open("w") as file:
+        yaml.dump(metadata, file)
+    return folder
 
 
 def write_foxglove(

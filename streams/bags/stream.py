@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from oneglance.streams.bags.bag import Bag, BagTruncated
 from oneglance.streams.bags.messages import (
     Carries,
     ImageMessage,
@@ -15,7 +16,7 @@ from oneglance.streams.bags.messages import (
     Undecodable,
     image_of,
 )
-from oneglance.streams.bags.reading import Bag, BagTruncated, open_bag
+from oneglance.streams.bags.reading import open_bag
 from oneglance.streams.bags.video import DecodedMessage, VideoDecoder
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
@@ -56,7 +57,7 @@ class BagStream(PlayedOnce):
             raise SourceNotFound(f"no file or folder {path}")
         self._bag: Bag = open_bag(path)
         try:
-            self._topic = _choose(self._bag.topics(), topic, path)
+            self._topic = _choose(self._bag, topic, path)
         except BaseException:
             self._bag.close()
             raise
@@ -194,10 +195,12 @@ class BagStream(PlayedOnce):
             )
 
 
-def _choose(topics: tuple[Topic, ...], wanted: str | None, path: Path) -> Topic:
+def _choose(bag: Bag, wanted: str | None, path: Path) -> Topic:
+    topics = bag.topics()
     listed = "; ".join(f"{topic.name} ({topic.carries}, {topic.type})" for topic in topics)
+    why = "" if bag.truncation is None else f" in what can be read of it ({bag.truncation})"
     if not topics:
-        raise SourceUnreadable(f"{path} has no topic with images or video")
+        raise SourceUnreadable(f"{path} has no topic with images or video{why}")
     if wanted is None:
         if len(topics) == 1:
             return topics[0]
@@ -207,5 +210,5 @@ def _choose(topics: tuple[Topic, ...], wanted: str | None, path: Path) -> Topic:
         )
     found = next((topic for topic in topics if topic.name == wanted), None)
     if found is None:
-        raise UsageError(f"{path} has no camera topic {wanted} (there are: {listed})")
+        raise UsageError(f"{path} has no camera topic {wanted}{why} (there are: {listed})")
     return found

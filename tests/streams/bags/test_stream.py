@@ -132,23 +132,6 @@ def test_an_mcap_bag_with_a_broken_index_gives_what_it_holds(tmp_path: Path) -> 
         assert isinstance(error, SourceBroken)
 
 
-@pytest.mark.parametrize(
-    ("bag", "repair"),
-    [
-        (lambda folder: write_ros1(folder / "drive.bag", frames=40), "rosbag reindex"),
-        (lambda folder: next(write_ros2(folder / "drive").glob("*.db3")), "ros2 bag reindex"),
-    ],
-)
-def test_a_bag_that_needs_its_index_says_how_to_mend_it(
-    bag: Callable[[Path], Path], repair: str, tmp_path: Path
-) -> None:
-    file = bag(tmp_path)
-    content = file.read_bytes()
-    file.write_bytes(content[: len(content) * 2 // 3])
-    with pytest.raises(SourceUnreadable, match=repair):
-        open_stream(file if file.suffix == ".bag" else file.parent)
-
-
 def test_a_recorder_that_crashed_leaves_what_can_be_played(tmp_path: Path) -> None:
     import foxglove
 
@@ -239,13 +222,6 @@ def test_what_is_no_bag_is_a_sentence(name: str, content: bytes, tmp_path: Path)
     assert str(file) in str(error.value)
     del error
     gc.collect()
-
-
-def test_a_folder_with_broken_metadata_is_a_sentence(tmp_path: Path) -> None:
-    bag = write_ros2(tmp_path / "drive")
-    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
-    with pytest.raises(SourceUnreadable, match=r"ros2 bag reindex|damaged"):
-        open_stream(bag)
 
 
 def test_a_missing_bag_is_not_found(tmp_path: Path) -> None:
