@@ -8,6 +8,7 @@ import sqlite3
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -277,7 +278,7 @@ def test_an_mcap_file_that_was_written_without_an_index_is_whole(tmp_path: Path)
     indexed, file = write_foxglove(tmp_path / "indexed.mcap", frames=FRAMES), tmp_path / "a.mcap"
     for use_chunking in (True, False):
         with indexed.open("rb") as source, file.open("wb") as out:
-            writer = Writer(
+            writer: Any = Writer(
                 out,
                 index_types=IndexType.NONE,
                 use_chunking=use_chunking,
