@@ -1,7 +1,7 @@
 """An RTSP camera that loses RTP packets on the way, as cameras with too small a queue do.
 
 It knows as much of RTSP (RFC 2326) and of RTP for H.264, H.265 and MPEG-4 (RFC 6184, RFC 7798,
-RFC 6416) as a client over TCP asks for.
+RFC 6416) as a client asks for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from av.video.stream import VideoStream
 MTU = 400
 RATE = 25
 """Frames a second of the clips that are served."""
+_BUFFER = 200_000
+"""What a system keeps of datagrams, or more."""
+_GOODBYE = struct.pack(">BBHI", 0x80, 201, 1, 1) + struct.pack(">BBHI", 0x81, 203, 1, 1)
 _SETS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
 
 
@@ -110,12 +113,14 @@ def lossy_rtsp(
     rate: int = 100,
     tls: ssl.SSLContext | None = None,
     moved: bool = False,
+    farewell: int | None = None,
 ) -> Iterator[str]:
     """Serve the film, over and over, until ``frames`` are sent; then hang up.
 
     ``loses(frame, packet)``: whether that RTP packet of that frame is lost on the way. ``rate``:
     frames sent a second. ``tls``: the server's side of it. ``moved``: a first client is sent to
-    another path.
+    another path. ``farewell``: the packets go as datagrams, if the client asks for those, and the
+    last so many of them after the RTCP that says goodbye; -1: it hangs up without a word.
     """
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -128,8 +133,14 @@ def lossy_rtsp(
                     client, _ = listener.accept()
                     client = client if tls is None else tls.wrap_socket(client, server_side=True)
                     with client:
-                        if _greet(client, film, url, redirects=redirects):
-                            _send(client, film, range(frames), loses, over, rate)
+                        ports = _greet(client, film, url, redirects=redirects)
+                        if ports is None:
+                            continue
+                        packets = _packets(film, range(frames), loses)
+                        if ports:
+                            _send_datagrams(packets, ports, over, rate, farewell or 0)
+                        else:
+                            _send(client, packets, over, rate)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -141,9 +152,13 @@ def lossy_rtsp(
             thread.join(5)
 
 
-def _greet(client: socket.socket, film: Film, url: str, *, redirects: bool) -> bool:
-    """Answer until the client wants to play; whether it does."""
+def _greet(
+    client: socket.socket, film: Film, url: str, *, redirects: bool
+) -> tuple[int, ...] | None:
+    """Answer until the client wants to play: to which ports, if not on this connection; None: it
+    does not."""
     asked = client.makefile("rb")
+    ports: tuple[int, ...] = ()
     while True:
         method = asked.readline().split()[0].decode()
         headers = {}
@@ -158,27 +173,26 @@ def _greet(client: socket.socket, film: Film, url: str, *, redirects: bool) -> b
             more = f"Content-Type: application/sdp\r\nContent-Base: {url}/\r\n"
             more += f"Content-Length: {len(body)}\r\n"
         elif method == "SETUP":
+            wanted = re.search(r"client_port=(\d+)-(\d+)", headers["transport"])
+            ports = tuple(map(int, wanted.groups())) if wanted else ()
             more += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+            if wanted:
+                more = f"Session: 7\r\nTransport: RTP/AVP;unicast;{wanted[0]};server_port=9-10\r\n"
         elif method == "OPTIONS":
             more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
         answer = f"RTSP/1.0 {status}\r\nCSeq: {headers['cseq']}\r\n{more}\r\n{body}"
         client.sendall(answer.encode())
         if redirects and status.startswith("302"):
-            return False
+            return None
         if method == "PLAY":
-            return True
+            return ports
 
 
-def _send(
-    client: socket.socket,
-    film: Film,
-    frames: range,
-    loses: Callable[[int, int], bool],
-    over: threading.Event,
-    rate: int,
-) -> None:
+def _packets(
+    film: Film, frames: range, loses: Callable[[int, int], bool]
+) -> Iterator[tuple[int, bytes]]:
+    """The RTP packets that are not lost, each with the number of its frame."""
     sequence = 0
-    began_s = time.monotonic()
     for frame in frames:
         turn, place = divmod(frame, len(film.frames))
         payloads, shown = film.payloads(place), turn * len(film.frames) + film.times[place]
@@ -189,7 +203,49 @@ def _send(
             )
             sequence += 1
             if not loses(frame, number):
-                packet = head + payload
-                client.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
+                yield frame, head + payload
+
+
+def _send(
+    client: socket.socket, packets: Iterator[tuple[int, bytes]], over: threading.Event, rate: int
+) -> None:
+    began_s = time.monotonic()
+    for frame, packet in packets:
         if over.wait(max(0.0, began_s + frame / rate - time.monotonic())):
             return
+        client.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
+    # A moment of rest: who hangs up at once is a camera that was lost.
+    over.wait(1 / rate)
+
+
+def _unread(port: int) -> int:
+    """Bytes that wait at a port of this machine (on Linux; elsewhere it is not known)."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(f":{port:04X}"):
+                return int(fields[4].partition(":")[2], 16)
+    return 0
+
+
+def _send_datagrams(
+    packets: Iterator[tuple[int, bytes]],
+    ports: tuple[int, ...],
+    over: threading.Event,
+    rate: int,
+    late: int,
+) -> None:
+    began_s, every = time.monotonic(), list(packets)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number, (frame, packet) in enumerate(every):
+            if over.wait(max(0.0, began_s + frame / rate - time.monotonic())):
+                return
+            if number == len(every) - late:
+                sender.sendto(_GOODBYE, ("127.0.0.1", ports[1]))
+            while number % 100 == 0 and _unread(ports[0]) > _BUFFER // 2 and not over.wait(0.01):
+                pass  # what this test loses is what it means to lose
+            sender.sendto(packet, ("127.0.0.1", ports[0]))
+        if late == 0:
+            sender.sendto(_GOODBYE, ("127.0.0.1", ports[1]))
+        if late >= 0:
+            over.wait()

@@ -251,6 +251,7 @@ class FrameDecoder:
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
+        entry.behind_loss = any(mark.after for mark in self._behind)
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
         if coded.has_hole:
             self._stats.last_error = "a hole in its data"

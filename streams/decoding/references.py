@@ -115,9 +115,9 @@ class Entry:
     """A packet on its way through the decoder.
 
     ``number`` in decoding order; ``epoch``: full refreshes up to it; ``pts`` of its frame, None
-    where unknown. ``near_loss``: something was lost hereabouts. ``suspect``: it may be what was
-    lost; the next packet shows which. ``settled``: its frame came, or never will. ``damaged``: None
-    until all before it are settled.
+    where unknown. ``near_loss``: something was lost hereabouts; ``behind_loss``: surely so, before
+    it. ``suspect``: it may be what was lost; the next packet shows which. ``settled``: its frame
+    came, or never will. ``damaged``: None until all before it are settled.
     """
 
     number: int
@@ -125,6 +125,7 @@ class Entry:
     pts: int | None
     coded: CodedFrame
     near_loss: bool = False
+    behind_loss: bool = False
     suspect: bool = False
     broken: bool = False
     settled: bool = False
@@ -313,7 +314,8 @@ class FrameLedger(Generic[T]):
         if not period:
             return 0
         periods = step / period
-        most = _LONGEST_LOSS if last.epoch == entry.epoch else _LONGEST_LOSS_AT_REFRESH
+        is_loss = last.epoch == entry.epoch or entry.behind_loss
+        most = _LONGEST_LOSS if is_loss else _LONGEST_LOSS_AT_REFRESH
         return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
 
     def _note_loss(self, entry: Entry) -> None:

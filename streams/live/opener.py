@@ -39,7 +39,7 @@ _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 class Opener:
     """Opens what lies behind ``url``; ``asked``: how long to wait for it, and how to connect.
 
-    ``relay``: what RTSP over TCP comes through, once open. ``images``: what those of a camera come
+    ``relay``: what RTSP comes through, once open. ``images``: what those of a camera come
     from that only browsers play.
     """
 
@@ -115,7 +115,7 @@ class Opener:
         if not is_rtsp:
             return self._open_at(self.list_url or self.url)
         try:
-            self.relay = RtspRelay(self.url, self.asked.timeout_s)
+            self.relay = RtspRelay(self.url, self.asked.timeout_s, self.asked.transport)
         except ValueError:
             return self._open_at(self.url)  # libav says what is wrong with it
         try:
@@ -131,8 +131,8 @@ class Opener:
             hang_s = min(self.asked.timeout_s, self.asked.stall_s) / 2
             options["rw_timeout"] = str(round(hang_s * 1e6))
         if self.scheme.startswith("rtsp"):
-            options["rtsp_transport"] = str(self.asked.transport)
-            options["reorder_queue_size"] = "0" if self.relay else "-1"  # the relay's work
+            # The relay asks for datagrams, and puts them in order.
+            options["rtsp_transport"] = "tcp" if self.relay else str(self.asked.transport)
         accelerator = hardware(self.asked.hwaccel)
         try:
             return av.open(

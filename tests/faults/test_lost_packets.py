@@ -59,6 +59,52 @@ def test_an_rtp_packet_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
     assert len(found.frames) > 0.9 * intact
 
 
+@pytest.mark.parametrize("late", [0, 5, -1])
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_a_farewell_never_overtakes_the_last_datagrams(
+    tmp_path: Path, name: str, late: int
+) -> None:
+    path = clip(tmp_path, "a.mp4", name, LARGE)
+    whole, film = play(path).frames, Film.of(path)
+    options = replace(PATIENT, transport="udp")
+    # All at once: most of it waits unread when the farewell comes.
+    with lossy_rtsp(film, FRAMES, lambda _, __: False, rate=10_000, farewell=late) as url:
+        found, _ = watch(open_stream(url, options))
+    assert smeared(found, whole) == []
+    assert (len(found.frames), found.damaged, found.produced) == (FRAMES, 0, FRAMES)
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_a_datagram_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.mp4", name, LARGE)
+    whole, film = play(path).frames, Film.of(path)
+    places = [(f, k) for f in range(GROUP) for k in range(len(film.payloads(f)))]
+    lost = {(GROUP * (turn + 1) + f, k) for turn, (f, k) in enumerate(places)}
+    sent = FRAMES * (len(places) // 2 + 2)
+    options = replace(PATIENT, transport="udp")
+    with lossy_rtsp(film, sent, partial(is_lost, lost), rate=200, farewell=0) as url:
+        found, _ = watch(open_stream(url, options))
+    assert smeared(found, whole) == []
+    assert found.produced == len(found.frames) + found.damaged == sent
+
+
+@pytest.mark.parametrize("until", [36, 60, 84, 101])
+@pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
+def test_an_outage_costs_what_depends_on_it_and_shifts_no_index(
+    tmp_path: Path, name: str, until: int
+) -> None:
+    path, sent = clip(tmp_path, "a.mp4", name, LARGE), 6 * FRAMES
+    whole, film = play(path).frames, Film.of(path)
+    with lossy_rtsp(film, sent, lambda frame, _: 30 <= frame < until, rate=400) as url:
+        found, _ = watch(open_stream(url, PATIENT))
+    assert smeared(found, whole) == []
+    clean = -(-until // GROUP) * GROUP
+    assert [frame.index for frame in found.frames] == [*range(30), *range(clean, sent)]
+    assert (found.damaged, found.produced) == (clean - 30, sent)
+
+
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("name", ["h264", "h265", "mpeg4"])
 def test_packets_lost_from_a_real_server_cost_what_depends_on_them(
@@ -71,13 +117,10 @@ def test_packets_lost_from_a_real_server_cost_what_depends_on_them(
         with rtsp_server(path, codec=name, loses=[lost]) as server:
             found, _ = watch(open_stream(server.url("clip"), options))
         assert smeared(found, whole) == [], lost
-        indices = {frame.index for frame in found.frames}
-        expected = {*range(lost[0]), *range(until, FRAMES)}
-        # Over UDP others may get lost as well, and the farewell comes before the last packets.
-        spare = 3 if transport == "udp" else 0
-        assert indices <= expected, lost
-        assert len(expected - indices) <= spare, lost
-        assert found.produced >= FRAMES - spare, lost
+        expected = [*range(lost[0]), *range(until, FRAMES)]
+        assert [frame.index for frame in found.frames] == expected, lost
+        assert found.damaged == until - lost[0], lost
+        assert found.produced == FRAMES, lost
 
 
 def test_of_several_cameras_only_the_one_that_loses_packets_has_damaged_frames(

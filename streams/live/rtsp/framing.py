@@ -35,7 +35,8 @@ class RtspFraming:
         """Of which video each payload type is, by the payload's name."""
         self._channels: dict[int, RtpTrack] = {}
         self._rest = b""
-        self._is_lost = False
+        self.is_lost = False
+        """Whether something came that could not be understood."""
 
     def new_track(self) -> RtpTrack:
         """A stream whose packets come another way."""
@@ -43,7 +44,7 @@ class RtspFraming:
 
     def pass_on(self, data: bytes) -> bytes:
         """What is to be passed on of what has come by now; the beginning of a packet waits."""
-        if self._is_lost:
+        if self.is_lost:
             return data
         data = self._rest + data
         pieces: list[bytes] = []
@@ -77,7 +78,7 @@ class RtspFraming:
         pieces.append(data[done:at])
         if len(self._rest) > 2 * _LONGEST_HEAD:
             pieces.append(self._rest)
-            self._rest, self._is_lost = b"", True
+            self._rest, self.is_lost = b"", True
         return b"".join(pieces)
 
     def _message_end(self, data: bytes, at: int, head_end: re.Match[bytes] | None) -> int:

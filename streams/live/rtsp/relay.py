@@ -1,7 +1,9 @@
 """A way to an RTSP server on which lost packets are noticed.
 
 libav connects to a port of this machine, and all that passes is handed on as it is, but for a mark
-where RTP packets are missing (``rtp``). It lives as long as libav's connection.
+where RTP packets are missing (``rtp``). libav itself always speaks TCP, also where the server is
+asked for datagrams: between here and libav nothing gets lost, and nothing overtakes anything. The
+relay lives as long as libav's connection.
 """
 
 from __future__ import annotations
@@ -15,20 +17,23 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
-from typing import cast
 from urllib.parse import unquote
 
 from oneglance.streams import shutdown
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.live.connectivity import connected, wait
-from oneglance.streams.live.rtsp.datagrams import DatagramWay
+from oneglance.streams.live.rtsp.datagrams import DatagramWay, asked_channel
 from oneglance.streams.live.rtsp.framing import ChangeHead, RtspFraming
+from oneglance.streams.options import Transport
 
 _PIECE = 1 << 18
 """Bytes read at once."""
 
 _UNREAD = 1 << 16
 """Bytes that may wait for libav here: more would only be older."""
+
+_DATAGRAMS_UNREAD = 1 << 23
+"""The same where they come in datagrams, for which the system keeps little room."""
 
 _GATHER_S = 0.001
 """Packets of a frame come in a burst: a moment later more are read at once."""
@@ -44,6 +49,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _REDIRECT = re.compile(rb"RTSP/\S+ 3\d\d")
+_GRANTED = re.compile(rb"RTSP/\S+ 200")
 _LOCATION = re.compile(rb"^(location:[ \t]*)(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -78,8 +84,9 @@ class _Server:
 class RtspRelay:
     """One client's way to a server. ``losses``: what was noticed so far."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Connect to the server of ``url``, which must be one that libav could open.
+    def __init__(self, url: str, timeout_s: float, transport: str = Transport.TCP) -> None:
+        """Connect to the server of ``url``, which must be one that libav could open; ``transport``:
+        how the server is to send its packets.
 
         Raises:
             OSError: no connection. TimeoutError: not in time, or this thread was cancelled.
@@ -89,7 +96,7 @@ class RtspRelay:
         if server is None:
             raise ValueError("no address of an RTSP server")
         self.losses = LossCount()
-        self._timeout_s = timeout_s
+        self._timeout_s, self._transport = timeout_s, transport
         self._over = threading.Event()
         self._next: _Server | None = None
         upstream = connected(server.host, server.port, timeout_s, private=server.private)
@@ -115,7 +122,13 @@ class RtspRelay:
                 with upstream:
                     client = self._accepted()
                     with client:
-                        _Connection(client, upstream, self.losses, self._redirected).run()
+                        _Connection(
+                            client,
+                            upstream,
+                            self.losses,
+                            self._redirected,
+                            transport=self._transport,
+                        ).run()
                 server, self._next = self._next, None
                 if server is None:
                     return
@@ -152,12 +165,15 @@ class _Connection:
         server: socket.socket,
         losses: LossCount,
         change_head: ChangeHead,
+        *,
+        transport: str,
     ) -> None:
-        self._client, self._server = client, server
+        self._client, self._server, self._transport = client, server, transport
         self._framing = RtspFraming(losses, lambda head: self._change_answer(change_head(head)))
-        self._to_client = self._to_server = b""
-        self._ways: dict[object, DatagramWay] = {}
+        self._to_client, self._to_server = bytearray(), bytearray()
+        self._ways: dict[int, DatagramWay] = {}  # by libav's channel
         self._latest: DatagramWay | None = None
+        self._asks_to_play = self._plays = self._listens = False
         self._waiting: tuple[bool, bool] | None = None  # whether anything waits for either
         for side in (client, server):
             side.setblocking(False)
@@ -178,18 +194,18 @@ class _Connection:
                     came = _received(self._client)
                     if came == b"":
                         return
-                    self._to_server = self._asked(came, selector, ways) if came else b""
+                    self._to_server += self._asked(came, ways) if came else b""
                 if self._server in ready and not self._to_client:
                     time.sleep(_GATHER_S)
                     came = self._from_server()
                     if came == b"":
                         self._last_words()
                         return
-                    self._to_client = self._framing.pass_on(came) if came else b""
+                    self._to_client += self._framing.pass_on(came) if came else b""
                 if self._to_server:
-                    self._to_server = _sent(self._server, self._to_server)
+                    _send(self._server, self._to_server)
                 if self._to_client:
-                    self._to_client = _sent(self._client, self._to_client)
+                    _send(self._client, self._to_client)
 
     def _ready(self, selector: selectors.BaseSelector) -> list[object]:
         """Who has something to say, or takes something again."""
@@ -199,6 +215,12 @@ class _Connection:
             self._waiting = waiting
             _watch(selector, self._client, reads=not self._to_server, writes=waiting[0])
             _watch(selector, self._server, reads=not self._to_client, writes=waiting[1])
+        if self._plays and not self._listens:
+            # Before it has its answer, libav passes over what comes.
+            self._listens = True
+            for way in self._ways.values():
+                for each in way.sockets:
+                    selector.register(each, selectors.EVENT_READ)
         # TLS may hold what the selector does not see.
         hidden = isinstance(self._server, ssl.SSLSocket) and self._server.pending() > 0
         is_heard = hidden and not self._to_client
@@ -206,39 +228,39 @@ class _Connection:
         return [*found, self._server] if is_heard else found
 
     def _selected(self, selector: selectors.BaseSelector, timeout_s: float | None) -> list[object]:
-        ends = [way.until_s for way in set(self._ways.values()) if way.until_s is not None]
+        ends = [way.until_s for way in self._ways.values() if way.until_s is not None]
         if ends:
             left_s = max(0.0, min(ends) - time.monotonic())
             timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
         return [key.fileobj for key, _ in selector.select(timeout_s)]
 
-    def _asked(
-        self, request: bytes, selector: selectors.BaseSelector, ways: contextlib.ExitStack
-    ) -> bytes:
-        """libav's request; where it asks for datagrams, they come through here."""
-        if not (request.startswith(b"SETUP") and b"client_port=" in request):
+    def _asked(self, request: bytes, ways: contextlib.ExitStack) -> bytes:
+        """libav's request; where datagrams are wanted, the server is asked for them."""
+        self._asks_to_play |= request.startswith(b"PLAY ")
+        channel = asked_channel(request)
+        if channel is None or self._transport != Transport.UDP:
             return request
-        track = self._framing.new_track()
-        way = DatagramWay(request, self._server, track)
+        before = self._ways.pop(channel, None)
+        if before is not None:  # asked once more, with a password
+            before.close()
+        way = DatagramWay(channel, self._server, self._framing.new_track())
         ways.callback(way.close)
-        for side in way.sockets:
-            self._ways[side] = way
-            selector.register(side, selectors.EVENT_READ)
-        self._latest = way
+        self._ways[channel] = self._latest = way
         return way.request(request)
 
     def _change_answer(self, head: bytes) -> bytes:
         """The head of a server's answer as libav shall see it."""
-        way, is_setup = self._latest, b"client_port=" in head or b"server_port=" in head
-        return way.answer(head) if way is not None and is_setup else head
+        self._plays |= self._asks_to_play and _GRANTED.match(head) is not None
+        return head if self._latest is None else self._latest.answer(head)
 
     def _pass_datagrams(self, ready: list[object]) -> None:
-        for side in ready:
-            way = self._ways.get(side)
-            if way is not None:
-                way.ready(cast("socket.socket", side))
-        for way in set(self._ways.values()):
-            way.pass_overdue()
+        for way in self._ways.values():
+            if self._framing.is_lost:
+                return  # nobody knows where something may be put between
+            if any(side in ready for side in way.sockets):
+                room = len(self._to_client) < _DATAGRAMS_UNREAD
+                self._to_client += way.received(keep=room)
+            self._to_client += way.overdue()
 
     def _from_server(self) -> bytes | None:
         try:
@@ -250,10 +272,12 @@ class _Connection:
 
     def _last_words(self) -> None:
         """What the server said before it went."""
+        for way in self._ways.values():
+            self._to_client += way.received() + way.rest()
         until_s = time.monotonic() + _LAST_WORDS_S
         while self._to_client and time.monotonic() < until_s:
             wait(self._client, selectors.EVENT_WRITE, until_s)
-            self._to_client = _sent(self._client, self._to_client)
+            _send(self._client, self._to_client)
 
 
 def _watch(
@@ -278,13 +302,11 @@ def _received(side: socket.socket) -> bytes | None:
         return None
 
 
-def _sent(side: socket.socket, content: bytes) -> bytes:
-    """What of the content could not be sent yet.
+def _send(side: socket.socket, content: bytearray) -> None:
+    """Send of the content what can be sent now, and take it away.
 
     Raises:
         OSError: it is gone.
     """
-    try:
-        return content[side.send(content) :]
-    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        return content
+    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        del content[: side.send(content)]
