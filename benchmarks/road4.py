@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, ModelClass, Task
-from oneglance.models.training.recipe import LossWeight, Recipe, Unlabelled
+from oneglance.models.training.recipe import GradientSurgery, LossWeight, Recipe, Unlabelled
 from oneglance.streams.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +58,7 @@ ARMS: dict[str, dict[str, object]] = {
     "tasks": {"loss_weight": LossWeight.TASK},
     "between": {"loss_weight": LossWeight.TASK, "balance": 0.5},
     "uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
+    "pcgrad": {"gradient_surgery": GradientSurgery.PCGRAD},
     "weather": {"weather": 0.3},
     "unmasked": {"unlabelled": Unlabelled.NEGATIVE},
 }

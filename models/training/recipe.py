@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from oneglance.models.training.data.subsets import Subset
+from oneglance.models.training.data.subsets import Subset, Thinned
 from oneglance.streams.errors import DataError, UsageError
 
 STRIDE = 32
@@ -63,6 +63,17 @@ class LossWeight(StrEnum):
     UNCERTAINTY = "uncertainty"
 
 
+class GradientSurgery(StrEnum):
+    """What becomes of tasks' gradients that point against each other.
+
+    NONE: they are added up. PCGRAD: each gives way to the others first (Yu et al., NeurIPS 2020;
+    see ``surgery``), for a backward pass a task.
+    """
+
+    NONE = "none"
+    PCGRAD = "pcgrad"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a network is fine-tuned. Gentle by default: see ``heads`` for what that avoids.
@@ -73,10 +84,12 @@ class Recipe:
     in the last ``calm_share`` of the epochs. ``trainable``: which layers learn. ``head_init``:
     where the last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
     ``loss_weight``: what counts equally in the loss; ``balance``: unless that is every box, how
-    far: a task of n boxes counts as n to the power of 1 - balance. ``oversample``: how often an
-    epoch shows the images of each data set; once by default. ``share``: of each set's training
-    images, drawn by ``seed``; see ``subsets``. ``alpha``: the share of the fine-tuned weights in
-    the result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see ``averaging``).
+    far: a task of n boxes counts as n to the power of 1 - balance. ``gradient_surgery``: what
+    becomes of tasks' gradients that conflict. ``oversample``: how often an epoch shows the images
+    of each data set; once by default. ``share``: of each set's training images, drawn by ``seed``;
+    ``thinned``: whether they lose boxes; see ``subsets``. ``alpha``: the share of the fine-tuned
+    weights in the result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see
+    ``averaging``).
     ``weather``: share of training images, mosaics included, that are shown by night, in haze, rain
     or glare, blurred or compressed; see ``weather``.
     """
@@ -98,7 +111,9 @@ class Recipe:
     unlabelled: Unlabelled = Unlabelled.IGNORE
     loss_weight: LossWeight = LossWeight.BOX
     balance: float = 1.0
+    gradient_surgery: GradientSurgery = GradientSurgery.NONE
     share: float = 1.0
+    thinned: Thinned = Thinned.NO
     alpha: float = 1.0
     weather: float = 0.0
 
@@ -116,6 +131,14 @@ class Recipe:
             )
         if not 0 <= self.balance <= 1:
             raise UsageError(f"balance must be from 0 to 1, not {self.balance}")
+        if (
+            self.gradient_surgery is not GradientSurgery.NONE
+            and self.trainable is TrainableLayers.LAST
+        ):
+            raise UsageError(
+                "gradient surgery is for layers that tasks share, and the last layer has a part "
+                "for each: train more of the network, or leave out --gradient-surgery"
+            )
         if not 0 <= self.weather <= 1:
             raise UsageError(f"weather must be from 0 to 1, not {self.weather}")
         if not 0 < self.alpha <= 1:
@@ -128,7 +151,7 @@ class Recipe:
     @property
     def subset(self) -> Subset:
         """The training images that are shown."""
-        return Subset(self.share, self.seed)
+        return Subset(self.share, self.seed, self.thinned)
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""
@@ -148,6 +171,8 @@ class Recipe:
                 "head_init": HeadInit(content["head_init"]),
                 "unlabelled": Unlabelled(content["unlabelled"]),
                 "loss_weight": LossWeight(content["loss_weight"]),
+                "gradient_surgery": GradientSurgery(content.get("gradient_surgery", "none")),
+                "thinned": Thinned(content.get("thinned", "no")),
             }
         )
 

@@ -28,7 +28,7 @@ from oneglance.models.training.data.checks import (
 from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.data.finding import without_labels
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
-from oneglance.models.training.data.subsets import WHOLE, Subset
+from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder
 
@@ -77,7 +77,8 @@ def merge(
     what both label.
 
     ``oversample``: how often each set's training images are repeated, under different names, so
-    that a small set is seen more often; once by default. ``subset``: the training images taken.
+    that a small set is seen more often; once by default. ``subset``: the training images taken,
+    and whether they lose boxes.
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
@@ -197,6 +198,7 @@ def _gather(
         polygons, boxed = 0, set[Task]()
         images = dataset.images(split)
         problems.update(dict.fromkeys(without_labels(dataset, split, images)))
+        thinned = subset.thins(images)
         images = subset.of(images)
         links: Counter[Path] = Counter()
         for index, (image, wrong) in enumerate(
@@ -218,7 +220,11 @@ def _gather(
             merged.copies = max(merged.copies, count)
             merged.tasks |= served
             merged.partial |= dataset.partial_tasks
-            for box in labels.boxes:
+            if image in thinned and subset.thinned is Thinned.PARTIAL:
+                merged.partial |= dataset.labelled_tasks
+            for place, box in enumerate(labels.boxes):
+                if image in thinned and not subset.keeps(image, place):
+                    continue
                 cls = dataset.class_of(box)
                 if cls is not None:
                     merged.boxes.append((cls, box))

@@ -31,7 +31,13 @@ from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
 from oneglance.models.training.fit.distillation import SingleTaskTeachers
 from oneglance.models.training.fit.heads import from_scratch, with_new_last_layer
-from oneglance.models.training.recipe import Recipe, Unlabelled, read_recipe, training_facts
+from oneglance.models.training.recipe import (
+    GradientSurgery,
+    Recipe,
+    Unlabelled,
+    read_recipe,
+    training_facts,
+)
 from oneglance.models.training.running.session import Session, train
 from oneglance.models.training.running.states import State, TrainingStates
 from oneglance.models.training.running.time_limit import TimeLimit
@@ -71,13 +77,14 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
         UsageError: there is no ``base`` to distil from or to average with, its stride does not go
-            into the recipe's size, teachers do not fit, or the training diverged: only states of
-            before are kept then.
+            into the recipe's size, teachers do not fit, there is one task for gradient surgery, or
+            the training diverged: only states of before are kept then.
     """
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)
     datasets = [read_dataset(file) for file in data]
     _check_base(base, recipe)
+    _check_surgery(recipe, classes)
     _check_teachers(teachers, recipe, classes)
     place = OutputFolder(out, "train")
     place.check([*_inputs(datasets, base), *teachers])
@@ -156,6 +163,15 @@ def _check_base(base: Path | None, recipe: Recipe) -> None:
         )
 
 
+def _check_surgery(recipe: Recipe, classes: Sequence[ModelClass]) -> None:
+    if recipe.gradient_surgery is GradientSurgery.NONE or len({cls.task for cls in classes}) > 1:
+        return
+    raise UsageError(
+        f"gradient surgery is between tasks, and {classes[0].task} is the only one: leave out "
+        "--gradient-surgery"
+    )
+
+
 def _check_teachers(
     teachers: Sequence[Path], recipe: Recipe, classes: Sequence[ModelClass]
 ) -> None:
@@ -217,7 +233,8 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> bool:
     alpha = None
     if isinstance(recipe := old.get("recipe"), dict):
         alpha = recipe.get("alpha")
-        old = old | {"recipe": recipe | {"alpha": wanted["recipe"]["alpha"]}}
+        # A run may be older than a field of the recipe, whose default is how it was made.
+        old = old | {"recipe": Recipe().as_dict() | recipe | {"alpha": wanted["recipe"]["alpha"]}}
     # Data is recognised by what it holds; where it lies may change.
     keys = wanted.keys() | {"teachers_sha256"}  # of runs with teachers alone
     differing = sorted(key for key in keys - {"data"} if wanted.get(key) != old.get(key))

@@ -16,6 +16,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.tasks import ModelClass
 from oneglance.models.training.fit.losses import parent_class_of, partial_criterion
+from oneglance.models.training.fit.surgery import PCGrad, task_losses
 from oneglance.models.training.pretrained import COCO_CLASSES
 from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
 
@@ -28,7 +29,7 @@ class RoadModel(DetectionModel):
     """ultralytics' network, trained with the loss that leaves out what images do not label.
 
     ``tasks``: of each class. ``loss_weight``: what counts equally in the loss, ``balance``: how
-    far.
+    far. ``surgery``: what becomes of gradients that conflict.
     """
 
     def __init__(self, *args: Any, classes: Sequence[ModelClass], **kwargs: Any) -> None:
@@ -37,6 +38,23 @@ class RoadModel(DetectionModel):
         self.tasks = [cls.task for cls in classes]
         self.loss_weight = LossWeight.BOX
         self.balance = 1.0
+        self.surgery: PCGrad | None = None
+
+    def loss(self, batch: dict[str, Any], preds: Any = None) -> tuple[Any, Any]:
+        """See ``DetectionModel.loss``; with gradient surgery the loss is the sum of its terms."""
+        loss, items = super().loss(batch, preds)  # type: ignore[no-untyped-call]
+        if self.surgery is None or not torch.is_grad_enabled():
+            return loss, items
+        own = {
+            id(weight)
+            for branches in class_branches(self)
+            for branch in branches
+            for weight in branch[-1].parameters()
+        }
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        shared = [weight for weight in weights if id(weight) not in own]
+        others = [weight for weight in weights if id(weight) in own]
+        return self.surgery(task_losses(self.criterion), shared, others), items
 
     def init_criterion(self) -> Any:
         """See ``losses``."""
@@ -44,7 +62,7 @@ class RoadModel(DetectionModel):
 
     def as_ultralytics(self) -> DetectionModel:
         """Itself as ultralytics' own class, so that a saved file needs nothing of ours."""
-        for ours in ("parent_of", "tasks", "loss_weight", "balance"):
+        for ours in ("parent_of", "tasks", "loss_weight", "balance", "surgery"):
             vars(self).pop(ours, None)
         model: DetectionModel = self
         model.__class__ = DetectionModel

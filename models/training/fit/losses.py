@@ -30,6 +30,7 @@ from ultralytics.utils.tal import TaskAlignedAssigner
 
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.fit.regions import RegionAssigner
+from oneglance.models.training.fit.surgery import LossSplitter
 from oneglance.models.training.recipe import LossWeight
 
 _MEMORY = 0.95
@@ -250,6 +251,7 @@ class PartialDetectionLoss(v8DetectionLoss):
 
     ``batch["regions"]``, where there are any: ``Regions``. ``batch["teacher"]``, where there is
     one: ``TeacherPredictions`` for what images do not label. ``head``: whose scores these are.
+    ``task_losses``: for gradient surgery alone, the last batch's loss of each task.
     """
 
     head = "one2many"
@@ -269,6 +271,8 @@ class PartialDetectionLoss(v8DetectionLoss):
         self.assigner = cast("TaskAlignedAssigner", self.regions)
         self.partial = PartialBCE(model.parent_of, equal, self.regions)
         self.bce = cast("nn.BCEWithLogitsLoss", self.partial)  # called in the same way
+        self.splitter = None if model.surgery is None else LossSplitter(self, model.tasks)
+        self.task_losses: list[Tensor] = []
 
     def loss(
         self, preds: dict[str, Tensor], batch: dict[str, Any]
@@ -281,6 +285,8 @@ class PartialDetectionLoss(v8DetectionLoss):
             self.partial.teacher = teacher.scores[self.head], teacher.covered
             self.partial.label_share = teacher.label_share
         result: tuple[Tensor, dict[str, Tensor]] = super().loss(preds, batch)
+        if self.splitter is not None:
+            self.task_losses = self.splitter.take(self.hyp, len(preds["boxes"]))
         return result
 
 

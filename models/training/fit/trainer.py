@@ -40,8 +40,9 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import LabelMask
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
+from oneglance.models.training.fit.surgery import PCGrad
 from oneglance.models.training.fit.weather import Weather
-from oneglance.models.training.recipe import STRIDE, Unlabelled
+from oneglance.models.training.recipe import STRIDE, GradientSurgery, Unlabelled
 from oneglance.models.training.running.callbacks import CALLBACKS, distributed
 from oneglance.models.training.running.devices import precision, resolve
 from oneglance.models.training.running.divergence import what_is_wrong
@@ -220,6 +221,8 @@ class RoadTrainer(DetectionTrainer):
             self.args.freeze = frozen_layers(model, self.recipe.trainable)
         model.loss_weight = self.recipe.loss_weight
         model.balance = self.recipe.balance
+        if self.recipe.gradient_surgery is GradientSurgery.PCGRAD:
+            model.surgery = PCGrad()
         return model
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

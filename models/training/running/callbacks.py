@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from ultralytics.utils import LOCAL_RANK
-from ultralytics.utils.torch_utils import init_seeds
+from ultralytics.utils.torch_utils import init_seeds, unwrap_model
 
 from oneglance.models.training.running.divergence import loss_is_finite
 
@@ -22,8 +22,12 @@ def distributed() -> bool:
 def _seed(trainer: Any) -> None:
     """Before each epoch: what is drawn in it depends on its number and on nothing before it, so
     that a training which was stopped goes on as if it had not been."""
-    seed = trainer.recipe.seed + 1_000_003 * trainer.epoch + max(LOCAL_RANK, 0)
+    of_epoch = trainer.recipe.seed + 1_000_003 * trainer.epoch
+    seed = of_epoch + max(LOCAL_RANK, 0)
     init_seeds(seed, deterministic=trainer.args.deterministic)
+    surgery = unwrap_model(trainer.model).surgery
+    if surgery is not None:
+        surgery.reseed(of_epoch)
     order = trainer.train_loader.batch_sampler.sampler.sampler  # below its batches and repeats
     if isinstance(order, torch.utils.data.RandomSampler):  # several processes' know their epoch
         # Not the loader's own generator, from which it also draws whenever it starts anew.

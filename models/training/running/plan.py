@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.execution import Amp, Execution
 from oneglance.models.training.fit.heads import from_scratch
-from oneglance.models.training.recipe import Recipe, Unlabelled
+from oneglance.models.training.recipe import GradientSurgery, Recipe, Unlabelled
 from oneglance.models.training.running.devices import (
     bytes_per_image,
     free_bytes,
@@ -58,7 +58,9 @@ def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution)
     computes = precision(execution, device)
     distil = recipe.unlabelled is Unlabelled.DISTILL
     image_bytes = bytes_per_image(recipe.size, computes, distil=distil)
-    seconds = seconds_per_image(recipe.size, computes, device) * (4 / 3 if distil else 1)
+    backwards = 1 if recipe.gradient_surgery is GradientSurgery.NONE else len(Task)
+    seconds = seconds_per_image(recipe.size, computes, device, backwards=backwards)
+    seconds *= 4 / 3 if distil else 1
     processes = execution.processes if device.type == "cuda" else 1
     steps = math.ceil(images / recipe.batch)
     return TrainingPlan(
@@ -74,8 +76,13 @@ def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution)
     )
 
 
-def seconds_per_image(size: tuple[int, int], computes: Amp, device: torch.device) -> float:
-    """About how long a step takes for each image of its batch: a few are made and timed."""
+def seconds_per_image(
+    size: tuple[int, int], computes: Amp, device: torch.device, *, backwards: int = 1
+) -> float:
+    """About how long a step takes for each image of its batch: a few are made and timed.
+
+    ``backwards``: how many backward passes a step has, as gradient surgery has one a task.
+    """
     width, height = size
     network = from_scratch(FOUR_TASKS).train().to(device)
     batch = torch.rand(_TIMED_IMAGES, 3, height, width, device=device)
@@ -86,7 +93,8 @@ def seconds_per_image(size: tuple[int, int], computes: Amp, device: torch.device
         with torch.autocast(device.type, dtype=dtype, enabled=computes is not Amp.OFF):
             heads = network(batch)
             summed = sum(head["scores"].float().mean() for head in heads.values())
-        summed.backward()
+        for number in range(1, backwards + 1):
+            summed.backward(retain_graph=number < backwards)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - started)

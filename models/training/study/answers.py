@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.bootstrap import THRESHOLDS
 from oneglance.models.training.study.amounts import answer_amounts, answer_layers
+from oneglance.models.training.study.balance import answer_balance
 from oneglance.models.training.study.planner import (
     ONE,
     SCRATCH,
@@ -44,7 +45,11 @@ from oneglance.models.training.study.tables import (
     those,
     within_a_point,
 )
-from oneglance.models.training.study.unlabelled import answer_distillation, answer_negatives
+from oneglance.models.training.study.unlabelled import (
+    answer_distillation,
+    answer_in_part,
+    answer_negatives,
+)
 from oneglance.models.training.study.variants import (
     answer_longer,
     answer_loss_weights,
@@ -226,4 +231,6 @@ _ANSWERS: Mapping[int, Callable[[Ledger], Answer]] = {
     8: answer_oversampling,
     9: answer_loss_weights,
     10: answer_longer,
+    11: answer_balance,
+    12: answer_in_part,
 }

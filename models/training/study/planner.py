@@ -6,10 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import LossWeight, TrainableLayers, Unlabelled
-from oneglance.models.training.study.arms import Arm, StudyOptions, images_of
+from oneglance.models.training.data.subsets import WHOLE_IMAGES, Thinned
+from oneglance.models.training.recipe import (
+    GradientSurgery,
+    LossWeight,
+    TrainableLayers,
+    Unlabelled,
+)
+from oneglance.models.training.study.arms import Arm, StudyOptions, images_of, step_cost
 from oneglance.models.training.study.sets import (
     SetFacts,
     balancing,
@@ -33,6 +40,23 @@ DISTILL = "one-distill"
 OVERSAMPLED = "one-oversampled"
 TASK_WEIGHTED = "one-task-weighted"
 LONGER = "one-longer"
+BORN_AGAIN = "one-born-again"
+IN_PART = "one-labelled-in-part"
+AS_COMPLETE = "one-in-part-as-complete"
+
+BALANCES: dict[str, dict[str, Any]] = {
+    ONE: {},
+    "one-half-weighted": {"loss_weight": LossWeight.TASK, "balance": 0.5},
+    TASK_WEIGHTED: {"loss_weight": LossWeight.TASK},
+    "one-uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
+    "one-pcgrad": {"gradient_surgery": GradientSurgery.PCGRAD},
+}
+"""By the stem of an arm, in what its balance of the tasks differs from every box the same."""
+
+
+def same_compute(stem: str) -> str:
+    """The stem of the same arm trained for as much compute as the single-task models together."""
+    return LONGER if stem == ONE else f"{stem}-same-compute"
 
 
 def single_task(task: Task) -> str:
@@ -179,6 +203,28 @@ def _longer(planner: _Planner) -> Iterator[Arm]:
         yield replace(once, epochs=round(once.epochs * together(planner.sets)))
 
 
+def _balances(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    if len(planner.tasks) == 1:
+        return
+    single = [planner.arm(single_task(task), (task,), planner.sets) for task in planner.tasks]
+    yield from single
+    arms = {stem: replace(planner.one(stem), **how) for stem, how in BALANCES.items()}
+    yield from arms.values()
+    yield replace(planner.one(BORN_AGAIN), teachers=tuple(arm.name for arm in single))
+    for stem, arm in arms.items():
+        times = together(planner.sets) / step_cost(arm)
+        name = planner.one(same_compute(stem)).name
+        yield replace(arm, name=name, epochs=max(1, round(times * arm.epochs)))
+
+
+def _in_part(planner: _Planner) -> Iterator[Arm]:
+    yield planner.one()
+    yield replace(planner.one(IN_PART), thinned=Thinned.PARTIAL)
+    yield replace(planner.one(AS_COMPLETE), thinned=Thinned.COMPLETE)
+    yield planner.one(part(TrainableLayers.ALL, WHOLE_IMAGES), WHOLE_IMAGES)
+
+
 _ARMS = {
     1: _one_or_four,
     2: _pretrained_or_not,
@@ -190,4 +236,6 @@ _ARMS = {
     8: _balanced,
     9: _loss_weights,
     10: _longer,
+    11: _balances,
+    12: _in_part,
 }

@@ -15,7 +15,7 @@ from oneglance.models.training.study.tables import Bars, Curves, Lines, Plot
 from oneglance.streams.outputs import replace_file
 
 # Okabe and Ito's colours, which the colour-blind can distinguish.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P")
 WHISKERS = "whiskers: 95 % of draws of the val images, and of seeds if several"
 
@@ -54,7 +54,7 @@ def _bars(plot: Bars, file: Path) -> bool:
         axes.set_ylabel(plot.score)
         axes.set_xlabel(WHISKERS)
         axes.set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=len(scores), frameon=False)
+    figure.legend(loc="outside lower center", ncols=min(4, len(scores)), frameon=False)
     return _save(figure, file)
 
 

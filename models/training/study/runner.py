@@ -281,9 +281,18 @@ def _train(study: Study, arm: Arm) -> Path:
             recipe=arm.recipe(study.options),
             out=folder,
             classes=arm.classes,
+            teachers=_teachers(study, arm),
         )
     model = with_new_last_layer(read_checkpoint(study.base), arm.classes, head_init=arm.head_init)
     return OutputFolder(folder, "train").write("model.pt", checkpoint_bytes(model.as_ultralytics()))
+
+
+def _teachers(study: Study, arm: Arm) -> list[Path]:
+    files = [study.out / "arms" / name / "model.pt" for name in arm.teachers]
+    for name, file in zip(arm.teachers, files, strict=True):
+        if not file.is_file():
+            raise DataError(f"its teacher {name} is not trained")
+    return files
 
 
 def _minutes(facts: Mapping[str, Any], arm: Arm) -> float | None:

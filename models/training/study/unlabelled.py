@@ -1,4 +1,5 @@
-"""The study's answers about what images do not label: masked, taken for negative, or distilled."""
+"""The study's answers about what images do not label, or in part: masked, taken for negative, or
+distilled."""
 
 from __future__ import annotations
 
@@ -7,12 +8,17 @@ from dataclasses import replace
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.tasks import Task
+from oneglance.models.training.data.subsets import KEPT_BOXES, WHOLE_IMAGES
 from oneglance.models.training.pretrained import TAUGHT_TASKS
+from oneglance.models.training.recipe import TrainableLayers
 from oneglance.models.training.study.planner import (
+    AS_COMPLETE,
     DISTILL,
+    IN_PART,
     NEGATIVE,
     ONE,
     UNTRAINED,
+    part,
 )
 from oneglance.models.training.study.sets import (
     partly_labelled,
@@ -151,4 +157,60 @@ def answer_distillation(ledger: Ledger) -> Answer:
             "pretrained_alone": [row.as_dict() for row in against_untrained],
         },
         holes(ledger, 6),
+    )
+
+
+def answer_in_part(ledger: Ledger) -> Answer:
+    """What declaring labels partial is worth, on sets that are complete and were thinned for it."""
+    tasks = trained_tasks(ledger.sets)
+    f1 = f"F1 at confidence {DEFAULT_CONFIDENCE:g}"
+    others = {
+        "declared complete": AS_COMPLETE,
+        "all labels": ONE,
+        "the complete images alone": part(TrainableLayers.ALL, WHOLE_IMAGES),
+    }
+    found = {
+        (label, score): [compare(ledger, t.value, (IN_PART, stem), pick(t)) for t in tasks]
+        for label, stem in others.items()
+        for score, pick in (("mAP50-95", of_task), (f1, f1_of_task))
+    }
+    sentences = []
+    for (label, score), rows in found.items():
+        ahead, count = those(rows, lambda gap: gap.low > 0)
+        behind, _ = those(rows, lambda gap: gap.high < 0)
+        if count:
+            sentences.append(
+                f"Where {1 - WHOLE_IMAGES:.0%} of the images have lost {1 - KEPT_BOXES:.0%} of "
+                f"their boxes, declaring them partial is, in {score}, better than {label} on "
+                f"{len(ahead)} of {count} tasks{named(ahead)}, worse on "
+                f"{len(behind)}{named(behind)}."
+            )
+    drawn = {
+        label: [
+            replace(row, what=f"{row.what}, {score}")
+            for score in ("mAP50-95", f1)
+            for row in found[label, score]
+        ]
+        for label in others
+    }
+    return Answer(
+        12,
+        tuple(sentences),
+        tuple(
+            compared(rows, f"Against {label}", ("declared partial", label), better, score=score)
+            for (label, score), rows in found.items()
+        ),
+        Bars(
+            "Labels that are there in part",
+            {
+                "declared partial": lefts(drawn["declared complete"]),
+                **{label: rights(rows) for label, rows in drawn.items()},
+            },
+            "points",
+        ),
+        {
+            f"{label}, {score}": [row.as_dict() for row in rows]
+            for (label, score), rows in found.items()
+        },
+        holes(ledger, 12),
     )

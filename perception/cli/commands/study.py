@@ -33,7 +33,8 @@ def study(
         typer.Option(
             help="1 one or four networks, 2 pretrained or scratch, 3 layers and amounts, 4 masked "
             "loss, 5 enough data, 6 distillation, 7 forgetting, 8 rare tasks shown more often, "
-            "9 every task has the same loss weight, 10 trained as long as all together."
+            "9 every task has the same loss weight, 10 trained as long as all together, "
+            "11 balance of the tasks against single-task models, 12 labels declared partial."
         ),
     ] = "1,2,3,4,5,6",
     share: Annotated[float, typer.Option(help="Of each set's training images, 0 to 1.")] = 1.0,

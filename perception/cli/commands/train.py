@@ -15,6 +15,7 @@ import typer
 from oneglance.models.metadata import Head
 from oneglance.models.training.execution import Amp, Cache, Execution
 from oneglance.models.training.recipe import (
+    GradientSurgery,
     HeadInit,
     LossWeight,
     Recipe,
@@ -93,6 +94,13 @@ def train(
         float,
         typer.Option(help="Unless --loss-weight is box, how far: 0 is every box, 1 every task."),
     ] = 1.0,
+    gradient_surgery: Annotated[
+        GradientSurgery,
+        typer.Option(
+            help="What becomes of tasks' gradients that conflict: added up, or projected first "
+            "(PCGrad: a backward pass a task, about three times the time)."
+        ),
+    ] = GradientSurgery.NONE,
     alpha: Annotated[
         float,
         typer.Option(
@@ -155,6 +163,7 @@ def train(
         unlabelled=unlabelled,
         loss_weight=loss_weight,
         balance=balance,
+        gradient_surgery=gradient_surgery,
         oversample=_parse_oversample(oversample),
         seed=seed,
         alpha=alpha,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.data.datasets import read_dataset
-from oneglance.models.training.data.merging import labelled_classes, merge
-from oneglance.models.training.data.subsets import Subset
+from oneglance.models.training.data.merging import labelled_classes, merge, partial_tasks
+from oneglance.models.training.data.subsets import Subset, Thinned
 from oneglance.streams.errors import UsageError
 
 IMAGES = [Path(f"set/images/{number:03}.jpg") for number in range(200)]
@@ -45,6 +45,34 @@ def test_a_share_is_at_least_one_image(share: float, total: int, count: int) -> 
 def test_a_share_that_is_none_is_refused(share: Any) -> None:
     with pytest.raises(UsageError, match="above 0 and at most 1"):
         Subset(share)
+
+
+@pytest.mark.parametrize("how", Thinned)
+def test_a_thinned_set_keeps_a_quarter_of_its_images_whole_and_half_of_the_others_boxes(
+    make_set: Any, tmp_path: Path, how: Thinned
+) -> None:
+    # Eight signs and eight cars on each image, told apart by where they are.
+    lines = [f"{cls} 0.{n}5 0.{cls}5 0.05 0.05" for cls in (1, 2) for n in range(8)]
+    train = {f"i{number:02d}": "\n".join(lines) for number in range(40)}
+    data = make_set(train=train, val={"v": "\n".join(lines)}, labels=["car", "sign"])
+    subset = Subset(seed=4, thinned=how)
+    merged = merge([read_dataset(data)], FOUR_TASKS[1:3], tmp_path / "out", subset=subset)
+    labels = merged.parent / "labels"
+    counts = [len(f.read_text().splitlines()) for f in (labels / "train").iterdir()]
+    (val,) = (labels / "val").iterdir()
+    assert len(val.read_text().splitlines()) == 16
+    partial = partial_tasks(merged.parent)
+    if how is Thinned.NO:
+        assert (set(counts), partial) == ({16}, {})
+        return
+    assert counts.count(16) == 10  # that all 16 of another stay has a chance of 1 in 2000
+    assert sum(counts) - 160 == pytest.approx(240, abs=60)
+    if how is Thinned.COMPLETE:
+        assert partial == {}
+        return
+    assert list(partial.values()) == [{Task.CAR, Task.SIGN}] * 30
+    quarter = Subset(0.25, seed=4).of(read_dataset(data).images("train"))
+    assert not any(stem.endswith(image.stem) for stem in partial for image in quarter)
 
 
 def test_each_set_gives_its_share_and_one_image_of_two_sets_goes_into_both(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.data.subsets import Thinned
 from oneglance.models.training.recipe import LossWeight
 from oneglance.models.training.study.answers import answers
 from oneglance.models.training.study.arms import StudyOptions
@@ -181,6 +182,55 @@ def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_its
     assert found.tables[0].title == "1.8 times the steps"
 
 
+def test_each_balance_is_told_against_the_single_task_models_at_equal_epochs_and_compute() -> None:
+    def traded(arm: Any, set_name: Any, task: Any) -> Any:
+        moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
+        long = arm.name.startswith(("one-longer", "one-task-weighted-same-compute"))
+        value = typical(arm, set_name, task) + moved * (arm.loss_weight is LossWeight.TASK)
+        return value + 0.05 * long + 0.006 * bool(arm.teachers)
+
+    found = answer(ledger(traded, options(11)), 11)
+    by_balance = {
+        (line.split("'")[1], line.split("trained for ")[1].split(",")[0]): line
+        for line in found.sentences[:-1]
+    }
+    epochs, compute = "as many epochs", "as much compute as the single-task models together"
+    # A task's own has 0.004 more.
+    none = "on 0 of 4 tasks, surely on 0, and more than 0.3 points behind on 4 (pedestrian"
+    assert none in by_balance["every box the same", epochs]
+    assert none in by_balance["PCGrad", compute]
+    assert "on 4 of 4 tasks" in by_balance["born-again", epochs]
+    assert ("born-again", compute) not in by_balance
+    assert "on 1 of 4 tasks (sign), surely on 1" in by_balance["every task the same", epochs]
+    assert "on 4 of 4 tasks" in by_balance["every task the same", compute]
+    assert "behind on 0." in by_balance["every box the same", compute]
+    # 640 images of 360; PCGrad 1/4 + 4 · 3/4, born-again 1 + 4 · 0.3 and its teachers.
+    assert "take 1.8 times the compute" in found.sentences[-1]
+    assert "PCGrad 3.2, born-again 4.0." in found.sentences[-1]
+    gaps = {row["what"]: row for row in found.facts["equal_epochs"]["every task the same"]}
+    assert gaps["sign"]["difference"]["value"] == pytest.approx(0.026)
+    table = found.tables[0]
+    assert table.columns[1:] == ("single-task model", *found.facts["equal_epochs"])
+    assert [row[0] for row in table.rows] == [task.value for task in Task]
+    assert len(found.plot.scores) == 7
+
+
+def test_declaring_labels_partial_is_told_against_what_else_could_be_done() -> None:
+    def thinned(arm: Any, set_name: Any, task: Any) -> Any:
+        lost = {Thinned.NO: 0.0, Thinned.PARTIAL: 0.01, Thinned.COMPLETE: 0.03}[arm.thinned]
+        return typical(arm, set_name, task) - lost
+
+    found = answer(ledger(thinned, options(12)), 12)
+    assert len(found.sentences) == len(found.tables) == 6
+    assert "Where 75% of the images have lost 50% of their boxes" in found.sentences[0]
+    assert "in mAP50-95, better than declared complete on 4 of 4 tasks" in found.sentences[0]
+    assert "in F1 at confidence 0.25, better than declared complete on 4" in found.sentences[1]
+    assert "than all labels on 0 of 4 tasks, worse on 4" in found.sentences[2]
+    assert "better than the complete images alone on 4 of 4 tasks" in found.sentences[4]
+    gaps = found.facts["declared complete, mAP50-95"]
+    assert [row["difference"]["value"] for row in gaps] == pytest.approx([0.02] * 4)
+
+
 def test_no_difference_is_not_called_one() -> None:
     def equal(arm: Any, set_name: Any, task: Any) -> Any:
         return 0.5
@@ -218,7 +268,7 @@ def test_the_learning_curve_counts_images_that_label_the_task() -> None:
     assert found.holes == ()
 
 
-@pytest.mark.parametrize("question", range(1, 9))
+@pytest.mark.parametrize("question", range(1, 13))
 def test_missing_and_failed_arms_are_holes_and_the_rest_is_answered(question: Any) -> None:
     whole = ledger(typical, options(question))
     mine = [arm.name for arm in whole.arms if arm.name != "one.s0"]

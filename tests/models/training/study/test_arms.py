@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.recipe import LossWeight, TrainableLayers, Unlabelled
+from oneglance.models.training.data.subsets import Subset, Thinned
+from oneglance.models.training.recipe import (
+    GradientSurgery,
+    LossWeight,
+    TrainableLayers,
+    Unlabelled,
+)
 from oneglance.models.training.study.arms import StudyOptions, cost, images_of, labelled_images
 from oneglance.models.training.study.planner import plan
 from oneglance.models.training.study.sets import (
@@ -148,6 +154,65 @@ def test_the_one_network_can_be_trained_as_long_as_all_the_others_together() -> 
     assert "one-longer.s0" not in named(plan(SETS[1:2], options(questions=(10,))))
 
 
+def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_single_tasks() -> None:
+    arms = named(plan(SETS, options(questions=(11,), epochs=36)))
+    singles = [f"{task}.s0" for task in Task]
+    equal = {
+        "one.s0": (LossWeight.BOX, 1.0, GradientSurgery.NONE),
+        "one-half-weighted.s0": (LossWeight.TASK, 0.5, GradientSurgery.NONE),
+        "one-task-weighted.s0": (LossWeight.TASK, 1.0, GradientSurgery.NONE),
+        "one-uncertainty.s0": (LossWeight.UNCERTAINTY, 1.0, GradientSurgery.NONE),
+        "one-pcgrad.s0": (LossWeight.BOX, 1.0, GradientSurgery.PCGRAD),
+    }
+    for name, how in equal.items():
+        recipe = arms[name].recipe(options())
+        assert (recipe.loss_weight, recipe.balance, recipe.gradient_surgery) == how
+    assert {arm.epochs for name, arm in arms.items() if name in {*equal, *singles}} == {36}
+    born_again = arms["one-born-again.s0"]
+    assert born_again.teachers == tuple(singles)
+    order = list(arms)
+    assert all(order.index(single) < order.index("one-born-again.s0") for single in singles)
+    # 640 images for the single-task models, 360 for the one network: 64 epochs of it, or 64 / 3.25
+    # of PCGrad, which goes once forward and four times back where others go back once.
+    same = {name: arm.epochs for name, arm in arms.items() if "same-compute" in name}
+    assert arms["one-longer.s0"].epochs == 64
+    assert same == {
+        "one-half-weighted-same-compute.s0": 64,
+        "one-task-weighted-same-compute.s0": 64,
+        "one-uncertainty-same-compute.s0": 64,
+        "one-pcgrad-same-compute.s0": 20,
+    }
+    of_singles = sum(cost(arms[name], SETS, options()) for name in singles)
+    for name in same:
+        assert cost(arms[name], SETS, options()) == pytest.approx(of_singles, rel=0.02)
+    assert cost(born_again, SETS, options()) == pytest.approx(360 * 36 * (1 + 4 * 0.3))
+    assert [*named(plan(SETS[1:2], options(questions=(11,))))] == ["one.s0"]
+
+
+def test_arms_of_older_studies_are_recognised() -> None:
+    (one, *_), later = (
+        [arm.as_dict() for arm in plan(SETS, options(questions=(q,)))] for q in (1, 12)
+    )
+    assert later[0] == one
+    assert one.keys().isdisjoint({"balance", "gradient_surgery", "thinned", "teachers"})
+    assert later[1]["thinned"] == "partial"
+
+
+def test_labels_in_part_are_declared_or_not_and_left_out_with_their_images() -> None:
+    arms = named(plan(SETS, options(questions=(12,), share=0.5)))
+    how = {
+        name: (arm.recipe(options()).subset, arm.epochs, arm.loss_weight)
+        for name, arm in arms.items()
+    }
+    assert how == {
+        "one.s0": (Subset(0.5), 4, LossWeight.BOX),
+        "one-labelled-in-part.s0": (Subset(0.5, thinned=Thinned.PARTIAL), 4, LossWeight.BOX),
+        "one-in-part-as-complete.s0": (Subset(0.5, thinned=Thinned.COMPLETE), 4, LossWeight.BOX),
+        # The images that are whole in those, as often.
+        "one-25pc.s0": (Subset(0.125), 16, LossWeight.BOX),
+    }
+
+
 def test_images_of_two_sets_are_counted_once() -> None:
     arms = named(plan(SETS, options(questions=(1, 5))))
     assert [len(group) for group in groups(SETS)] == [2, 1, 1]
@@ -186,7 +251,7 @@ def test_a_quarter_is_a_quarter_within_a_tenth_and_keeps_the_shape(size: Any) ->
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"questions": (1, 11)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not 11"),
+        ({"questions": (1, 13)}, "questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, not 13"),
         ({"questions": ()}, "not none"),
         ({"seeds": ()}, "needs seeds"),
         ({"seeds": (1, 1)}, "each once"),

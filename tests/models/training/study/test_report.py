@@ -17,7 +17,7 @@ from oneglance.models.training.study.tables import MINUS, NONE
 from oneglance.streams.errors import SinkError
 from studies import ledger, typical
 
-ALL = StudyOptions(questions=(1, 2, 3, 4, 5, 6, 7))
+ALL = StudyOptions(questions=(1, 2, 3, 4, 5, 6, 7, 11, 12))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_scores_are_in_points_with_their_interval(folder: Any) -> None:
 
 
 def test_plots_are_pictures_with_something_in_them(folder: Any) -> None:
-    for number in range(1, 7):
+    for number in (*range(1, 7), 11, 12):
         image = cv2.imread(str(folder / f"question{number}.png"))
         assert image.shape[1] > 800
         assert (image == (178, 114, 0)).all(axis=2).any()  # the first series' blue, BGR
@@ -93,7 +93,7 @@ def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path: Path) ->
     page = write_report(tmp_path, empty, base="yolo26n.pt").read_text()
     assert "**Not complete: 0 of" in page
     assert ".png" not in page
-    assert page.count("No answer.") == 7
+    assert page.count("No answer.") == 9
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

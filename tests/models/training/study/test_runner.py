@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,29 @@ def test_a_study_that_was_stopped_goes_on_and_one_that_failed_is_tried_again(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_single_task_models_teach_the_one_network_of_their_seed(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    # Signs and cars only: three trainings. What needs no teacher is taken for done.
+    asked = open_study([data], base=base, out=tmp_path, options=options(questions=(11,)))
+    arms = {arm.name: arm for arm in asked.arms}
+    tasks = (Task.CAR, Task.SIGN)
+    teachers = tuple(f"{task}.s0" for task in tasks)
+    taught = replace(arms["one-born-again.s0"], tasks=tasks, teachers=teachers)
+    missing = replace(asked, arms=(taught,))
+    with pytest.raises(DataError, match=r"1 of 1 arms failed \(one-born-again.s0\)"):
+        run(missing, say=Log())
+    assert "its teacher car.s0 is not trained" in (tmp_path / "report.md").read_text()
+    study = replace(asked, arms=(*(arms[name] for name in teachers), taught))
+    run(study, say=Log())
+    assert_is_whole(study.outcomes()["one-born-again.s0"])
+    told = json.loads((study.folder(taught) / "recipe.json").read_text())
+    assert len(told["run"]["teachers_sha256"]) == 2
+    assert json.loads((study.folder(taught) / "arm.json").read_text())["teachers"] == [*teachers]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_time_of_an_image_is_measured_by_training_some(
     data: Path, base: Path, tmp_path: Path
@@ -191,7 +215,10 @@ def test_the_program_shows_the_plan_and_touches_nothing(
     ("words", "sentence"),
     [
         (("--seeds", "a"), "--seeds is a list of numbers, like 0,1, not 'a'"),
-        (("--questions", "0"), "the study's questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not 0"),
+        (
+            ("--questions", "0"),
+            "the study's questions are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, not 0",
+        ),
         (("--share", "2"), "above 0 and at most 1, not 2.0"),
         (("--size", "100x64"), "multiples of 32"),
     ],
