@@ -2,9 +2,11 @@
 
 The network finds lights; which lamp is lit is predicted by hand-made features and a linear
 classifier fitted to them: histograms of hue, of what is bright and saturated, in three bands of the
-box from its top to its bottom. A few thousand labelled lights are enough for that, and were too few
-to teach it to the network (figures: ``benchmarks/results/road4-n``). Its weights are part of the
-model file, see ``metadata``; ``training.colours`` fits them.
+box from its top to its bottom, or, of a box that is wider than high, from its left to its right:
+where traffic keeps right, heads that lie have red on the left. A few thousand labelled lights are
+enough for that, and were too few to teach it to the network (figures:
+``benchmarks/results/road4-n``). Its weights are part of the model file, see ``metadata``;
+``training.fit.light_colours`` fits them.
 """
 
 from __future__ import annotations
@@ -91,6 +93,8 @@ def features(image: npt.NDArray[np.uint8] | Planes, box: npt.NDArray[np.float32]
 
     part = cut(image, (int(left), int(top), int(right), int(bottom)))
     pixels = part if isinstance(part, np.ndarray) else part.bgr()
+    if right - left > bottom - top:  # it lies
+        pixels = cv2.transpose(pixels)
     crop = cv2.resize(pixels, CROP, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
     bins = hue.reshape(BANDS, -1).astype(np.intp) * HUES // 180  # OpenCV's hues are 0 to 179

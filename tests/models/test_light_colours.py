@@ -57,6 +57,14 @@ def test_features_say_which_lamp_is_lit_and_of_what_hue() -> None:
     assert ((rows >= 0) & (rows <= 1)).all()
 
 
+@pytest.mark.parametrize("name", LAMPS)
+def test_a_head_that_lies_is_read_from_left_to_right(name: str) -> None:
+    stands = picture(name)
+    lies = np.ascontiguousarray(stands.transpose(1, 0, 2))
+    turned = box(0)[[1, 0, 3, 2]]
+    np.testing.assert_array_equal(features(lies, turned), features(stands, box(0)))
+
+
 @pytest.mark.parametrize(
     "edges", [(-30, -30, -10, -10), (200, 200, 300, 300), (10, 10, 10, 10), (-5, -5, 500, 500)]
 )

@@ -66,15 +66,14 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{"images": n, "tasks": {task: {"map50", "map50_95", "boxes", "by_size"}},
-        "subclasses": {task: {"correct", "unassigned", "found", "share"}}, "partial": {task:
+        "subclasses": {task: {"correct", "unassigned", "found", "share", "of": {subclass: the
+        same}}}, "partial": {task:
         {"recall", "unmatched_per_image", "confidence", "boxes"}}}``, the latter for tasks labelled
         in part."""
         return {
             "images": self.images,
             "tasks": {t.value: asdict(a) for t, a in self.tasks.items()},
-            "subclasses": {
-                t.value: asdict(s) | {"share": s.share} for t, s in self.subclasses.items()
-            },
+            "subclasses": {t.value: s.as_dict() for t, s in self.subclasses.items()},
             "partial": {t.value: asdict(p) for t, p in self.partial.items()},
         }
 

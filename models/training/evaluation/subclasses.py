@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,22 +20,51 @@ Boxes = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class SubclassAccuracy:
     """Of ``found`` true detections of objects whose subclass is labelled: ``correct`` of that
-    subclass, ``unassigned`` of the parent class; the rest are of another subclass."""
+    subclass, ``unassigned`` of the parent class; the rest are of another subclass.
+
+    ``of``: the same of each subclass that is labelled, by its name.
+    """
 
     correct: int
     unassigned: int
     found: int
+    of: Mapping[str, SubclassAccuracy] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> int:
+        """How many are of another subclass."""
+        return self.found - self.correct - self.unassigned
 
     @property
     def share(self) -> float:
         """The share that is correct, in 0..1; 0 where nothing was found."""
         return self.correct / self.found if self.found else 0.0
 
+    @property
+    def assigned_share(self) -> float:
+        """The share of those with a subclass that is correct, in 0..1; 0 where there are none."""
+        assigned = self.correct + self.wrong
+        return self.correct / assigned if assigned else 0.0
+
+    @property
+    def unassigned_share(self) -> float:
+        """The share without a subclass, in 0..1; 0 where nothing was found."""
+        return self.unassigned / self.found if self.found else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, ``of`` only where there are any."""
+        counts = {"correct": self.correct, "unassigned": self.unassigned, "found": self.found}
+        of = {name: one.as_dict() for name, one in self.of.items()}
+        return {**counts, "share": self.share} | ({"of": of} if of else {})
+
     def __add__(self, other: SubclassAccuracy) -> SubclassAccuracy:
+        none = SubclassAccuracy(0, 0, 0)
+        names = sorted({*self.of, *other.of})
         return SubclassAccuracy(
             self.correct + other.correct,
             self.unassigned + other.unassigned,
             self.found + other.found,
+            {name: self.of.get(name, none) + other.of.get(name, none) for name in names},
         )
 
 
@@ -46,7 +76,7 @@ def compare_subclasses(
     ``found`` is best first; each takes the free labelled box that it overlaps most, from
     ``MATCH_IOU`` on. Objects labelled ``parent`` are matched but not counted.
     """
-    correct = unassigned = counted = 0
+    total = SubclassAccuracy(0, 0, 0)
     overlap = iou(to_xywh(found), to_xywh(labelled))
     for row, name in zip(overlap, assigned, strict=True):
         if not row.size or row.max() < MATCH_IOU:
@@ -54,7 +84,6 @@ def compare_subclasses(
         object_ = int(row.argmax())
         overlap[:, object_] = 0.0
         if names[object_] != parent:
-            counted += 1
-            correct += name == names[object_]
-            unassigned += name == parent
-    return SubclassAccuracy(correct, unassigned, counted)
+            one = SubclassAccuracy(int(name == names[object_]), int(name == parent), 1)
+            total += replace(one, of={names[object_]: one})
+    return total

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from ultralytics.nn.tasks import DetectionModel
 
-from oneglance.models.tasks import ModelClass
+from oneglance.models.tasks import CLASSES, ModelClass
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.models.training.fit.losses import TeacherPredictions
@@ -72,7 +72,8 @@ class SingleTaskTeachers:
 
         Raises:
             ModelError: one is not a YOLO detection checkpoint.
-            UsageError: one has none of ``classes``, or two have the same one.
+            UsageError: one has none of ``classes`` or some that are none of ours, as COCO's, whose
+                car is no lorry; or two have the same one.
         """
         numbers = {cls.name: number for number, cls in enumerate(classes)}
         whose: dict[str, Path] = {}
@@ -80,6 +81,11 @@ class SingleTaskTeachers:
         for file in files:
             network = read_checkpoint(file).float().eval()
             theirs = {str(name): number for number, name in network.names.items()}
+            if strange := [name for name in theirs if name not in CLASSES]:
+                raise UsageError(
+                    f"teacher {file} was trained for other classes than ours "
+                    f"({', '.join(strange[:5])}): give a model.pt of 'oneglance train'"
+                )
             shared = [name for name in numbers if name in theirs]
             if not shared:
                 raise UsageError(

@@ -11,6 +11,7 @@ import torch
 from ultralytics.utils import LOCAL_RANK
 from ultralytics.utils.torch_utils import init_seeds, unwrap_model
 
+from oneglance.models.training.fit.surgery import PCGrad
 from oneglance.models.training.running.divergence import loss_is_finite
 
 
@@ -25,7 +26,7 @@ def _seed(trainer: Any) -> None:
     of_epoch = trainer.recipe.seed + 1_000_003 * trainer.epoch
     seed = of_epoch + max(LOCAL_RANK, 0)
     init_seeds(seed, deterministic=trainer.args.deterministic)
-    surgery = unwrap_model(trainer.model).surgery
+    surgery: PCGrad | None = vars(unwrap_model(trainer.model))["surgery"]
     if surgery is not None:
         surgery.reseed(of_epoch)
     order = trainer.train_loader.batch_sampler.sampler.sampler  # below its batches and repeats

@@ -112,9 +112,13 @@ def _costs(ledger: Ledger) -> dict[str, float]:
     """By the stem of an arm at equal epochs: its compute in those of the plain one network."""
     first = ledger.options.seeds[0]
     by_name = {arm.name: arm for arm in ledger.arms}
-    costs = {stem: step_cost(by_name[f"{stem}.s{first}"]) for stem in LABELS}
-    costs[BORN_AGAIN] += together(ledger.sets)  # its teachers, trained for it
-    return costs
+    arms = {stem: by_name.get(f"{stem}.s{first}") for stem in LABELS}
+    taught = together(ledger.sets)  # the teachers, trained for it
+    return {
+        stem: step_cost(arm) + (taught if arm.teachers else 0)
+        for stem, arm in arms.items()
+        if arm is not None
+    }
 
 
 def _what_it_costs(ledger: Ledger) -> str:

@@ -25,6 +25,7 @@ from oneglance.streams.outputs import refuse_inputs
 
 if TYPE_CHECKING:
     from oneglance.models.training.evaluation.robustness import Robustness
+    from oneglance.models.training.evaluation.subclasses import SubclassAccuracy
 
 
 def render(
@@ -147,8 +148,9 @@ def evaluate(
     for task, found in evaluation.subclasses.items():
         say(
             f"{task}: {found.share:.1%} of {found.found} found have the right subclass "
-            f"({found.unassigned} have none)"
+            f"({found.unassigned} have none); {found.assigned_share:.1%} of those that have one"
         )
+        _show_subclasses(found)
     if robustness is not None:
         _show_robustness(robustness)
         if plot is not None:
@@ -164,6 +166,16 @@ def evaluate(
         }
         more = {} if robustness is None else robustness.as_dict()
         write_json(json_file, {**asked, **evaluation.as_dict(), **more})
+
+
+def _show_subclasses(found: SubclassAccuracy) -> None:
+    table = Table("subclass", "found", "right", "wrong", "unknown", box=None)
+    for name, one in found.of.items():
+        counts = (one.correct, one.wrong, one.unassigned)
+        shares = (f"{count} ({count / one.found:.0%})" for count in counts)
+        table.add_row(name, str(one.found), *shares)
+    if found.of:
+        Terminal().print(table)
 
 
 def _show_robustness(found: Robustness) -> None:

@@ -271,7 +271,9 @@ def test_a_model_of_one_task_is_scored_on_that_task(make_set: Any, tmp_path: Any
         evaluate(light, signs)
 
 
-def test_colours_are_judged_on_the_lights_that_are_found(make_set: Any, tmp_path: Any) -> None:
+def test_colours_are_judged_on_the_lights_that_are_found(
+    make_set: Any, tmp_path: Any, oneglance: Any
+) -> None:
     # Class 1 is light_red; it is sure of one light, and unsure of another that is there too.
     output = np.array([[[40, 8, 56, 24, 0.8, 1], [4, 4, 20, 16, 0.1, 1]]], np.float32)
     classes = (FOUR_TASKS[3], *LIGHT_COLOURS)
@@ -285,6 +287,11 @@ def test_colours_are_judged_on_the_lights_that_are_found(make_set: Any, tmp_path
     found = evaluate_file(model, file)
     assert (found.subclasses[Task.LIGHT].correct, found.subclasses[Task.LIGHT].found) == (2, 3)
     assert found.tasks[Task.LIGHT].boxes == 4
+    shown = oneglance("eval", model, file)
+    assert "66.7% of 3 found have the right subclass (0 have none); 66.7% of those" in shown.out
+    rows = [line.split() for line in shown.out.splitlines()]
+    assert ["light_green", "1", "0", "(0%)", "1", "(100%)", "0", "(0%)"] in rows
+    assert ["light_red", "2", "2", "(100%)", "0", "(0%)", "0", "(0%)"] in rows
     assert evaluate_file(build_model(tmp_path / "parents.onnx", PERFECT), file).subclasses == {}
 
 

@@ -84,3 +84,8 @@ def test_teachers_of_other_classes_or_of_the_same_are_refused(tmp_path: Path) ->
         SingleTaskTeachers([car], CLASSES[1:2])
     with pytest.raises(UsageError, match="both know car: give one for each class"):
         SingleTaskTeachers([car, car], CLASSES)
+
+
+def test_a_teacher_whose_car_is_another_is_refused(coco_base: Path) -> None:
+    with pytest.raises(UsageError, match=r"other classes than ours \(person, bicycle, .*: give a"):
+        SingleTaskTeachers([coco_base], CLASSES)

@@ -40,13 +40,21 @@ PCGRAD: dict[str, Any] = SMALL | {"gradient_surgery": GradientSurgery.PCGRAD}
 EVERY = frozenset(cls.name for cls in FOUR_TASKS)
 
 
+def backward(loss: Any) -> None:
+    loss.backward()
+
+
+def gradient(weight: Any) -> Any:
+    return weight.grad
+
+
 def test_gradients_that_conflict_are_projected_onto_each_others_normal_plane() -> None:
     # Losses x + y and y - 3x: gradients (1, 1) and (-3, 1), whose dot product is -2.
     weights = torch.tensor([0.5, 0.25], requires_grad=True)
     losses = [weights[0] + weights[1], weights[1] - 3 * weights[0]]
     total = PCGrad()(losses, [weights])
     assert total.item() == pytest.approx(0.75 - 1.25)
-    total.backward()
+    backward(total)
     # (1, 1) + 2/10 · (-3, 1) = (0.4, 1.2) and (-3, 1) + 2/2 · (1, 1) = (-2, 2).
     assert weights.grad.tolist() == pytest.approx([0.4 - 2, 1.2 + 2])
 
@@ -55,7 +63,7 @@ def test_gradients_that_agree_are_added_up_and_so_are_those_nobody_shares() -> N
     shared = torch.tensor([1.0, 2.0], requires_grad=True)
     own = torch.tensor([3.0], requires_grad=True)
     losses = [shared.sum() + 5 * own.sum(), shared[0] * own.sum()]
-    PCGrad()(losses, [shared], [own]).backward()
+    backward(PCGrad()(losses, [shared], [own]))
     # (1, 1) and (3, 0) do not conflict; 5 and shared[0] are added whatever their signs.
     assert (shared.grad.tolist(), own.grad.tolist()) == ([4, 1], [6])
 
@@ -75,10 +83,10 @@ def test_a_third_task_meets_what_is_left_after_the_others_in_the_order_drawn() -
 def test_a_task_without_a_loss_in_the_batch_changes_nothing() -> None:
     weights = torch.tensor([0.5, 0.25], requires_grad=True)
     nothing = (weights * 0).sum()
-    PCGrad()([nothing, weights[1] - 3 * weights[0], nothing], [weights]).backward()
+    backward(PCGrad()([nothing, weights[1] - 3 * weights[0], nothing], [weights]))
     assert weights.grad.tolist() == [-3, 1]
     weights.grad = None
-    PCGrad()([nothing, nothing], [weights]).backward()
+    backward(PCGrad()([nothing, nothing], [weights]))
     assert weights.grad.tolist() == [0, 0]
 
 
@@ -88,9 +96,9 @@ def test_batches_add_up_and_a_loss_scale_stays_a_scale() -> None:
     def total() -> Any:
         return PCGrad()([weights[0] + weights[1], weights[1] - 3 * weights[0]], [weights])
 
-    (1024 * total()).backward()  # as a GradScaler does
+    backward(1024 * total())  # as a GradScaler does
     assert weights.grad.tolist() == pytest.approx([1024 * -1.6, 1024 * 3.2])
-    total().backward()
+    backward(total())
     assert weights.grad.tolist() == pytest.approx([1025 * -1.6, 1025 * 3.2])
 
 
@@ -110,7 +118,8 @@ def batch(names: list[set[str] | frozenset[str]], classes: Any = FOUR_TASKS) -> 
 def network(classes: Any = FOUR_TASKS, weight: LossWeight = LossWeight.BOX) -> RoadModel:
     torch.manual_seed(0)
     model = from_scratch(classes)
-    model.args = get_cfg()
+    settings: Any = get_cfg()
+    model.args = settings
     model.loss_weight = weight
     return model.train()
 
@@ -134,7 +143,7 @@ def test_the_tasks_losses_add_up_to_the_loss_in_value_and_gradient(
     of_tasks = task_losses(split.criterion)
     assert len(of_tasks) == 4
     assert all(loss.item() > 0 for loss in of_tasks)
-    sum(of_tasks).backward()  # type: ignore[union-attr]
+    sum(of_tasks).backward()
     for (name, one), two in zip(whole.named_parameters(), split.parameters(), strict=True):
         assert torch.allclose(one.grad, two.grad, rtol=1e-3, atol=1e-5), name
 
@@ -162,8 +171,8 @@ def test_of_tasks_that_conflict_the_network_learns_the_projected_sum() -> None:
     )
     along = one @ two
     assert along < 0  # this network has a conflict, or nothing would be tested
-    total.backward()
-    learnt = torch.cat([weight.grad.reshape(-1) for weight in weights])
+    backward(total)
+    learnt = torch.cat([gradient(weight).reshape(-1) for weight in weights])
     expected = one + two - along / (two @ two) * two - along / (one @ one) * one
     assert torch.allclose(learnt, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
