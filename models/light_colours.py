@@ -94,7 +94,7 @@ def features(image: npt.NDArray[np.uint8] | Planes, box: npt.NDArray[np.float32]
     part = cut(image, (int(left), int(top), int(right), int(bottom)))
     pixels = part if isinstance(part, np.ndarray) else part.bgr()
     if right - left > bottom - top:  # it lies
-        pixels = cv2.transpose(pixels)
+        pixels = pixels.transpose(1, 0, 2)
     crop = cv2.resize(pixels, CROP, interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
     bins = hue.reshape(BANDS, -1).astype(np.intp) * HUES // 180  # OpenCV's hues are 0 to 179

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import psutil
@@ -78,6 +79,7 @@ def precision(execution: Execution, device: torch.device) -> Amp:
     return Amp.FP16 if device.type == "cuda" else Amp.OFF
 
 
+@functools.cache
 def bytes_per_image(size: tuple[int, int], amp: Amp = Amp.OFF, *, distil: bool = False) -> int:
     """About how many bytes of memory each image of a batch takes in a step of YOLO26n.
 

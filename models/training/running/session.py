@@ -82,6 +82,7 @@ def _train_here(
         overrides=dict(overrides),
         limit=limit,
     )
+    _image_bytes(job, trainer.device)  # counted now: without memory it cannot be any more
     try:
         trainer.train()  # type: ignore[no-untyped-call]
     except (MemoryError, RuntimeError) as error:

@@ -17,7 +17,7 @@ from oneglance.models.training.execution import Amp, Cache, Execution
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.fit.trainer import RoadTrainer
 from oneglance.models.training.recipe import Recipe, TrainableLayers
-from oneglance.models.training.running import session, time_limit
+from oneglance.models.training.running import devices, session, time_limit
 from oneglance.models.training.running.plan import plan_training
 from oneglance.streams.errors import DataError, UsageError
 
@@ -170,8 +170,12 @@ def test_memory_that_ends_in_a_step_is_an_error_and_no_smaller_batch(
 ) -> None:
     asked = []
 
+    def out_of_memory(*_: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8")
+
     def used_up(self: Any, batch: dict[str, Any]) -> dict[str, Any]:
         asked.append(len(batch["img"]))
+        monkeypatch.setattr(devices, "from_scratch", out_of_memory)  # no network fits any more
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(RoadTrainer, "preprocess_batch", used_up)
