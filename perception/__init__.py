@@ -5,7 +5,7 @@ import typing
 from oneglance.streams import lazy
 
 if typing.TYPE_CHECKING:
-    from oneglance.perception.health import Health, SourceHealth
+    from oneglance.perception.health import Health, SinkHealth, SourceHealth
     from oneglance.perception.mode import Alert, Live, Mode
     from oneglance.perception.pipeline import Pipeline
     from oneglance.perception.protocols import DetectorLike, Sink, TrackerLike
@@ -23,6 +23,7 @@ __all__ = [
     "Pipeline",
     "Result",
     "Sink",
+    "SinkHealth",
     "SourceHealth",
     "Tracker",
     "TrackerLike",
@@ -41,6 +42,7 @@ _HOMES = {
     "Pipeline": "oneglance.perception.pipeline",
     "Result": "oneglance.perception.result",
     "Sink": "oneglance.perception.protocols",
+    "SinkHealth": "oneglance.perception.health",
     "SourceHealth": "oneglance.perception.health",
     "Tracker": "oneglance.perception.tracking",
     "TrackerLike": "oneglance.perception.protocols",

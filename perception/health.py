@@ -40,16 +40,28 @@ class SourceHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SinkHealth:
+    """One output of a run. ``behind``: results that it went without because it was too slow for
+    a live loop, which waits for nobody. ``unsent``: what its other end did not take (a broker, a
+    viewer), in the sink's own units."""
+
+    sink: str
+    behind: int
+    unsent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """A run as it is now. ``inference_s``: how long the inference in work has taken so far, None
     when there is none; ``stuck``: that this is longer than it may be. ``sources``: those of a
     live run, the removed ones included; of a recorded run none are monitored. ``budget``: None
-    where the run has none."""
+    where the run has none. ``sinks``: in their order."""
 
     sources: tuple[SourceHealth, ...]
     inference_s: float | None
     stuck: bool
     budget: BudgetStatus | None = None
+    sinks: tuple[SinkHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON."""

@@ -48,7 +48,7 @@ from oneglance.perception.readers.frame_reader import (
 )
 from oneglance.perception.readers.opening import Source, open_reader
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.thread import SinkThread
+from oneglance.perception.sinks.thread import SinkThreads
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.perception.tracking import inside
 from oneglance.streams import shutdown
@@ -75,17 +75,15 @@ class Pipeline:
     """Runs one detector over one source, or over many live ones at once; iterate it for
     ``Result``s, or ``run()`` it.
 
-    ``source``: one, or a list of those that share the network live: served round-robin, and
-    none waits for another that is away (cameras and network sources may all be down at the
-    start); or a ``FrameReader``, which says itself what it is. ``detector``: whatever is
-    callable and has a name, see ``DetectorLike``. ``sinks``: written in order by a thread of
-    their own and closed at the end, however it comes. ``tracker``: gives detections their
-    ``tracker_id``, unique within a source; each source of each run begins with a fresh one.
-    ``every``: the network looks at every Nth frame of a source only. The frames between have the
-    tracker's predictions (``Result.predicted``); without a tracker nothing is known of them, and
-    they have no result. ``region``: what of every frame the network looks at, see ``Region``;
-    boxes are in pixels of the whole frame. ``budget_ms``: live, keep the age of results below it
-    by looking with less, see ``perception.budget``; each step is an alert. ``clock``: monotonic.
+    ``source``: one, or a list of those that share the network live: served round-robin, and none
+    waits for another that is away; or a ``FrameReader``. ``detector``: whatever is callable and has
+    a name, see ``DetectorLike``. ``sinks``: written in order off the loop's thread and closed at
+    the end; a live loop waits for none (``SinkHealth``). ``tracker``: gives detections their
+    ``tracker_id``, unique within a source; each run begins with a fresh one.
+    ``every``: the network looks at every Nth frame of a source only. Between, the tracker predicts
+    (``Result.predicted``); without one those frames have no result. ``region``: what of every
+    frame the network looks at, see ``Region``; boxes are in pixels of the whole frame.
+    ``budget_ms``: live, keep results younger by looking with less; see ``perception.budget``.
 
     OpenCV's own threads cost more than they save on images this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
@@ -142,7 +140,7 @@ class Pipeline:
         self._tracker = tracker
         self._missed: Counter[str] = Counter()  # by frames that have no result
         self._watchdog = InferenceWatchdog(self._limits.stuck_s)
-        self._sinks = SinkThread(sinks)
+        self._sinks = SinkThreads(sinks, live=self._reader.live)
         self._workers = 1 if self._reader.live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
         self._slots = threading.Semaphore(1 if self._reader.live else 2 * self._workers)
@@ -170,7 +168,8 @@ class Pipeline:
     def summary(self) -> RunSummary:
         """What the run did and cost so far; may be called during it and from any thread."""
         health = self.health()
-        return replace(self.telemetry.summary(), sources=health.sources, budget=health.budget)
+        found = self.telemetry.summary()
+        return replace(found, sources=health.sources, budget=health.budget, sinks=health.sinks)
 
     def health(self) -> Health:
         """How the sources and the network are doing now; from any thread."""
@@ -180,6 +179,7 @@ class Pipeline:
             inference_s=None if inference_s is None else round(inference_s, 3),
             stuck=inference_s is not None and inference_s > self._limits.stuck_s,
             budget=self._looking.status(),
+            sinks=self._sinks.health(),
         )
 
     def add(self, source: Source) -> str:

@@ -87,7 +87,8 @@ class Sink(Protocol):
     """Takes every result, in order, from one thread.
 
     Raises ``SinkError`` from either method when the output cannot be written; what was
-    written before stays valid. ``close()`` may be called twice.
+    written before stays valid. ``close()`` may be called twice. What it may have besides:
+    ``name``, a word for it in the summary, and ``lost``, how much its other end did not take.
     """
 
     def write(self, result: Result) -> None: ...

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.perception.budget import BudgetStatus
-from oneglance.perception.health import SourceHealth
+from oneglance.perception.health import SinkHealth, SourceHealth
 from oneglance.perception.histogram import LatencyHistogram
 from oneglance.perception.result import STAGES, Result
 
@@ -46,7 +46,7 @@ class RunSummary:
     result: the sum of its stages, waiting in the queue included; None without a frame.
     ``age_ms``: live only, from capture to result. ``sources``: what became of each source of a
     live run; empty for a recorded one. ``budget``: what was done to hold one, of a run that had
-    one. ``peak_memory_mb``: the most memory this
+    one. ``sinks``: what each output went without. ``peak_memory_mb``: the most memory this
     process ever held, in 10⁶ bytes; None where the system does not say.
     """
 
@@ -68,6 +68,7 @@ class RunSummary:
     predicted: int = 0
     sources: tuple[SourceHealth, ...] = ()
     budget: BudgetStatus | None = None
+    sinks: tuple[SinkHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same, ready for JSON: field names as keys, a latency as p50, p90, p99 and max."""

@@ -1,6 +1,8 @@
-"""Arm: the loop in recorded mode with one sink by name, as ``oneglance run --sink`` has it.
+"""Arm: the loop with one sink by name, as ``oneglance run --sink`` has it.
 
-``{folder}`` in the sink is a folder of its own; ``hub`` is the live page's, with nobody looking.
+In recorded mode, as fast as it goes; with ``--live`` in live mode, the clip at its own pace.
+``{folder}`` in the sink is a folder of its own; ``hub`` is the live page's, with nobody
+looking.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from oneglance.streams import open_stream
 def main() -> None:
     arguments = measuring.parser(__doc__)
     arguments.add_argument("--sink", help="NAME[:TARGET]; none by default")
+    arguments.add_argument("--live", action="store_true", help="as from a camera")
     options = arguments.parse_args()
     cv2.setNumThreads(1)  # as in oneglance run
     detector = Detector.load(options.model, threads=1)
@@ -33,7 +36,8 @@ def main() -> None:
             context = SinkContext(sources=(stream.source,), frame_rate=rate)
             sinks.append(_opened(options.sink.replace("{folder}", folder), context))
         tracker = Tracker(frame_rate=float(rate or 30))
-        pipeline = Pipeline(stream, detector, mode="recorded", sinks=sinks, tracker=tracker)
+        mode = "live" if options.live else "recorded"
+        pipeline = Pipeline(stream, detector, mode=mode, sinks=sinks, tracker=tracker)
         with contextlib.closing(iter(pipeline)) as results:
             for _ in results:
                 stamps_s.append(time.perf_counter())
@@ -43,12 +47,14 @@ def main() -> None:
                     break
         if len(stamps_s) < options.warmup + 2:
             raise measuring.TooFewFrames(f"the source ended after {len(stamps_s)} frames")
+        summary = pipeline.summary()
         timed = len(stamps_s) - options.warmup - 1
         cpu_ms = 1e3 * (time.process_time() - before_s) / timed
     measuring.answer(
         intervals_ms=measuring.intervals_ms(stamps_s, warmup=options.warmup),
         cpu_ms=cpu_ms,
-        lost=sum(getattr(sink, "lost", 0) for sink in sinks),
+        lost=sum(each.behind + each.unsent for each in summary.sinks),
+        dropped=summary.dropped,
     )
 
 

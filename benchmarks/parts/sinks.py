@@ -1,4 +1,8 @@
-"""What each sink costs the loop, and what a bag costs that goes in and comes out as one."""
+"""What each sink costs the loop, recorded and live, and a bag that goes in and comes out as one.
+
+Recorded, with all CPUs busy, nothing is left out, and a sink costs what CPU time it takes. Live, at
+a camera's rate, the loop waits for no sink, and one that cannot keep up does without results.
+"""
 
 from __future__ import annotations
 
@@ -41,19 +45,30 @@ SINKS = {
 NEEDS = {"rerun": "rerun", "mcap": "mcap", "parquet": "pyarrow", "page": "starlette"}
 """Modules without which a sink is left out, by the beginning of its name."""
 
+COLUMNS = ("sink", "frames/s", "over none", "CPU ms/frame", "peak MB", "dropped", "lost")
+
+NOTES = {
+    False: "Recorded mode waits for every sink but those that send to somebody else (mqtt), which "
+    "drop what does not go and count it (lost). A sink's CPU time is taken from the network where "
+    "all CPUs are busy with it.",
+    True: "Live mode waits for no sink: one that is behind does without results, which are counted "
+    "(lost), as are the frames that the loop itself drops (dropped).",
+}
+
 RATE = 30
 START_NS = 1_790_000_000_000_000_000
 _ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0", "g": "30", "tune": "zerolatency"}
 
 
 def measure_sinks(asked: Options) -> Part:
-    """Every sink in turn with none; then the clip as mp4 and as a bag, into a bag each."""
+    """Every sink in turn with none, recorded and live; then the clip as mp4 and as a bag, into a
+    bag each."""
     part = Part(
         part="sinks",
         title="What sinks cost",
         facts=facts.gather(asked.model, asked.clip),
-        timer="in the loop's process, recorded mode: frames/s between results; CPU time of the "
-        "whole process; the first frames are left out",
+        timer="in the loop's process: frames/s between results; CPU time of the whole process; the "
+        "first frames are left out",
         silent_on=[
             "closing: the index of an MCAP or rerun file, the last group of rows of Parquet",
             "disks that are slower than what a temporary folder lies on here",
@@ -68,30 +83,29 @@ def measure_sinks(asked: Options) -> Part:
         for name in [each for each in sinks if not _can(each)]:
             del sinks[name]
             part.holes.append(f"{name}: not measured: a package of its extra is not installed")
-        measured = measure(_arms(asked, sinks), rounds=asked.rounds)
-    part.holes += measured.holes
-    rows = [row for name in (NO_SINK, *sinks) if (row := _row(part, name, measured))]
-    columns = ("sink", "frames/s", "over none", "CPU ms/frame", "peak MB", "lost")
-    note = (
-        "Recorded mode waits for every sink but those that send to somebody else (mqtt), which "
-        "drop what does not go and count it (lost). A sink's CPU time is taken from the network "
-        "where all CPUs are busy with it."
-    )
-    part.tables.append(results.Table("One sink each", columns, tuple(rows), note))
+        for live in (False, True):
+            measured = measure(_arms(asked, sinks, live=live), rounds=asked.rounds)
+            part.holes += measured.holes
+            names = (NO_SINK, *sinks)
+            rows = [row for name in names if (row := _row(part, name, measured, live=live))]
+            title = "Live, at the clip's own rate" if live else "Recorded, as fast as it goes"
+            note = NOTES[live]
+            part.tables.append(results.Table(title, COLUMNS, tuple(rows), note))
     if _can("mcap"):
         _measure_bags(part, asked)
     return part
 
 
-def _arms(asked: Options, sinks: dict[str, str]) -> list[Arm]:
+def _arms(asked: Options, sinks: dict[str, str], *, live: bool) -> list[Arm]:
     return [
-        _arm(asked, NO_SINK, asked.clip, None),
-        *(_arm(asked, name, asked.clip, sink) for name, sink in sinks.items()),
+        _arm(asked, NO_SINK, asked.clip, None, live=live),
+        *(_arm(asked, name, asked.clip, sink, live=live) for name, sink in sinks.items()),
     ]
 
 
-def _arm(asked: Options, name: str, source: str, sink: str | None) -> Arm:
+def _arm(asked: Options, name: str, source: str, sink: str | None, *, live: bool = False) -> Arm:
     arguments = (
+        *(("--live",) if live else ()),
         *("--model", str(asked.model), "--clip", source, "--frames", str(asked.frames)),
         *("--warmup", str(asked.warmup), *(() if sink is None else ("--sink", sink))),
     )
@@ -107,24 +121,28 @@ def _rates(answers: list[Answer]) -> list[list[float]]:
     return [[1e3 * len(a["intervals_ms"]) / sum(a["intervals_ms"])] for a in answers]
 
 
-def _row(part: Part, name: str, measured: Measured) -> tuple[str, ...] | None:
+def _row(
+    part: Part, name: str, measured: Measured, *, live: bool = False
+) -> tuple[str, ...] | None:
     answers = measured.answers.get(name)
     if not answers:
         return None
     rates, none = _rates(answers), measured.answers.get(NO_SINK)
-    key = name.replace(",", "").replace(" ", "_")
-    part.add(f"{key}.fps", name, rates, unit="frames/s", better="higher")
+    key = ("live." if live else "") + name.replace(",", "").replace(" ", "_")
+    words = f"{name}, live" if live else name
+    part.add(f"{key}.fps", words, rates, unit="frames/s", better="higher")
     over = results.NONE
     if none and name != NO_SINK:
         found = intervals.ratio(rates, _rates(none))
         over = f"{found.value:.3f}"
-        part.claim(f"{key}.rate", f"rate with {name} over none", found, at_least=AT_LEAST)
+        part.claim(f"{key}.rate", f"rate with {words} over none", found, at_least=AT_LEAST)
     return (
         name,
         f"{intervals.median([rate for (rate,) in rates]):.1f}",
         over,
         f"{intervals.median([answer['cpu_ms'] for answer in answers]):.1f}",
         f"{intervals.median([answer['peak_mb'] for answer in answers]):.0f}",
+        str(max(answer["dropped"] for answer in answers)),
         str(max(answer["lost"] for answer in answers)),
     )
 

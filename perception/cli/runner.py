@@ -38,6 +38,7 @@ from oneglance.perception.sinks.files import (
     write_standard_output,
 )
 from oneglance.perception.sinks.jsonl import ReaderGone
+from oneglance.perception.sinks.thread import sink_names
 from oneglance.perception.stride import Stride
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
@@ -315,6 +316,11 @@ class _KeptOpen:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        (self.name,) = sink_names([sink])
+
+    @property
+    def lost(self) -> int:
+        return getattr(self._sink, "lost", 0)
 
     def write(self, result: Result) -> None:
         self._sink.write(result)

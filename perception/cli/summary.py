@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from oneglance.perception.budget import BudgetStatus
-from oneglance.perception.health import SourceHealth
+from oneglance.perception.health import SinkHealth, SourceHealth
 from oneglance.perception.summary import Latency, RunSummary
 
 
@@ -39,6 +39,11 @@ def render_summary(summary: RunSummary) -> RenderableType:
             for source in summary.sources
             if source.last_error
         ]
+    parts += [
+        Text(_sink_line(sink), overflow="fold")
+        for sink in summary.sinks
+        if sink.behind or sink.unsent
+    ]
     if summary.end_to_end_ms is not None:
         parts.append(_latency_table(summary))
     return Group(*parts)
@@ -50,6 +55,18 @@ def _budget_line(budget: BudgetStatus) -> str:
         f"budget {budget.budget_ms:g} ms: {budget.over} results over it, {budget.down} steps down, "
         f"{budget.up} up, at the end {budget.steps[budget.step]}{memory}"
     )
+
+
+def _sink_line(sink: SinkHealth) -> str:
+    words = [
+        f"{count} {what}"
+        for count, what in (
+            (sink.behind, "results dropped, because it was behind"),
+            (sink.unsent, "not taken by its other end"),
+        )
+        if count
+    ]
+    return f"output {sink.sink}: {', '.join(words)}"
 
 
 def _source_table(sources: Sequence[SourceHealth]) -> Table:

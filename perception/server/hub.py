@@ -223,6 +223,8 @@ class Hub:
     """A ``Sink`` that viewers look at. ``most_fps``: of one source; ``clock``:
     seconds, monotonic."""
 
+    name = "page"
+
     def __init__(
         self, *, most_fps: float = MOST_FPS, clock: Callable[[], float] = time.monotonic
     ) -> None:

@@ -183,6 +183,15 @@ class PipelineCollector(Collector):
             value=health.inference_s or 0.0,
         )
         yield from self._of_the_budget(health)
+        left_out = CounterMetricFamily(
+            "oneglance_sink_dropped",
+            "What an output went without: results while it was behind, messages left unsent.",
+            labels=["sink", "reason"],
+        )
+        for sink in health.sinks:
+            left_out.add_metric([sink.sink, "behind"], sink.behind)
+            left_out.add_metric([sink.sink, "unsent"], sink.unsent)
+        yield left_out
         words = {
             "version": metadata.version("oneglance"),
             "mode": summary.mode,

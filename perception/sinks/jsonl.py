@@ -44,6 +44,8 @@ class JsonLinesSink:
     When the disk fills up, a half-written last line is truncated again.
     """
 
+    name = "jsonl"
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open ``path``, or standard output for ``-`` and its other names; a file is overwritten.
 

@@ -91,7 +91,7 @@ class MqttSink:
     @property
     def lost(self) -> int:
         """Messages that were not sent: no connection, or one too slow."""
-        return sum(channel.broker.lost for channel in self._channels.values())
+        return sum(channel.broker.lost for channel in tuple(self._channels.values()))
 
     def connected(self, timeout_s: float) -> bool:
         """Whether every source seen so far has its connection, or gets it within so long."""
@@ -103,8 +103,9 @@ class MqttSink:
         channel = self._channels.get(source)
         if channel is None:
             name = self._name(source)
-            channel = self._channels[source] = _Channel(name, source, self._options)
+            channel = _Channel(name, source, self._options)
             channel.begin(self._address, self._tls)
+            self._channels[source] = channel
         channel.write(result, self._clock())
 
     def close(self) -> None:

@@ -3,9 +3,9 @@
 ``rerun:run.rrd`` holds, for each source and on its capture time, the image (JPEG), boxes with
 class, confidence and track, the lights by what they show, and stage timings and age as series;
 ``?image=none`` leaves the image out. The file is written by rerun, which ends it with an index,
-and flushed after each result, so that a full disk is an error and a killed run leaves what came
-before. ``rerun:grpc://HOST[:PORT]`` sends the
-same to a viewer that runs: see ``rerun_viewer``.
+and flushed once a second, so that a full disk is an error and a killed run leaves what came
+before that. ``rerun:grpc://HOST[:PORT]`` sends the same to a viewer that runs, result by result:
+see ``rerun_viewer``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import errno
 import os
 import re
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from urllib.parse import parse_qsl
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from oneglance.models.tasks import Task
 from oneglance.perception.plugins import SinkContext
@@ -32,6 +34,7 @@ from oneglance.perception.sinks.drawing import COLOURS, label
 from oneglance.perception.sinks.files import open_output, write_whole
 from oneglance.streams import shutdown
 from oneglance.streams.errors import UsageError
+from oneglance.streams.frame import Frame
 from oneglance.streams.outputs import output_error
 from oneglance.streams.redaction import redact
 
@@ -42,8 +45,20 @@ _JPEG_QUALITY = 85
 _KEPT = "What was written before can be opened"
 
 
+FLUSH_S = 1.0
+"""Longest that results wait before they are in the file: each flush costs as much as all that is
+logged of a result without its image."""
+
+MOST_PENDING = 64
+"""Most results that wait for that."""
+
+
 class ResultLog:
-    """Logs results into a recording of rerun's; ``recording``: a ``rerun.RecordingStream``."""
+    """Logs results into a recording of rerun's; ``recording``: a ``rerun.RecordingStream``.
+
+    Images are logged as they come, all the rest as columns of many results: rerun takes as long
+    over a column as over a value.
+    """
 
     def __init__(self, recording: Any, *, with_image: bool) -> None:
         import rerun
@@ -51,37 +66,47 @@ class ResultLog:
         self._rerun: Any = rerun
         self._recording, self._with_image = recording, with_image
         self._lights: dict[str, set[str]] = {}
+        self._series: dict[str, _Series] = {}
+        self._boxes: dict[str, _Boxes] = {}
+        self.pending = 0
+        """Results of which ``send`` has something to send."""
 
     def add(self, result: Result) -> None:
-        """Log one result; encodes its image."""
-        frame, rerun, log = result.frame, self._rerun, self._recording.log
+        """Take one result; encodes its image."""
+        frame = result.frame
         place = re.sub(r"[^A-Za-z0-9_-]+", "_", frame.source).strip("_") or "camera"
-        self._recording.set_time("capture", duration=frame.timestamp_s)
-        self._recording.set_time("frame", sequence=frame.index)
         if self._with_image:
             jpeg = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             _, content = cv2.imencode(".jpg", frame.image, jpeg)
-            image = rerun.EncodedImage(contents=content.tobytes(), media_type="image/jpeg")
-            log(f"{place}/image", image)
-        log(f"{place}/image/boxes", self._boxes(result))
+            image = self._rerun.EncodedImage(contents=content.tobytes(), media_type="image/jpeg")
+            self._recording.set_time("capture", duration=frame.timestamp_s)
+            self._recording.set_time("frame", sequence=frame.index)
+            self._recording.log(f"{place}/image", image)
+        self._boxes.setdefault(f"{place}/image/boxes", _Boxes()).add(result)
         for name, count in self._states(place, result).items():
-            log(f"{place}/lights/{name}", rerun.Scalars(count))
+            self._add(f"{place}/lights/{name}", frame, count)
         for stage, duration_s in result.timings.items():
-            log(f"{place}/timings_ms/{stage}", rerun.Scalars(1e3 * duration_s))
+            self._add(f"{place}/timings_ms/{stage}", frame, 1e3 * duration_s)
         if result.age_s is not None:
-            log(f"{place}/age_ms", rerun.Scalars(1e3 * result.age_s))
+            self._add(f"{place}/age_ms", frame, 1e3 * result.age_s)
+        self.pending += 1
 
-    def _boxes(self, result: Result) -> Any:
-        found = result.detections
-        if not len(found):
-            return self._rerun.Clear(recursive=False)
-        colours = [COLOURS[Task(str(task))][::-1] for task in found.data["task"]]
-        return self._rerun.Boxes2D(
-            array=np.asarray(found.xyxy, np.float32),
-            array_format=self._rerun.Box2DFormat.XYXY,
-            labels=[label(found, row) for row in range(len(found))],
-            colors=colours,
-        )
+    def send(self) -> None:
+        """Log what was taken since the last time."""
+        rows: list[tuple[str, _Rows]] = [*self._boxes.items(), *self._series.items()]
+        for path, each in rows:
+            if each.indices:
+                times = [
+                    self._rerun.TimeColumn("capture", duration=each.times_s),
+                    self._rerun.TimeColumn("frame", sequence=each.indices),
+                ]
+                self._recording.send_columns(path, indexes=times, columns=each.columns(self._rerun))
+        self._boxes, self._series, self.pending = {}, {}, 0
+
+    def _add(self, path: str, frame: Frame, value: float) -> None:
+        series = self._series.setdefault(path, _Series())
+        series.at(frame)
+        series.values.append(value)
 
     def _states(self, place: str, result: Result) -> Counter[str]:
         """How many lights show what; 0 for what was seen before and is not now."""
@@ -93,11 +118,73 @@ class ResultLog:
         return Counter({name: counts[name] for name in seen})
 
 
+class _Rows:
+    """What one entity shows, frame after frame."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self.indices: list[int] = []
+
+    def at(self, frame: Frame) -> None:
+        self.times_s.append(frame.timestamp_s)
+        self.indices.append(frame.index)
+
+    def columns(self, rerun: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Series(_Rows):
+    """A number a frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[float] = []
+
+    def columns(self, rerun: Any) -> Any:
+        return rerun.Scalars.columns(scalars=self.values)
+
+
+class _Boxes(_Rows):
+    """Boxes of each frame; of one without any an empty list, which shows none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: list[int] = []
+        self._xyxy: list[npt.NDArray[np.float32]] = [np.empty((0, 4), np.float32)]
+        self._labels: list[str] = []
+        self._colours: list[tuple[int, int, int]] = []
+
+    def add(self, result: Result) -> None:
+        found = result.detections
+        self.at(result.frame)
+        self._counts.append(len(found))
+        if len(found):
+            self._xyxy.append(np.asarray(found.xyxy, np.float32))
+            self._labels += [label(found, row) for row in range(len(found))]
+            tasks = (Task(str(task)) for task in found.data["task"])
+            self._colours += [COLOURS[task][::-1] for task in tasks]
+
+    def columns(self, rerun: Any) -> Any:
+        xyxy = np.concatenate(self._xyxy)
+        return rerun.Boxes2D.columns(
+            centers=(xyxy[:, :2] + xyxy[:, 2:]) / 2,
+            half_sizes=(xyxy[:, 2:] - xyxy[:, :2]) / 2,
+            labels=self._labels,
+            colors=self._colours,
+        ).partition(self._counts)
+
+
 class RerunSink:
     """Writes each result into a recording of its own, which nothing else in the process uses."""
 
-    def __init__(self, path: Path, *, with_image: bool = True) -> None:
-        """Open the file; it is overwritten.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        with_image: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file; it is overwritten. ``clock``: seconds, for ``FLUSH_S``.
 
         Raises:
             SinkError: it cannot be written.
@@ -110,6 +197,7 @@ class RerunSink:
         self._recording = library.RecordingStream(APPLICATION)
         self._log = ResultLog(self._recording, with_image=with_image)
         self._is_closed = self._is_broken = False
+        self._clock, self._due_s = clock, clock() + FLUSH_S
         with self._saying_why():
             self._recording.save(path)
 
@@ -117,10 +205,14 @@ class RerunSink:
         """Write one result.
 
         Raises:
-            SinkError: the disk is full, or the file cannot be written for another reason.
+            SinkError: the disk is full, or the file cannot be written for another reason; said
+                within ``FLUSH_S``.
         """
         self._log.add(result)
-        self._flush()
+        now_s = self._clock()
+        if now_s >= self._due_s or self._log.pending >= MOST_PENDING:
+            self._due_s = now_s + FLUSH_S
+            self._flush()
 
     def close(self) -> None:
         """Finish the file. May be called twice.
@@ -138,6 +230,7 @@ class RerunSink:
             part(self._recording, within_s=shutdown.SINK_STOPPED_S if self._is_broken else None)
 
     def _flush(self) -> None:
+        self._log.send()
         with self._saying_why():
             self._recording.flush(timeout_sec=shutdown.SINK_S)
 

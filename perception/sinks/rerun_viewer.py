@@ -87,6 +87,8 @@ class RerunViewerSink:
     too slow.
     """
 
+    name = "rerun viewer"
+
     def __init__(self, address: ViewerAddress, *, with_image: bool = True) -> None:
         """Nothing is connected before the first result."""
         import rerun
@@ -188,6 +190,7 @@ class RerunViewerSink:
     def _send(self, result: Result, log: ResultLog, recording: Any) -> None:
         try:
             log.add(result)
+            log.send()
             self._flush(recording)
         except StreamError:  # its image cannot be made, which the run hears of elsewhere
             self._lose()

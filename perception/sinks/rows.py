@@ -30,6 +30,8 @@ class CsvSink(JsonLinesSink):
     are. A frame without detections has no row.
     """
 
+    name = "csv"
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open ``path``, or standard output for ``-``, and write the names of the columns.
 

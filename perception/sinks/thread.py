@@ -1,4 +1,9 @@
-"""Sinks written to off the loop's thread: order kept, nothing lost, errors brought back."""
+"""Sinks written to off the loop's thread: order kept, errors brought back.
+
+A recorded loop waits for its sinks, and every result is in every output. A live loop waits for
+nobody: each sink has a thread and a few results that wait for it, and one that is behind even so
+does without the newest, which is counted (``SinkHealth``) and said.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from oneglance.perception.health import SinkHealth
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
 from oneglance.streams import shutdown
@@ -18,62 +24,61 @@ from oneglance.streams.errors import SinkError
 logger = logging.getLogger(__name__)
 
 WAITING = 2
-"""Results that may wait for a slow sink before the loop waits with them."""
+"""Results that may wait for a slow sink before a recorded loop waits with them."""
+
+WAITING_LIVE = 8
+"""Results that may wait for a slow sink of a live loop: a moment's hiccup of a disk costs none."""
 
 _FAILED_TOO = "an output failed too: %s"
 
 
-class SinkThread:
-    """One thread that writes every result to every sink, in order, and closes them at the end.
+class SinkThreads:
+    """The sinks of a run: one thread for all of them, in their order, or of a live run one each.
 
     A context manager: leaving it waits until all is written and every sink closed, then raises
     what went wrong. When another error is on its way already, what went wrong here is logged.
-    After a sink failed nothing more is written: a file ends where the error says, without a gap.
     """
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    def __init__(self, sinks: Sequence[Sink], *, live: bool = False) -> None:
+        self._names = sink_names(sinks)
         self._sinks = tuple(sinks)
-        self._changed = threading.Condition()
-        self._waiting: deque[Result] = deque()
-        self._errors: list[BaseException] = []
-        self._is_raised = False
-        self._steps = 0
-        self._thread: threading.Thread | None = None
-        self._patience_s = shutdown.SINK_S
-        self._stopped = self._ending = False
-        self._over = not self._sinks
+        self._threads = (
+            [
+                SinkThread((sink,), drops_as=name)
+                for sink, name in zip(sinks, self._names, strict=True)
+            ]
+            if live
+            else [SinkThread(sinks)]
+        )
 
     def write(self, result: Result) -> bool:
-        """Hand over a result, waiting while the sinks are behind; False after ``stop``.
+        """Hand over a result; False after ``stop``. Waits while the sinks are behind, but of a
+        live run.
 
         Raises:
             SinkError: an output could not be written; or whatever else a sink raised.
         """
-        if not self._sinks:
-            return not self._stopped
-        with self._changed:
-            while len(self._waiting) >= WAITING and not (self._stopped or self._errors):
-                self._changed.wait(shutdown.PIECE_S)
-            self.check()
-            if self._stopped:
-                return False
-            self._waiting.append(result)
-            self._begin()
-            return True
+        return all(thread.write(result) for thread in self._threads)
 
     def check(self) -> None:
         """Raise the first thing that a sink raised, once."""
-        with self._changed:
-            if self._errors and not self._is_raised:
-                self._is_raised = True
-                raise self._errors[0]
+        for thread in self._threads:
+            thread.check()
+
+    def health(self) -> tuple[SinkHealth, ...]:
+        """What each sink went without so far; from any thread."""
+        behind = [thread.dropped for thread in self._threads]
+        if len(behind) != len(self._sinks):
+            behind = [0] * len(self._sinks)  # one thread for all, which drops nothing
+        return tuple(
+            SinkHealth(sink=name, behind=count, unsent=getattr(sink, "lost", 0))
+            for name, count, sink in zip(self._names, behind, self._sinks, strict=True)
+        )
 
     def stop(self) -> None:
         """Hurry, from any thread: ``write`` takes no more, ``close`` waits briefly only."""
-        with self._changed:
-            self._stopped = True
-            self._patience_s = shutdown.SINK_STOPPED_S
-            self._changed.notify_all()
+        for thread in self._threads:
+            thread.stop()
 
     def close(self) -> None:
         """Wait until all is written and every sink closed. May be called twice.
@@ -82,14 +87,18 @@ class SinkThread:
             SinkError: an output could not be written, or a sink is stuck; or whatever else a
                 sink raised.
         """
-        with self._changed:
-            self._ending = True
-            if not self._over:
-                self._begin()
-                self._await_end()
-                for error in self._errors[1:]:
+        for thread in self._threads:
+            thread.end()  # all of them at once: nobody's patience adds up
+        failed: Exception | None = None
+        for thread in self._threads:
+            try:
+                thread.close()
+            except Exception as error:  # noqa: BLE001 - every other sink is waited for first
+                if failed is not None:
                     logger.warning(_FAILED_TOO, error)
-        self.check()
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +117,113 @@ class SinkThread:
             if own is not error:
                 logger.warning(_FAILED_TOO, own)
 
+
+def sink_names(sinks: Sequence[Sink]) -> list[str]:
+    """A name for each, unique among them: its ``name``, else by its class (``Counts``, of
+    ``CountsSink``: ``counts``)."""
+    names: list[str] = []
+    for sink in sinks:
+        given = getattr(sink, "name", None)
+        name = given if isinstance(given, str) and given else type(sink).__name__
+        name = name if name == given else (name.removesuffix("Sink").strip("_").lower() or "sink")
+        number = sum(each.partition("#")[0] == name for each in names)
+        names.append(f"{name}#{number + 1}" if number else name)
+    return names
+
+
+class SinkThread:
+    """One thread that writes every result to every sink, in order, and closes them at the end.
+
+    After a sink failed nothing more is written: a file ends where the error says, without a gap.
+    ``drops_as``: never wait for the sinks, and call them that where results are dropped.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], *, drops_as: str | None = None) -> None:
+        self._sinks = tuple(sinks)
+        self._drops_as = drops_as
+        self.dropped = 0
+        """Results that were not written, because too many others waited."""
+        self._changed = threading.Condition()
+        self._waiting: deque[Result] = deque()
+        self._errors: list[BaseException] = []
+        self._is_raised = False
+        self._steps = 0
+        self._at_end = (0, 0.0)
+        self._thread: threading.Thread | None = None
+        self._patience_s = shutdown.SINK_S
+        self._stopped = self._ending = False
+        self._over = not self._sinks
+
+    def write(self, result: Result) -> bool:
+        """Hand over a result, waiting while the sinks are behind, or else dropping it then; False
+        after ``stop``.
+
+        Raises:
+            SinkError: an output could not be written; or whatever else a sink raised.
+        """
+        if not self._sinks:
+            return not self._stopped
+        with self._changed:
+            if self._drops_as is None:
+                while len(self._waiting) >= WAITING and not (self._stopped or self._errors):
+                    self._changed.wait(shutdown.PIECE_S)
+            self.check()
+            if self._stopped:
+                return False
+            if self._drops_as is not None and len(self._waiting) >= WAITING_LIVE:
+                self._drop()
+                return True
+            self._waiting.append(result)
+            self._begin()
+            return True
+
+    def check(self) -> None:
+        """Raise the first thing that a sink raised, once."""
+        with self._changed:
+            if self._errors and not self._is_raised:
+                self._is_raised = True
+                raise self._errors[0]
+
+    def stop(self) -> None:
+        """Hurry, from any thread: ``write`` takes no more, ``close`` waits briefly only."""
+        with self._changed:
+            self._stopped = True
+            self._patience_s = shutdown.SINK_STOPPED_S
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """There will be no more results: what waits is written and the sinks are closed, from now
+        on. May be called twice."""
+        with self._changed:
+            if not self._ending:
+                self._ending, self._at_end = True, (self._steps, time.monotonic())
+                if not self._over:
+                    self._begin()
+
+    def close(self) -> None:
+        """``end``, and wait for it. May be called twice.
+
+        Raises:
+            SinkError: an output could not be written, or a sink is stuck; or whatever else a
+                sink raised.
+        """
+        self.end()
+        with self._changed:
+            if not self._over:
+                self._await_end()
+            for error in self._errors[1:]:
+                logger.warning(_FAILED_TOO, error)
+            del self._errors[1:]
+        self.check()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            logger.warning(
+                "the output %s is behind: it does without results, and the loop goes on",
+                self._drops_as,
+            )
+
     def _begin(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="oneglance-sinks", daemon=True)
@@ -121,20 +237,22 @@ class SinkThread:
 
     def _await_end(self) -> None:
         """Wait for as long as the sinks get on with it."""
-        steps, since_s = self._steps, time.monotonic()
+        steps, since_s = self._at_end
         while not self._over:
-            self._changed.wait(min(shutdown.PIECE_S, self._patience_s))
             now_s = time.monotonic()
             if steps != self._steps:
                 steps, since_s = self._steps, now_s
-            elif not self._over and now_s - since_s >= self._patience_s:
-                self._over = True  # nobody can close a sink that is still being written to
-                self._errors.append(
-                    SinkError(
-                        f"an output took no result for {self._patience_s:g} s: given up, its "
-                        "end is missing"
-                    )
+            left_s = since_s + self._patience_s - now_s
+            if left_s > 0:
+                self._changed.wait(min(shutdown.PIECE_S, left_s))
+                continue
+            self._over = True  # nobody can close a sink that is still being written to
+            self._errors.append(
+                SinkError(
+                    f"an output took no result for {self._patience_s:g} s: given up, its end is "
+                    "missing"
                 )
+            )
 
     # -- sink thread -----------------------------------------------------------------------
 

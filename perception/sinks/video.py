@@ -42,8 +42,9 @@ _FLAGS = {"movflags": "hybrid_fragmented"}
 
 # Measured at 1280x720 on one core: superfast 3.0 ms a frame, veryfast 5.4 for a file one fifth
 # smaller, ultrafast 1.1 for one half as large again. Without B-frames the video begins at 0 and
-# not two frames later.
-_ENCODER = {"preset": "superfast", "crf": "23", "bf": "0"}
+# not two frames later. Without adaptive quantisation, on four road clips: 6 to 25 % less CPU time,
+# the same SSIM at the same size.
+_ENCODER = {"preset": "superfast", "crf": "23", "bf": "0", "aq-mode": "0"}
 _MOST_THREADS = 4
 _BT601, _LIMITED_RANGE = 6, 1  # what cv2's BGR2YUV_I420 makes
 

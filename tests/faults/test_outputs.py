@@ -21,7 +21,8 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Frame
-from program import content
+from program import content, lines_of, start
+from waiting import LONG_S
 
 SINKS = {"out.jsonl": JsonLinesSink, "out.mp4": VideoSink}
 
@@ -263,3 +264,38 @@ def finish_with_room(path: Path, largest_bytes: int | None) -> None:
         sink.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@linux_only
+def test_a_live_run_does_not_wait_for_who_reads_its_results_slowly_and_counts_them(
+    tmp_path: Path, model: Path
+) -> None:
+    import fcntl
+
+    pipe, summary, seen = tmp_path / "pipe", tmp_path / "summary.json", tmp_path / "seen.jsonl"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
+    words = ("rendered:?frames=80&size=96x64&fps=60", "--model", model, "--mode", "live")
+    outputs = ("--jsonl", pipe, "--sink", f"jsonl:{seen}", "--json-summary", summary)
+    process = start("run", *words, *outputs, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:  # nobody reads: a few results fit into the pipe, some more wait
+        said.append(line)
+        if b"is behind" in line:
+            break
+    os.set_blocking(reading, True)
+    with os.fdopen(reading, "rb") as results:
+        lines = results.read().splitlines()
+    with process:  # closes what it says
+        assert process.wait(LONG_S) == 0, said
+    report = json.loads(summary.read_text())
+    slow, quick = report["sinks"]
+    assert (slow["sink"], quick["sink"]) == ("jsonl", "jsonl#2")
+    assert slow["behind"] > 0
+    assert len(lines) + slow["behind"] == report["frames"]
+    assert quick["behind"] == 0
+    assert len(lines_of(seen)) == report["frames"]
+    indices = [json.loads(line)["frame"] for line in lines]
+    assert indices == sorted(indices)

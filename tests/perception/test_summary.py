@@ -83,7 +83,7 @@ def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
             "engine_reason",
             "device",
         ),
-        *("predicted", "sources", "budget"),
+        *("predicted", "sources", "budget", "sinks"),
     }
     assert (found["source"], found["mode"], found["model"]) == ("drive.mp4", "recorded", "road4-n")
     assert (found["engine"], found["precision"]) == ("openvino", "bf16")

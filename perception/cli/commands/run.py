@@ -79,7 +79,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME[:TARGET]",
-            help="Another output, as often as you like: mcap:out.mcap; see 'oneglance plugins'.",
+            help="Another output, as often as you like: mcap:out.mcap; see 'oneglance plugins'. "
+            "A recorded run waits for its outputs; a live one drops what they are too slow for.",
         ),
     ] = None,
     max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,

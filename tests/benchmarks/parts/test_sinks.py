@@ -21,16 +21,25 @@ def part() -> Part:
 
 
 def answer(ms: float, **changes: Any) -> dict[str, Any]:
-    return {"intervals_ms": [ms] * 5, "cpu_ms": 40.0, "peak_mb": 300.0, "lost": 0, **changes}
+    return {
+        "intervals_ms": [ms] * 5,
+        "cpu_ms": 40.0,
+        "peak_mb": 300.0,
+        "lost": 0,
+        "dropped": 1,
+        **changes,
+    }
 
 
 def test_a_sink_is_held_to_the_rate_without_any(part: Part) -> None:
     found = Measured({"none": [answer(20.0)] * 2, "jsonl": [answer(25.0, lost=3)] * 2})
-    assert sinks._row(part, "none", found) == ("none", "50.0", "—", "40.0", "300", "0")
-    assert sinks._row(part, "jsonl", found) == ("jsonl", "40.0", "0.800", "40.0", "300", "3")
+    assert sinks._row(part, "none", found) == ("none", "50.0", "—", "40.0", "300", "1", "0")
+    assert sinks._row(part, "jsonl", found) == ("jsonl", "40.0", "0.800", "40.0", "300", "1", "3")
     (claim,) = part.claims
     assert (claim.name, claim.met) == ("sinks.jsonl.rate", False)
     assert claim.value == pytest.approx(0.8)
+    sinks._row(part, "jsonl", found, live=True)
+    assert [claim.name for claim in part.claims] == ["sinks.jsonl.rate", "sinks.live.jsonl.rate"]
 
 
 def test_a_sink_that_was_not_measured_has_no_row(part: Part) -> None:
@@ -52,13 +61,15 @@ def test_the_pair_is_the_same_frames_as_mp4_and_as_a_bag(
     assert grey[5] < grey[4]  # from the start again
 
 
+@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("sink", [None, "jsonl:{folder}/out.jsonl", "hub"])
 def test_an_arm_answers_with_its_rate(
-    sink: str | None, video: Callable[..., Path], model: Path
+    sink: str | None, live: bool, video: Callable[..., Path], model: Path
 ) -> None:
     if sink == "hub":
         pytest.importorskip("starlette", reason="needs the 'serve' extra")
-    words = ("--model", str(model), "--clip", str(video("a.mp4", frames=8)))
+    clip = video("a.mp4", frames=60 if live else 8)
+    words = ("--model", str(model), "--clip", str(clip), *(("--live",) if live else ()))
     more = () if sink is None else ("--sink", sink)
     arm = Arm(
         "a", "a", "benchmarks.arms.plugged", (*words, "--frames", "4", "--warmup", "2", *more)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from oneglance.perception import SourceHealth
+from oneglance.perception import SinkHealth, SourceHealth
 from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.result import Result
 from oneglance.perception.summary import Telemetry
@@ -72,3 +72,20 @@ def test_a_summary_shows_what_became_of_each_of_several_sources() -> None:
 def test_a_summary_of_one_source_without_trouble_says_no_more_than_it_must() -> None:
     assert "corrupt" not in shown(source("front"))
     assert "corrupt" in shown(source("front", last_error="it was lost"))
+
+
+def test_what_an_output_went_without_is_named_and_what_took_everything_is_not() -> None:
+    out = io.StringIO()
+    sinks = (
+        SinkHealth(sink="jsonl", behind=0, unsent=0),
+        SinkHealth(sink="video", behind=12, unsent=0),
+        SinkHealth(sink="mqtt", behind=1, unsent=30),
+    )
+    summary = replace(Telemetry(source="camera", mode="live").summary(), sinks=sinks)
+    Console(file=out, width=120).print(render_summary(summary))
+    assert "output video: 12 results dropped, because it was behind" in out.getvalue()
+    assert (
+        "output mqtt: 1 results dropped, because it was behind, 30 not taken by its other end"
+        in (out.getvalue())
+    )
+    assert "jsonl" not in out.getvalue()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from oneglance.perception.plugins import SinkContext
 from oneglance.perception.protocols import Sink
-from oneglance.perception.sinks.rerun import RerunSink, open_rerun
+from oneglance.perception.sinks.rerun import FLUSH_S, MOST_PENDING, RerunSink, open_rerun
 from oneglance.perception.testing import SinkTests, results
 from oneglance.streams import Frame
 from oneglance.streams.errors import SinkError, UsageError
@@ -66,12 +67,48 @@ def test_a_file_is_whole_and_holds_images_boxes_and_series(
 
 def test_what_a_killed_run_wrote_can_be_opened(tmp_path: Path) -> None:
     file, copy = tmp_path / "run.rrd", tmp_path / "copy.rrd"
-    sink = RerunSink(file)
+    times = iter([0.0, 0.1, 0.2, 0.3, FLUSH_S, FLUSH_S + 0.1])
+    sink = RerunSink(file, clock=lambda: next(times))
     for result in results(5):
         sink.write(result)
     shutil.copyfile(file, copy)  # as the disk has it before the end
     sink.close()
-    assert rrd("print", copy, home=tmp_path).count("/camera/image/boxes") == 5
+    assert rows_of("/camera/image/boxes", copy, home=tmp_path) == 4  # all but the last second's
+    assert rows_of("/camera/image/boxes", file, home=tmp_path) == 5
+
+
+def rows_of(entity: str, file: Path, *, home: Path) -> int:
+    """How often an entity was logged."""
+    found = re.findall(rf"with (\d+) rows .* - {entity} ", rrd("print", file, home=home))
+    return sum(map(int, found))
+
+
+@pytest.mark.parametrize("boxes", [(2, 0, 1), (0, 0, 0)])
+def test_a_frame_without_boxes_shows_none(tmp_path: Path, boxes: tuple[int, ...]) -> None:
+    file = tmp_path / "run.rrd"
+    sink = RerunSink(file, with_image=False)
+    for index, count in enumerate(boxes):
+        (result,) = results(1, boxes=count)
+        frame = Frame(result.frame.image, index, index / 25, "camera")
+        sink.write(dataclasses.replace(result, frame=frame))
+    sink.close()
+    rrd("verify", file, home=tmp_path)
+    text = rrd("print", "-vvv", "--entity", "/camera/image/boxes", file, home=tmp_path)
+    rows = [line for line in text.splitlines() if "row_" in line]
+    # Of three lists a row: centres, half sizes and labels of a frame without boxes are empty.
+    assert [line.count("[]") >= 3 for line in rows] == [count == 0 for count in boxes]
+
+
+def test_no_more_results_wait_than_a_second_or_so_many(tmp_path: Path) -> None:
+    file, copy = tmp_path / "run.rrd", tmp_path / "copy.rrd"
+    sink = RerunSink(file, with_image=False, clock=lambda: 0.0)
+    for result in results(MOST_PENDING + 3):
+        sink.write(result)
+    shutil.copyfile(file, copy)
+    sink.close()
+    entity = "/camera/timings_ms/inference"
+    assert rows_of(entity, copy, home=tmp_path) == MOST_PENDING
+    assert rows_of(entity, file, home=tmp_path) == MOST_PENDING + 3
 
 
 def test_a_disk_that_fills_up_is_an_error_that_says_so(small_disk: Path) -> None:
