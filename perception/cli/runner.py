@@ -260,7 +260,8 @@ def _check_outputs(options: RunOptions) -> None:
     outputs = [Path(p) for p in named if not is_standard_output(p)]
     targets = [SinkChoice.parse(text).target.partition("?")[0] for text in options.sinks]
     files = [Path(target) for target in targets if target and not is_standard_output(target)]
-    if len(named) - len(outputs) > 1:
+    on_stdout = sum(map(is_on_standard_output, options.sinks))
+    if len(named) - len(outputs) + on_stdout > 1:
         raise UsageError("standard output is given for two outputs")
     every = [*outputs, *files]
     for output in every:
@@ -273,6 +274,12 @@ def _check_outputs(options: RunOptions) -> None:
             raise UsageError(f"{output} is given for two outputs")
     for output in outputs:
         _check_writable(output)  # an hour's run must not end in a path that never worked
+
+
+def is_on_standard_output(sink: str) -> bool:
+    """Whether a sink, as ``--sink`` has it, writes where people would read the summary."""
+    name, _, target = sink.partition(":")
+    return is_standard_output(target) if target else name.strip() in {"csv", "jsonl"}
 
 
 def _check_writable(path: Path) -> None:

@@ -104,13 +104,19 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
-    from oneglance.perception.cli.runner import DEFAULT_SOURCE, Run, RunOptions
+    from oneglance.perception.cli.runner import (
+        DEFAULT_SOURCE,
+        Run,
+        RunOptions,
+        is_on_standard_output,
+    )
     from oneglance.perception.sinks.files import is_standard_output
 
     configure(debug)
     # With JSON on standard output, what is for people goes to standard error.
     console = Terminal(
         stderr=any(path is not None and is_standard_output(path) for path in (jsonl, json_summary))
+        or any(map(is_on_standard_output, sink or ()))
     )
     options = RunOptions(
         sources=tuple(source or [DEFAULT_SOURCE]),

@@ -406,6 +406,24 @@ def test_lines_may_go_into_a_named_pipe(oneglance: Program, model: Path, tmp_pat
     assert len(lines_of(told)) == 5
 
 
+@pytest.mark.parametrize("sink", ["jsonl", "jsonl:-", "jsonl:/dev/stdout"])
+def test_a_sink_on_standard_output_has_it_for_itself(
+    oneglance: Program, model: Path, sink: str
+) -> None:
+    run = oneglance("run", ROAD, "--model", model, "--sink", sink)
+    assert run.code == 0
+    assert len(lines_of(run.out)) == 5
+    assert "end to end" in run.err
+
+
+@pytest.mark.parametrize("other", ["--jsonl=-", "--json-summary=-", "--sink=csv", "--sink=jsonl:-"])
+def test_standard_output_is_given_to_one_output_alone(
+    oneglance: Program, model: Path, other: str
+) -> None:
+    run = oneglance("run", ROAD, "--model", model, "--sink", "jsonl", other)
+    assert (run.code, run.complaint) == (2, "standard output is given for two outputs")
+
+
 def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
     run = oneglance("run", "no-such.mp4", "--debug")
     assert run.code == 2
