@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from benchmarks.against import BEFORE, NOW
 from benchmarks.options import Options
 from benchmarks.processes import Measured
 from benchmarks.report.results import Part
-from oneglance.streams.errors import UsageError
+from oneglance.streams import open_stream
+from oneglance.streams.errors import SourceUnreadable, UsageError
 
 PROJECT = """
 [project.scripts]
@@ -117,7 +119,7 @@ def test_an_engine_whose_arm_failed_has_no_rows(part: Part) -> None:
 
 def test_each_arm_runs_its_own_tree_and_both_take_the_same_turns() -> None:
     commands = {BEFORE: Path("b/command"), NOW: Path("n/command")}
-    arms = against.arms(asked(), commands, ["onnxruntime", "openvino"])
+    arms = against.arms(asked(), commands, ["onnxruntime", "openvino"], Path("longer.mp4"))
     assert len({arm.name for arm in arms}) == len(arms) == 10
     for arm in arms:
         which, _, _ = arm.name.partition(".")
@@ -127,3 +129,26 @@ def test_each_arm_runs_its_own_tree_and_both_take_the_same_turns() -> None:
         for which in (BEFORE, NOW)
     )
     assert ours == theirs
+
+
+def test_a_rate_is_that_of_the_clip_several_times_over(tmp_path: Path, drive: Path) -> None:
+    longer = tmp_path / "longer.mp4"
+    against.lengthen(str(drive), longer, times=3)
+    with open_stream(drive) as once:
+        frames = [(frame.image.tobytes(), frame.timestamp_s) for frame in once]
+    with open_stream(longer) as stream:
+        found = [(frame.image.tobytes(), frame.timestamp_s) for frame in stream]
+    assert [image for image, _ in found] == [image for image, _ in frames] * 3
+    times_s = [time_s for _, time_s in found]
+    assert times_s == sorted(set(times_s))
+
+
+def test_a_sound_has_no_rate(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(1600))
+    with pytest.raises(SourceUnreadable, match="no video"):
+        against.lengthen(str(sound), tmp_path / "longer.mp4", times=2)
