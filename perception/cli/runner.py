@@ -6,7 +6,7 @@ import glob
 import json
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.region import Region
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
+from oneglance.perception.cli.garbage import collecting_later
 from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.looking import check_budget
@@ -96,6 +97,7 @@ class Run:
     options: RunOptions
     console: Console
     summaries: list[RunSummary] = field(default_factory=list)
+    _started: Callable[[], None] = field(default=lambda: None, init=False, repr=False)
 
     def execute(self) -> None:
         """Run every source; one that fails does not keep the others from running.
@@ -118,7 +120,12 @@ class Run:
         # read, and 0.6 ms for each that is written.
         cv2.setNumThreads(1)
         failed: list[StreamError] = []
-        with ExitStack() as outputs, suppress(ReaderGone):  # `| head` has what it wanted
+        with (
+            ExitStack() as outputs,
+            collecting_later() as started,
+            suppress(ReaderGone),  # `| head` has what it wanted
+        ):
+            self._started = started
             shared: list[Sink] | None = None
             detector: Detector | None = None
             for source in [list(options.sources)] if options.together else options.sources:
@@ -227,6 +234,7 @@ class Run:
             every=options.every,
             budget_ms=options.budget_ms,
         )
+        self._started()
         name = f"{len(options.sources)} sources" if options.together else reader.name
         try:
             with (
