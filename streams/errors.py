@@ -17,6 +17,7 @@ prints it and exits 2. Anything raised that is not in this tree is a bug of ours
 The tree lives in the lowest room because every other room may import downwards.
 """
 
+import errno
 from enum import StrEnum
 
 
@@ -90,3 +91,19 @@ class SinkError(OneglanceError):
 def cause(error: Exception) -> str:
     """What the system or libav calls an error, without the file or URL that its message quotes."""
     return str(getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+_DISK_FULL = "the disk is full; free some space and run again"
+OS_REASONS = {
+    errno.EISDIR: "it is a folder; name a file in it",
+    errno.EACCES: "permission denied; choose a place you may write to",
+    errno.EPERM: "permission denied; choose a place you may write to",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EFBIG: "it has grown to the largest size a file may have here",
+    errno.ENAMETOOLONG: "the name is longer than the file system allows; choose a shorter one",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENOSPC: _DISK_FULL,
+    getattr(errno, "EDQUOT", errno.ENOSPC): _DISK_FULL,
+}
+"""What an error of the operating system means and what to do, by its number."""

@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from oneglance.streams.errors import OneglanceError, SinkError
+from oneglance.streams.errors import OS_REASONS, OneglanceError, SinkError
+from oneglance.streams.files.lock import FolderLock
 
 MARK = ".oneglance.json"
 """The file that says: this folder was made by us, and by which command."""
@@ -28,20 +29,7 @@ MADE = ".oneglance.made"
 """The names of the files we made in a folder that is cleared again, one a line."""
 
 _PART_NAME = re.compile(r"\.oneglance-[0-9a-f]{12}\.part")
-_DISK_FULL = "the disk is full; free some space and run again"
 _NOWHERE = "the current folder was removed; change to another one (cd)"
-_REASONS = {
-    errno.EISDIR: "it is a folder; name a file in it",
-    errno.EACCES: "permission denied; choose a place you may write to",
-    errno.EPERM: "permission denied; choose a place you may write to",
-    errno.EROFS: "the file system is read-only; choose another place",
-    errno.EFBIG: "it has grown to the largest size a file may have here",
-    errno.ENAMETOOLONG: "the name is longer than the file system allows; choose a shorter one",
-    errno.ELOOP: "its links lead in a circle",
-    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
-    errno.ENOSPC: _DISK_FULL,
-    getattr(errno, "EDQUOT", errno.ENOSPC): _DISK_FULL,
-}
 
 
 def os_reason(error: OSError) -> str:
@@ -51,7 +39,7 @@ def os_reason(error: OSError) -> str:
             return "no temporary folder can be written to; set TMPDIR to one that can"
         if not Path(str(error.filename or "")).is_absolute() and not has_current_folder():
             return _NOWHERE
-    return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    return OS_REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
 def has_current_folder() -> bool:
@@ -163,6 +151,7 @@ class OutputFolder:
         self.path = Path(path)
         self._made_by = made_by
         self._new: list[Path] = []
+        self._lock = FolderLock()
 
     def check(self, inputs: Iterable[Path] = ()) -> None:
         """Refuse a folder that is not ours to fill; nothing is written.
@@ -189,17 +178,22 @@ class OutputFolder:
     def claim(self) -> None:
         """Check it, make it where it is absent, and leave our mark.
 
+        It is ours alone until ``release``, or for as long as this object lives.
+
         Raises:
-            SinkError: as from ``check``, or it cannot be made or written to.
+            SinkError: as from ``check``, it cannot be made or written to, or another process
+                is filling it.
         """
         self.check()
         try:
+            self._lock.take(self.path)
             if self.marked:
                 for entry in self.path.iterdir():
                     if _is_part(entry.name):  # of a run that was killed
                         entry.unlink()
                 return
             self._new = _make_folders(self.path)
+            self._lock.take(self.path)
             mark = {"made_by": f"oneglance {self._made_by}", "version": _version()}
             replace_file(self.path / MARK, (json.dumps(mark) + "\n").encode())
         except OSError as error:
@@ -207,7 +201,8 @@ class OutputFolder:
             raise self._error(error) from None
 
     def release(self) -> None:
-        """Take the mark back, and the folders that ``claim`` made, where nothing was written."""
+        """Let others fill it; take back the mark and what ``claim`` made if nothing was written."""
+        self._lock.release()
         with suppress(OSError):
             if {entry.name for entry in self.path.iterdir()} <= {MARK}:
                 (self.path / MARK).unlink(missing_ok=True)
@@ -252,12 +247,16 @@ class OutputFolder:
         """Remove what was noted by ``making``, and the folder; nothing where there is none.
 
         Raises:
-            SinkError: there is something in it that we did not make: nothing is removed then.
+            SinkError: there is something in it that we did not make, or another process is
+                filling it: nothing is removed then.
         """
         try:
+            self._lock.take(self.path)
             self._clear()
         except OSError as error:
             raise self._error(error) from None
+        finally:
+            self._lock.release()
 
     def _check(self) -> None:
         mode = _mode(self.path)

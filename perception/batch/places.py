@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from oneglance.perception.batch.listing import STORES, file_system, printable, scheme_of
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
+from oneglance.streams.files.lock import FolderLock
 from oneglance.streams.outputs import (
     MARK,
     OutputFolder,
@@ -131,7 +132,7 @@ class FolderPlace:
         self.scratch = path / DETECTIONS
         self._path = path
         self._folder = OutputFolder(path, "batch")
-        self._lock = _Lock()
+        self._lock = FolderLock()
 
     @property
     def marked(self) -> bool:
@@ -348,42 +349,3 @@ def _sync(file: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Lock:
-    """Of a folder, while a run writes to it; gone with the process, however it ends."""
-
-    def __init__(self) -> None:
-        self._file: int | None = None
-
-    def take(self, path: Path) -> None:
-        """Have it, unless we do already.
-
-        Raises:
-            SinkError: another run has it.
-        """
-
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        self.release()
-        self._file = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise SinkError(
-                f"cannot write to {path}: another run writes to it; wait for it, or give another "
-                "folder"
-            ) from None
-        except OSError:  # a file system without locks
-            self.release()
-
-    def release(self) -> None:
-        """Let others have it."""
-
-        if self._file is not None:
-            with suppress(OSError):
-                os.close(self._file)
-            self._file = None

@@ -15,9 +15,11 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
 import torch
 
+from filling import filling
 from mounts import mounted
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.fit.heads import from_scratch
+from oneglance.streams.outputs import OutputFolder
 from oneglance.streams.rendered.dataset import write_dataset
 from program import Program
 
@@ -184,6 +186,22 @@ def test_what_another_command_made_is_not_filled(
         assert outcome.code == 2, outcome.err
         assert "was made by 'oneglance render'" in outcome.complaint
     assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_another_process_fills_is_left_to_it(
+    tmp_path: Path, data: Path, base: Path, oneglance: Program, command: str
+) -> None:
+    out = tmp_path / "out"
+    OutputFolder(out, command).claim()
+    (out / ".oneglance-0123456789ab.part").write_text("it is writing this")
+    before = state(out)
+    with filling(out):
+        outcome = oneglance(*COMMANDS[command](data, base, out))
+    assert outcome.code == 2, outcome.err
+    if command != "average":  # which looks at its runs first
+        assert "another run writes to it" in outcome.complaint
+    assert state(out) == before
 
 
 SINGLE: dict[str, Callable[[Path, Path], list[Any]]] = {

@@ -108,7 +108,8 @@ def run(study: Study, *, say: Say, seconds_per_image: float | None = None) -> Pa
     Raises:
         DataError: the folder holds another study; or arms failed, after everything else is done.
     """
-    OutputFolder(study.out, "study").claim()
+    place = OutputFolder(study.out, "study")  # ours alone for as long as it is named
+    place.claim()
     for arm in study.arms:
         if study.folder(arm).is_dir():
             begin(study.folder(arm), _asked(study, arm))

@@ -11,7 +11,7 @@ import pytest
 from oneglance.perception.cli.garbage import collecting_later
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.jsonl import JsonLinesSink
-from tests.program import Program
+from program import Program
 
 
 @pytest.fixture(autouse=True)
