@@ -38,7 +38,7 @@ def test_a_second_source_freezes_nothing_of_the_first_run() -> None:
     with collecting_later() as started:
         started()
         frozen = gc.get_freeze_count()
-        made = [[] for _ in range(1000)]
+        made: list[list[int]] = [[] for _ in range(1000)]
         started()
         assert gc.get_freeze_count() < frozen + len(made)
 
