@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
             index += 1
-            time.sleep(FRAME_S)
+            self.over.wait(FRAME_S)
         if then:
             self._silent()
 
@@ -133,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
             if kind == "gzip":
                 part = packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH)
             self.wfile.write(part)
-            time.sleep(FRAME_S)
+            self.over.wait(FRAME_S)
 
     def _silent(self) -> None:
         self.over.wait()

@@ -23,6 +23,8 @@ import av
 from av.bitstream import BitStreamFilterContext
 from av.video.stream import VideoStream
 
+from present import present
+
 MTU = 400
 RATE = 25
 """Frames a second of the clips that are served."""
@@ -101,7 +103,7 @@ def _described(name: str, how: str) -> str:
 
 def _times(packets: list[av.Packet[VideoStream]]) -> list[int]:
     """Presentation times in frames."""
-    return [round(packet.pts * packet.time_base * RATE) for packet in packets]
+    return [round(present(packet.pts) * present(packet.time_base) * RATE) for packet in packets]
 
 
 @contextmanager

@@ -83,6 +83,7 @@ def make_video(
         stream = container.add_stream(
             codec, rate=Fraction(rate), options={**_QUIET.get(codec, {}), **(options or {})}
         )
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = size[0], size[1], pix_fmt
         stream.bit_rate = 0 if codec.startswith("libx26") else 4_000_000
         if times_s is not None:
@@ -92,7 +93,7 @@ def make_video(
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.time_base = Fraction(1, 1000) if times_s is not None else 1 / Fraction(rate)
             frame.pts = index if times_s is None else int(times_s[index] * 1000)
-            container.mux(stream.encode(frame))  # type: ignore[arg-type]
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound is not None:
             for start in range(0, int(audio_s * 16000), 1024):

@@ -48,7 +48,8 @@ class Page:
     def watch(self, path: str = "/ws", **how: Any) -> ClientConnection:
         """A viewer's WebSocket, without a proxy and with room for images."""
         usual: dict[str, Any] = {"max_size": 2**24, "open_timeout": LONG_S, "proxy": None}
-        return connect(f"ws://{self.host}{path}", **{**usual, **how})
+        viewer: ClientConnection = connect(f"ws://{self.host}{path}", **{**usual, **how})
+        return viewer
 
 
 @contextmanager

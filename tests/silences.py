@@ -1,7 +1,8 @@
 """Servers that fall silent, each at another point of a connection, on real sockets.
 
-``silent("options")`` gives the address of one; ``sockets_to`` says which sockets of this process
-are connected, or on their way, to such an address.
+``silent("options")`` gives the address of one, and ``has_fallen_silent`` says whether somebody
+waits there; ``sockets_to`` says which sockets of this process are connected, or on their way, to
+such an address.
 """
 
 from __future__ import annotations
@@ -30,30 +31,59 @@ _RTSP = {
 }
 
 
+_waited_for: set[int] = set()
+"""Ports where a client has had all that it will get."""
+
+
 def _headers(connection: Connection) -> None:
     connection.raw(b"")
-    connection.silence()
 
 
 def _half(connection: Connection) -> None:
     connection.part(jpeg(0)[:100], claimed=5000)
-    connection.silence()
 
 
 def _frames(connection: Connection) -> None:
     connection.play(5)
-    connection.silence()
+
+
+@contextmanager
+def _accepting(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that calls ``serve`` for each client, in a thread of its own."""
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # the test is over
+            while True:
+                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def _says_nothing(scheme: str) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"{scheme}://127.0.0.1:{server.getsockname()[1]}/x"
+    def serve(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            while client.recv(4096):
+                _waited_for.add(client.getsockname()[1])
+
+    with _accepting(serve) as port:
+        yield f"{scheme}://127.0.0.1:{port}/x"
 
 
 @contextmanager
 def _http(script: Callable[[Connection], None]) -> Iterator[str]:
-    with scripted_camera(script) as camera:
+    def played(connection: Connection) -> None:
+        script(connection)
+        _waited_for.add(camera.port)
+        connection.silence()
+
+    with scripted_camera(played) as camera:
         yield camera.url
 
 
@@ -77,20 +107,11 @@ def _rtsp(last: str) -> Iterator[str]:
                 assert head[0].startswith(method), head
                 talk.write(f"RTSP/1.0 200 OK\r\n{number}{_RTSP[method]}")
                 talk.flush()
+            _waited_for.add(client.getsockname()[1])
             talk.read()
 
-    def accept() -> None:
-        with contextlib.suppress(OSError):  # the test is over
-            while True:
-                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
-        finally:
-            with contextlib.suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
+    with _accepting(serve) as port:
+        yield f"rtsp://127.0.0.1:{port}/x"
 
 
 @contextmanager
@@ -104,7 +125,9 @@ def _nobody_accepts(scheme: str) -> Iterator[str]:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(server.getsockname())
-        yield f"{scheme}://127.0.0.1:{server.getsockname()[1]}/x"
+        port = server.getsockname()[1]
+        _waited_for.add(port)
+        yield f"{scheme}://127.0.0.1:{port}/x"
 
 
 @contextmanager
@@ -112,6 +135,7 @@ def _nobody_sends() -> Iterator[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+    _waited_for.add(port)
     yield f"udp://127.0.0.1:{port}"
 
 
@@ -133,9 +157,17 @@ SILENCES: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
 """Where a connection may fall silent."""
 
 
-def silent(where: str) -> contextlib.AbstractContextManager[str]:
+@contextmanager
+def silent(where: str) -> Iterator[str]:
     """The address of a server that is silent from there on; see ``SILENCES``."""
-    return SILENCES[where]()
+    with SILENCES[where]() as url:
+        yield url
+    _waited_for.discard(urlsplit(url).port or 0)
+
+
+def has_fallen_silent(url: str) -> bool:
+    """Whether somebody has had all that the server at ``url`` will ever say."""
+    return urlsplit(url).port in _waited_for
 
 
 def sockets_to(url: str, process: int | None = None) -> set[int]:

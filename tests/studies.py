@@ -82,7 +82,7 @@ def ledger(rule: Rule, options: StudyOptions, *, own_noise: float = 0.002) -> Le
 
 def typical(arm: Arm, set_name: str, task: Task) -> float:
     """Scores as a study may find them: every choice costs or brings something."""
-    value = {Task.PEDESTRIAN: 0.40, Task.CAR: 0.70, Task.SIGN: 0.55, Task.LIGHT: 0.45}[task]
+    value: float = {Task.PEDESTRIAN: 0.40, Task.CAR: 0.70, Task.SIGN: 0.55, Task.LIGHT: 0.45}[task]
     value -= 0.02 * (set_name == "highway")
     if not arm.epochs:
         return value - (0.30 if task is Task.SIGN else 0.05)

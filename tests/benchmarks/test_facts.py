@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import facts
 from oneglance.models.zoo import DEFAULT, resolve_model
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_no_folder_of_the_users_gets_into_the_facts(
 def test_a_machine_that_somebody_else_keeps_busy_is_heard() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         try:
-            time.sleep(0.2)
+            wait_until(lambda: psutil.Process(other.pid).cpu_times().user > 0.1)
             busy = facts.busy_cpus(0.5)
         finally:
             other.kill()

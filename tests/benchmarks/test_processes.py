@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import Arm, ArmFailed, measure, run_arm
+from waiting import LONG_S
 
 ArmMaker = Callable[..., Arm]
 
@@ -58,8 +59,8 @@ def test_a_failing_arm_says_its_last_words(arm: ArmMaker) -> None:
 def test_an_arm_that_hangs_is_ended(arm: ArmMaker) -> None:
     began = time.monotonic()
     with pytest.raises(ArmFailed, match=r"more than 0\.5 s"):
-        run_arm(arm("import time; time.sleep(60)", timeout_s=0.5))
-    assert time.monotonic() - began < 10
+        run_arm(arm("import time; time.sleep(600)", timeout_s=0.5))  # what hanging is
+    assert time.monotonic() - began < 2 * LONG_S
 
 
 def test_a_peer_that_is_not_installed_is_a_failure_with_a_remedy(arm: ArmMaker) -> None:

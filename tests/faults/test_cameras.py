@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from oneglance.streams.live.states import State
 from rtsp_server import PASSWORD, USER, rtsp_server
 from scripted_camera import TS_HEADER, Connection, jpeg, scripted_camera, steady
 from silences import our_threads
-from viewer import QUICK, watching
+from viewer import QUICK, Viewer, watching
 from waiting import LONG_S, wait_until, within
 
 LIVE, STALLED = (State.LIVE, Reason.PLAYING), (State.STALLED, Reason.SILENT)
@@ -102,7 +101,6 @@ def test_a_wrong_password_waits_for_the_longest_at_once_and_is_reported_without_
         ) as viewer,
     ):
         viewer.wait_for(lambda v: v.events)
-        time.sleep(1)  # nine attempts, had it doubled from the first wait
     assert viewer.told() == [
         (State.RECONNECTING, Reason.AUTH),
         (State.CLOSED, Reason.CLOSED),
@@ -303,15 +301,20 @@ def test_closing_takes_less_than_a_second_whatever_the_source_does(
     scripts = {"silence": Connection.silence, "half": half, "healthy": steady}
     if trouble == "password":
         with rtsp_server(make_video(tmp_path / "a.mp4", frames=2)) as server:
-            _close_soon(server.url("locked", f"{USER}:no"))
+            _closed_when(server.url("locked", f"{USER}:no"), lambda viewer: viewer.events)
         return
     with scripted_camera(scripts.get(trouble, steady)) as camera:
         if trouble == "refused":
             camera.unplug()
-        _close_soon(camera.url)
+            _closed_when(camera.url, lambda viewer: viewer.events)
+        elif trouble == "healthy":
+            _closed_when(camera.url, lambda viewer: viewer.seen)
+        else:
+            _closed_when(camera.url, lambda viewer: camera.connections)
 
 
-def _close_soon(url: str) -> None:
-    with watching(url, timeout_s=2.0, stall_s=60.0, backoff=Backoff()):  # it checks the second
-        time.sleep(0.5)  # it may get as far as it can: any moment is as good
+def _closed_when(url: str, done: Callable[[Viewer], object]) -> None:
+    # It checks the second itself.
+    with watching(url, timeout_s=2.0, stall_s=60.0, backoff=Backoff()) as viewer:
+        viewer.wait_for(done)
     wait_until(lambda: not our_threads(), our_threads, within_s=1)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +20,9 @@ from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import State
 from program import start
 from scripted_camera import Connection, scripted_camera, steady
-from silences import SILENCES, our_threads, silent, sockets_to
+from silences import SILENCES, has_fallen_silent, our_threads, silent, sockets_to
 from viewer import watching
-from waiting import ENDED_S, Stopwatch, wait_until
-
-LONG_S = 60.0
-"""A time-out that no test lives to see."""
+from waiting import ENDED_S, LONG_S, Stopwatch, wait_until
 
 FEW = ["rtsp not accepted", "after PLAY", "udp"]
 
@@ -47,10 +43,9 @@ def test_a_source_that_says_nothing_is_let_go_of_within_a_second(where: str) -> 
     with silent(where) as url:
         before = sockets_to(url)
         with watching(url, timeout_s=LONG_S, stall_s=LONG_S) as viewer:
-            wait_until(lambda: sockets_to(url) - before)
+            wait_until(lambda: sockets_to(url) - before and has_fallen_silent(url))
             if where == "after five pictures":
                 viewer.wait_for(lambda v: len(v.seen) == 5)
-            time.sleep(0.3)  # it may get as far as it can: any moment later is as good
             assert our_threads()
             assert sockets_to(url) - before
             closed = Stopwatch()
@@ -137,13 +132,13 @@ def test_a_run_lets_go_of_a_silent_source_within_a_second_and_the_others_play_on
 
 
 SLOW_TO_EXIT = """
-import ctypes, sys, time
+import ctypes, sys
 from oneglance.streams import ConnectOptions, open_stream
 from oneglance.streams.live.threaded import Answer
 c = ctypes.CDLL(None)  # once Python is gone, sleep as many seconds as the exit code says
 c.on_exit(ctypes.cast(c.sleep, ctypes.c_void_p), None)
 answer = Answer(lambda: open_stream(sys.argv[1], ConnectOptions(timeout_s=60)), discard=print)
-time.sleep(0.5)
+sys.stdin.read()  # until it is on its way
 sys.exit(1)
 """
 
@@ -153,9 +148,15 @@ sys.exit(1)
 def test_a_process_that_is_slow_to_exit_does_not_crash_in_a_call_nobody_waits_for(
     where: str,
 ) -> None:
-    with silent(where) as url:
-        end = subprocess.run([sys.executable, "-c", SLOW_TO_EXIT, url], timeout=30, check=False)
-    assert end.returncode == 1
+    with (
+        silent(where) as url,
+        subprocess.Popen(
+            [sys.executable, "-c", SLOW_TO_EXIT, url], stdin=subprocess.PIPE
+        ) as process,
+    ):
+        wait_until(lambda: has_fallen_silent(url) or process.poll() is not None)
+        process.communicate(timeout=LONG_S)
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("where", ["rtsp", "after PLAY", "http"])

@@ -33,6 +33,7 @@ from lossy_rtsp import Film, lossy_rtsp
 from media import make_video
 from oneglance.streams import ConnectOptions, UsageError, open_stream
 from oneglance.streams.decoding import parallel
+from present import present
 from program import Program
 from scripted_camera import TS_HEADER, Connection, scripted_camera
 from transport import PACKET, begins_frame, is_video, packets, without
@@ -78,7 +79,8 @@ def test_changed_bytes_in_any_frame_cost_what_leans_on_it(
     path = clip(tmp_path, container, name, LARGE)
     content, whole = path.read_bytes(), play(path)
     with av.open(str(path)) as opened:
-        places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
+        packets = [packet for packet in opened.demux(video=0) if packet.size]
+        places = [(present(packet.pos), packet.size) for packet in packets]
     for number, (at, size) in enumerate(places):
         spoilt, chance = bytearray(content), random.Random(number)
         for _ in range(6):
@@ -183,7 +185,8 @@ def emptied(path: Path, place: int) -> None:
     with av.open(str(path)) as opened:
         sample = [packet for packet in opened.demux(video=0) if packet.size][place]
     content = path.read_bytes()
-    begin, end, after = sample.pos, sample.pos + sample.size, content.index(b"moov") - 4
+    begin, after = present(sample.pos), content.index(b"moov") - 4
+    end = begin + sample.size
     moved = bytearray(content[:begin] + content[end:after] + bytes(sample.size) + content[after:])
     at = moved.index(b"stsz") + 16 + 4 * place
     moved[at : at + 4] = bytes(4)
@@ -237,7 +240,7 @@ def spoil(path: Path, *, packet: int) -> None:
     with av.open(str(path)) as opened:
         found = [found for found in opened.demux(video=0) if found.size][packet]
     content = bytearray(path.read_bytes())
-    middle = found.pos + found.size // 2
+    middle = present(found.pos) + found.size // 2
     for at in range(middle, middle + 20):
         content[at] ^= 0xFF
     path.write_bytes(content)

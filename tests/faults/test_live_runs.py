@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from present import present
 from program import Program, content, lines_of, start
 from scripted_camera import Connection, scripted_camera, steady
 from waiting import ENDED_S, Stopwatch, wait_until
@@ -98,9 +99,9 @@ def test_ctrl_c_ends_a_run_whose_cameras_are_silent_away_and_locked_up(
             wait_until(lambda: len(content(out).splitlines()) > 10)
             pressed = Stopwatch()
             run.send_signal(signal.SIGINT)
-            told = b""
-            while b"interrupted" not in told:
-                told += run.stderr.readline()
+            printed = b""
+            while b"interrupted" not in printed:
+                printed += present(run.stderr).readline()
             took_s = pressed.stop()
             rest = run.communicate(timeout=30)[1]
     print(f"from Ctrl-C to closed outputs: {1e3 * took_s:.0f} ms")

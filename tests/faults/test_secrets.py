@@ -7,7 +7,6 @@ import logging
 import os
 import pty
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from program import Program, lines_of, start
 from rtsp_server import rtsp_server
 from scripted_camera import scripted_camera, steady
 from secret_spellings import spellings
+from waiting import wait_until
 
 USER, PASSWORD = "driver", "p@ss/w0rd"  # of the RTSP server
 RIGHT = f"{USER}:p%40ss%2Fw0rd"
@@ -44,16 +44,21 @@ def emitted(
     os.set_blocking(ours, False)
     with start(*words, stdout=theirs, stderr=theirs) as run:
         os.close(theirs)
-        deadline_s = time.monotonic() + 40
-        printed = ""
-        while run.poll() is None:
-            assert time.monotonic() < deadline_s, run.kill() or printed[-2000:]  # type: ignore[func-returns-value]
+        printed, interrupted = "", False
+
+        def ended() -> bool:
+            nonlocal printed, interrupted
+            over = run.poll() is not None
             printed += _rest(ours)
-            if interrupt(printed):
+            if not over and not interrupted and interrupt(printed):
                 run.send_signal(signal.SIGINT)
-                interrupt = lambda printed: False  # noqa: E731 - once is enough
-            time.sleep(0.05)
-        printed += _rest(ours)
+                interrupted = True
+            return over
+
+        try:
+            wait_until(ended, lambda: printed[-2000:])
+        finally:
+            run.kill()
     os.close(ours)
     return printed + "".join(f"\n{file}\n{file.read_text()}" for file in out.iterdir())
 

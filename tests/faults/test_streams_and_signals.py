@@ -17,6 +17,7 @@ from media import make_tracks, make_video
 from oneglance.perception.cli.signals import CLOSE_S
 from oneglance.streams import shutdown
 from program import COMMAND, Program, content, lines_of, start
+from waiting import wait_until
 
 FRAMES = 4
 
@@ -191,11 +192,9 @@ def test_every_polite_end_leaves_whole_files(model: Path, tmp_path: Path, number
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    while content(out).count(b"\n") < 5:
-        assert running.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: content(out).count(b"\n") >= 5 or running.poll() is not None)
     running.send_signal(number)
-    time.sleep(0.05)
+    time.sleep(0.05)  # two signals at once are one; any moment of what it does then
     running.send_signal(signal.SIGINT)  # who is impatient
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said
@@ -216,7 +215,7 @@ from oneglance.perception.cli.main import main
 def interrupt():
     while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         time.sleep(0.001)
-    time.sleep({after_s})
+    time.sleep({after_s})  # any moment of the start
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
 main()

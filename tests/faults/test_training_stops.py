@@ -24,6 +24,7 @@ from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import from_scratch
 from oneglance.streams.rendered.dataset import write_dataset
 from program import Program, start
+from waiting import LONG_S, wait_until
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
@@ -64,8 +65,7 @@ class Trap:
 
 
 def wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    while not happened() and process.poll() is None:
-        time.sleep(0.005)
+    wait_until(lambda: happened() or process.poll() is not None, within_s=2 * LONG_S)
 
 
 KILLS = int(os.environ.get("ONEGLANCE_KILLS", "2"))
@@ -94,7 +94,7 @@ def test_a_training_killed_at_any_moment_ends_as_one_that_was_not(
             return done >= epochs and out.is_dir()
 
         wait_for(reached, process)
-        time.sleep(moments.random() * 0.2)
+        time.sleep(moments.random() * 0.2)  # any moment of what comes next
         process.send_signal(signal.SIGKILL)
         process.wait()
         resumed = oneglance(*train(data, base, out))

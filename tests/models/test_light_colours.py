@@ -16,6 +16,7 @@ from oneglance.models.metadata import KEY, Head, Metadata, read_metadata
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS
 from oneglance.streams.errors import ModelError
 from onnx_models import build_model
+from present import present
 
 Picture = npt.NDArray[np.uint8]
 
@@ -97,8 +98,9 @@ def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(
     found = detector(image)  # type: ignore[arg-type]
     assert list(found.data["class_name"]) == ["light_red", "light_green", "sign"]
     assert list(found.data["task"]) == ["light", "light", "sign"]
-    assert [detector.classes[i].name for i in found.class_id] == list(found.data["class_name"])
-    assert found.confidence.tolist() == pytest.approx([0.9, 0.8, 0.7])
+    names = [detector.classes[i].name for i in present(found.class_id)]
+    assert names == list(found.data["class_name"])
+    assert present(found.confidence).tolist() == pytest.approx([0.9, 0.8, 0.7])
     signs = Detector.load(file, threads=1, tasks=["sign"])(image)  # type: ignore[arg-type]
     assert list(signs.data["class_name"]) == ["sign"]
 

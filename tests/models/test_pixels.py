@@ -45,7 +45,7 @@ def _matched(one: sv.Detections, other: sv.Detections) -> list[float]:
     sure = np.flatnonzero(one.confidence >= SURE)
     assert (iou[sure].max(axis=1) > 0.6).all()
     like = iou[sure].argmax(axis=1)
-    return np.abs(one.confidence[sure] - other.confidence[like]).tolist()
+    return [float(d) for d in np.abs(one.confidence[sure] - other.confidence[like])]
 
 
 def test_a_light_has_the_same_features_in_planes_and_in_the_image(clips: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from oneglance.models import Detector, Region
 from oneglance.models.metadata import Head
 from oneglance.streams.errors import UsageError
+from present import present
 
 ROWS = np.array([[[2, 4, 12, 14, 0.9, 1], [30, 8, 40, 18, 0.6, 2]]], np.float32)
 
@@ -56,7 +57,7 @@ def test_boxes_of_a_region_are_those_of_its_pixels_moved_to_the_whole_frame(
     alone = Detector.load(model)(image[50:114, 100:228])
     assert len(alone) == 2
     np.testing.assert_array_equal(found.xyxy, alone.xyxy + np.array((100, 50, 100, 50)))
-    assert found.class_id.tolist() == alone.class_id.tolist()
+    assert present(found.class_id).tolist() == present(alone.class_id).tolist()
 
 
 def test_only_the_pixels_of_the_region_are_looked_at(make_model: Any) -> None:

@@ -17,6 +17,7 @@ from oneglance.models.training.end_to_end import end_to_end
 from oneglance.models.zoo import resolve_model
 from oneglance.perception import examples
 from oneglance.streams import open_stream
+from present import present
 
 FOLDER = Path(examples.__file__).parent
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init__")
@@ -48,7 +49,7 @@ def test_an_example_is_short_says_how_it_is_started_and_stands_in_the_readme(nam
 def test_image(tmp_path: Path) -> None:
     lines = printed("image", "rendered:?frames=1&seed=7", cwd=tmp_path)
     assert all(" at [" in line for line in lines)
-    assert cv2.imread(str(tmp_path / "seen.jpg")).shape == (720, 1280, 3)
+    assert present(cv2.imread(str(tmp_path / "seen.jpg"))).shape == (720, 1280, 3)
 
 
 def test_own_loop(tmp_path: Path) -> None:

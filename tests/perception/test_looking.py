@@ -134,7 +134,7 @@ def test_where_the_smallest_is_too_slow_every_second_frame_is_predicted(
     results = results_until(pipeline, lambda found: sum(r.predicted for r in found) >= 4)
     assert steps_of(results) == ["large at every 2nd frame", "large at every 4th frame"]
     for result in results:
-        assert set(result.detections.data["predicted"].tolist()) <= {result.predicted}
+        assert set(result.detections.data["predicted"]) <= {result.predicted}
     summary = pipeline.summary()
     assert summary.budget is not None
     assert (summary.budget.down, summary.budget.every) == (1, 4)

@@ -14,6 +14,7 @@ import supervision as sv
 from oneglance.perception import JsonLinesSink, Pipeline, Tracker
 from oneglance.perception.stride import Stride
 from oneglance.streams import Frame, UsageError
+from present import present
 
 SIZE = (320, 240)
 
@@ -94,7 +95,7 @@ def test_the_network_looks_at_every_third_frame_and_each_frame_has_a_result() ->
     assert [r.frame.index for r in results] == list(range(20))
     assert [r.predicted for r in results] == [i % 3 != 0 for i in range(20)]
     for result in results:
-        assert set(result.detections.data["predicted"].tolist()) <= {result.predicted}
+        assert set(result.detections.data["predicted"]) <= {result.predicted}
         assert ("inference" in result.timings) is not result.predicted
 
 
@@ -105,15 +106,16 @@ def test_predictions_are_where_the_object_is_with_its_own_id_class_and_confidenc
     for result in settled:
         found = result.detections
         np.testing.assert_allclose(found.xyxy, [Seer.truth(result.frame.index)], atol=1.0)
-        assert found.data["class_name"].tolist() == ["car"]
+        assert list(found.data["class_name"]) == ["car"]
         assert found.confidence == pytest.approx([0.9])
-    ids = {int(i) for r in results[6:] for i in r.detections.tracker_id}
+    ids = {int(i) for r in results[6:] for i in present(r.detections.tracker_id)}
     assert len(ids) == 1
 
 
 def test_to_predict_changes_nothing_of_what_comes_later() -> None:
     def run(*, predicting: bool) -> list[list[float]]:
-        tracker, seer, boxes = Tracker(frame_rate=25), Seer(), []
+        tracker, seer = Tracker(frame_rate=25), Seer()
+        boxes: list[list[list[float]]] = []
         for index in range(30):
             if index % 3 == 0:
                 image = np.full((4, 4, 3), index, np.uint8)

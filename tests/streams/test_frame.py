@@ -58,7 +58,7 @@ class Counted:
 
     def to_bgr(self) -> Image:
         self.made += 1
-        time.sleep(0)  # lets other threads in
+        time.sleep(0)  # other threads may come in here
         return np.full((4, 6, 3), self.made, np.uint8)
 
     def yuv(self) -> None:
@@ -111,7 +111,7 @@ def test_metadata_is_a_copy_that_cannot_be_changed() -> None:
     known["frame_id"] = "rear"
     assert frame.metadata == {"frame_id": "front", "stamp": 1.7e9}
     with pytest.raises(TypeError):
-        frame.metadata["frame_id"] = "rear"
+        frame.metadata["frame_id"] = "rear"  # type: ignore[index]
 
 
 def test_a_frame_may_be_sent_to_another_process() -> None:

@@ -25,7 +25,8 @@ def scene(size: tuple[int, int] = SIZE) -> np.ndarray:
     image = np.dstack((np.sin(x) + 1, np.cos(y + x / 2) + 1, np.sin(x * y / 3) + 1)) * 110 + 15
     image[height // 3 : height // 2, width // 4 : width // 3] = (20, 20, 200)
     image += np.random.default_rng(0).normal(0, 3, image.shape)
-    return cv2.GaussianBlur(np.clip(image, 0, 255).astype(np.uint8), (0, 0), 1.2)
+    blurred: np.ndarray = cv2.GaussianBlur(np.clip(image, 0, 255).astype(np.uint8), (0, 0), 1.2)
+    return blurred
 
 
 def decoded(

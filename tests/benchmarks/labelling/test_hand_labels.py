@@ -13,6 +13,7 @@ from benchmarks.labelling.hand_labels import COLUMNS, main
 from oneglance.models import Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.streams.rendered.dataset import write_dataset
+from present import present
 
 ROOT = Path(__file__).parents[3]
 NUMBERS = [Task.PEDESTRIAN, Task.CAR, Task.SIGN, Task.LIGHT]
@@ -45,7 +46,7 @@ def test_boxes_come_out_as_they_went_in_and_images_without_any_stay(
     images = sorted((drawn / "images" / "val").iterdir())
     rows: list[list[object]] = []
     for image in images[:-2]:
-        height, width = cv2.imread(str(image)).shape[:2]
+        height, width = present(cv2.imread(str(image))).shape[:2]
         for task, (x, y, w, h) in boxes_of(image):
             if task in (Task.CAR, Task.SIGN):
                 sides = [(x - w / 2) * width, (y - h / 2) * height]

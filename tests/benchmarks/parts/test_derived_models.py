@@ -47,8 +47,8 @@ def test_four_cut_models_find_together_what_the_whole_one_finds(four: dict[Task,
     whole = Detector.load(DEFAULT)(image)
     assert len(whole) > 0
     for task, file in four.items():
-        mine = whole[whole.data["task"] == task.value]
-        np.testing.assert_array_equal(Detector.load(file)(image).xyxy, mine.xyxy)
+        mine = whole.xyxy[whole.data["task"] == task.value]
+        np.testing.assert_array_equal(Detector.load(file)(image).xyxy, mine)
 
 
 def test_a_cut_model_says_what_it_is_and_costs_what_the_whole_one_costs(

@@ -18,6 +18,7 @@ from oneglance.perception.batch import clip as module
 from oneglance.perception.batch.clip import ClipReader, Settings
 from oneglance.perception.batch.listing import Clip, list_clips
 from oneglance.perception.batch.schema import ClipRow, detections_schema
+from present import present
 from s3_server import s3_server
 
 MakeVideo = Callable[..., Path]
@@ -57,9 +58,9 @@ def test_the_rows_are_what_the_pipeline_finds(
             result.frame.index,
             result.frame.timestamp_s,
             str(result.detections.data["task"][number]),
-            float(result.detections.confidence[number]),
+            float(present(result.detections.confidence)[number]),
             tuple(map(float, result.detections.xyxy[number])),
-            None if (track := int(result.detections.tracker_id[number])) < 0 else track,
+            None if (track := int(present(result.detections.tracker_id)[number])) < 0 else track,
         )
         for result in Pipeline(
             clip, Detector.load(model, threads=1), tracker=Tracker(frame_rate=25)

@@ -18,6 +18,7 @@ from oneglance.perception.convert.names import ClipNames
 from oneglance.perception.convert.reading import Box, FrameBoxes
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams import UsageError
+from present import present
 
 CAR = Box("car", "car", 0.875, (10.0, 20.0, 30.5, 40.0), 7)
 RED = Box("light", "light_red", 0.5, (0.0, 0.0, 4.0, 8.0), None)
@@ -89,7 +90,8 @@ def test_supervision_reads_yolo(tmp_path: Path) -> None:
     for frame, name in zip(
         frames(), ("drive_000000", "drive_000001", "drive-2_000005"), strict=True
     ):
-        cv2.imwrite(str(images / f"{name}.png"), np.zeros((*frame.size[::-1], 3), np.uint8))
+        width, height = present(frame.size)
+        cv2.imwrite(str(images / f"{name}.png"), np.zeros((height, width, 3), np.uint8))
     classes = (tmp_path / "classes.txt").read_text().split()
     (tmp_path / "data.yaml").write_text(json.dumps({"names": classes}))
     found = sv.DetectionDataset.from_yolo(
@@ -102,7 +104,8 @@ def test_supervision_reads_yolo(tmp_path: Path) -> None:
     ):
         expected = np.array([box.xyxy for box in frame.boxes]).reshape(-1, 4)
         assert np.allclose(boxes[name].xyxy, expected, atol=0.01)
-        assert [classes[i] for i in boxes[name].class_id] == [b.class_name for b in frame.boxes]
+        names = [classes[i] for i in present(boxes[name].class_id)]
+        assert names == [box.class_name for box in frame.boxes]
 
 
 def test_yolo_without_the_frames_size_says_what_to_do() -> None:

@@ -24,8 +24,7 @@ from oneglance.perception.readers.multi_source import MultiSourceReader
 from oneglance.perception.readers.recorded import RecordedReader
 from oneglance.streams import ConnectOptions, Frame, SourceBroken, StreamError
 from oneglance.streams.buffers import Closed
-
-LONG_S = 8.0
+from waiting import LONG_S
 
 
 class Script:

@@ -13,9 +13,9 @@ from fleets import Camera
 from oneglance.perception.readers.recorded import DECODED_AHEAD, RecordedReader
 from oneglance.streams import Stream, UsageError, open_stream
 from oneglance.streams.buffers import Closed
+from waiting import LONG_S
 
 MakeVideo = Callable[..., Path]
-LONG_S = 8.0
 
 
 def reader_of(stream: Stream) -> RecordedReader:
@@ -47,7 +47,7 @@ class Silent(Camera):
     """A source that says nothing of how long it takes."""
 
     def __init__(self, *, live: bool) -> None:
-        super().__init__("silent", before=lambda index: time.sleep(0.005))
+        super().__init__("silent", before=lambda index: time.sleep(0.005))  # its decoding
         self.live = live
 
 

@@ -23,7 +23,8 @@ def grey(width: int = 640, height: int = 360) -> Image:
 
 
 def changed(image: Image, drawn: Image) -> np.ndarray:
-    return np.any(image != drawn, axis=2)
+    different: np.ndarray = np.any(image != drawn, axis=2)
+    return different
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -177,7 +178,11 @@ def test_tasks_are_distinguished_by_the_colour_blind(kind: str) -> None:
         linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
         seen = np.clip(COLOUR_BLINDNESS[kind] @ linear, 0, 1).astype(np.float32)
         srgb = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
-        return cv2.cvtColor(srgb.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_RGB2LAB)[0, 0]
+        image: np.ndarray = cv2.cvtColor(
+            srgb.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_RGB2LAB
+        )
+        seen_as: np.ndarray = image[0, 0]
+        return seen_as
 
     for first, second in combinations(Task, 2):
         distance = float(np.linalg.norm(lab(COLOURS[first]) - lab(COLOURS[second])))

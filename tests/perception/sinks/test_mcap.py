@@ -142,7 +142,7 @@ def test_foxglove_gets_boxes_that_it_draws_on_the_image(tmp_path: Path, played: 
         boxes = [(c[0][0], c[0][1], c[2][0], c[2][1]) for c in corners]
         assert np.allclose(boxes, result.detections.xyxy, atol=0.01)
         names = [text.text.split()[0] for text in message.texts]
-        assert names == result.detections.data["class_name"].tolist()
+        assert names == list(result.detections.data["class_name"])
 
 
 def test_images_are_copied_when_asked_and_one_file_holds_both_when_asked(

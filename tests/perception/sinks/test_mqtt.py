@@ -173,7 +173,7 @@ def test_the_last_will_comes_when_the_process_is_killed(broker: Mosquitto) -> No
         "from oneglance.perception.testing import results\n"
         f"sink = SinkChoice.parse('mqtt://127.0.0.1:{broker.port}').open(SinkContext())\n"
         "sink.write(next(results(1)))\n"
-        "time.sleep(600)\n"
+        "time.sleep(600)  # until it is killed\n"
     )
     with listening(broker.port) as listener:
         process = subprocess.Popen([sys.executable, "-c", program])

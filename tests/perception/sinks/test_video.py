@@ -16,6 +16,7 @@ from oneglance.perception.sinks.drawing import COLOURS
 from oneglance.perception.sinks.video import FRAGMENT_S, LONGEST_SIDE
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Image
+from present import present
 
 Results = Callable[..., Result]
 
@@ -227,7 +228,7 @@ def test_after_a_pause_of_hours_frames_are_shown_when_they_were_filmed(
     sink.close()
     with av.open(str(path)) as container:
         found = [
-            (float(f.pts * f.time_base), round(float(f.to_ndarray(format="bgr24").mean()) / 30))
+            (present(f.time), round(float(f.to_ndarray(format="bgr24").mean()) / 30))
             for f in container.decode(video=0)
         ]
         assert container.duration is not None

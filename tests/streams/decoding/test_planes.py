@@ -28,7 +28,7 @@ def test_whatever_the_pixels_the_image_is_bgr_and_its_size_is_known_before(pixel
     image = DecodedImage(decoded(7, pixels))
     assert image.size == (66, 50)
     made = image.to_bgr()
-    assert (made.shape, made.dtype) == ((50, 66, 3), np.uint8)
+    assert (made.shape, made.dtype) == ((50, 66, 3), np.dtype(np.uint8))
     assert made.flags.c_contiguous
     assert made.flags.writeable
     assert index_of(made) == 7

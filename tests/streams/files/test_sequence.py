@@ -32,7 +32,7 @@ def drive(tmp_path: Path) -> Path:
 def test_the_clips_of_a_folder_are_one_recording(drive: Path, pattern: str) -> None:
     with open_stream(drive / pattern if pattern else drive) as stream:
         assert isinstance(stream, Stream)
-        assert (stream.live, stream.frame_rate) == (False, 25)
+        assert [stream.live, stream.frame_rate] == [False, 25]
         frames = list(stream)
     assert [index_of(frame.image) for frame in frames] == list(range(12))
     assert [frame.index for frame in frames] == list(range(12))

@@ -17,6 +17,7 @@ import pytest
 from media import index_of, make_video, turn
 from oneglance.streams import ConnectOptions, Frame, UsageError
 from oneglance.streams.files.video import VideoFile
+from present import present
 from waiting import LONG_S, wait_until, within
 
 MakeVideo = Callable[..., Path]
@@ -253,10 +254,11 @@ def test_a_file_whose_beginning_was_trimmed_by_an_edit_list_ends_cleanly(
     whole, trimmed = video("whole.mp4", options={"bf": "0"}), tmp_path / "trimmed.mp4"
     with av.open(str(whole)) as source, av.open(str(trimmed), "w") as out:
         out_stream = out.add_stream_from_template(source.streams.video[0])
-        shift = round(Fraction(10, 25) / source.streams.video[0].time_base)
+        shift = round(Fraction(10, 25) / present(source.streams.video[0].time_base))
         for packet in source.demux(video=0):
             if packet.size:
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.pts = present(packet.pts) - shift
+                packet.dts = present(packet.dts) - shift
                 packet.stream = out_stream
                 out.mux(packet)
     frames = play(trimmed)

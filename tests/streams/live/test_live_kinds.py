@@ -70,7 +70,7 @@ def sender(target: str, kind: str, **options: str) -> Iterator[None]:
 def free_udp_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+        return int(taken.getsockname()[1])
 
 
 # -- kinds ---------------------------------------------------------------------------------

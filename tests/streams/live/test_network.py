@@ -194,7 +194,7 @@ def test_a_time_out_of_nothing_is_refused(timeout_s: float) -> None:
 def test_a_file_behind_http_is_a_recording_with_its_own_times(tmp_path: Path, web: str) -> None:
     make_video(tmp_path / "a.mp4", frames=10)
     with NetworkStream(f"{web}/file/a.mp4", ConnectOptions(timeout_s=5)) as stream:
-        assert (stream.live, stream.frame_count, stream.frame_rate) == (False, 10, 25)
+        assert [stream.live, stream.frame_count, stream.frame_rate] == [False, 10, 25]
         frames = list(stream)
     assert [index_of(frame.image) for frame in frames] == list(range(10))
     assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
@@ -395,8 +395,7 @@ def test_closing_ends_a_camera_that_only_browsers_play_at_once(web: str) -> None
         ended.set()
 
     threading.Thread(target=play, daemon=True).start()
-    while stream.stats.delivered < 3:
-        time.sleep(0.01)
+    wait_until(lambda: stream.stats.delivered >= 3)
     stream.close()
     assert ended.wait(SLACK_S)
 

@@ -15,9 +15,9 @@ from oneglance.streams.buffers import Closed
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.cancellation import current_cancellations, is_cancelled
 from oneglance.streams.live.threaded import Answer, ThreadedSource, opened_within
+from waiting import LONG_S
 
 MakeVideo = Callable[..., Path]
-LONG_S = 8.0
 
 
 def nothing(found: object) -> None:

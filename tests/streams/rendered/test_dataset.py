@@ -14,6 +14,7 @@ from nobody import as_nobody, public_folder
 from oneglance.streams import SinkError, UsageError
 from oneglance.streams.files.images import read_image
 from oneglance.streams.rendered.dataset import FRAMES_A_DRIVE, write_dataset
+from present import present
 
 SIZE = (160, 96)
 
@@ -107,7 +108,10 @@ def test_drives_look_different(tmp_path: Path) -> None:
     # Of one drive, the first and the last frame are closer in colour than frames of two drives
     # are on the average: weather, houses and camera are a drive's own.
     root = write(tmp_path / "set", frames=32, val_share=0)
-    colours = {path.stem: cv2.imread(str(path)).mean(axis=(0, 1)) for path in images(root, "train")}
+    colours = {
+        path.stem: present(cv2.imread(str(path))).mean(axis=(0, 1))
+        for path in images(root, "train")
+    }
     within = [np.abs(colours[f"{d:05d}_0"] - colours[f"{d:05d}_3"]).mean() for d in range(8)]
     between = [np.abs(colours[f"{d:05d}_0"] - colours[f"{d + 1:05d}_0"]).mean() for d in range(7)]
     assert np.mean(within) < np.mean(between)

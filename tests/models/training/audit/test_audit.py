@@ -11,6 +11,7 @@ import pytest
 from oneglance.models.tasks import Task
 from oneglance.models.training.audit.audit import advised_layers, audit
 from oneglance.models.training.data.datasets import read_dataset
+from present import present
 
 ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
 SIZE = (640, 384)
@@ -72,9 +73,9 @@ def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set: Any) 
 def test_an_image_in_both_splits_is_found_across_sets(make_set: Any) -> None:
     one = make_set("one", train={"a": ALL, "b": ALL}, size=(160, 120))
     two = make_set("two", train={"c": ALL}, val={"d": ALL, "e": ALL}, size=(160, 120))
-    picture = cv2.imread(str(one.parent / "images" / "train" / "b.jpg"))
+    image = present(cv2.imread(str(one.parent / "images" / "train" / "b.jpg")))
     copy = two.parent / "images" / "val" / "d.jpg"
-    cv2.imwrite(str(copy), picture[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
+    cv2.imwrite(str(copy), image[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
     found = looked_through(one, two)
     (pair,) = found.near_duplicates
     assert (pair.val, pair.train) == (copy, one.parent / "images" / "train" / "b.jpg")

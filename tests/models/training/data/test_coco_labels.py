@@ -11,6 +11,7 @@ from oneglance.models.training.data.coco_labels import CocoFile, read_coco
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.labels import LabelledBox
 from oneglance.streams.errors import DataError
+from present import present
 
 NAMES = {0: "person", 1: "car"}
 CAR = {"id": 7, "image_id": 3, "category_id": 3, "bbox": [16, 12, 32, 24], "iscrowd": 0}
@@ -29,7 +30,8 @@ def test_boxes_are_placed_by_the_size_that_the_file_tells_and_named_by_category(
     tmp_path: Path,
 ) -> None:
     person = CAR | {"id": 8, "category_id": 1, "iscrowd": 1}
-    found = CocoFile(written(tmp_path / "a.json", CAR, person)).labels(tmp_path / "a.jpg", NAMES)
+    file = CocoFile(written(tmp_path / "a.json", CAR, person))
+    found = present(file.labels(tmp_path / "a.jpg", NAMES))
     assert found.boxes == (
         LabelledBox(1, 0.5, 0.5, 0.5, 0.5),
         LabelledBox(0, 0.5, 0.5, 0.5, 0.5, crowd=True),
@@ -41,7 +43,7 @@ def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_
     tmp_path: Path,
 ) -> None:
     file = CocoFile(written(tmp_path / "a.json"))
-    assert file.labels(tmp_path / "a.jpg", NAMES).boxes == ()
+    assert present(file.labels(tmp_path / "a.jpg", NAMES)).boxes == ()
     assert file.speaks_of(tmp_path / "a.jpg")
     assert file.labels(tmp_path / "b.jpg", NAMES) is None
     assert not file.speaks_of(tmp_path / "b.jpg")
@@ -50,9 +52,8 @@ def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_
 def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     images = [IMAGE | {"id": n, "file_name": f"town{n}/a.jpg"} for n in (1, 2)]
     file = CocoFile(written(tmp_path / "a.json", CAR | {"image_id": 2}, images=images))
-    counts = [
-        len(file.labels(tmp_path / "images" / f"town{n}" / "a.jpg", NAMES).boxes) for n in (1, 2)
-    ]
+    paths = [tmp_path / "images" / f"town{n}" / "a.jpg" for n in (1, 2)]
+    counts = [len(present(file.labels(path, NAMES)).boxes) for path in paths]
     assert counts == [0, 1]
 
 
@@ -69,7 +70,7 @@ def test_an_annotation_that_cannot_be_understood_is_told(
     tmp_path: Path, change: Any, what: str
 ) -> None:
     file = CocoFile(written(tmp_path / "a.json", CAR | change))
-    (problem,) = file.labels(tmp_path / "a.jpg", NAMES).problems
+    (problem,) = present(file.labels(tmp_path / "a.jpg", NAMES)).problems
     assert problem.what == f"annotation 7 (a.jpg) {what}"
     assert not problem.usable
 
@@ -83,9 +84,9 @@ def test_a_file_of_another_form_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     file = written(tmp_path / "a.json", CAR)
-    assert len(read_coco(file).labels(tmp_path / "a.jpg", NAMES).boxes) == 1
+    assert len(present(read_coco(file).labels(tmp_path / "a.jpg", NAMES)).boxes) == 1
     written(file)
-    assert len(read_coco(file).labels(tmp_path / "a.jpg", NAMES).boxes) == 0
+    assert len(present(read_coco(file).labels(tmp_path / "a.jpg", NAMES)).boxes) == 0
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_set_laid_out_as_cocos_own_is_read(make_set: Any, annotations: Any) ->
     dataset = read_dataset(file)
     (train,), (val,) = dataset.images("train"), dataset.images("val")
     car, crowd = dataset.read_labels(train).boxes
-    assert dataset.class_of(car).task is Task.CAR
+    assert present(dataset.class_of(car)).task is Task.CAR
     assert dataset.ignored_in(car) == frozenset()
     assert dataset.class_of(crowd) is None
     assert dataset.ignored_in(crowd) == {Task.PEDESTRIAN}

@@ -19,6 +19,7 @@ from oneglance.models.training.evaluation.bootstrap import (
     match,
 )
 from oneglance.models.training.evaluation.coco import score
+from present import present
 
 
 def random_case(seed: Any, *, images: Any = 15, levels: Any = 30, crowds: Any = 0.0) -> Any:
@@ -69,7 +70,7 @@ def again(truth: Any, guesses: Any, draw: Any) -> Any:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_image_once_is_the_reference_tools_score(seed: Any) -> None:
     truth, guesses = random_case(seed)
-    expected = score(truth, guesses, Task.CAR)
+    expected = present(score(truth, guesses, Task.CAR))
     assert 0.05 < expected.map50_95 < 0.95
     (found,) = average_precision(match(truth, guesses, Task.CAR), np.ones((1, 15), np.int64))
     assert found.mean() == pytest.approx(expected.map50_95, abs=1e-9)
@@ -79,7 +80,7 @@ def test_every_image_once_is_the_reference_tools_score(seed: Any) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_detections_in_regions_count_as_the_reference_tool_counts_them(seed: Any) -> None:
     truth, guesses = random_case(seed, crowds=0.4)
-    expected = score(truth, guesses, Task.CAR)
+    expected = present(score(truth, guesses, Task.CAR))
     matches = match(truth, guesses, Task.CAR)
     assert matches.ignored.any()
     (found,) = average_precision(matches, np.ones((1, 15), np.int64))
@@ -93,13 +94,15 @@ def test_drawn_images_score_as_if_they_were_written_down_again() -> None:
     draws = draw_images(15, 5, seed=3)
     found = average_precision(match(truth, guesses, Task.CAR), draws).mean(axis=1)
     for value, draw in zip(found, draws, strict=True):
-        assert value == pytest.approx(score(*again(truth, guesses, draw), Task.CAR).map50_95)  # type: ignore[call-arg]
+        drawn, found_there = again(truth, guesses, draw)
+        accuracy = present(score(drawn, found_there, Task.CAR))
+        assert value == pytest.approx(accuracy.map50_95)
     assert len(set(found)) == 5
 
 
 def test_f1_asks_only_what_lies_outside_of_regions() -> None:
     crowd = {"image_id": 1, "category_id": 2, "area": 100, "iscrowd": 1}
-    truth = {
+    truth: dict[str, Any] = {
         "images": [{"id": 1, "width": 64, "height": 48}],
         "annotations": [
             {**crowd, "id": 1, "bbox": [0, 0, 10, 10]},

@@ -30,6 +30,7 @@ from oneglance.models.training.evaluation.coco import (  # type: ignore[attr-def
 )
 from oneglance.streams.errors import DataError
 from onnx_models import build_model, seeing_model
+from present import present
 
 
 def reference(
@@ -192,7 +193,7 @@ def coco_of(dataset: Any, model: Detector) -> tuple[dict[str, Any], list[dict[st
     guesses = []
     folder = dataset.file.parent
     for number, path in enumerate(sorted((folder / "images" / "train").iterdir()), 1):
-        image = cv2.imread(str(path))
+        image = present(cv2.imread(str(path)))
         height, width = image.shape[:2]
         truth["images"].append({"id": number, "width": width, "height": height})
         text = (folder / "labels" / "train" / f"{path.stem}.txt").read_text()

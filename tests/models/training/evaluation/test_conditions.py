@@ -47,9 +47,9 @@ def test_the_same_seed_gives_the_same_image_whatever_was_drawn_before(
     first = apply_condition(IMAGE, condition, Severity.MIDDLE, seed=4)
     np.random.default_rng().random()
     np.random.seed(1)  # noqa: NPY002 - the generator that the library draws from
-    state = np.random.get_state()[1]  # noqa: NPY002
+    state = np.random.get_state(legacy=False)["state"]["key"]  # noqa: NPY002
     assert (apply_condition(IMAGE, condition, Severity.MIDDLE, seed=4) == first).all()
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    assert (np.random.get_state(legacy=False)["state"]["key"] == state).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize("condition", [Condition.NIGHT, Condition.RAIN, Condition.GLARE])

@@ -34,6 +34,7 @@ from oneglance.models.training.evaluation.conditions import (
 from oneglance.models.training.evaluation.robustness import Robustness, evaluate_under_conditions
 from oneglance.streams.errors import UsageError
 from onnx_models import build_model, seeing_model
+from present import present
 
 # A car at (4, 4) to (20, 16) of 64×32, wherever the model looks.
 CAR = "1 0.1875 0.3125 0.25 0.375"
@@ -56,7 +57,9 @@ def test_mpc_is_the_mean_and_rpc_what_it_is_of_the_clean_score() -> None:
     assert found.mpc(Task.CAR) == pytest.approx(0.2)
     assert found.rpc(Task.CAR) == pytest.approx(0.4)
     assert found.kept(Task.CAR, Condition.FOG, Severity.MIDDLE) == pytest.approx(0.75)
-    assert found.worst(Task.CAR) == (Condition.NIGHT, pytest.approx(0.25))
+    condition, share = present(found.worst(Task.CAR))
+    assert condition is Condition.NIGHT
+    assert share == pytest.approx(0.25)
 
 
 def test_nothing_is_kept_of_a_task_that_is_never_found() -> None:

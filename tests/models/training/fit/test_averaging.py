@@ -51,7 +51,7 @@ def test_weights_and_statistics_are_averaged_and_rows_are_left(coco_base: Path) 
 def test_alpha_may_be_chosen_after_the_training(
     data: Path, coco_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(alpha: float) -> tuple[dict[str, torch.Tensor], dict[str, object]]:  # type: ignore[name-defined]
+    def train(alpha: float) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:  # type: ignore[name-defined]
         recipe = Recipe(epochs=1, size=(160, 96), batch=4, warmup_epochs=0.0, alpha=alpha)
         file = finetune([data], base=coco_base, recipe=recipe, out=tmp_path)
         facts = json.loads((tmp_path / "recipe.json").read_text())

@@ -23,6 +23,7 @@ from oneglance.models.training.study.statistics import (
     samples,
 )
 from oneglance.models.training.study.tables import better, within_a_point
+from present import present
 from studies import DRAWS, ledger, typical
 
 
@@ -40,8 +41,9 @@ def test_a_task_counts_the_mean_of_its_sets_and_all_tasks_the_mean_of_the_tasks(
     by_seed = samples(found, "one", of_task(Task.PEDESTRIAN))
     # 0.40 on the road, 0.38 on the highway; 0.002 more with seed 1.
     assert [by_seed[seed].value for seed in (0, 1)] == pytest.approx([0.39, 0.392])
-    assert estimate(by_seed).value == pytest.approx(0.391)
-    assert estimate(by_seed).seeds == pytest.approx((0.39, 0.392))
+    both = present(estimate(by_seed))
+    assert both.value == pytest.approx(0.391)
+    assert both.seeds == pytest.approx((0.39, 0.392))
     # (0.39 + 0.69 + 0.55 + 0.45) / 4
     assert samples(found, "one", of_all(tuple(Task)))[0].value == pytest.approx(0.52)
 
@@ -51,24 +53,25 @@ def test_a_difference_is_surer_than_its_parts_because_both_are_drawn_on_the_same
     images = random.normal(0, 0.05, 1000)
     left = {0: Sample(0.52, 0.52 + images), 1: Sample(0.54, 0.54 + images)}
     right = {0: Sample(0.50, 0.50 + images), 2: Sample(0.0, images)}
-    gap = difference(left, right)
+    gap = present(difference(left, right))
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.02, 0.02, 0.02))
     assert len(gap.seeds) == 1  # seed 0 alone is in both
-    assert estimate(left).high - estimate(left).low > 0.15
+    alone = present(estimate(left))
+    assert alone.high - alone.low > 0.15
     assert difference(left, {2: right[2]}) is None
 
 
 def test_an_interval_holds_what_another_seed_would_say() -> None:
     images = np.random.default_rng(0).normal(0, 0.001, 1000)
     seeds = {0: Sample(0.003, 0.003 + images), 1: Sample(0.036, 0.036 + images)}
-    both = estimate(seeds)
+    both = present(estimate(seeds))
     assert both.value == pytest.approx(0.0195)
     # Half of the draws of two seeds are of one alone.
     assert (both.low, both.high) == pytest.approx((0.0015, 0.0375), abs=0.0008)
-    alone = estimate({0: seeds[0]})
+    alone = present(estimate({0: seeds[0]}))
     assert (alone.low, alone.high) == pytest.approx((0.001, 0.005), abs=0.0003)
     # Eight that agree half and half are surer than two.
-    many = estimate({number: seeds[number % 2] for number in range(8)})
+    many = present(estimate({number: seeds[number % 2] for number in range(8)}))
     assert 0.005 < many.low < 0.012
     assert 0.027 < many.high < 0.034
 

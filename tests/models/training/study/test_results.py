@@ -53,6 +53,7 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     begin(tmp_path / "arm", {"name": "one"})
     keep(tmp_path / "arm", ArmResult(SCORES, {"minutes": 3.5}))
     found = read(tmp_path / "arm")
+    assert isinstance(found, ArmResult)
     assert found.scores == SCORES
     assert found.minutes == 3.5
     for score, kept in zip(found.scores, SCORES, strict=True):
