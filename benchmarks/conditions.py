@@ -64,6 +64,9 @@ def lines(found: dict[str, Any], where: str) -> list[str]:
             kept = severities["middle"][task]["map50"] / found["tasks"][task]["map50"]
             cells.append(f"{' '.join(f'{score:.3f}' for score in scores)} ({kept:.0%})")
         rows.append(_row(condition, cells))
+    worst = [found["worst"]["middle"][task] for task in tasks]
+    cells = [f"{each['condition']} ({each['kept']:.0%})" for each in worst]
+    rows.append(_row("worst at middle severity", cells))
     rows.append(_row("mPC (mAP50-95)", [f"{found['mpc'][task]:.3f}" for task in tasks]))
     rows.append(_row("rPC", [f"{found['rpc'][task]:.0%}" for task in tasks]))
     for size in ("small", "medium", "large"):

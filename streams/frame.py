@@ -63,10 +63,6 @@ class _LazyImage:
             self._deferred = source
             self.size = source.size
 
-    @property
-    def is_made(self) -> bool:
-        return self._image is not None
-
     def image(self) -> Image:
         with self._lock:
             if self._image is None:
@@ -168,11 +164,6 @@ class Frame:
                 f"{self.source}: frame {self.index} cannot be converted: {error}",
                 reason=Reason.CODEC,
             ) from None
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether ``image`` is there already, and asking for it costs nothing."""
-        return self._pixels.is_made
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
     python3 tests/check.py            # own environment in .venv-check, lint, types, tests, wheel
     python3 tests/check.py --here     # the same in the environment that runs this script
-    python3 tests/check.py --fast     # without training, long tests and the wheel: 3 minutes
+    python3 tests/check.py --fast     # without training, slow tests and the wheel: under 3 minutes
     python3 tests/check.py --lowest   # the light tests with the lowest versions that we allow
 
 Exits with the first failing step's code. Written for the standard library alone.
@@ -46,8 +46,10 @@ is pinned, ``ray``, which is 500 MB, and ``quantize``, which is these and 300 MB
 FAST = (
     *("-m", "not slow", "--ignore", "models/training", "--ignore", "tests/models/training"),
     *("--ignore", "tests/benchmarks", "--ignore", "tests/faults"),
+    *("--numprocesses", str(min(4, max(2, os.cpu_count() or 1))), "--dist", "worksteal"),
 )
-"""What ``--fast`` leaves out: training, benchmarks and the faults of the world."""
+"""What ``--fast`` leaves out: training, benchmarks, the faults of the world and what is slow. Much
+of the rest waits for cameras that are slow or silent, so two or more run at a time."""
 
 RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "rtsp_server_main.py"))
 RTSP_PACKAGES = (

@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from media import make_video
 from mounts import mounted
+from oneglance.streams.decoding.planes import DecodedImage
+from oneglance.streams.frame import Image
 from onnx_models import seeing_model
 from program import Outcome, Program, run_here
+
+# How long an example takes is the machine's business.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 collect_ignore = ["rtsp_server_main.py"]  # the system's Python runs it, with packages of its own
 
@@ -72,6 +79,20 @@ def oneglance(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
         return run_here(monkeypatch, capfd, *words)
 
     return run
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[DecodedImage]:
+    """Each decoded image whose planes are converted to BGR from here on."""
+    made: list[DecodedImage] = []
+    to_bgr = DecodedImage.to_bgr
+
+    def noted(self: DecodedImage) -> Image:
+        made.append(self)
+        return to_bgr(self)
+
+    monkeypatch.setattr(DecodedImage, "to_bgr", noted)
+    return made
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def fresh(program: str) -> str:
     return run.stdout
 
 
+@cache
 def loaded_by(*names: str) -> set[str]:
     """The top-level packages that importing ``names`` loads."""
     program = f"import json, sys, {', '.join(names)}; print(json.dumps(list(sys.modules)))"

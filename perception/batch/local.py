@@ -107,10 +107,6 @@ class LocalPool:
         finally:
             self._end()
 
-    def pids(self) -> list[int]:
-        """Of the processes that are at work."""
-        return [worker.process.pid or 0 for worker in self._workers]
-
     def _heard(self) -> list[_Worker]:
         """The workers that said something or died, within a moment; stalled ones are killed."""
         places = {worker.connection: worker for worker in self._workers}

@@ -307,11 +307,6 @@ class Hub:
         """How many look."""
         return len(self._viewers)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the run is over."""
-        return self._closed
-
     @contextmanager
     def viewer(self, wanted: Collection[str] | None = None) -> Iterator[Viewer]:
         """Somebody begins to look, in the event loop that runs."""

@@ -25,6 +25,7 @@ FOUND: dict[str, Any] = {
             "strong": {"car": {"map50": 0.1}},
         }
     },
+    "worst": {"middle": {"car": {"condition": "fog", "kept": 0.75}}},
     "mpc": {"car": 0.3},
     "rpc": {"car": 0.5},
 }
@@ -46,6 +47,7 @@ def test_the_card_gets_the_table_between_its_marks_and_keeps_the_rest(measured: 
     text = card.read_text()
     assert "On the 7 val images of roads (onnxruntime fp32, " in text
     assert "| fog | 0.700 0.600 0.100 (75%) |" in text
+    assert "| worst at middle severity | fog (75%) |" in text
     assert "| rPC | 50% |" in text
     assert "| large objects, clean (mAP50-95) | - |" in text
     assert text.startswith("before\n")

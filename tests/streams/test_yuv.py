@@ -101,11 +101,13 @@ def test_what_is_held_in_another_way_has_no_planes_of_that_kind(
     assert decoded(pixels, size, colorspace=colorspace).yuv() is None
 
 
-def test_to_ask_for_planes_makes_no_image_and_an_image_that_is_made_is_used() -> None:
+def test_to_ask_for_planes_makes_no_image_and_an_image_that_is_made_is_used(
+    conversions: list[DecodedImage],
+) -> None:
     frame = Frame(decoded(), index=0, timestamp_s=0.0, source="test")
     planes = frame.yuv()
     assert planes is not None
-    assert not frame.is_converted
+    assert not conversions
     assert frame.image.shape == (360, 640, 3)
     assert frame.yuv() is None
     assert planes.bgr().shape == (360, 640, 3)  # who has them may go on using them

@@ -62,14 +62,15 @@ class Robustness:
 
     def worst(self, task: Task, severity: Severity = Severity.MIDDLE) -> tuple[Condition, float]:
         """The condition of which a task keeps least, and how much of its mAP50 that is."""
-        conditions = {c for c, of in self.under if of is severity}
+        conditions = (c for c, of in self.under if of is severity)
         return min(
             ((c, self.kept(task, c, severity)) for c in conditions), key=lambda found: found[1]
         )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{"conditions": {condition: {severity: {task: {"map50", "map50_95"}}}},
-        "mpc": {task: 0..1}, "rpc": {task: share}}``; the clean figures are ``Evaluation``'s."""
+        "worst": {severity: {task: {"condition", "kept": share}}}, "mpc": {task: 0..1},
+        "rpc": {task: share}}``; the clean figures are ``Evaluation``'s."""
         conditions: dict[str, dict[str, Any]] = {}
         for (condition, severity), found in self.under.items():
             conditions.setdefault(condition.value, {})[severity.name.lower()] = {
@@ -79,8 +80,15 @@ class Robustness:
                 }
                 for task in self.tasks
             }
+        worst: dict[str, dict[str, Any]] = {}
+        for severity in dict.fromkeys(severity for _, severity in self.under):
+            for task in self.tasks:
+                condition, kept = self.worst(task, severity)
+                found_worst = {"condition": condition.value, "kept": kept}
+                worst.setdefault(severity.name.lower(), {})[task.value] = found_worst
         return {
             "conditions": conditions,
+            "worst": worst,
             "mpc": {task.value: self.mpc(task) for task in self.tasks},
             "rpc": {task.value: self.rpc(task) for task in self.tasks},
         }

@@ -133,6 +133,7 @@ def test_an_engine_that_crashes_takes_nothing_with_it(plugin: Callable[..., None
     assert {"onnxruntime", "slow"} <= timed
 
 
+@pytest.mark.slow
 def test_an_engine_that_never_answers_is_given_up(
     plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

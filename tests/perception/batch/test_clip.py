@@ -100,6 +100,7 @@ def test_tables_come_in_useful_sizes(
     assert {table.num_rows for table in reader.read(clip)} == {12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["front.mp4", "index-last.mp4", "a.mkv", "a.ts"])
 def test_an_object_gives_the_same_rows_as_its_file_and_is_read_about_once(
     reader: ClipReader,

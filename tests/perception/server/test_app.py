@@ -266,6 +266,7 @@ def numbers_of(content: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_viewer_at_20_kb_a_second_sees_frames_that_are_new(detector: Detector) -> None:
     """What it gets is as old as its line needs for some frames, however long it looks."""
 

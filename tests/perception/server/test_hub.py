@@ -19,6 +19,7 @@ from oneglance.perception.mode import Alert
 from oneglance.perception.result import Result
 from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, MOST_CLOSED, Hub, HubClosed, Shot
 from oneglance.streams import Frame, open_stream
+from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import Event, State
 
@@ -173,7 +174,7 @@ def test_a_large_image_is_sent_smaller_and_its_boxes_stay_in_its_own_pixels(
 
 
 def test_of_a_large_frame_only_what_is_shown_is_converted(
-    result: ResultMaker, tmp_path: Path
+    result: ResultMaker, tmp_path: Path, conversions: list[DecodedImage]
 ) -> None:
     """Against the whole image, made first: the same but for how it is made smaller."""
     size = (1920, 1080)
@@ -182,7 +183,7 @@ def test_of_a_large_frame_only_what_is_shown_is_converted(
     frame, again = (next(iter(open_stream(file))) for _ in range(2))
     assert frame.yuv() is not None
     shown = simplejpeg.decode_jpeg(Shot(_of(result, frame), 1, 0.0).jpeg(), colorspace="BGR")
-    assert not frame.is_converted
+    assert not conversions
     assert again.image.shape == (1080, 1920, 3)
     whole = simplejpeg.decode_jpeg(Shot(_of(result, again), 1, 0.0).jpeg(), colorspace="BGR")
     assert shown.shape == whole.shape == (720, LARGEST_WIDTH, 3)

@@ -295,6 +295,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Callable[[str], list[Any]]
             process.terminate()
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_scrapes_a_run_and_answers_the_dashboard(
     tmp_path: Path, pipeline: Pipeline
 ) -> None:

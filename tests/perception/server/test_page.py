@@ -166,6 +166,7 @@ document.body.append(inline);""",
     assert any("Content Security Policy" in text for text in complaints(seen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_a_phone_by_day_and_by_night(site: Page, tmp_path: Path, dark: bool) -> None:
     with browser(tmp_path, size=PHONE, dark=dark) as opened:

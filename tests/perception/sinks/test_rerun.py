@@ -111,6 +111,7 @@ def test_no_more_results_wait_than_a_second_or_so_many(tmp_path: Path) -> None:
     assert rows_of(entity, file, home=tmp_path) == MOST_PENDING + 3
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_an_error_that_says_so(small_disk: Path) -> None:
     sink = RerunSink(small_disk / "run.rrd")
 

@@ -130,6 +130,7 @@ def test_a_server_that_goes_and_comes_back_gets_what_comes_then(
     assert caplog.text.count("cannot be used") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_what_listens_and_is_no_viewer_is_not_waited_for(
     words: bytes, tmp_path: Path, model: Path

@@ -168,6 +168,7 @@ def test_two_segments_that_are_halved_cost_no_other(tmp_path: Path, build: Build
     assert "(segment 4 of 5)" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [1, 4])
 def test_a_segment_that_hangs_is_given_up_and_reported(build: Build, web: str, lost: int) -> None:
     path, lines = build()
@@ -179,6 +180,7 @@ def test_a_segment_that_hangs_is_given_up_and_reported(build: Build, web: str, l
     assert f"(segment {lost + 1} of 5)" in message
 
 
+@pytest.mark.slow
 def test_where_all_the_rest_hangs_the_silence_says_how_much_is_missing(
     tmp_path: Path, web: str
 ) -> None:
@@ -199,6 +201,7 @@ def test_where_all_the_rest_hangs_the_silence_says_how_much_is_missing(
     assert re.search(r"to 2\.00 s \(segments \d to 5 of 5\)", message)
 
 
+@pytest.mark.slow
 def test_only_the_largest_rendition_is_fetched_and_the_others_are_named(
     tmp_path: Path, web: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -225,6 +228,7 @@ def test_only_the_largest_rendition_is_fetched_and_the_others_are_named(
     assert "playing 128x96 (900 kbit/s) of a playlist that offers 64x48 (300 kbit/s)" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_playlist_that_is_not_whole_ends_a_run_with_code_2(
     tmp_path: Path, web: str, model: Path, oneglance: Program
 ) -> None:
@@ -241,6 +245,7 @@ def test_a_playlist_that_is_not_whole_ends_a_run_with_code_2(
     assert "S3CRET" not in run.out + run.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["part{}", "part{}.jpg", "part{}.php", "{}"])
 def test_segments_may_be_called_anything(tmp_path: Path, web: str, name: str) -> None:
     path = make_video(

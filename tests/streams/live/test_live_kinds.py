@@ -97,6 +97,7 @@ def test_a_udp_port_that_nobody_sends_to_is_stalled_within_the_time_out() -> Non
         open_stream(f"udp://127.0.0.1:{free_udp_port()}", options)
 
 
+@pytest.mark.slow
 def test_a_live_playlist_is_played_at_its_pace_and_not_in_bursts(tmp_path: Path) -> None:
     playlist = tmp_path / "live.m3u8"
     with (

@@ -96,6 +96,7 @@ def test_renditions_are_reported_by_size_and_then_by_rate() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(
     st.text(max_size=300)
     | st.lists(

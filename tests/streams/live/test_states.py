@@ -9,12 +9,12 @@ import pytest
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import TRANSITIONS, Event, IllegalTransition, State, StateMachine
 
-LEGAL = [(before, after) for before in State for after in TRANSITIONS[before]]
+LEGAL = [(before, after) for before in State for after in State if after in TRANSITIONS[before]]
 ILLEGAL = [(b, a) for b in State for a in State if a not in TRANSITIONS[b]]
 
 
-def life_in(state: State) -> StateMachine:
-    """A machine that has come to ``state`` by legal moves."""
+def machine_in(state: State) -> StateMachine:
+    """A machine that has come to ``state`` by legal transitions."""
     way = {
         State.CONNECTING: [],
         State.LIVE: [State.LIVE],
@@ -30,16 +30,16 @@ def life_in(state: State) -> StateMachine:
 
 
 @pytest.mark.parametrize(("before", "after"), LEGAL)
-def test_a_legal_move_is_an_event_with_time_and_reason(before: State, after: State) -> None:
-    machine = life_in(before)
+def test_a_legal_transition_is_an_event_with_time_and_reason(before: State, after: State) -> None:
+    machine = machine_in(before)
     event = machine.transition(after, Reason.LOST, time_s=7.5, detail="hung up")
     assert event == Event("front", before, after, Reason.LOST, 7.5, "hung up")
     assert (machine.state, machine.since_s) == (after, 7.5)
 
 
 @pytest.mark.parametrize(("before", "after"), ILLEGAL)
-def test_an_illegal_move_is_refused_and_changes_nothing(before: State, after: State) -> None:
-    machine = life_in(before)
+def test_an_illegal_transition_is_refused_and_changes_nothing(before: State, after: State) -> None:
+    machine = machine_in(before)
     with pytest.raises(IllegalTransition, match=f"front: {before} → {after}"):
         machine.transition(after, Reason.LOST, time_s=7.5)
     assert (machine.state, machine.since_s) == (before, 0.0)

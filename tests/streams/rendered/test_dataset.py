@@ -64,6 +64,7 @@ def test_images_are_whole_and_of_the_size_asked_for(tmp_path: Path) -> None:
         assert image.std() > 5
 
 
+@pytest.mark.slow
 def test_labels_are_normalised_in_range_and_of_the_four_classes(tmp_path: Path) -> None:
     root = write(tmp_path / "set", frames=40)
     lines = [line for found in labels(root).values() for line in found]
@@ -89,7 +90,7 @@ def test_the_description_names_what_training_reads(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("frames", [4, 5, 8, 30])
+@pytest.mark.parametrize("frames", [4, 5, 8, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.99])
 def test_no_drive_is_in_two_splits(tmp_path: Path, frames: int, share: float) -> None:
     root = write(tmp_path / "set", frames=frames, val_share=share, size=(64, 64))
@@ -104,6 +105,7 @@ def test_no_drive_is_in_two_splits(tmp_path: Path, frames: int, share: float) ->
     assert bool(drives["val"]) == (share > 0 and count > 1)
 
 
+@pytest.mark.slow
 def test_drives_look_different(tmp_path: Path) -> None:
     # Of one drive, the first and the last frame are closer in colour than frames of two drives
     # are on the average: weather, houses and camera are a drive's own.

@@ -140,6 +140,7 @@ def distance(one: RenderedBox, other: RenderedBox) -> float:
     return max(abs(a - b) for a, b in zip(one.xyxy, other.xyxy, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_boxes_are_where_the_pixels_of_their_objects_are(seed: int) -> None:
     # A frame drawn with and without an object differs where the object is: inside its box, and

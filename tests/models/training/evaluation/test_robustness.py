@@ -34,7 +34,6 @@ from oneglance.models.training.evaluation.conditions import (
 from oneglance.models.training.evaluation.robustness import Robustness, evaluate_under_conditions
 from oneglance.streams.errors import UsageError
 from onnx_models import build_model, seeing_model
-from present import present
 
 # A car at (4, 4) to (20, 16) of 64×32, wherever the model looks.
 CAR = "1 0.1875 0.3125 0.25 0.375"
@@ -57,9 +56,13 @@ def test_mpc_is_the_mean_and_rpc_what_it_is_of_the_clean_score() -> None:
     assert found.mpc(Task.CAR) == pytest.approx(0.2)
     assert found.rpc(Task.CAR) == pytest.approx(0.4)
     assert found.kept(Task.CAR, Condition.FOG, Severity.MIDDLE) == pytest.approx(0.75)
-    condition, share = present(found.worst(Task.CAR))
+    condition, share = found.worst(Task.CAR)
     assert condition is Condition.NIGHT
     assert share == pytest.approx(0.25)
+    assert found.as_dict()["worst"] == {
+        "middle": {"car": {"condition": "night", "kept": pytest.approx(0.25)}},
+        "strong": {"car": {"condition": "night", "kept": 0.0}},
+    }
 
 
 def test_nothing_is_kept_of_a_task_that_is_never_found() -> None:
@@ -121,6 +124,7 @@ def test_the_program_shows_a_row_for_each_condition_draws_them_and_writes_json(
     written = json.loads(facts.read_text())
     assert set(written["conditions"]) == {c.value for c in Condition}
     assert written["rpc"] == {"car": 1.0}
+    assert re.search(r"^ ?worst +night 100%", outcome.out, re.MULTILINE)
     assert written["tasks"]["car"]["by_size"] == {"small": 1.0}
     picture = cv2.imread(str(plot))
     assert picture is not None
