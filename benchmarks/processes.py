@@ -85,7 +85,7 @@ def run_arm(arm: Arm) -> Answer:
         STARTED: repr(time.monotonic()),
         "PYTHONWARNINGS": "ignore",
     }
-    with _processors(arm.cpus):
+    with _cpus(arm.cpus):
         process = subprocess.Popen(
             command,
             env=environment,
@@ -121,7 +121,7 @@ def _last_words(errors: str) -> str:
 
 
 @contextmanager
-def _processors(count: int | None) -> Iterator[None]:
+def _cpus(count: int | None) -> Iterator[None]:
     """What is started inside may use ``count`` CPUs only: children inherit the mask."""
     if count is None:
         yield

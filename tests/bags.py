@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from media import Picture, picture
+from media import Pixels, numbered_image
 
 START_NS = 1_790_000_000_123_456_789
 STEP_NS = 33_333_333
@@ -22,7 +22,7 @@ def stamps(count: int) -> list[int]:
     return [START_NS + i * STEP_NS for i in range(count)]
 
 
-def jpeg(image: Picture) -> bytes:
+def jpeg(image: Pixels) -> bytes:
     """``image`` as a camera would send it, hardly compressed."""
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
 
@@ -37,7 +37,7 @@ def access_units(frames: int, codec: str = "libx264") -> list[bytes]:
     context.options = {"bf": "0", "g": "5", "sc_threshold": "0", "tune": "zerolatency", **quiet}
     units = []
     for index in range(frames):
-        frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+        frame = av.VideoFrame.from_ndarray(numbered_image(index), format="bgr24")
         frame.pts = index
         units += [bytes(packet) for packet in context.encode(frame)]
     return units + [bytes(packet) for packet in context.encode(None)]
@@ -68,7 +68,7 @@ def write_ros2(
             name = f"sensor_msgs/msg/{kind}"
             connection = writer.add_connection(topic, name, typestore=store)
             for index, stamp in list(enumerate(stamps(start + frames)))[start:]:
-                message = _ros_message(store, picture(index), stamp, encoding)
+                message = _ros_message(store, numbered_image(index), stamp, encoding)
                 writer.write(connection, stamp + 5, store.serialize_cdr(message, name))
         text = store.types["std_msgs/msg/String"](data="not an image")
         other = writer.add_connection("/chatter", "std_msgs/msg/String", typestore=store)
@@ -89,7 +89,7 @@ def write_ros1(file: Path, *, frames: int = 10, compression: str | None = None) 
     with writer:
         connection = writer.add_connection("/camera/front", name, typestore=store)
         for index, stamp in enumerate(stamps(frames)):
-            message = _ros_message(store, picture(index), stamp, None, seq=index)
+            message = _ros_message(store, numbered_image(index), stamp, None, seq=index)
             writer.write(connection, stamp, store.serialize_ros1(message, name))
     return file
 
@@ -134,7 +134,9 @@ def write_foxglove(
     from foxglove.channels import CompressedImageChannel, CompressedVideoChannel
     from foxglove.messages import CompressedImage, CompressedVideo, Timestamp
 
-    units = access_units(frames, codec) if codec else [jpeg(picture(i)) for i in range(frames)]
+    units = (
+        access_units(frames, codec) if codec else [jpeg(numbered_image(i)) for i in range(frames)]
+    )
     units = units[start:]
     context = foxglove.Context()
     with foxglove.open_mcap(str(file), context=context, allow_overwrite=True):
@@ -158,7 +160,7 @@ def write_foxglove(
 
 
 def _ros_message(
-    store: Any, image: Picture, stamp_ns: int, encoding: str | None, *, seq: int | None = None
+    store: Any, image: Pixels, stamp_ns: int, encoding: str | None, *, seq: int | None = None
 ) -> Any:
     time = store.types["builtin_interfaces/msg/Time"](
         sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9
@@ -184,7 +186,7 @@ def _ros_message(
     )
 
 
-def _encoded(image: Picture, encoding: str) -> np.ndarray:
+def _encoded(image: Pixels, encoding: str) -> np.ndarray:
     """A grey ``image`` in a ROS encoding."""
     if encoding == "mono8":
         return np.ascontiguousarray(image[:, :, 0])

@@ -53,7 +53,7 @@ def browser(
         opened.quit()
 
 
-def complaints(opened: webdriver.Chrome) -> list[str]:
+def messages(opened: webdriver.Chrome) -> list[str]:
     """What the browser had to say: errors of scripts, what the page's policy forbids."""
     said = [entry["message"] for entry in opened.get_log("browser")]
     return [text for text in said if "willReadFrequently" not in text]  # it is tests that read

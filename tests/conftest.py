@@ -67,7 +67,7 @@ def openvino() -> None:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny real model that sees a car, a pedestrian and a sign in every picture."""
+    """A tiny real model that sees a car, a pedestrian and a sign in every image."""
     return seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx")
 
 

@@ -23,12 +23,12 @@ SMALL, LARGE = (128, 96), (320, 192)
 
 @dataclass(frozen=True)
 class Coding:
-    """``told``: the decoder notices when a picture's bytes were changed: H.265's never does, and
+    """``noticed``: by the decoder when an image's bytes were changed: H.265's never does, and
     H.264's variable-length codes may by chance fall into step again."""
 
     codec: str
     options: dict[str, str]
-    told: bool = True
+    noticed: bool = True
 
 
 def x264(**more: str) -> Coding:
@@ -39,13 +39,13 @@ def x264(**more: str) -> Coding:
 def x265(more: str) -> Coding:
     fixed = f"log-level=none:keyint={GROUP}:min-keyint={GROUP}:scenecut=0:pools=none:b-adapt=0"
     params = {"x265-params": f"{fixed}:frame-threads=1:{more}", "preset": "ultrafast"}
-    return Coding("libx265", params, told=False)
+    return Coding("libx265", params, noticed=False)
 
 
 CODINGS = {
     "h264": x264(bf="0"),
     "h264 b-frames": x264(bf="2", b_strategy="0"),
-    "h264 cavlc": replace(x264(bf="0", profile="baseline"), told=False),
+    "h264 cavlc": replace(x264(bf="0", profile="baseline"), noticed=False),
     "h265": x265("bframes=0"),
     "h265 b-frames": x265("bframes=2"),
     "h265 open groups": x265("bframes=3:open-gop=1"),
@@ -62,10 +62,10 @@ def scenery() -> np.ndarray:
 
 
 def clip(
-    folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL, *, turns: int = 1
+    folder: Path, name: str, coding: str, size: tuple[int, int] = SMALL, *, loops: int = 1
 ) -> Path:
     """A drive past random scenery, each frame 9 pixels further, with a ball that rolls along;
-    ``turns``: so many times over."""
+    ``loops``: so many times over."""
     shown = []
     for index in range(FRAMES):
         image = scenery()[20 : 20 + size[1], 9 * index : 9 * index + size[0]].copy()
@@ -76,7 +76,7 @@ def clip(
         folder / name,
         codec=how.codec,
         options=how.options,
-        pictures=shown * turns,
+        images=shown * loops,
         size=size,
         rate=RATE,
     )

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import cv2
 
-from media import picture
+from media import numbered_image
 
 FRAME_S = 0.02
 """Pace of the MJPEG camera: 50 frames a second."""
@@ -23,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     ``/once/NAME`` knows no parts; ``/any/…`` the file ``any.mp4``, whatever follows;
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
     ``/odd/KIND/N`` N frames of a camera that writes its boundary ``after`` each part, leaves parts
-    ``untyped``, tells ``long`` or ``short`` lengths, or packs all with ``gzip``;
+    ``untyped``, claims ``long`` or ``short`` lengths, or packs all with ``gzip``;
     ``/unsized`` one JPEG without a length; ``/loop`` leads to itself;
     ``/moved/NAME`` leads to ``/file/NAME``, of a playlist alone; ``/silent`` nothing at all;
     ``/status/CODE`` that answer. A query is not looked at."""
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
         self.end_headers()
-        self.wfile.write(cv2.imencode(".jpg", picture(3))[1].tobytes())
+        self.wfile.write(cv2.imencode(".jpg", numbered_image(3))[1].tobytes())
 
     def _loop(self, *_: str) -> None:
         self.send_response(302)
@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         index = 0
         while not self.over.is_set() and (frames == "0" or index < int(frames)):
-            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            jpeg = cv2.imencode(".jpg", numbered_image(index))[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
             index += 1
@@ -122,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         packer = zlib.compressobj(wbits=31)
         for index in range(int(frames)):
-            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            jpeg = cv2.imencode(".jpg", numbered_image(index))[1].tobytes()
             length = len(jpeg) + {"long": 500, "short": -300}.get(kind, 0)
             head = "" if kind == "untyped" else "Content-Type: image/jpeg\r\n"
             head += f"Content-Length: {length}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Real videos and images for tests, small and quick to make, whose frames can be told apart.
+"""Real videos and images for tests, small and quick to make, whose frames can be distinguished.
 
 Frame ``i`` is grey of level ``30 + 8·(i mod 25)`` under noise of ±20: codecs here shift a mean
 by less than 4, half the step between neighbours, and the noise makes packets large enough to
@@ -17,16 +17,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 KINDS = 25
-"""Frames that can be told apart; the 26th looks like the first."""
+"""Frames that can be distinguished; the 26th looks like the first."""
 
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 
 
-def picture(index: int, size: tuple[int, int] = (64, 48)) -> Picture:
-    """The picture of frame ``index``, ``size`` being ``(width, height)``."""
+def numbered_image(index: int, size: tuple[int, int] = (64, 48)) -> Pixels:
+    """The image of frame ``index``, ``size`` being ``(width, height)``."""
     width, height = size
     noise = np.random.default_rng(index).integers(-20, 21, (height, width, 1))
     grey = np.clip(30 + 8 * (index % KINDS) + noise, 0, 255).astype(np.uint8)
@@ -34,9 +34,9 @@ def picture(index: int, size: tuple[int, int] = (64, 48)) -> Picture:
 
 
 def index_of(image: npt.NDArray[np.generic]) -> int:
-    """Which frame this is a picture of, modulo ``KINDS``.
+    """Which frame this is an image of, modulo ``KINDS``.
 
-    >>> index_of(picture(7))
+    >>> index_of(numbered_image(7))
     7
     """
     return round((float(image.mean()) - 30) / 8)
@@ -65,7 +65,7 @@ def make_video(
     size: tuple[int, int] = (64, 48),
     rate: Fraction | int = 25,
     times_s: Sequence[Fraction] | None = None,
-    pictures: Sequence[Picture] | None = None,
+    images: Sequence[Pixels] | None = None,
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -73,12 +73,12 @@ def make_video(
 ) -> Path:
     """Encode a video; the suffix of ``path`` chooses the container.
 
-    ``times_s``: presentation times, multiples of 1/1000 s, for a variable rate. ``pictures``
+    ``times_s``: presentation times, multiples of 1/1000 s, for a variable rate. ``images``
     replaces the grey ones. ``audio_s``: seconds of silence beside the video. ``options`` go to
     the encoder (``{"g": "5", "bf": "0"}``), ``container_options`` to the container
     (``{"movflags": "faststart"}``).
     """
-    shown = pictures if pictures is not None else [picture(i, size) for i in range(frames)]
+    shown = images if images is not None else [numbered_image(i, size) for i in range(frames)]
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(
             codec, rate=Fraction(rate), options={**_QUIET.get(codec, {}), **(options or {})}
@@ -120,7 +120,7 @@ def make_tracks(
             streams.append(stream)
         for index in range(frames):
             for stream, size in zip(streams, sizes, strict=True):
-                frame = av.VideoFrame.from_ndarray(picture(index, size), format="bgr24")
+                frame = av.VideoFrame.from_ndarray(numbered_image(index, size), format="bgr24")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(stream.encode(frame))
         for stream in streams:
@@ -150,6 +150,6 @@ def cut(path: Path, *, keep: float) -> Path:
 
 
 def photograph(seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """A colourful picture of its own for each seed, ``size`` being ``(width, height)``."""
+    """A colourful image of its own for each seed, ``size`` being ``(width, height)``."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)

@@ -58,7 +58,7 @@ def build_model(
 
 def seeing_model(path: Path) -> Path:
     """A model that sees a car, a pedestrian and a sign wherever it looks; the boxes of the first
-    two widen with the brightness of the picture, so that each picture has an answer of its own."""
+    two widen with the brightness of the image, so that each image has an answer of its own."""
     rows = [(4, 4, 20, 16, 0.9, 1), (40, 8, 44, 20, 0.8, 0), (50, 2, 56, 8, 0.6, 2)]
     gain = np.zeros((1, 3, 6), np.float32)
     gain[0, :2, 2] = 8.0  # x2 of the car and the pedestrian

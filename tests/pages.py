@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from fleets import Camera, quick
+from live_runs import Camera, quick
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline
 from oneglance.perception.server.app import Site
@@ -88,7 +88,7 @@ def parsed(message: bytes | str) -> tuple[dict[str, Any], bytes]:
 
 
 def next_frame(viewer: ClientConnection, *, drawn: bool = True) -> tuple[dict[str, Any], bytes]:
-    """The next frame's message; what is told in between is left out."""
+    """The next frame's message; what is sent in between is left out."""
     while True:
         message = viewer.recv(LONG_S)
         if isinstance(message, bytes):

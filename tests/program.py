@@ -34,7 +34,7 @@ class Outcome:
     err: str
 
     @property
-    def complaint(self) -> str:
+    def message(self) -> str:
         """The one line that says what was wrong; fails when there is more, or a traceback."""
         lines = [line for line in self.err.splitlines() if line.strip()]
         assert len(lines) == 1, self.err

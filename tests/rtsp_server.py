@@ -41,7 +41,7 @@ def rtsp_server(
 ) -> Iterator[RtspServer]:
     """Serve ``/clip``, ``/live`` and ``/locked``; skips the test where the server cannot run.
 
-    ``port`` 0: any. ``method``: how the password is asked for. ``size``: of the live picture.
+    ``port`` 0: any. ``method``: how the password is asked for. ``size``: of the live image.
     ``codec``: of the clip (h264, h265, mpeg4). ``loses``: frames and packets of them, both from 0:
     which RTP packets of the clip are lost on the way.
     """

@@ -3,7 +3,7 @@
     /usr/bin/python3 rtsp_server_main.py CLIP.mp4 [PORT [basic|digest [WIDTH HEIGHT [CODEC LOSES]]]]
 
 Prints its port, then serves ``/clip`` (the file, once, at its own pace), ``/live`` (an
-endless test picture) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``,
+endless test image) and ``/locked`` (the same for user ``driver``, password ``p@ss/w0rd``,
 which is asked for in the way named; basic by default). CODEC of the file: h264, h265 or mpeg4.
 LOSES: which RTP packets of it are lost: ``FRAME:PACKET``, both from 0, with commas between.
 Without a clip it only says, by its exit code, whether it could run.

@@ -1,4 +1,4 @@
-"""An MJPEG camera over HTTP that does what a test tells it to, on real sockets.
+"""An MJPEG camera over HTTP that does what a test's script says, on real sockets.
 
 A script plays each connection: ``script(connection)`` sends frames, breaks things, and hangs up
 by returning. The camera can be unplugged and plugged in again at the same address.
@@ -18,7 +18,7 @@ from functools import cache
 
 import cv2
 
-from media import picture
+from media import numbered_image
 
 HEADER = (
     b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n"
@@ -29,8 +29,8 @@ TS_HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r
 
 @cache
 def jpeg(index: int, size: tuple[int, int] = (64, 48)) -> bytes:
-    """Frame ``index`` of ``media.picture`` as JPEG."""
-    return cv2.imencode(".jpg", picture(index, size))[1].tobytes()
+    """Frame ``index`` of ``media.numbered_image`` as JPEG."""
+    return cv2.imencode(".jpg", numbered_image(index, size))[1].tobytes()
 
 
 class Connection:
@@ -42,12 +42,12 @@ class Connection:
         self._greeted = False
 
     def frame(self, index: int, size: tuple[int, int] = (64, 48)) -> None:
-        """Send one whole picture."""
+        """Send one whole image."""
         self.part(jpeg(index % 25, size))
         self._camera.sent += 1
 
     def part(self, content: bytes, *, claimed: int | None = None) -> None:
-        """Send one part, whatever is in it; ``claimed``: the length its head tells."""
+        """Send one part, whatever is in it; ``claimed``: the length its head claims."""
         length = len(content) if claimed is None else claimed
         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
         self.raw(head.encode() + content + (b"\r\n" if length == len(content) else b""))

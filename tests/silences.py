@@ -93,7 +93,7 @@ def _rtsp(last: str) -> Iterator[str]:
     answered = list(_RTSP)[: list(_RTSP).index(last) + 1]
 
     def serve(client: socket.socket) -> None:
-        # A client that is told to stop goes away at any moment, with or without a word.
+        # A client that is cancelled goes away at any moment, with or without a word.
         with (
             contextlib.suppress(OSError),
             client,
@@ -151,8 +151,8 @@ SILENCES: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
     "after DESCRIBE": lambda: _rtsp("DESCRIBE"),
     "after PLAY": lambda: _rtsp("PLAY"),
     "after HTTP headers": lambda: _http(_headers),
-    "half a picture": lambda: _http(_half),
-    "after five pictures": lambda: _http(_frames),
+    "half an image": lambda: _http(_half),
+    "after five images": lambda: _http(_frames),
 }
 """Where a connection may fall silent."""
 

@@ -135,7 +135,7 @@ def test_what_services_refer_to_is_defined() -> None:
     assert all(":" in services[name]["image"] for name in services.keys() - OURS)  # a version
 
 
-def test_promtool_accepts_what_prometheus_is_told(tmp_path: Path) -> None:
+def test_promtool_accepts_what_prometheus_is_given(tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("needs promtool (apt-get install prometheus)")
     secret, file = tmp_path / "token", tmp_path / "prometheus.yml"
@@ -149,7 +149,7 @@ def test_promtool_accepts_what_prometheus_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_mosquitto_accepts_what_it_is_told(tmp_path: Path) -> None:
+def test_mosquitto_accepts_what_it_is_given(tmp_path: Path) -> None:
     if MOSQUITTO is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     port, file = free_port(), tmp_path / "mosquitto.conf"

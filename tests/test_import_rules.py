@@ -88,7 +88,7 @@ def test_streams_know_nobody_and_models_know_no_stream() -> None:
 
 
 def test_importing_the_plugin_takes_less_than_a_second() -> None:
-    # Time on the processor: the same as on the wall, but for what else the machine is doing.
+    # CPU time: the same as on the wall, but for what else the machine is doing.
     program = """
 import time
 started_s = time.process_time()

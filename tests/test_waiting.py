@@ -56,6 +56,6 @@ def test_what_takes_longer_than_promised_fails() -> None:
         wait_until(lambda: watch.elapsed_s() > 0.05)
 
 
-def test_what_never_happens_is_told_by_name() -> None:
+def test_what_never_happens_is_reported_by_name() -> None:
     with pytest.raises(AssertionError, match=r"not within 0\.05 s: the cow"):
         wait_until(lambda: False, "the cow", within_s=0.05)

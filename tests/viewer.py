@@ -28,7 +28,7 @@ class Seen:
     index: int
     timestamp_s: float
     arrival_s: float
-    picture: int
+    shown: int
     size: tuple[int, int]
 
     @classmethod
@@ -55,14 +55,14 @@ class Viewer:
             assert self.error is None, self.error
             return done(self)
 
-        wait_until(finished, lambda: self.told() or "nothing happened", within_s=within_s)
+        wait_until(finished, lambda: self.transitions() or "nothing happened", within_s=within_s)
 
     def wait_for_frames(self, more: int) -> None:
         """Return when so many more frames have come."""
         enough = len(self.seen) + more
         self.wait_for(lambda viewer: len(viewer.seen) >= enough)
 
-    def told(self) -> list[tuple[State, Reason]]:
+    def transitions(self) -> list[tuple[State, Reason]]:
         """The states so far, and why each began."""
         return [(event.after, event.reason) for event in self.events]
 
@@ -90,7 +90,7 @@ def watching(url: str, **options: object) -> Iterator[Viewer]:
         took_s = watch.stop()
     assert viewer.error is None, viewer.error
     assert took_s < 1.0, f"closing took {took_s:.1f} s"
-    assert viewer.told()[-1][0] is State.CLOSED
+    assert viewer.transitions()[-1][0] is State.CLOSED
     assert_fresh(viewer.seen)
 
 

@@ -11,7 +11,7 @@ LONG_S = 60.0
 """Longer than anything that ends takes, even on a busy machine: only what hangs reaches it."""
 
 ENDED_S = 10.0
-"""How soon a program that is told to stop has ended: it is a process of its own, whose share of a
+"""How soon a program that is asked to stop has ended: it is a process of its own, whose share of a
 busy machine nobody here can measure. What it must not wait for takes ``LONG_S``."""
 
 _TICK_S = 0.01
@@ -75,8 +75,8 @@ def wait_until(
     try:
         while not done():
             if watch.elapsed_s() > within_s:
-                told = what() if callable(what) else what
-                raise AssertionError(f"not within {within_s:g} s: {told}")
+                reported = what() if callable(what) else what
+                raise AssertionError(f"not within {within_s:g} s: {reported}")
             time.sleep(0.005)
     finally:
         watch.stop()

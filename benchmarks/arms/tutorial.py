@@ -44,7 +44,7 @@ def main() -> None:
 def letterboxed(
     frame: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """The network's input for a frame, the scale, and where the picture begins (left, top)."""
+    """The network's input for a frame, the scale, and where the image begins (left, top)."""
     width, height = size
     scale = min(width / frame.shape[1], height / frame.shape[0])
     resized = cv2.resize(frame, None, fx=scale, fy=scale)

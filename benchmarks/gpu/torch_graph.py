@@ -41,9 +41,7 @@ class TorchGraph:
         self._nodes = list(model.graph.node)
         unknown = {node.op_type for node in self._nodes} - OPERATORS.keys()
         if unknown:
-            raise NotImplementedError(
-                f"{origin}: torch is not told of {', '.join(sorted(unknown))}"
-            )
+            raise NotImplementedError(f"{origin}: torch does not know {', '.join(sorted(unknown))}")
         self._tensors = {
             name: torch.from_numpy(value.copy()).to(device)
             for name, value in self._constants.items()

@@ -49,7 +49,7 @@ def measure_curves(asked: Options) -> Part:
         arms = _core_arms(asked, Path(folder)) + _size_arms(asked, Path(folder), part)
         measured = measure(arms, rounds=asked.rounds)
     part.holes += measured.holes
-    for axis, title in (("cores", "processors"), ("size", "input size")):
+    for axis, title in (("cores", "CPUs"), ("size", "input size")):
         _keep(part, [arm for arm in arms if arm.name.startswith(axis)], measured.answers, title)
     return part
 

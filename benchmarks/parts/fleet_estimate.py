@@ -132,7 +132,7 @@ def bottleneck(measured: Measured) -> str:
     share = network / (network + measured.decode_ms)
     return (
         f"The first bottleneck is the network on the CPU: {100 * share:.0f} % of each frame's "
-        f"processor time ({network:.1f} of {network + measured.decode_ms:.1f} ms), decoding "
+        f"CPU time ({network:.1f} of {network + measured.decode_ms:.1f} ms), decoding "
         f"{100 * (1 - share):.0f} %. Next, were it {network / measured.decode_ms:.0f} times as "
         "fast, comes decoding; reading and writing are far behind."
     )
@@ -183,13 +183,13 @@ def answers(tables: Path) -> list[tuple[str, str]]:
     with duckdb.connect() as session:
         (_, views), *asked = queries()
         session.execute(views.replace("'found/", f"'{tables}/"))
-        told = []
+        answered = []
         for what, sql in asked:
             rows = session.execute(sql)
             names = tuple(column[0] for column in rows.description or ())
             body = tuple(tuple(map(_cell, row)) for row in rows.fetchall())
-            told.append((what, "\n".join(markdown(Table("", names, body)))))
-        return told
+            answered.append((what, "\n".join(markdown(Table("", names, body)))))
+        return answered
 
 
 def run(clips: Path, folder: Path) -> Path:
@@ -207,7 +207,7 @@ def run(clips: Path, folder: Path) -> Path:
 
 
 def page(
-    measured: Measured, table: Table, told: Sequence[tuple[str, str]], about: dict[str, Any]
+    measured: Measured, table: Table, found: Sequence[tuple[str, str]], about: dict[str, Any]
 ) -> str:
     """The results as Markdown."""
     lines = [
@@ -223,7 +223,7 @@ def page(
         "",
         "The times in the clips' names are made up.",
     ]
-    for what, answer in told:
+    for what, answer in found:
         lines += ["", f"{what}:", "", answer]
     return "\n".join([*lines, "", *(f"- {key}: {value}" for key, value in about.items()), ""])
 
@@ -253,13 +253,13 @@ def _main(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tables = asked.tables or run(CLIPS, Path(folder))
         measured = measure(tables, sorted(CLIPS.glob("*.mp4")), asked.rates)
-        told = answers(tables)
-        told = [(what, answer.replace(f"{folder}/", "")) for what, answer in told]
+        found = answers(tables)
+        found = [(what, answer.replace(f"{folder}/", "")) for what, answer in found]
     table = estimate(measured, hours=asked.hours, fps=asked.fps, night_h=asked.night)
     asked.out.mkdir(parents=True, exist_ok=True)
     content = {"facts": about, "measured": asdict(measured), "estimate": asdict(table)}
     write_file(asked.out / "fleet.json", json.dumps(content, indent=1) + "\n")
-    text = page(measured, table, told, about)
+    text = page(measured, table, found, about)
     write_file(asked.out / "fleet.md", text)
     print(text)
 
@@ -304,7 +304,7 @@ def _rows_per_s(tables: Path) -> float:
 
 
 def _reading_ms(loop: results.Part) -> float:
-    """Processor time of the thread that decodes, a frame."""
+    """CPU time of the thread that decodes, a frame."""
     for table in loop.tables:
         for row in table.rows:
             if row[0] == "oneglance-read":
@@ -313,7 +313,7 @@ def _reading_ms(loop: results.Part) -> float:
 
 
 def _network_ms(measured: Measured) -> float:
-    """Processor time of all but decoding, a frame, in ONNX Runtime."""
+    """CPU time of all but decoding, a frame, in ONNX Runtime."""
     return 1e3 / measured.rates["ONNX Runtime fp32"] - measured.decode_ms
 
 

@@ -151,7 +151,7 @@ def _row(
 
 
 def _measure_bags(part: Part, asked: Options) -> None:
-    """The same pictures in the same coding, in an mp4 file and in a bag."""
+    """The same images in the same coding, in an mp4 file and in a bag."""
     with tempfile.TemporaryDirectory() as name:
         video, bag = Path(name) / "clip.mp4", Path(name) / "clip.mcap"
         make_pair(asked.clip, video, bag, frames=asked.frames + asked.warmup + 1)

@@ -83,7 +83,7 @@ def rates(part: Part, file: Path, title: str) -> bool:
 
 def cores(part: Part, file: Path, title: str) -> bool:
     """Lines over the number of CPUs."""
-    return _curve(part, "cores", words="processors", file=file, title=title)
+    return _curve(part, "cores", words="CPUs", file=file, title=title)
 
 
 def sizes(part: Part, file: Path, title: str) -> bool:

@@ -99,7 +99,7 @@ def _results(
                 return
 
 
-def picture_of(shown: Shown) -> Image:
+def image_of(shown: Shown) -> Image:
     """Both runs' boxes side by side, the recorded one on the left; what differs is framed red."""
     difference = shown.difference
     sides = (

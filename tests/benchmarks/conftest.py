@@ -19,10 +19,10 @@ PartMaker = Callable[..., Part]
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight rendered frames as a video: there is something to see in them."""
     with open_stream("rendered:?frames=8&seed=3") as stream:
-        pictures = [frame.image for frame in stream]
-    height, width = pictures[0].shape[:2]
+        images = [frame.image for frame in stream]
+    height, width = images[0].shape[:2]
     file = tmp_path_factory.mktemp("drive") / "drive.mp4"
-    return make_video(file, pictures=pictures, size=(width, height))
+    return make_video(file, images=images, size=(width, height))
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_no_folder_of_the_users_gets_into_the_facts(
     assert words == ["…/throughput.py", "--model", "models/zoo", "-x"]
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux tells who is busy")
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux reports who is busy")
 def test_a_machine_that_somebody_else_keeps_busy_is_heard() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         try:

@@ -42,7 +42,7 @@ def test_an_arm_knows_how_long_ago_it_was_asked_for(arm: ArmMaker) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux restricts CPUs")
-def test_an_arm_may_use_as_many_processors_as_it_was_given_and_we_keep_ours(arm: ArmMaker) -> None:
+def test_an_arm_may_use_as_many_cpus_as_it_was_given_and_we_keep_ours(arm: ArmMaker) -> None:
     before = os.sched_getaffinity(0)
     code = "import os; measuring.answer(cpus=len(os.sched_getaffinity(0)))"
     assert run_arm(arm(code, cpus=1))["cpus"] == 1

@@ -70,14 +70,14 @@ def test_two_seeds_are_trained_averaged_exported_and_scored_and_not_again(
 ) -> None:
     out = tmp_path / "out"
     assert train_road4.main(asked(out, base, "--seeds", "0,1")) == 0
-    told = results(out)
-    assert told["complete"]
-    scores = told["arms"]["boxes"]["scores"]
+    reported = results(out)
+    assert reported["complete"]
+    scores = reported["arms"]["boxes"]["scores"]
     assert scores.keys() == {"whole", "signs"}
     assert scores["whole"]["tasks"]["car"]["boxes"] > 0
     assert scores["signs"]["tasks"] == {}
     assert 0 <= scores["signs"]["partial"]["sign"]["recall"] <= 1
-    assert len(told["arms"]["boxes"]["training"]["average_of"]) == 2
+    assert len(reported["arms"]["boxes"]["training"]["average_of"]) == 2
     detector = Detector.load(out / "boxes" / "model.onnx")
     assert [cls.name for cls in detector.classes][:5][-1].startswith("sign_")
     assert len(list((out / "cache").glob("*.bin"))) == 1  # both seeds share it
@@ -176,7 +176,7 @@ def test_a_packing_trains_where_the_data_is_not(
     assert results(back)["arms"]["boxes"]["scores"].keys() == {"whole", "signs"}
 
 
-def test_a_packing_that_cannot_fit_or_is_not_whole_is_told(
+def test_a_packing_that_cannot_fit_or_is_not_whole_is_reported(
     sets: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"10 images of 160 px do not fit into 1 x"):

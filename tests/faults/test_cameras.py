@@ -42,7 +42,7 @@ def test_a_server_that_is_killed_and_restarted_is_seen_again(tmp_path: Path) -> 
         with watching(server.url("live")) as viewer:
             viewer.wait_for_frames(10)
             server.process.kill()
-            viewer.wait_for(lambda v: (State.RECONNECTING, Reason.REFUSED) in v.told())
+            viewer.wait_for(lambda v: (State.RECONNECTING, Reason.REFUSED) in v.transitions())
             with rtsp_server(clip, port=port):
                 with within(QUICK.ceiling_s + 2):
                     viewer.wait_for_frames(1)
@@ -56,7 +56,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_and_tried_again() ->
         watching(camera.url, timeout_s=0.5) as viewer,
     ):
         viewer.wait_for_frames(5)
-    assert viewer.told()[:2] == [(State.RECONNECTING, Reason.TIMEOUT), LIVE]
+    assert viewer.transitions()[:2] == [(State.RECONNECTING, Reason.TIMEOUT), LIVE]
 
 
 def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
@@ -72,8 +72,8 @@ def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
     ):
         viewer.wait_for_frames(30)
     before = [s for s in viewer.seen if s.timestamp_s < viewer.events[1].time_s]
-    assert [s.picture for s in before] == list(range(10))
-    assert viewer.told()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
+    assert [s.shown for s in before] == list(range(10))
+    assert viewer.transitions()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
     stalled_s = viewer.events[1].time_s - before[-1].timestamp_s
     assert 0.5 <= stalled_s < 1.5
 
@@ -88,7 +88,7 @@ def test_a_connection_that_is_reset_is_made_again() -> None:
         watching(camera.url) as viewer,
     ):
         viewer.wait_for_frames(30)
-    assert viewer.told()[:3] == [LIVE, LOST, LIVE]
+    assert viewer.transitions()[:3] == [LIVE, LOST, LIVE]
 
 
 def test_a_wrong_password_waits_for_the_longest_at_once_and_is_reported_without_it(
@@ -101,7 +101,7 @@ def test_a_wrong_password_waits_for_the_longest_at_once_and_is_reported_without_
         ) as viewer,
     ):
         viewer.wait_for(lambda v: v.events)
-    assert viewer.told() == [
+    assert viewer.transitions() == [
         (State.RECONNECTING, Reason.AUTH),
         (State.CLOSED, Reason.CLOSED),
     ]
@@ -169,7 +169,7 @@ def test_garbage_and_truncated_images_are_counted_and_left_out() -> None:
         viewer.wait_for(lambda v: v.stream.status().received == 80 and len(v.seen) == 80)
         found = viewer.stream.status()
     good = [index for index in range(100) if index % 10 not in (3, 7)]
-    assert [s.picture for s in viewer.seen] == [index % 25 for index in good]
+    assert [s.shown for s in viewer.seen] == [index % 25 for index in good]
     assert [s.index for s in viewer.seen] == good
     assert (found.received, found.corrupt) == (80, 20)
 
@@ -246,8 +246,8 @@ def test_a_frozen_image_is_reported_and_not_passed_off_as_new() -> None:
         viewer.wait_for(lambda v: len(v.events) == 3)
         viewer.wait_for_frames(10)
         found = viewer.stream.status()
-    assert viewer.told()[:3] == [LIVE, (State.STALLED, Reason.FROZEN), LIVE]
-    same = [s for s in viewer.seen if s.picture == 19 and s.index < 81]
+    assert viewer.transitions()[:3] == [LIVE, (State.STALLED, Reason.FROZEN), LIVE]
+    same = [s for s in viewer.seen if s.shown == 19 and s.index < 81]
     assert 10 < len(same) < 45  # some 30 of the 61, over the first 0.6 s
     assert found.frozen == 61 - len(same)
 
@@ -259,8 +259,8 @@ def test_a_server_that_freezes_is_stalled_and_comes_back_when_it_thaws(tmp_path:
     ):
         viewer.wait_for_frames(10)
         server.process.send_signal(signal.SIGSTOP)
-        viewer.wait_for(lambda v: STALLED in v.told())
-        viewer.wait_for(lambda v: (State.RECONNECTING, Reason.TIMEOUT) in v.told())
+        viewer.wait_for(lambda v: STALLED in v.transitions())
+        viewer.wait_for(lambda v: (State.RECONNECTING, Reason.TIMEOUT) in v.transitions())
         server.process.send_signal(signal.SIGCONT)
         with within(QUICK.ceiling_s + 2):
             viewer.wait_for_frames(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fleets import by_name, cameras
+from live_runs import by_name, cameras
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline
 from oneglance.streams import ConnectOptions
@@ -44,7 +44,7 @@ def test_a_source_that_says_nothing_is_let_go_of_within_a_second(where: str) -> 
         before = sockets_to(url)
         with watching(url, timeout_s=LONG_S, stall_s=LONG_S) as viewer:
             wait_until(lambda: sockets_to(url) - before and has_fallen_silent(url))
-            if where == "after five pictures":
+            if where == "after five images":
                 viewer.wait_for(lambda v: len(v.seen) == 5)
             assert our_threads()
             assert sockets_to(url) - before
@@ -87,8 +87,8 @@ def test_closing_one_that_is_being_opened_costs_another_of_the_same_address_no_f
     assert not first.seen
     assert not third.seen
     assert [s.index for s in live.seen] == list(range(len(live.seen)))
-    assert all((b.picture - a.picture) % 25 == 1 for a, b in pairwise(live.seen))
-    assert live.told() == [(State.LIVE, Reason.PLAYING), (State.CLOSED, Reason.CLOSED)]
+    assert all((b.shown - a.shown) % 25 == 1 for a, b in pairwise(live.seen))
+    assert live.transitions() == [(State.LIVE, Reason.PLAYING), (State.CLOSED, Reason.CLOSED)]
     assert (found.reconnects, found.corrupt) == (0, 0)
 
 
@@ -172,8 +172,8 @@ def test_ctrl_c_ends_a_run_whose_only_source_is_silent(where: str, model: Path) 
         wait_until(lambda: sockets_to(url, run.pid))
         pressed = Stopwatch()
         run.send_signal(signal.SIGINT)
-        told = run.communicate(timeout=LONG_S)[1]
+        reported = run.communicate(timeout=LONG_S)[1]
         took_s = pressed.stop()
     print(f"from Ctrl-C to the end of the process: {1e3 * took_s:.0f} ms")
-    assert run.returncode == 130, told
+    assert run.returncode == 130, reported
     assert took_s < ENDED_S

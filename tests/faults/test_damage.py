@@ -70,12 +70,12 @@ def test_a_lost_packet_at_any_place_costs_what_leans_on_it_and_no_frame_is_uncou
         assert len(found.frames) + found.damaged == found.produced == FRAMES, index
 
 
-@pytest.mark.parametrize("name", [name for name, coding in CODINGS.items() if coding.told])
+@pytest.mark.parametrize("name", [name for name, coding in CODINGS.items() if coding.noticed])
 @pytest.mark.parametrize("container", ["a.mp4", "a.mkv"])
 def test_changed_bytes_in_any_frame_cost_what_leans_on_it(
     tmp_path: Path, name: str, container: str
 ) -> None:
-    # Of a small picture, wrong bytes may by chance decode to as many blocks as it has.
+    # Of a small image, wrong bytes may by chance decode to as many blocks as it has.
     path = clip(tmp_path, container, name, LARGE)
     content, whole = path.read_bytes(), play(path)
     with av.open(str(path)) as opened:
@@ -194,14 +194,14 @@ def emptied(path: Path, place: int) -> None:
 
 
 @pytest.mark.parametrize("container", ["a.mp4", "a.ts", "a.mkv"])
-def test_h265_with_hashes_of_its_pictures_is_held_to_them(tmp_path: Path, container: str) -> None:
+def test_h265_with_hashes_of_its_images_is_held_to_them(tmp_path: Path, container: str) -> None:
     how = x265("bframes=0:hash=1")
     shown = [scenery()[20:212, 9 * index : 9 * index + 320].copy() for index in range(FRAMES)]
     path = make_video(
         tmp_path / container,
         codec=how.codec,
         options=how.options,
-        pictures=shown,
+        images=shown,
         size=LARGE,
         rate=RATE,
     )
@@ -268,7 +268,7 @@ def test_intra_refresh_heals_without_a_key_frame(tmp_path: Path) -> None:
     # One key frame at the start; from then on a column of intra blocks wanders across.
     shown = [scenery()[20:212, 9 * i : 9 * i + 320].copy() for i in range(48)]
     options = {"intra-refresh": "1", "g": "8", "bf": "0", "preset": "veryfast"}
-    path = make_video(tmp_path / "a.mp4", pictures=shown, size=LARGE, options=options)
+    path = make_video(tmp_path / "a.mp4", images=shown, size=LARGE, options=options)
     whole = play(path)
     assert (len(whole.frames), whole.message) == (48, "")
     spoil(path, packet=12)

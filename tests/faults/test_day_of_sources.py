@@ -14,7 +14,7 @@ pytest.importorskip("starlette", reason="needs the 'serve' extra")
 
 from websockets.sync.client import ClientConnection
 
-from fleets import Camera
+from live_runs import Camera
 from oneglance.models import Detector
 from oneglance.perception.readers.multi_source import MOST_CLOSED
 from oneglance.perception.server import hub

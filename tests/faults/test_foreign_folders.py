@@ -141,7 +141,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_as_it_is(
     before = state(tmp_path)
     outcome = oneglance(*COMMANDS[command](data, base, out))
     assert outcome.code == 2, outcome.err
-    assert str(out) in outcome.complaint
+    assert str(out) in outcome.message
     assert state(tmp_path) == before
 
 
@@ -154,7 +154,7 @@ def test_the_folder_of_the_project_itself_is_refused(
     words = COMMANDS[command](Path("data/data.yaml"), Path("model.pt"), Path())
     outcome = oneglance(*words)
     assert outcome.code == 2, outcome.err
-    assert outcome.complaint
+    assert outcome.message
     assert state(project) == before
 
 
@@ -173,7 +173,7 @@ def test_a_read_only_place_is_reported(
     outcome = oneglance(*COMMANDS[command](data, base, read_only / name))
     assert outcome.code == 2, outcome.err
     if command != "average":  # which looks at its runs first
-        assert "the file system is read-only" in outcome.complaint
+        assert "the file system is read-only" in outcome.message
 
 
 def test_what_another_command_made_is_not_filled(
@@ -184,7 +184,7 @@ def test_what_another_command_made_is_not_filled(
     for command in ("train", "study", "average"):
         outcome = oneglance(*COMMANDS[command](data, base, tmp_path / "out"))
         assert outcome.code == 2, outcome.err
-        assert "was made by 'oneglance render'" in outcome.complaint
+        assert "was made by 'oneglance render'" in outcome.message
     assert state(tmp_path) == before
 
 
@@ -231,7 +231,7 @@ def test_a_run_never_writes_over_what_it_reads(
         before = state(tmp_path)
         outcome = oneglance(*SINGLE[output](source, out), "--model", own_model)
         assert outcome.code == 2, outcome.err
-        assert str(out) in outcome.complaint
+        assert str(out) in outcome.message
         assert state(tmp_path) == before
 
 
@@ -245,5 +245,5 @@ def test_figures_are_never_written_over_what_is_read(
     words = ["eval", model, given] if command == "eval" else ["audit", given]
     outcome = oneglance(*words, "--json", given)
     assert outcome.code == 2, outcome.err
-    assert "which is read; give another name" in outcome.complaint
+    assert "which is read; give another name" in outcome.message
     assert state(tmp_path) == before

@@ -45,7 +45,7 @@ def fill(disk: Path, *, leave: int) -> Path:
     return filler
 
 
-def is_told(outcome: Outcome) -> bool:
+def is_reported(outcome: Outcome) -> bool:
     words = outcome.err.strip().splitlines()[-1]
     assert "Traceback" not in outcome.err
     return outcome.code == 2 and words.startswith("error: ") and "the disk is full" in words
@@ -74,7 +74,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_that_looks_whole(
     leave, words = COMMANDS[name]
     filler = fill(small_disk, leave=leave)
     outcome = oneglance(*words(made, small_disk))
-    assert is_told(outcome), outcome.err
+    assert is_reported(outcome), outcome.err
     left = {entry.name for entry in small_disk.iterdir()} - {"filler"}
     assert left <= {"set", "a.mp4", "a.jsonl"}, left
     filler.unlink()
@@ -99,7 +99,7 @@ def test_a_study_and_an_average_go_on_where_there_is_room_again(
     filler = fill(small_disk, leave=200 * KB)
     for line in tries:
         outcome = oneglance(*line)
-        assert is_told(outcome), outcome.err
+        assert is_reported(outcome), outcome.err
     assert not list(small_disk.rglob("*.pt"))
     filler.unlink()
     again = oneglance(*tries[0])

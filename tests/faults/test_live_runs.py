@@ -42,7 +42,7 @@ def test_a_camera_that_is_not_there_is_an_error_at_once_where_it_may_not_come_la
         camera.unplug()
         run = oneglance("run", camera.url, "--model", model)
     assert run.code == 2
-    assert run.complaint == f"{camera.url}: nobody listens there (connection refused)"
+    assert run.message == f"{camera.url}: nobody listens there (connection refused)"
 
 
 def test_several_cameras_run_at_once_and_one_that_is_away_holds_up_none(

@@ -154,7 +154,7 @@ _DATAGRAM = 7 * PACKET
 def test_datagrams_of_a_transport_stream_that_are_lost_smear_no_frame_and_shift_no_index(
     tmp_path: Path, name: str
 ) -> None:
-    path = clip(tmp_path, "a.ts", name, LARGE, turns=16)
+    path = clip(tmp_path, "a.ts", name, LARGE, loops=16)
     whole, content = play(path).frames[:FRAMES], path.read_bytes()
     datagrams = [content[at : at + _DATAGRAM] for at in range(0, len(content), _DATAGRAM)]
     url, lost = f"udp://127.0.0.1:{free_port()}", set(range(60, len(datagrams) - 60, 17))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleets import Camera, by_name, cameras, quick, results_until, uncounted
+from live_runs import Camera, by_name, cameras, quick, results_until, uncounted
 from media import make_video
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker

@@ -1,4 +1,4 @@
-"""More comes than the network can look at: fresh results, everything counted, somebody told."""
+"""More comes than the network can look at: fresh results, everything counted, an alert raised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
-from fleets import Camera, SlowDetector, by_name, quick, results_until, uncounted
+from live_runs import Camera, SlowDetector, by_name, quick, results_until, uncounted
 from oneglance.models import Detector
 from oneglance.perception import Pipeline
 from oneglance.perception.mode import Alert, Live
@@ -87,18 +87,18 @@ def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector)
             connection.frame(index)
         connection.play(30, first=120)
 
-    opening = ConnectOptions(timeout_s=3, stall_s=4, backoff=QUICK)
+    connect = ConnectOptions(timeout_s=3, stall_s=4, backoff=QUICK)
     seen: list[Seen] = []
     with scripted_camera(bursting) as camera:
         slow = SlowDetector(detector, 0.02)
-        pipeline = Pipeline([camera.url], slow, mode=Live(connect=opening))
+        pipeline = Pipeline([camera.url], slow, mode=Live(connect=connect))
         results = results_until(pipeline, lambda r: r[-1].frame.index >= 145)
         seen = [Seen.of(r.frame) for r in results]
     pause_s = max(b.timestamp_s - a.timestamp_s for a, b in pairwise(seen))
     assert pause_s == pytest.approx(2.0, abs=0.5)
     assert len([s for s in seen if 20 <= s.index < 120]) < 50
     assert max(present(r.age_s) for r in results) < 0.5
-    assert all(s.picture == s.index % 25 for s in seen)
+    assert all(s.shown == s.index % 25 for s in seen)
     assert uncounted(pipeline.health().sources[0]) == 0
 
 
@@ -176,10 +176,10 @@ def test_more_than_a_fifth_of_frames_dropped_is_an_alert(
     pipeline = Pipeline([Camera("front")], slow, mode=quick(on_event=alerts.append))
     with caplog.at_level(logging.WARNING):
         results = results_until(pipeline, lambda r: len(r) >= 15)
-    told = [alert for alert in alerts if isinstance(alert, Alert)]
-    assert [alert.about for alert in told] == ["front"]
-    assert "of its frames are dropped" in told[0].detail
-    assert str(told[0]) in caplog.text
+    reported = [alert for alert in alerts if isinstance(alert, Alert)]
+    assert [alert.about for alert in reported] == ["front"]
+    assert "of its frames are dropped" in reported[0].detail
+    assert str(reported[0]) in caplog.text
     dropped = sum(r.dropped for r in results)
     share = by_name(pipeline)["front"].drop_share
     assert share == pytest.approx(dropped / (dropped + len(results)), abs=0.001)

@@ -49,7 +49,7 @@ def read_only(folders: list[Path]) -> tuple[str, ...]:
     return words
 
 
-def test_what_is_wrong_with_an_image_is_told_by_us_alone(tmp_path: Path) -> None:
+def test_what_is_wrong_with_an_image_is_reported_by_us_alone(tmp_path: Path) -> None:
     shown = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
     whole = cv2.imencode(".tiff", shown)[1].tobytes()
     (tmp_path / "cut.tiff").write_bytes(whole[: len(whole) // 2])

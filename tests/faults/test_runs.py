@@ -49,12 +49,12 @@ def test_a_truncated_video_gives_every_intact_frame_and_says_where_it_broke(
     out, film = tmp_path / "out.jsonl", tmp_path / "out.mp4"
     run = oneglance("run", clip, "--model", model, "--jsonl", out, "--video", film)
     assert run.code == 2
-    assert f"{clip} broke after {len(whole)}" in run.complaint
-    assert "the frames before are good" in run.complaint
+    assert f"{clip} broke after {len(whole)}" in run.message
+    assert "the frames before are good" in run.message
     assert 10 < len(whole) < 50
     assert [line["timestamp_s"] for line in lines_of(out)] == [round(t, 6) for t in whole]
     assert frames_in(film) == len(whole)
-    assert f"{len(whole)} frames" in run.out  # what was done is told all the same
+    assert f"{len(whole)} frames" in run.out  # what was done is reported all the same
 
 
 def empty(folder: Path) -> Path:
@@ -101,8 +101,8 @@ def test_what_is_no_video_is_reported(
     source = make(tmp_path)
     run = oneglance("run", source, "--model", model)
     assert run.code == 2
-    assert str(source) in run.complaint
-    assert message in run.complaint
+    assert str(source) in run.message
+    assert message in run.message
 
 
 def test_images_of_every_shape_and_colour_are_seen(
@@ -206,8 +206,8 @@ def test_a_file_that_is_no_model_of_ours_is_reported(
     }.items():
         run = oneglance("run", clip, "--model", model)
         assert run.code == 2
-        assert f"{model} " in run.complaint
-        assert message in run.complaint
+        assert f"{model} " in run.message
+        assert message in run.message
 
 
 # -- our own mistakes ----------------------------------------------------------------------
@@ -304,9 +304,9 @@ def test_an_interrupted_run_ends_with_valid_files(model: Path, tmp_path: Path, h
     )
     wait_for(lambda: content(out).count(b"\n") > 20, program)
     program.send_signal(how)
-    printed, complained = program.communicate(timeout=LONG_S)
+    printed, said = program.communicate(timeout=LONG_S)
     assert program.returncode == 130
-    assert complained.decode() == "interrupted: outputs are closed and valid\n"
+    assert said.decode() == "interrupted: outputs are closed and valid\n"
     lines = lines_of(out)
     assert [line["frame"] for line in lines] == list(range(len(lines)))
     assert frames_in(film) == len(lines)
@@ -351,4 +351,4 @@ def test_a_full_disk_is_reported(
 ) -> None:
     run = oneglance("run", video("a.mp4"), "--model", model, option, "/dev/full")
     assert run.code == 2
-    assert "cannot write /dev/full: the disk is full" in run.complaint
+    assert "cannot write /dev/full: the disk is full" in run.message

@@ -179,4 +179,4 @@ def test_a_file_with_an_equals_sign_in_its_name_plays_and_is_called_so(
     assert all(name in run.out for name in names)
     for name in names:
         Path(name).write_bytes(b"")
-        assert oneglance("run", name, "--model", model).complaint == f"{name} is empty (0 bytes)"
+        assert oneglance("run", name, "--model", model).message == f"{name} is empty (0 bytes)"

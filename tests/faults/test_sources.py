@@ -31,7 +31,7 @@ MakeVideo = Callable[..., Path]
 
 # Frames that do not wait for later ones, a key frame every fifth: what is there can be decoded.
 PLAIN = {"bf": "0", "g": "5"}
-FRONT = {"movflags": "faststart"}  # the index before the pictures, as cameras and phones do not
+FRONT = {"movflags": "faststart"}  # the index before the images, as cameras and phones do not
 
 CUTTABLE = [
     ("a.mp4", "libx264", FRONT),
@@ -221,7 +221,7 @@ def test_a_video_truncated_in_the_middle_gives_every_intact_frame_and_says_where
 def test_a_video_truncated_anywhere_is_never_taken_for_a_finished_one(
     video: MakeVideo, name: str, codec: str, container: dict[str, str]
 ) -> None:
-    # Wherever the copy stopped, until nothing but what follows the last picture is missing.
+    # Wherever the copy stopped, until nothing but what follows the last image is missing.
     path = plain(video, name, codec, container)
     content = path.read_bytes()
     for keep in range(20):
@@ -320,7 +320,7 @@ def test_a_video_of_such_frames_alone_is_reported_with_what_the_decoder_says(
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_damage_inside_an_h265_frame_stays_inside_its_group(video: MakeVideo, name: str) -> None:
-    # libav patches up such a picture without a word, so that it cannot be told from others.
+    # libav patches up such an image without a word, so that it cannot be distinguished from others.
     path = damage(
         plain(video, name, "libx265", FRONT if name == "a.mp4" else {}),
         packet=12,

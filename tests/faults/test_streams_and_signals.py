@@ -115,7 +115,7 @@ def test_the_summary_may_go_to_standard_output(clip: Path, model: Path, tmp_path
 def test_standard_output_takes_one_output(oneglance: Program, clip: Path, model: Path) -> None:
     words = ("--jsonl", "-", "--json-summary", "/dev/stdout")
     ended = oneglance("run", clip, "--model", model, *words)
-    assert (ended.code, ended.complaint) == (2, "standard output is given for two outputs")
+    assert (ended.code, ended.message) == (2, "standard output is given for two outputs")
 
 
 @pytest.mark.parametrize("option", ["--jsonl", "--json-summary"])
@@ -126,7 +126,7 @@ def test_a_link_to_nowhere_is_reported(
     link.symlink_to(tmp_path / "nowhere" / "file")
     ended = oneglance("run", clip, "--model", model, option, link)
     assert ended.code == 2
-    assert "it is a link to nowhere" in ended.complaint
+    assert "it is a link to nowhere" in ended.message
     assert link.is_symlink()
 
 
@@ -140,7 +140,7 @@ def test_two_links_to_a_file_that_is_not_there_yet_are_one_file(
         words += [option, link]
     ended = oneglance("run", clip, "--model", model, *words)
     assert ended.code == 2
-    assert "two outputs" in ended.complaint
+    assert "two outputs" in ended.message
 
 
 @pytest.mark.parametrize("kind", ["symlink_to", "hardlink_to"])
@@ -152,7 +152,7 @@ def test_two_outputs_that_are_one_file_are_refused(
     getattr(other, kind)(one)
     ended = oneglance("run", clip, "--model", model, "--jsonl", one, "--json-summary", other)
     assert ended.code == 2
-    assert "two outputs" in ended.complaint
+    assert "two outputs" in ended.message
     assert one.read_text() == "mine"
 
 
@@ -167,7 +167,7 @@ def test_signs_of_markup_in_a_name_are_its_letters(
     assert ended.code == 0, ended.err
     assert name in ended.out
     ended = oneglance("run", tmp_path / f"no{name}", "--model", model)
-    assert name in ended.complaint
+    assert name in ended.message
 
 
 def test_one_video_of_several_is_chosen_on_the_command_line(
@@ -180,7 +180,7 @@ def test_one_video_of_several_is_chosen_on_the_command_line(
     assert len(lines_of(ended.out)) == 3
     ended = oneglance(*words, "--stream", 7)
     assert ended.code == 2
-    assert "videos: 0: 64x48 h264, 1: 96x64 h264" in ended.complaint
+    assert "videos: 0: 64x48 h264, 1: 96x64 h264" in ended.message
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])

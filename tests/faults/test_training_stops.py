@@ -141,7 +141,7 @@ def test_data_that_changed_are_not_trained_already(
     )
     changed = oneglance(*command)
     assert changed.code == 2
-    assert "made another way (different data): give another --out" in changed.complaint
+    assert "made another way (different data): give another --out" in changed.message
 
 
 def test_data_that_were_moved_are_trained_already(
@@ -173,7 +173,7 @@ def test_a_damaged_file_of_a_run_is_a_sentence_for_whoever_reads_it(
     for command, line in words.items():
         outcome = oneglance(*line)
         assert outcome.code == 2, (command, outcome.err)
-        assert str(run / name) in outcome.complaint
+        assert str(run / name) in outcome.message
     assert not (tmp_path / "a.onnx").exists()
 
 
@@ -210,7 +210,7 @@ def test_room_for_the_state_and_not_for_the_weights_is_no_training_done(
     for _ in range(2):
         outcome = oneglance(*train(data, base, out, epochs=1))
         assert outcome.code == 2, outcome.err
-        assert "model.pt: the disk is full" in outcome.complaint
+        assert "model.pt: the disk is full" in outcome.message
         assert not (out / "model.pt").exists()
     (small_disk / "filler").unlink()
     assert oneglance(*train(data, base, out, epochs=1)).code == 0
@@ -268,7 +268,7 @@ def test_code_in_weights_is_never_run(
     trap = traps(tmp_path / "given", base, mark)
     outcome = oneglance(*READERS[command](trap, data, tmp_path / "out"))
     assert outcome.code == 2, outcome.err
-    assert outcome.complaint
+    assert outcome.message
     assert not mark.exists()
     assert not (tmp_path / "out").exists()
     torch.load(trap, weights_only=False)
@@ -285,5 +285,5 @@ def test_code_in_the_state_of_a_training_is_never_run(
     (out / "model.pt").unlink()
     outcome = oneglance(*train(data, base, out, epochs=1))
     assert outcome.code == 2, outcome.err
-    assert "last.pt is not a training state: loading it would run" in outcome.complaint
+    assert "last.pt is not a training state: loading it would run" in outcome.message
     assert not mark.exists()

@@ -35,7 +35,7 @@ CLIP_SOURCE, CLIP_FRAMES = "../shared/clips/udacity_highway_720p.mp4", 24
 
 CONFIDENCE = 0.4
 BOX_PX, SCORE = 1.5, 0.03
-"""What another processor or library version may change. A box whose score is this near to
+"""What another CPU or library version may change. A box whose score is this near to
 ``CONFIDENCE`` may come or go."""
 
 Row = dict[str, Any]

@@ -18,7 +18,7 @@ ROWS = np.array(
 IMAGE = np.zeros((64, 128, 3), np.uint8)
 
 
-def test_boxes_come_back_in_pixels_of_the_picture(make_model: Any) -> None:
+def test_boxes_come_back_in_pixels_of_the_image(make_model: Any) -> None:
     found = Detector.load(make_model(ROWS))(IMAGE)
     assert found.xyxy.dtype == np.float32
     assert found.xyxy.tolist() == [[4, 8, 24, 28], [60, 16, 80, 36]]
@@ -66,20 +66,20 @@ def test_nothing_found_is_empty_with_the_same_columns(make_model: Any) -> None:
     assert set(found.data) == {"class_name", "task"}
 
 
-def test_the_picture_is_never_changed(make_model: Any) -> None:
+def test_the_image_is_never_changed(make_model: Any) -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
     before = image.copy()
     Detector.load(make_model(ROWS))(image)
     assert (image == before).all()
 
 
-def test_grey_and_bgra_pictures_are_taken(make_model: Any) -> None:
+def test_grey_and_bgra_images_are_taken(make_model: Any) -> None:
     detector = Detector.load(make_model(ROWS))
     assert len(detector(np.zeros((64, 128), np.uint8))) == 2
     assert len(detector(np.zeros((64, 128, 4), np.uint8))) == 2
 
 
-def test_one_detector_serves_many_threads_with_pictures_of_many_sizes() -> None:
+def test_one_detector_serves_many_threads_with_images_of_many_sizes() -> None:
     detector = Detector.load("road4-n", threads=1, confidence=0.01)
     random = np.random.default_rng(1)
     images = [

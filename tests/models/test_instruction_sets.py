@@ -1,4 +1,4 @@
-"""What a CPU is called and has, as Linux tells."""
+"""What a CPU is called and has, as Linux reports."""
 
 from pathlib import Path
 

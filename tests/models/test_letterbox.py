@@ -16,7 +16,7 @@ targets = st.sampled_from([(640, 384), (416, 256), (960, 576), (64, 64)])
 
 
 @given(width=sides, height=sides, target=targets)
-def test_the_scaled_picture_lies_inside_the_input_and_touches_two_sides(
+def test_the_scaled_image_lies_inside_the_input_and_touches_two_sides(
     width: Any, height: Any, target: Any
 ) -> None:
     box = Letterbox.fit((width, height), target)
@@ -48,7 +48,7 @@ def test_a_box_goes_into_the_input_and_back_to_where_it_was(
     assert np.abs(back - boxes).max() <= span * 2**-21 + 1e-3
 
 
-def test_boxes_outside_the_picture_are_clipped_to_it() -> None:
+def test_boxes_outside_the_image_are_clipped_to_it() -> None:
     box = Letterbox.fit((1280, 720), (640, 384))  # half size, 12 rows of grey above and below
     found = box.to_source(np.array([[-10, 0, 700, 384]], np.float32))
     assert found.tolist() == [[0, 0, 1280, 720]]
@@ -72,7 +72,7 @@ def test_the_tensor_equals_opencvs_own_blob() -> None:
     assert np.abs(tensor - blob).max() < 1e-6
 
 
-def test_a_smaller_picture_after_a_larger_one_leaves_no_trace_of_it() -> None:
+def test_a_smaller_image_after_a_larger_one_leaves_no_trace_of_it() -> None:
     canvas = Canvas((64, 64))
     canvas.fill(np.full((64, 64, 3), 255, np.uint8))
     tensor, box = canvas.fill(np.zeros((32, 64, 3), np.uint8))
@@ -81,7 +81,7 @@ def test_a_smaller_picture_after_a_larger_one_leaves_no_trace_of_it() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (6000, 8000, 3), (1, 5000, 3), (5000, 1, 3)])
-def test_pictures_of_any_size_fit(shape: Any) -> None:
+def test_images_of_any_size_fit(shape: Any) -> None:
     tensor, box = Canvas((640, 384)).fill(np.zeros(shape, np.uint8))
     assert np.isfinite(tensor).all()
     assert min(box.scaled) >= 1
@@ -104,6 +104,6 @@ def test_grey_is_repeated_and_alpha_dropped() -> None:
         "road.jpg",
     ],
 )
-def test_what_is_not_a_picture_is_refused_by_name(image: Any) -> None:
+def test_what_is_not_an_image_is_refused_by_name(image: Any) -> None:
     with pytest.raises(UsageError, match=r"image"):
         as_bgr(image)

@@ -18,7 +18,7 @@ from oneglance.streams.errors import ModelError
 from onnx_models import build_model
 from present import present
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 LAMPS = {"light_red": (0, (40, 40, 230)), "light_green": (2, (90, 210, 60))}
 """Which of three lamps is lit, from the top, and its BGR."""
@@ -27,7 +27,7 @@ RED, GREEN = 0, 60
 """OpenCV's hues."""
 
 
-def picture(*names: str) -> Picture:
+def numbered_image(*names: str) -> Pixels:
     """Lights of these colours side by side, each 20×60 px in a sky of 100×100."""
     image = np.full((100, 40 + 40 * len(names), 3), (200, 180, 160), np.uint8)
     for i, name in enumerate(names):
@@ -52,7 +52,7 @@ def by_hand() -> LightColours:
 
 
 def test_features_say_which_lamp_is_lit_and_of_what_hue() -> None:
-    rows = features(picture("light_red"), box(0)).reshape(BANDS, HUES + 2)
+    rows = features(numbered_image("light_red"), box(0)).reshape(BANDS, HUES + 2)
     assert rows[:, :HUES].argmax() == RED  # the top band's red is the most there is
     assert rows[0, HUES] > rows[1, HUES]  # its brightest pixel is brighter than the next band's
     assert ((rows >= 0) & (rows <= 1)).all()
@@ -69,8 +69,8 @@ def test_a_head_that_lies_is_read_from_left_to_right(name: str) -> None:
 @pytest.mark.parametrize(
     "edges", [(-30, -30, -10, -10), (200, 200, 300, 300), (10, 10, 10, 10), (-5, -5, 500, 500)]
 )
-def test_a_box_may_leave_the_picture_or_be_empty(edges: tuple[float, ...]) -> None:
-    assert np.isfinite(features(picture("light_red"), np.array(edges, np.float32))).all()
+def test_a_box_may_leave_the_image_or_be_empty(edges: tuple[float, ...]) -> None:
+    assert np.isfinite(features(numbered_image("light_red"), np.array(edges, np.float32))).all()
 
 
 def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
@@ -78,7 +78,7 @@ def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
     for colour, (lamp, hue) in enumerate(((0, RED), (1, 30), (2, GREEN))):
         weights[colour, lamp * (HUES + 2) + hue * HUES // 180] = 20
     three = LightColours(LIGHT_COLOURS, weights)
-    image = picture("light_green", "light_red", "light_red")
+    image = numbered_image("light_green", "light_red", "light_red")
     cv2.rectangle(image, (100, 20), (119, 79), (25, 25, 25), -1)  # its lamp goes out
     assert three.predict(image, np.stack([box(0), box(1), box(2)])) == [2, 0, None]
     assert three.predict(image, np.zeros((0, 4), np.float32)) == []
@@ -90,7 +90,7 @@ def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(
     # The image fills the network's input: boxes are the same in both.
     rows = [(*box(0), 0.9, 3), (*box(1), 0.8, 3), (*box(1), 0.7, 2)]
     size = (128, 96)
-    image = cv2.copyMakeBorder(picture("light_red", "light_green"), 0, 0, 0, 8, 0)[:96]
+    image = cv2.copyMakeBorder(numbered_image("light_red", "light_green"), 0, 0, 0, 8, 0)[:96]
     file = build_model(
         tmp_path / "m.onnx", np.array([rows], np.float32), size=size, colours=by_hand
     )

@@ -51,9 +51,9 @@ def result(detections: Callable[..., sv.Detections]) -> ResultMaker:
         dropped: int = 0,
         source: str = "drive.mp4",
     ) -> Result:
-        picture = np.full((48, 64, 3), 90, np.uint8) if image is None else image
+        pixels = np.full((48, 64, 3), 90, np.uint8) if image is None else image
         seen = found if isinstance(found, sv.Detections) else detections(*found)
-        frame = Frame(picture, index=index, timestamp_s=time_s, source=source)
+        frame = Frame(pixels, index=index, timestamp_s=time_s, source=source)
         return Result(
             frame, seen, {"decode": 0.001} if timings is None else timings, age_s, dropped
         )

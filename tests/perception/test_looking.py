@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
-from fleets import Camera, SlowDetector, quick, results_until, uncounted
+from live_runs import Camera, SlowDetector, quick, results_until, uncounted
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker, budget
 from oneglance.perception.mode import Alert

@@ -17,18 +17,20 @@ FRAMES = 100
 MOST_MB = 390.0
 """Of the 400 promised: the rest of the drive adds a little."""
 
-PROCESSORS = 2
-"""Each processor more works on one frame more, and needs memory for it."""
+CPUS = 2
+"""Each CPU more works on one frame more, and needs memory for it."""
 
 
 @pytest.mark.slow  # five seconds where nothing else runs, minutes where much does
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in Linux's own way")
 def test_the_first_command_stays_well_below_400_megabytes(tmp_path: Path) -> None:
-    video, lines, summary = (tmp_path / name for name in ("seen.mp4", "seen.jsonl", "told.json"))
+    video, lines, summary = (
+        tmp_path / name for name in ("seen.mp4", "seen.jsonl", "reported.json")
+    )
     words = ["run", "--video", video, "--jsonl", lines, "--json-summary", summary]
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[:PROCESSORS])  # what is started inherits it
+    os.sched_setaffinity(0, sorted(allowed)[:CPUS])  # what is started inherits it
     try:
         run = start(*words, "--max-frames", FRAMES, stdout=subprocess.DEVNULL)
     finally:

@@ -1,4 +1,4 @@
-"""The loop: order, losses, endings. Its sources do as they are told; its model is a real one."""
+"""The loop: order, losses, endings. Its sources are scripted; its model is a real one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 import supervision as sv
 
 from http_server import http_server
-from media import KINDS, index_of, picture
+from media import KINDS, index_of, numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result, Tracker, pipeline
 from oneglance.perception.readers import recorded
@@ -56,12 +56,12 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 class Source:
-    """``frames`` grey pictures at 25 a second; ``before(index)`` is called ahead of each, and
+    """``frames`` grey images at 25 a second; ``before(index)`` is called ahead of each, and
     once more at the end. A live one stamps them with ``clock``."""
 
     frame_rate = Fraction(25)
     frame_count = None
-    source = "told"
+    source = "scripted"
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Source:
             self._before(index)
             time_s = self._clock() if self.live else index / 25
             self.produced += 1
-            yield Frame(picture(index), index, time_s, self.source)
+            yield Frame(numbered_image(index), index, time_s, self.source)
         self._before(self._frames)
 
     @property
@@ -98,8 +98,8 @@ class Source:
         self.close()
 
 
-class Watched:
-    """The real detector, with ``before(frame number)`` called ahead of each picture."""
+class Hooked:
+    """The real detector, with ``before(frame number)`` called ahead of each image."""
 
     def __init__(self, detector: Detector, before: Callable[[int], object]) -> None:
         self._detector, self._before = detector, before
@@ -186,7 +186,7 @@ def test_each_result_is_what_the_detector_says_of_that_frame_alone(
             of_image = detector(frame.image)
             np.testing.assert_allclose(alone.xyxy, of_image.xyxy, atol=0.1)
             assert list(result.detections.data["task"]) == ["car", "pedestrian", "sign"]
-    # A car as wide as its picture is bright: were two results swapped, this would not hold.
+    # A car as wide as its image is bright: were two results swapped, this would not hold.
     widths = [float(r.detections.xyxy[0, 2]) for r in results]
     assert widths == sorted(set(widths))
 
@@ -196,8 +196,8 @@ def test_an_image_that_nobody_asks_for_is_not_made(
 ) -> None:
     assert len(list(Pipeline(video("a.mp4", frames=10), detector))) == 10
     assert not conversions
-    watched = Watched(detector, lambda index: None)  # which takes images alone
-    assert len(list(Pipeline(video("b.mp4", frames=10), watched))) == 10
+    hooked = Hooked(detector, lambda index: None)  # which takes images alone
+    assert len(list(Pipeline(video("b.mp4", frames=10), hooked))) == 10
     assert len(conversions) == 10
 
 
@@ -224,7 +224,7 @@ def test_several_workers_infer_at_once_and_keep_the_order(
             all_at_work.wait(LONG_S)  # breaks unless four are inferred at the same time
         time.sleep(0.002 * (3 - index % 4))  # slow: the later of four is ready first
 
-    loop = Pipeline(Source(24), Watched(detector, before))
+    loop = Pipeline(Source(24), Hooked(detector, before))
     assert [(r.frame.index, index_of(r.frame.image)) for r in loop] == [(i, i) for i in range(24)]
 
 
@@ -254,7 +254,7 @@ def test_decoding_inference_and_writing_overlap(detector: Detector) -> None:
         if index == 2:
             writing.wait(LONG_S)
 
-    summary = Pipeline(source, Watched(detector, before), sinks=[sink]).run()
+    summary = Pipeline(source, Hooked(detector, before), sinks=[sink]).run()
     assert summary.frames == 3
     assert sink.written == [0, 1, 2]
 
@@ -411,7 +411,7 @@ def test_what_a_live_source_raises_comes_after_its_newest_frame(detector: Detect
 
 def test_what_a_detector_raises_comes_after_every_result_before_it(detector: Detector) -> None:
     error, sink = Trouble(), Sink()
-    loop = Pipeline(Source(10), Watched(detector, raising(error, at=4)), sinks=[sink])
+    loop = Pipeline(Source(10), Hooked(detector, raising(error, at=4)), sinks=[sink])
     taken, caught = taken_until(Trouble, loop)
     assert caught is error
     assert taken == sink.written == [0, 1, 2, 3]
@@ -519,7 +519,7 @@ def test_source_and_sinks_are_closed_once_however_a_run_ends(
 def test_sinks_are_closed_when_something_fails(detector: Detector, where: str) -> None:
     failing = raising(Trouble(), at=3)
     source = Source(20, before=failing if where == "source" else lambda i: None)
-    model = Watched(detector, failing if where == "detector" else lambda i: None)
+    model = Hooked(detector, failing if where == "detector" else lambda i: None)
     sinks = [Sink(failing if where == "sink" else lambda i: None), Sink()]
     taken_until(Trouble, Pipeline(source, model, sinks=sinks))
     assert source.closed
@@ -549,7 +549,7 @@ def test_a_pipeline_closed_before_it_ran_gives_nothing(detector: Detector) -> No
 
 
 def stuck_at(stuck: int) -> tuple[Callable[[int], None], threading.Event, threading.Event]:
-    """What blocks from frame ``stuck`` on; an event that tells so, and one that ends it."""
+    """What blocks from frame ``stuck`` on; an event that says so, and one that ends it."""
     over, reached = threading.Event(), threading.Event()
 
     def block(index: int) -> None:
@@ -576,7 +576,7 @@ def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
             assert taken.acquire(timeout=LONG_S)
 
     source = Source(100 if stuck == "full sink" else 3, before=before, live=mode == "live")
-    model = Watched(detector, block if stuck == "detector" else lambda i: None)
+    model = Hooked(detector, block if stuck == "detector" else lambda i: None)
     sink = Sink(block if "sink" in stuck else lambda i: None)
     loop = Pipeline(source, model, sinks=[sink])
     ended: list[BaseException | None] = []
@@ -609,7 +609,7 @@ def test_close_frees_a_loop_within_a_second_whatever_is_stuck(
         taken.release(4)
         thread.join(LONG_S)
     if "sink" in stuck:
-        assert "given up" in str(ended[0])  # its file has no end: that must be told
+        assert "given up" in str(ended[0])  # its file has no end: that must be reported
     else:
         assert ended == [None]
         assert sink.closed == 1

@@ -130,7 +130,7 @@ def test_a_sink_that_is_none_ends_a_run_in_one_sentence(
 ) -> None:
     outcome = oneglance("run", "rendered:?frames=2", "--model", model, "--sink", sink)
     assert outcome.code == 2
-    assert sentence in outcome.complaint
+    assert sentence in outcome.message
 
 
 def test_a_sink_never_writes_over_the_source_or_another_output(
@@ -139,11 +139,11 @@ def test_a_sink_never_writes_over_the_source_or_another_output(
     clip = video("a.mp4", frames=3)
     before = clip.read_bytes()
     outcome = oneglance("run", clip, "--model", model, "--sink", f"jsonl:{clip}")
-    assert "is the source: writing there would destroy it" in outcome.complaint
+    assert "is the source: writing there would destroy it" in outcome.message
     assert clip.read_bytes() == before
     out = tmp_path / "o.jsonl"
     outcome = oneglance("run", clip, "--model", model, "--jsonl", out, "--sink", f"jsonl:{out}")
-    assert "is given for two outputs" in outcome.complaint
+    assert "is given for two outputs" in outcome.message
 
 
 def test_the_list_is_printed(oneglance: Program) -> None:

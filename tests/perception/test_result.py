@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
-from fleets import Camera, quick
+from live_runs import Camera, quick
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result, Tracker
 from oneglance.perception.result import STAGES

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bags import jpeg, stamps
-from media import picture
+from media import numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Pipeline
 from oneglance.perception.budget import AgeBudget, Step
@@ -108,7 +108,7 @@ class TestRosImages(SourceTests):
         for index in range(200):
             if self.over.wait(0.005):
                 return
-            images.offer(compressed(self.make, 1_000_000 * index, jpeg(picture(index))))
+            images.offer(compressed(self.make, 1_000_000 * index, jpeg(numbered_image(index))))
         images.close()
 
 
@@ -127,7 +127,7 @@ def test_boxes_go_out_with_the_header_of_their_image_bit_for_bit(
     running = threading.Thread(target=pipeline.run)
     running.start()
     for index, stamp_ns in enumerate(sent):
-        image = picture(index)
+        image = numbered_image(index)
         images.offer(
             raw(make, stamp_ns, image) if kind == IMAGE else compressed(make, stamp_ns, jpeg(image))
         )
@@ -147,7 +147,7 @@ def test_boxes_go_out_with_the_header_of_their_image_bit_for_bit(
 def test_newest_wins_and_what_it_replaced_is_counted(make: Callable[..., Any]) -> None:
     images = RosImages("/camera/image", COMPRESSED)
     for index in range(5):
-        images.offer(compressed(make, index, jpeg(picture(index))))
+        images.offer(compressed(make, index, jpeg(numbered_image(index))))
     frames = iter(images)
     frame = next(frames)
     assert (frame.index, frame.metadata["stamp_ns"]) == (4, 4)
@@ -166,7 +166,7 @@ def test_a_message_without_an_image_is_left_out_and_counted(
     images.offer(compressed(make, 1, b"no JPEG"))
     reading.start()
     wait_until(lambda: images.undecodable == 1, "it is counted")
-    images.offer(compressed(make, 2, jpeg(picture(2))))
+    images.offer(compressed(make, 2, jpeg(numbered_image(2))))
     reading.join(LONG_S)
     images.close()
     assert taken[0].metadata["stamp_ns"] == 2

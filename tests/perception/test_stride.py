@@ -1,4 +1,4 @@
-"""Frames that the network does not look at: who predicts them, and how they are told."""
+"""Frames that the network does not look at: who predicts them, and how they are reported."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from bags import write_foxglove, write_ros2
 from http_server import http_server
-from media import make_video, picture
+from media import make_video, numbered_image
 from mqtt_broker import listening, mosquitto
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
@@ -147,7 +147,7 @@ class TestImages(SourceInFolder):
         import cv2
 
         for index in range(4):
-            cv2.imwrite(str(self.folder / f"{index}.png"), picture(index))
+            cv2.imwrite(str(self.folder / f"{index}.png"), numbered_image(index))
         return open_stream(self.folder)
 
 

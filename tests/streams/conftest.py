@@ -14,7 +14,7 @@ from rtsp_server import RtspServer, rtsp_server
 
 @pytest.fixture(scope="session")
 def rtsp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtspServer]:
-    """An RTSP server that plays 25 frames of ``media.picture`` at ``/clip``."""
+    """An RTSP server that plays 25 frames of ``media.numbered_image`` at ``/clip``."""
     clip = make_video(tmp_path_factory.mktemp("rtsp") / "clip.mp4", options={"bf": "0", "g": "5"})
     with rtsp_server(clip) as server:
         yield server

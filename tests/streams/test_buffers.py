@@ -182,74 +182,74 @@ def rounds(*keys: str) -> _Rounds[str, tuple[str, int]]:
 
 
 def test_each_source_has_its_turn_however_fast_another_is() -> None:
-    turns, served = rounds("fast", "slow"), []
+    latest, served = rounds("fast", "slow"), []
     for index in range(6):
         for _ in range(10):
-            turns.put("fast", ("fast", index))
-        turns.put("slow", ("slow", index))
-        served += [turns.take()[0][0], turns.take()[0][0]]
+            latest.put("fast", ("fast", index))
+        latest.put("slow", ("slow", index))
+        served += [latest.take()[0][0], latest.take()[0][0]]
     assert Counter(served) == {"fast": 6, "slow": 6}
 
 
 def test_who_has_waited_longest_is_next() -> None:
-    turns = rounds("a", "b", "c")
+    latest = rounds("a", "b", "c")
     for key in "abc":
-        turns.put(key, (key, 0))
-    assert turns.take()[0][0] == "a"
-    turns.put("a", ("a", 1))
-    assert [turns.take()[0] for _ in range(3)] == [("b", 0), ("c", 0), ("a", 1)]
+        latest.put(key, (key, 0))
+    assert latest.take()[0][0] == "a"
+    latest.put("a", ("a", 1))
+    assert [latest.take()[0] for _ in range(3)] == [("b", 0), ("c", 0), ("a", 1)]
 
 
 def test_a_source_that_rests_keeps_its_turn() -> None:
-    turns = rounds("a", "b")
+    latest = rounds("a", "b")
     for index in range(3):
-        turns.put("b", ("b", index))
-        turns.take()
-    turns.put("b", ("b", 9))
-    turns.put("a", ("a", 0))
-    assert turns.take()[0] == ("a", 0)
+        latest.put("b", ("b", index))
+        latest.take()
+    latest.put("b", ("b", 9))
+    latest.put("a", ("a", 0))
+    assert latest.take()[0] == ("a", 0)
 
 
 def test_drops_are_counted_for_each_source_alone() -> None:
-    turns = rounds("a", "b")
+    latest = rounds("a", "b")
     for index in range(3):
-        turns.put("a", ("a", index))
-    turns.put("b", ("b", 0))
-    assert turns.take() == (("a", 2), 2)
-    assert turns.take() == (("b", 0), 0)
-    turns.put("a", ("a", 3))
-    assert turns.take() == (("a", 3), 0)
+        latest.put("a", ("a", index))
+    latest.put("b", ("b", 0))
+    assert latest.take() == (("a", 2), 2)
+    assert latest.take() == (("b", 0), 0)
+    latest.put("a", ("a", 3))
+    assert latest.take() == (("a", 3), 0)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=120))
 def test_what_is_put_is_given_dropped_or_lost_and_never_given_twice(
     moves: list[tuple[str, bool]],
 ) -> None:
-    turns, put, given, dropped = rounds(*"abc"), Counter[str](), [], Counter[str]()
+    latest, put, given, dropped = rounds(*"abc"), Counter[str](), [], Counter[str]()
     for key, is_put in moves:
         if is_put:
-            turns.put(key, (key, put[key]))
+            latest.put(key, (key, put[key]))
             put[key] += 1
-        elif turns.ready:
-            item, before = turns.take()
+        elif latest.ready:
+            item, before = latest.take()
             given.append(item)
             dropped[item[0]] += before
     assert len(given) == len(set(given))
     for key in "abc":
         indices = [index for source, index in given if source == key]
         assert indices == sorted(indices)
-        assert len(indices) + dropped[key] + turns.remove(key) == put[key]
+        assert len(indices) + dropped[key] + latest.remove(key) == put[key]
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=200))
 def test_no_source_with_a_frame_waits_for_more_than_one_turn_of_each_other(puts: list[str]) -> None:
-    turns, waits = rounds(*"abcd"), Counter[str]()
+    latest, waits = rounds(*"abcd"), Counter[str]()
     for key in puts:
-        turns.put(key, (key, 0))
+        latest.put(key, (key, 0))
         if waits[key] == 0:
             waits[key] = 1
         if len([k for k in waits if waits[k]]) > 1:
-            (served, _), _ = turns.take()
+            (served, _), _ = latest.take()
             waits[served] = 0
             for other in "abcd":
                 waits[other] += waits[other] > 0
@@ -259,34 +259,34 @@ def test_no_source_with_a_frame_waits_for_more_than_one_turn_of_each_other(puts:
 def test_a_finished_source_still_gives_its_newest_and_the_end_comes_when_all_have_finished() -> (
     None
 ):
-    turns = rounds("a", "b")
-    turns.put("a", ("a", 0))
-    turns.finish("a")
-    assert not turns.put("a", ("a", 1))
-    turns.finish("b")
-    assert turns.take()[0] == ("a", 0)
+    latest = rounds("a", "b")
+    latest.put("a", ("a", 0))
+    latest.finish("a")
+    assert not latest.put("a", ("a", 1))
+    latest.finish("b")
+    assert latest.take()[0] == ("a", 0)
     with pytest.raises(Closed):
-        turns.take()
+        latest.take()
 
 
 def test_a_removed_source_gives_nothing_and_shows_what_was_lost() -> None:
-    turns = rounds("a", "b")
+    latest = rounds("a", "b")
     for index in range(3):
-        turns.put("a", ("a", index))
-    assert turns.remove("a") == 3
-    assert turns.remove("a") == 0
-    assert not turns.put("a", ("a", 9))
-    assert not turns.ready
+        latest.put("a", ("a", index))
+    assert latest.remove("a") == 3
+    assert latest.remove("a") == 0
+    assert not latest.put("a", ("a", 9))
+    assert not latest.ready
 
 
 def test_a_failure_comes_after_the_items_at_hand() -> None:
-    turns = rounds("a", "b")
-    turns.put("a", ("a", 0))
-    turns.fail(ZeroDivisionError())
-    assert not turns.put("b", ("b", 0))
-    assert turns.take()[0] == ("a", 0)
+    latest = rounds("a", "b")
+    latest.put("a", ("a", 0))
+    latest.fail(ZeroDivisionError())
+    assert not latest.put("b", ("b", 0))
+    assert latest.take()[0] == ("a", 0)
     with pytest.raises(ZeroDivisionError):
-        turns.take()
+        latest.take()
 
 
 def test_a_source_cannot_begin_twice() -> None:

@@ -38,7 +38,7 @@ def test_a_frame_held_by_several_threads_cannot_be_changed() -> None:
 
 
 def test_frames_may_be_kept_in_sets_and_compared() -> None:
-    # Comparing pictures pixel by pixel would give an array where a truth is wanted.
+    # Comparing images pixel by pixel would give an array where a truth is wanted.
     one, other = (
         Frame(np.zeros((4, 6, 3), np.uint8), index=0, timestamp_s=0.0, source="test")
         for _ in range(2)

@@ -273,9 +273,9 @@ def test_an_output_that_is_read_is_refused_by_whatever_link(tmp_path: Path) -> N
     ],
 )
 def test_an_error_of_the_system_is_reported_in_words(number: int, words: str) -> None:
-    told = str(os_error(OSError(number, os.strerror(number), "some/file")))
-    assert told.startswith("some/file: ")
-    assert words in told
+    reported = str(os_error(OSError(number, os.strerror(number), "some/file")))
+    assert reported.startswith("some/file: ")
+    assert words in reported
 
 
 def _umask() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from media import make_tracks, make_video, picture
+from media import make_tracks, make_video, numbered_image
 from oneglance.streams import (
     ConnectOptions,
     SourceNotFound,
@@ -42,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "drive").write_bytes((tmp_path / "drive.mp4").read_bytes())
     (tmp_path / "images").mkdir()
     for name in ("a.png", "b.PNG"):
-        (tmp_path / "images" / name).write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
+        (tmp_path / "images" / name).write_bytes(
+            cv2.imencode(".png", numbered_image(0))[1].tobytes()
+        )
     return tmp_path
 
 

@@ -54,7 +54,7 @@ def replay(
     from oneglance.models.detector import Detector
     from oneglance.models.tasks import Task, parse_tasks
     from oneglance.perception.replay.comparison import Tolerance
-    from oneglance.perception.replay.playing import picture_of
+    from oneglance.perception.replay.playing import image_of
     from oneglance.perception.replay.playing import replay as play
     from oneglance.perception.replay.runs import read_run, source_of
     from oneglance.streams.opening import open_stream
@@ -95,7 +95,7 @@ def replay(
     if folder is not None and shown:
         folder.claim()
         for each in shown:
-            _, content = cv2.imencode(".jpg", picture_of(each))
+            _, content = cv2.imencode(".jpg", image_of(each))
             file = folder.write(f"frame-{each.difference.index:06}.jpg", content.tobytes())
             say(f"{each.difference.kinds.total()} differences: {file}")
     if not comparison.is_within:

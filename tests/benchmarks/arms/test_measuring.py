@@ -16,7 +16,7 @@ def test_intervals_are_one_fewer_than_stamps_and_leave_out_the_warm_up() -> None
     assert measuring.intervals_ms([0.0, 5.0, 5.01, 5.03], warmup=1) == pytest.approx([10.0, 20.0])
 
 
-def test_a_clip_that_ends_before_a_frame_was_timed_is_told() -> None:
+def test_a_clip_that_ends_before_a_frame_was_timed_is_reported() -> None:
     with pytest.raises(measuring.TooFewFrames, match="ended after 3 frames; 4 are needed"):
         measuring.intervals_ms([0.0, 1.0, 2.0], warmup=2)
 
@@ -34,18 +34,18 @@ def test_memory_is_counted_where_it_is_touched() -> None:
     if measuring.pss_mb() is None:
         pytest.skip("PSS is Linux's")
     # In a process of its own: what the tests' own gives back meanwhile is not to be seen here.
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", TOUCHING],
         env=found_here(),
         capture_output=True,
         text=True,
         check=True,
     )
-    before, after, peak = map(float, told.stdout.split())
+    before, after, peak = map(float, reported.stdout.split())
     assert 45 < after - before < 60
     assert peak >= 50
 
 
-def test_memory_of_a_process_that_is_gone_is_not_told() -> None:
+def test_memory_of_a_process_that_is_gone_is_not_reported() -> None:
     assert measuring.pss_mb(["self", 2**22 + 1]) is None
     assert measuring.peak_memory_mb(os.getpid()) == measuring.peak_memory_mb()

@@ -57,8 +57,8 @@ def test_boxes_come_out_as_they_went_in_and_images_without_any_stay(
     table = write_table(tmp_path / "table.csv", rows)
     out = tmp_path / "out"
     assert main([str(table), "--images", str(drawn), "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert f"of {len(images)} images in {out}" in told
+    reported = capsys.readouterr().out
+    assert f"of {len(images)} images in {out}" in reported
     made = read_dataset(out / "data.yaml")
     assert made.labelled_tasks == {Task.CAR, Task.SIGN}
     assert "train" not in made.folders
@@ -72,7 +72,7 @@ def test_boxes_come_out_as_they_went_in_and_images_without_any_stay(
     assert [boxes_of(image) for image in found[-2:]] == [[], []]
 
 
-def test_a_wrong_table_is_told_by_file_and_line(
+def test_a_wrong_table_is_reported_by_file_and_line(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = next((drawn / "images" / "val").iterdir()).relative_to(drawn)
@@ -100,7 +100,7 @@ def test_a_wrong_table_is_told_by_file_and_line(
     assert "give another --out" in capsys.readouterr().err
 
 
-def test_two_images_of_one_name_are_told(
+def test_two_images_of_one_name_are_reported(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = next((drawn / "images" / "val").iterdir())

@@ -39,7 +39,7 @@ def test_the_network_that_labelled_is_right_by_its_own_labels(signs: Path, tmp_p
     assert all(a.map50_95 == pytest.approx(1) for a in found.tasks.values())
 
 
-def test_what_cannot_be_labelled_is_told_in_one_line(
+def test_what_cannot_be_labelled_is_reported_in_one_line(
     signs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ("--base", str(tmp_path / "none.pt"))

@@ -65,7 +65,7 @@ def test_the_arithmetic_is_what_it_says(measured: Measured) -> None:
 
 @pytest.fixture
 def tables(oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path) -> Path:
-    """Of two clips, in each picture of which is a car, a pedestrian and a sign."""
+    """Of two clips, in each image of which is a car, a pedestrian and a sign."""
     for name, frames in (("2026-05-04T07-30-00_a.mp4", 50), ("2026-05-04T17-00-00_b.mp4", 25)):
         video(name, frames=frames)
     out = tmp_path / "found"

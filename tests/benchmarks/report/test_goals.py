@@ -42,7 +42,7 @@ def test_a_rate_above_what_inference_alone_reaches_is_called_out_of_reach(
     assert ("no loop around this engine reaches the goal" in line) is hopeless
 
 
-def test_an_interval_that_reaches_across_the_goal_is_told() -> None:
+def test_an_interval_that_reaches_across_the_goal_is_reported() -> None:
     assert "across the goal" in _line(
         goals.sentences({"throughput": _throughput(bare=50)}), "loop's"
     )
@@ -51,16 +51,16 @@ def test_an_interval_that_reaches_across_the_goal_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize(("cpu_ms", "told"), [(44.0, True), (30.0, False)])
-def test_full_processors_are_blamed_only_where_they_were_full(cpu_ms: float, told: bool) -> None:
+@pytest.mark.parametrize(("cpu_ms", "reported"), [(44.0, True), (30.0, False)])
+def test_full_cpus_are_blamed_only_where_they_were_full(cpu_ms: float, reported: bool) -> None:
     parts = {"throughput": _throughput(bare=50), "loop": _loop(cpu_ms=cpu_ms)}
     line = _line(goals.sentences(parts), "The whole loop's rate")
     # 44 ms at 45 frames a second are 99 % of 2000 ms; a bare frame has 2000 / 50 of them.
     full = "44.0 ms of CPU time, 99 % of what 2 CPUs have, and 40.0 ms"
-    assert (full in line) is told
+    assert (full in line) is reported
 
 
-def test_what_our_loop_reaches_in_another_engine_is_told_beside_the_miss() -> None:
+def test_what_our_loop_reaches_in_another_engine_is_reported_beside_the_miss() -> None:
     part = _throughput(bare=50)
     part.claim("over_ultralytics_openvino_bf16", "in OpenVINO, in rate", 1.7, at_least=1.4)
     line = _line(goals.sentences({"throughput": part}), "ultralytics predict (goal")
@@ -74,7 +74,7 @@ def test_a_goal_met_needs_no_reason_and_one_not_measured_is_named() -> None:
     assert len(lines) == 2
 
 
-def test_the_latency_of_four_is_told_for_each_network() -> None:
+def test_the_latency_of_four_is_reported_for_each_network() -> None:
     part = Part(part="one_vs_four", title="One", timer="a frame")
     for name, frame, inference in (
         ("one_sequence_tuned", 30.0, 25.0),
@@ -90,7 +90,7 @@ def test_the_latency_of_four_is_told_for_each_network() -> None:
 
 
 @pytest.mark.parametrize("threads_ms", [85.0, 90.0])
-def test_memory_is_told_against_the_four_that_hold_least_whichever_are_fastest(
+def test_memory_is_reported_against_the_four_that_hold_least_whichever_are_fastest(
     threads_ms: float,
 ) -> None:
     part = Part(part="one_vs_four", title="One", timer="a frame")

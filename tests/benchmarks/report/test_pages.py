@@ -26,7 +26,7 @@ def test_a_page_shows_facts_misses_holes_and_what_it_is_silent_on(part: PartMake
     assert "- rain" in page
 
 
-def test_a_busy_machine_is_told_before_any_number(part: PartMaker) -> None:
+def test_a_busy_machine_is_reported_before_any_number(part: PartMaker) -> None:
     page = pages.page(part(warning="the machine was busy before we began"))
     assert page.index("Warning: the machine was busy") < page.index("| fact |")
 
@@ -42,7 +42,7 @@ def test_the_report_names_the_parts_that_were_not_run(part: PartMaker) -> None:
     assert "throughput" not in whole.partition("## Not measured")[2]
 
 
-def test_a_folder_becomes_a_report_whose_pictures_exist(part: PartMaker, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_report_whose_images_exist(part: PartMaker, tmp_path: Path) -> None:
     results.write(part(), tmp_path)
     four = Part(part="one_vs_four", title="One against four", timer="a frame")
     for name, ms in (("one_tuned", 20.0), ("four_tuned", 80.0)):
@@ -51,9 +51,9 @@ def test_a_folder_becomes_a_report_whose_pictures_exist(part: PartMaker, tmp_pat
             four.add(f"{name}.{stage}", name, [[ms / 4]], unit="ms")
     results.write(four, tmp_path)
     text = pages.write_report(tmp_path).read_text()
-    for picture in ("throughput.png", "one_vs_four.png"):
-        assert f"({picture})" in text
-        drawn = cv2.imread(str(tmp_path / picture))
+    for image in ("throughput.png", "one_vs_four.png"):
+        assert f"({image})" in text
+        drawn = cv2.imread(str(tmp_path / image))
         assert drawn is not None
         assert drawn.std() > 10  # something is drawn on it
     assert not (tmp_path / "live.png").exists()

@@ -21,16 +21,16 @@ def test_a_frame_is_drawn_with_what_is_seen_in_it(drive: Path, tmp_path: Path) -
     assert out.stat().st_size <= MOST_BYTES
 
 
-def test_what_cannot_be_drawn_is_told(drive: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_reported(drive: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no frame 99"):
         draw(str(drive), 99, model="road4-n-416", out=tmp_path / "seen.jpg")
     with pytest.raises(SinkError, match="cannot write"):
         draw(str(drive), 0, model="road4-n-416", out=tmp_path / "no" / "seen.jpg")
 
 
-def test_the_readme_is_short_and_its_pictures_are_small() -> None:
+def test_the_readme_is_short_and_its_images_are_small() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
-    pictures = [ROOT / part.split('"')[0] for part in text.split('<img src="')[1:]]
-    assert pictures
-    assert all(picture.stat().st_size <= MOST_BYTES for picture in pictures)
+    images = [ROOT / part.split('"')[0] for part in text.split('<img src="')[1:]]
+    assert images
+    assert all(image.stat().st_size <= MOST_BYTES for image in images)

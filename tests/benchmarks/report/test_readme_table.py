@@ -113,7 +113,7 @@ def test_a_table_changed_by_hand_is_found_out(command: Command, tmp_path: Path) 
         (BEFORE, ("/",), "is outside"),
     ],
 )
-def test_a_readme_without_a_place_is_told_and_left_alone(
+def test_a_readme_without_a_place_is_reported_and_left_alone(
     command: Command,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

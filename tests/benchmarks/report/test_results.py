@@ -51,7 +51,7 @@ def test_what_is_no_results_file_is_refused_by_name(
     assert str(file) in str(caught.value)
 
 
-def test_a_folder_without_results_is_told_and_one_with_some_gives_those(
+def test_a_folder_without_results_is_reported_and_one_with_some_gives_those(
     part: PartMaker, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="no results folder"):
@@ -62,7 +62,7 @@ def test_a_folder_without_results_is_told_and_one_with_some_gives_those(
     assert list(results.read_folder(tmp_path)) == ["throughput"]
 
 
-def test_results_that_cannot_be_written_are_told(part: PartMaker, tmp_path: Path) -> None:
+def test_results_that_cannot_be_written_are_reported(part: PartMaker, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="cannot write"):
         results.write(part(), tmp_path / "file")

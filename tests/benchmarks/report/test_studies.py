@@ -58,7 +58,7 @@ def test_runs_that_ask_the_same_stand_beside_each_other(tmp_path: Path) -> None:
     ("runs", "problem"),
     [({}, "holds no study"), ({"a": [1]}, r"a\.json is no report\.json of 'oneglance study'")],
 )
-def test_what_is_no_study_is_told(tmp_path: Path, runs: dict[str, Any], problem: str) -> None:
+def test_what_is_no_study_is_reported(tmp_path: Path, runs: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         studies.write_report(folder_of(tmp_path, **runs))
 

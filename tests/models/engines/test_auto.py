@@ -111,7 +111,7 @@ def test_another_packages_engine_is_loaded_by_name_and_tried(
     assert Detector.load(model, engine="slow").engine == "slow"
 
 
-def test_what_computes_something_else_is_left_out_and_told(plugin: Callable[..., None]) -> None:
+def test_what_computes_something_else_is_left_out_and_reported(plugin: Callable[..., None]) -> None:
     plugin(wrong="Wrong")
     file = resolve_model("road4-n-416")
     choice = choose_engine(file, threads=1)
@@ -165,7 +165,7 @@ def test_without_an_interpreter_they_are_tried_in_this_process(
         assert choice.tried[0].median_ms is not None
 
 
-def test_an_unknown_engine_is_told_with_all_there_are(
+def test_an_unknown_engine_is_reported_with_all_there_are(
     model: Path, plugin: Callable[..., None]
 ) -> None:
     plugin(slow="Slow")

@@ -38,7 +38,7 @@ def test_an_output_is_the_callers_to_keep(load: Any, make_model: Any) -> None:
     np.testing.assert_allclose(engine.run(np.zeros((1, 3, 32, 64), np.float32))[0], ROWS)
 
 
-def test_more_threads_may_ask_at_once_than_there_are_processors(load: Any, make_model: Any) -> None:
+def test_more_threads_may_ask_at_once_than_there_are_cpus(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS, gain=1.0), threads=1)
     levels = np.linspace(0, 1, 64, dtype=np.float32)
 
@@ -50,7 +50,7 @@ def test_more_threads_may_ask_at_once_than_there_are_processors(load: Any, make_
     np.testing.assert_allclose(found, levels, atol=1e-5)
 
 
-def test_more_threads_than_processors_are_taken(load: Any, make_model: Any) -> None:
+def test_more_threads_than_cpus_are_taken(load: Any, make_model: Any) -> None:
     engine = load(make_model(ROWS), threads=64)
     assert engine.threads == 64
     assert engine.run(np.zeros((1, 3, 32, 64), np.float32))[0].tolist() == ROWS.tolist()
@@ -137,22 +137,22 @@ def test_metadata_that_lacks_something_is_refused_by_its_name(
         load(tmp_path / "poor.onnx")
 
 
-def test_a_damaged_byte_anywhere_is_no_matter_or_is_told(
+def test_a_damaged_byte_anywhere_is_no_matter_or_is_reported(
     load: Any, make_model: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     content = make_model(ROWS).read_bytes()
     file = tmp_path / "damaged.onnx"
-    told = []
+    reported = []
     for place in range(0, len(content), 3):
         # No text in UTF-8 has this byte.
         file.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
         try:
             load(file)
         except ModelError as error:
-            told.append(str(error))
-    assert len(told) > len(content) / 3 / 2
-    assert all("damaged.onnx" in message and "\n" not in message for message in told)
-    assert any("a text in it is not UTF-8" in message for message in told)
+            reported.append(str(error))
+    assert len(reported) > len(content) / 3 / 2
+    assert all("damaged.onnx" in message and "\n" not in message for message in reported)
+    assert any("a text in it is not UTF-8" in message for message in reported)
     assert capfd.readouterr().out == ""
 
 

@@ -22,16 +22,16 @@ pytestmark = pytest.mark.usefixtures("openvino")
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
+def images() -> list[np.ndarray]:
     with open_stream("rendered:?frames=61&seed=5") as stream:
         return [frame.image for frame in stream][::20]
 
 
 @pytest.fixture(scope="module")
-def reference(pictures: list[np.ndarray]) -> list[sv.Detections]:
+def reference(images: list[np.ndarray]) -> list[sv.Detections]:
     """What ONNX Runtime sees."""
     detector = Detector.load("road4-n", confidence=CONFIDENCE, threads=1)
-    return [detector(picture) for picture in pictures]
+    return [detector(image) for image in images]
 
 
 def has_bf16() -> bool:
@@ -47,20 +47,20 @@ def partners(found: sv.Detections, others: sv.Detections) -> list[tuple[int, int
 
 
 def test_in_fp32_it_sees_what_onnx_runtime_sees(
-    pictures: list[np.ndarray], reference: list[sv.Detections]
+    images: list[np.ndarray], reference: list[sv.Detections]
 ) -> None:
     detector = Detector.load("road4-n", confidence=CONFIDENCE, threads=1, engine="openvino")
     assert (detector.engine, detector.precision) == ("openvino", "fp32")
-    for picture, known in zip(pictures, reference, strict=True):
-        found = detector(picture)
+    for image, known in zip(images, reference, strict=True):
+        found = detector(image)
         assert present(found.class_id).tolist() == present(known.class_id).tolist()
         np.testing.assert_allclose(found.xyxy, known.xyxy, atol=0.05)
         np.testing.assert_allclose(present(found.confidence), present(known.confidence), atol=1e-3)
     assert sum(map(len, reference)) > 12
 
 
-def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_processor_cannot(
-    pictures: list[np.ndarray], reference: list[sv.Detections]
+def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_cpu_cannot(
+    images: list[np.ndarray], reference: list[sv.Detections]
 ) -> None:
     def load() -> Detector:
         return Detector.load(
@@ -74,8 +74,8 @@ def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_processor_cannot(
     detector = load()
     assert detector.precision == "bf16"
     differences = []
-    for picture, known in zip(pictures, reference, strict=True):
-        found, sure = detector(picture), known[present(known.confidence) > 0.25]
+    for image, known in zip(images, reference, strict=True):
+        found, sure = detector(image), known[present(known.confidence) > 0.25]
         assert isinstance(sure, sv.Detections)
         pairs = partners(sure, found)
         assert len(pairs) == len(sure) > 0  # nothing that is clearly there is lost
@@ -85,7 +85,7 @@ def test_in_bf16_it_sees_nearly_the_same_or_says_that_the_processor_cannot(
     assert 1e-3 < max(differences) < 2  # pixels of 1280×720; equal boxes were not made in bf16
 
 
-def test_a_processor_without_bf16_is_named() -> None:
+def test_a_cpu_without_bf16_is_named() -> None:
     check_bf16(["FP32", "BF16"], cpu="new")
     with pytest.raises(UsageError, match=r"this CPU \(old\) has no native bf16"):
         check_bf16(["FP32", "INT8"], cpu="old ")
@@ -145,7 +145,7 @@ main()
     )
 
 
-def test_an_openvino_that_cannot_be_loaded_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_an_openvino_that_cannot_be_loaded_is_reported_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so: no such file')")
     program = "from oneglance.models.engines.openvino import import_openvino; import_openvino()"
     done = python(program, PYTHONPATH=str(tmp_path))

@@ -161,7 +161,7 @@ def test_a_damaged_engine_cache_is_refused_and_left_alone(
         *("--device", "tensorrt", "--engine-cache", tmp_path),
     )
     assert run.code == 2
-    assert run.complaint == (
+    assert run.message == (
         f"the engine cache {kept} is damaged or was changed: remove that folder, and the engine is "
         "compiled anew"
     )

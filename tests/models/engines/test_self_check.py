@@ -178,11 +178,11 @@ def test_a_detector_that_was_sent_proves_itself_where_it_arrives(
     assert copy.copy(checked)._engine is checked._engine  # loads nothing
 
 
-def test_the_command_refuses_it_and_can_be_told_not_to_look(tmp_path: Path, oneglance: Any) -> None:
+def test_the_command_refuses_it_and_can_be_switched_off(tmp_path: Path, oneglance: Any) -> None:
     wrong = negated(resolve_model("road4-n-416"), tmp_path / "wrong.onnx")
     outcome = oneglance("run", "rendered:?frames=2", "--model", wrong)
     assert outcome.code == 2
-    assert "computes something else" in outcome.complaint
+    assert "computes something else" in outcome.message
     assert oneglance("run", "rendered:?frames=2", "--model", wrong, "--no-self-check").code == 0
 
 
@@ -244,7 +244,7 @@ def test_frames_survive_the_metadata(model: Path) -> None:
         (ReferenceFrame(encode_frame(np.zeros((8, 8, 3), np.uint8)), boxes()), "is 8x8, not 64x32"),
     ],
 )
-def test_a_frame_that_cannot_be_used_is_told(
+def test_a_frame_that_cannot_be_used_is_reported(
     model: Path, frame: ReferenceFrame, sentence: str
 ) -> None:
     engine = load_engine(model)

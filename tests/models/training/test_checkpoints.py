@@ -99,7 +99,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "torch did not write it, or it is cut short"),
         (b"hello", "torch did not write it, or it is cut short"),
@@ -107,13 +107,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ([1, 2], "is not a YOLO checkpoint"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: object, complaint: str) -> None:
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: object, message: str) -> None:
     file = tmp_path / "odd.pt"
     if isinstance(content, bytes):
         file.write_bytes(content)
     else:
         torch.save(content, file)
-    with pytest.raises(ModelError, match=complaint):
+    with pytest.raises(ModelError, match=message):
         read_checkpoint(file)
 
 

@@ -108,7 +108,7 @@ def random_rows(random: np.random.Generator, classes: int) -> npt.NDArray[np.flo
     return rows[None].astype(np.float32)
 
 
-@pytest.mark.parametrize("classes", [FOUR_TASKS, SUBCLASSES], ids=["plain", "subclasses"])
+@pytest.mark.parametrize("classes", [FOUR_TASKS, SUBCLASSES], ids=["parents", "subclasses"])
 @pytest.mark.parametrize("head", Head)
 def test_it_decodes_as_the_detector_does(
     tmp_path: Path, head: Head, classes: tuple[Any, ...]
@@ -132,7 +132,7 @@ def test_it_decodes_as_the_detector_does(
 
 
 @pytest.mark.parametrize("head", Head)
-@pytest.mark.parametrize("classes", [FOUR_TASKS, SUBCLASSES], ids=["plain", "subclasses"])
+@pytest.mark.parametrize("classes", [FOUR_TASKS, SUBCLASSES], ids=["parents", "subclasses"])
 def test_nothing_seen_is_no_boxes(tmp_path: Path, head: Head, classes: tuple[Any, ...]) -> None:
     shape = (1, 9, 6) if head is Head.ONE_TO_ONE else (1, 4 + len(classes), 30)
     file = build_model(
@@ -200,7 +200,7 @@ def test_the_command_takes_a_model_of_the_zoo_by_name(
     assert session(graph).get_inputs()[0].shape == [360, 640, 3]
     refused = oneglance("run", "rendered:?frames=1", "--model", graph)
     assert refused.code == 2
-    assert "end-to-end graph" in refused.complaint
+    assert "end-to-end graph" in refused.message
 
 
 @pytest.mark.parametrize(
@@ -220,5 +220,5 @@ def test_what_the_command_cannot_do_is_a_sentence(
 ) -> None:
     outcome = oneglance("export", *words, "--out", tmp_path / "out.onnx")
     assert outcome.code == 2
-    assert sentence in outcome.complaint
+    assert sentence in outcome.message
     assert not (tmp_path / "out.onnx").exists()

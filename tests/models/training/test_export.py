@@ -249,7 +249,7 @@ def test_colours_are_assigned_to_lights_and_kept_in_the_file(
     words = ("export", weights, "--out", out, "--size", "64x32", "--colours", data)
     outcome = oneglance(*words)
     assert outcome.code == 2
-    assert "colours are assigned to a network's lights" in outcome.complaint
+    assert "colours are assigned to a network's lights" in outcome.message
     outcome = oneglance(*words, "--classes", "car,light")
     assert outcome.code == 0, outcome.err
     assert [cls.name for cls in Detector.load(out).classes] == [

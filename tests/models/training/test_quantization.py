@@ -143,7 +143,7 @@ def test_what_the_gate_refuses_is_not_written_and_the_command_shows_why(
     out = tmp_path / "new" / "small.zip"
     outcome = oneglance("quantize", MODEL, "--data", drives, "--frames", "8", "--out", out)
     assert outcome.code == 2
-    assert "does not pass the accuracy gate (drives " in outcome.complaint
+    assert "does not pass the accuracy gate (drives " in outcome.message
     assert "mAP50-95" in outcome.out
     assert " → " in outcome.out
     assert "%" not in outcome.out  # no progress of others where nobody looks
@@ -163,7 +163,7 @@ def test_what_the_command_cannot_do_is_a_sentence(
 ) -> None:
     outcome = oneglance("quantize", MODEL, "--data", drives, *words)
     assert outcome.code == 2
-    assert sentence in outcome.complaint
+    assert sentence in outcome.message
 
 
 def subset(drives: Path, folder: Path, text: str) -> Dataset:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from http_server import http_server
-from media import cut, make_video, picture
+from media import cut, make_video, numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Tracker
 from oneglance.perception.batch import clip as module
@@ -23,8 +23,8 @@ from s3_server import s3_server
 
 MakeVideo = Callable[..., Path]
 SECRET = "hunter2-secret"
-NOISE = [picture(number, (1280, 720)) for number in range(4)] * 19
-NOISE_SMALL = [picture(number, (640, 360)) for number in range(4)] * 3
+NOISE = [numbered_image(number, (1280, 720)) for number in range(4)] * 19
+NOISE_SMALL = [numbered_image(number, (640, 360)) for number in range(4)] * 3
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 
@@ -112,7 +112,7 @@ def test_an_object_gives_the_same_rows_as_its_file_and_is_read_about_once(
     clip = make_video(
         tmp_path / name,
         size=(1280, 720),
-        pictures=NOISE,
+        images=NOISE,
         options={"qp": "0", "preset": "ultrafast"},
         container_options=options,
     )
@@ -209,7 +209,7 @@ def test_a_bug_of_ours_is_a_row_that_says_so(
 def test_a_clip_that_is_copied_first_gives_the_same_rows_and_is_read_once(
     model: Path, reader: ClipReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = make_video(tmp_path / "a.mp4", size=(640, 360), pictures=NOISE_SMALL, options=LOSSLESS)
+    clip = make_video(tmp_path / "a.mp4", size=(640, 360), images=NOISE_SMALL, options=LOSSLESS)
     here, _ = read(reader, clip)
     copying = ClipReader(Settings(model=str(model), cache=True))
     monkeypatch.setattr(module, "BLOCK", 100_000)

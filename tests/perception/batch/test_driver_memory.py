@@ -50,14 +50,14 @@ def test_the_driver_of_two_thousand_clips_grows_by_little(
         os.link(clip, tmp_path / "clips" / f"{number:04}.mp4")
     program = tmp_path / "measured.py"  # a file: the workers' processes import it
     program.write_text(_MEASURED)
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, program, tmp_path / "clips" / "*.mp4", model, tmp_path / "out"],
         capture_output=True,
         text=True,
         check=True,
         timeout=1000,
     ).stdout
-    done, grown_mb = told.split()
+    done, grown_mb = reported.split()
     print(f"grown by {float(grown_mb):.0f} MB")
     assert int(done) == CLIPS
     assert float(grown_mb) <= MOST_MB

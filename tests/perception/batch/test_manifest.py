@@ -145,14 +145,14 @@ def test_files_are_rolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_memory_is_flat_however_many_clips_end(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("memory is counted in Linux's own way")
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", MEASURED, tmp_path / "out"],
         capture_output=True,
         text=True,
         check=True,
         timeout=600,
     ).stdout
-    grown_mb = float(told)
+    grown_mb = float(reported)
     print(f"grown by {grown_mb:.0f} MB")
     assert grown_mb <= 50
 
@@ -234,7 +234,7 @@ def test_fresh_removes_nothing_where_a_stranger_left_something(tmp_path: Path) -
     assert (tmp_path / "clips" / "part-000001.parquet").exists()
 
 
-def test_a_part_that_is_damaged_is_told_and_not_counted_as_nothing(tmp_path: Path) -> None:
+def test_a_part_that_is_damaged_is_reported_and_not_counted_as_nothing(tmp_path: Path) -> None:
     output = BatchOutput(tmp_path, FACTS)
     output.add(row("a"), [], [])
     output.close()

@@ -177,7 +177,7 @@ def test_a_cluster_gives_the_same_rows_reached_directly_and_by_its_client(
             assert [row["status"] for row in clips] == [row["status"] for row in undisturbed[0]]
         too_many = run(*words, "--workers", 3, "--fresh")
         assert too_many.code == 2
-        assert "has 2 CPUs: give --workers 2 at most" in too_many.complaint
+        assert "has 2 CPUs: give --workers 2 at most" in too_many.message
         elsewhere = tmp_path / "here.onnx"  # every process has its own idea of what that is
         elsewhere.symlink_to("/proc/self/fd/0")
         with model.open("rb") as file:

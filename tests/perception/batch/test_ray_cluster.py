@@ -60,7 +60,7 @@ def test_a_cluster_that_cannot_be_reached_is_a_sentence(
         *("--address", address),
     )
     assert ended.code == 2
-    assert f"no Ray cluster at {address} (connection refused)" in ended.complaint
+    assert f"no Ray cluster at {address} (connection refused)" in ended.message
 
 
 @pytest.mark.parametrize("address", ["cluster", f"ray://user:{SECRET}@host:1", "http://host:1/a"])
@@ -73,7 +73,7 @@ def test_what_is_no_address_of_a_cluster_is_a_sentence(
         *("--address", address),
     )
     assert ended.code == 2
-    assert "give 'local', 'auto', ray://HOST or" in ended.complaint
+    assert "give 'local', 'auto', ray://HOST or" in ended.message
     assert SECRET not in ended.err
 
 
@@ -87,7 +87,7 @@ def test_a_cluster_of_another_ray_or_python_is_a_sentence(model: Path, tmp_path:
             *("--address", head.address),
         )
     assert ended.code == 2
-    assert "runs Ray 2.0.1 on Python 3.7.1, here are Ray" in ended.complaint
+    assert "runs Ray 2.0.1 on Python 3.7.1, here are Ray" in ended.message
 
 
 def test_what_ray_says_of_another_python_becomes_a_sentence() -> None:

@@ -177,7 +177,7 @@ def test_the_video_keeps_size_speed_and_number_of_frames(
 def test_the_video_shows_the_boxes(
     oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path
 ) -> None:
-    # Grey in, so every colour in the picture was drawn.
+    # Grey in, so every colour in the image was drawn.
     clip, out = video("a.mp4", frames=5, size=(640, 480)), tmp_path / "out.mp4"
     assert oneglance("run", clip, "--model", model, "--video", out).code == 0
     with av.open(out) as film:
@@ -350,7 +350,7 @@ def test_a_mistake_is_reported_in_one_sentence(
     before = sorted(small_zoo.parent.rglob("*"))
     run = oneglance("run", *words)
     assert run.code == 2
-    assert message in run.complaint
+    assert message in run.message
     assert run.out == ""
     assert sorted(small_zoo.parent.rglob("*")) == before  # nothing is left lying about
 
@@ -403,8 +403,8 @@ def test_lines_may_go_into_a_named_pipe(oneglance: Program, model: Path, tmp_pat
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
         assert oneglance("run", ROAD, "--model", model, "--jsonl", pipe).code == 0
-        told, _ = reader.communicate(timeout=10)
-    assert len(lines_of(told)) == 5
+        reported, _ = reader.communicate(timeout=10)
+    assert len(lines_of(reported)) == 5
 
 
 @pytest.mark.parametrize("sink", ["jsonl", "jsonl:-", "jsonl:/dev/stdout"])

@@ -137,7 +137,7 @@ def test_what_is_no_file_of_annotations_is_one_sentence(
         list(read_results(tmp_path / name))
     run = oneglance("convert", tmp_path / name, "--to", "coco", "--out", tmp_path / "out")
     assert run.code == 2
-    assert str(tmp_path / name) in run.complaint
+    assert str(tmp_path / name) in run.message
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +145,7 @@ def test_two_images_of_one_name_are_not_one_label_file(oneglance: Program, tmp_p
     twice = [LABEL_STUDIO[0], LABEL_STUDIO[0]]
     (tmp_path / "export.json").write_text(json.dumps(twice))
     run = oneglance("convert", tmp_path / "export.json", "--to", "yolo", "--out", tmp_path / "out")
-    assert "two images are called" in run.complaint
+    assert "two images are called" in run.message
 
 
 @pytest.mark.parametrize("to", ["yolo", "cvat", "label-studio", "fiftyone"])
@@ -157,14 +157,14 @@ def test_an_image_without_pixels_is_one_sentence(
     (tmp_path / "a.json").write_text(json.dumps(content))
     run = oneglance("convert", tmp_path / "a.json", "--to", to, "--out", tmp_path / "out")
     assert run.code == 2
-    assert "0×0 pixels" in run.complaint
+    assert "0×0 pixels" in run.message
     assert not (tmp_path / "out").exists()
 
 
 def test_a_prefix_is_for_label_studio_alone(oneglance: Program, tmp_path: Path) -> None:
     (tmp_path / "export.json").write_text(json.dumps(LABEL_STUDIO))
     words = ("convert", tmp_path / "export.json", "--images", "https://host/", "--out")
-    assert "--images" in oneglance(*words, tmp_path / "out", "--to", "mot").complaint
+    assert "--images" in oneglance(*words, tmp_path / "out", "--to", "mot").message
     assert oneglance(*words, tmp_path / "out", "--to", "label-studio").code == 0
     (task,) = json.loads((tmp_path / "out" / "tasks.json").read_text())
     assert task["data"]["image"] == "https://host/set/images a/1.jpg"

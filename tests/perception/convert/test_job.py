@@ -51,7 +51,7 @@ def test_a_folder_is_made_anew_and_a_strangers_is_refused(
     assert oneglance("convert", lines, "--to", "mot", "--out", out).code == 0
     assert [file.name for file in out.rglob("*.txt")] == ["a.txt"]
     (out / "notes").write_text("mine")
-    assert "did not make" in oneglance("convert", lines, "--to", "coco", "--out", out).complaint
+    assert "did not make" in oneglance("convert", lines, "--to", "coco", "--out", out).message
     assert (out / "a.txt").exists()
 
 
@@ -60,9 +60,9 @@ def test_yolo_takes_the_size_that_lines_do_not_have(
 ) -> None:
     out = tmp_path / "out"
     words = ("convert", lines, "--to", "yolo", "--out", out)
-    assert "--size WxH" in oneglance(*words).complaint
+    assert "--size WxH" in oneglance(*words).message
     assert not out.exists()
-    assert "no frame is 0x48" in oneglance(*words, "--size", "0x48").complaint
+    assert "no frame is 0x48" in oneglance(*words, "--size", "0x48").message
     assert not out.exists()
     assert oneglance(*words, "--size", "64x48").code == 0
     assert len(list((out / "labels").iterdir())) == 4
@@ -81,7 +81,7 @@ def test_numbers_that_are_none_are_one_sentence_with_their_line(
     bad.write_text(LINE + LINE.replace(old, new))
     run = oneglance("convert", bad, "--to", "bdd100k", "--out", tmp_path / "out")
     assert run.code == 2
-    assert f"{bad}, line 2: no result" in run.complaint
+    assert f"{bad}, line 2: no result" in run.message
 
 
 @pytest.mark.parametrize("content", ["{}\n", "hello\n", "[]\n", '{"frame": 1}\n', "\xff\n"])
@@ -92,22 +92,22 @@ def test_what_is_no_result_is_one_sentence_with_its_line(
     bad.write_text(content)
     run = oneglance("convert", bad, "--to", "coco", "--out", tmp_path / "out")
     assert run.code == 2
-    assert f"{bad}, line 1: no result" in run.complaint
+    assert f"{bad}, line 1: no result" in run.message
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_missing_or_no_table_is_one_sentence(oneglance: Program, tmp_path: Path) -> None:
     out = ("--to", "coco", "--out", tmp_path / "out")
-    assert "no file or folder" in oneglance("convert", tmp_path / "gone", *out).complaint
+    assert "no file or folder" in oneglance("convert", tmp_path / "gone", *out).message
     (tmp_path / "empty").mkdir()
-    assert "no Parquet files" in oneglance("convert", tmp_path / "empty", *out).complaint
+    assert "no Parquet files" in oneglance("convert", tmp_path / "empty", *out).message
     pa = pytest.importorskip("pyarrow", reason="needs the extra batch")
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"clip": ["a"]}), tmp_path / "other.parquet")
-    assert "has no frame" in oneglance("convert", tmp_path / "other.parquet", *out).complaint
+    assert "has no frame" in oneglance("convert", tmp_path / "other.parquet", *out).message
     (tmp_path / "text.parquet").write_text("hello")
     assert "cannot be read as Parquet" in (
-        oneglance("convert", tmp_path / "text.parquet", *out).complaint
+        oneglance("convert", tmp_path / "text.parquet", *out).message
     )
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import pytest
 
-from media import index_of, picture
+from media import index_of, numbered_image
 from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import merge, partial_tasks
@@ -65,7 +65,7 @@ def test_a_flicker_and_an_uncertain_sign_become_a_data_set(
     for number, line in picked.items():
         image = cv2.imread(str(out / line["image"]))
         assert image is not None
-        assert index_of(image) == index_of(picture(number))
+        assert index_of(image) == index_of(numbered_image(number))
         assert (line["source"], line["size"]) == (str(drive), [64, 48])
         assert line["timestamp_s"] == pytest.approx(number / 25)
     page = (out / "index.html").read_text()
@@ -153,7 +153,7 @@ def test_the_output_of_a_batch_run_is_mined(
 def test_frames_that_look_the_same_are_one(
     oneglance: Program, video: MakeVideo, tmp_path: Path
 ) -> None:
-    parked = video("parked.mp4", frames=75, pictures=[picture(0)] * 75)
+    parked = video("parked.mp4", frames=75, images=[numbered_image(0)] * 75)
     results = write_lines(tmp_path / "a.jsonl", parked, {n: [UNSURE] for n in range(75)})
     out = tmp_path / "mined"
     assert oneglance("mine", results, "--out", out).code == 0
@@ -168,8 +168,8 @@ def test_a_clip_whose_address_was_hidden_is_found_by_its_name(
     words = ("mine", results, "--out", tmp_path / "mined")
     run = oneglance(*words)
     assert run.code == 2
-    assert "hides credentials" in run.complaint
-    assert "--clips" in run.complaint
+    assert "hides credentials" in run.message
+    assert "--clips" in run.message
     assert not (tmp_path / "mined").exists()
     assert oneglance(*words, "--clips", tmp_path / "*.mp4").code == 0
     sources = {line["source"] for line in lines_of(tmp_path / "mined" / "picked.jsonl")}
@@ -195,7 +195,7 @@ def test_labels_that_somebody_corrected_are_not_written_over(
     out = tmp_path / "mined"
     assert oneglance("mine", results, "--out", out).code == 0
     (out / "labels" / "train" / "drive_000050.txt").write_text("1 0.5 0.5 0.1 0.1\n")
-    assert "already holds frames" in oneglance("mine", results, "--out", out).complaint
+    assert "already holds frames" in oneglance("mine", results, "--out", out).message
     assert (out / "labels" / "train" / "drive_000050.txt").read_text() == "1 0.5 0.5 0.1 0.1\n"
     (out / "data.yaml").unlink()  # as a run that was killed leaves it
     assert oneglance("mine", results, "--out", out).code == 0
@@ -232,5 +232,5 @@ def test_what_cannot_be_mined_is_one_sentence_and_touches_nothing(
     for words, expected in refusals:
         run = oneglance("mine", *words)
         assert run.code == 2, words
-        assert expected in run.complaint, words
+        assert expected in run.message, words
         assert not (tmp_path / "mined").exists(), words

@@ -1,4 +1,4 @@
-"""What frames look like, told by statistics of their pixels."""
+"""What frames look like, by statistics of their pixels."""
 
 from __future__ import annotations
 

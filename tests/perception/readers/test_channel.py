@@ -11,8 +11,8 @@ from itertools import islice, pairwise
 
 import pytest
 
-from fleets import quick, uncounted
-from media import picture
+from live_runs import quick, uncounted
+from media import numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result
 from oneglance.perception.readers.channel import Channel, capture_time
@@ -54,7 +54,7 @@ class Stamped:
                 return
             metadata = {"stamp": EPOCH_S + index, "frame_id": "front"}
             time_s = self._stamp(index)
-            yield Frame(picture(index), index, time_s, self.source, metadata=metadata)
+            yield Frame(numbered_image(index), index, time_s, self.source, metadata=metadata)
         if self._error is not None:
             raise self._error
 

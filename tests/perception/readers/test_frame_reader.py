@@ -12,7 +12,7 @@ from fractions import Fraction
 import pytest
 import supervision as sv
 
-from media import picture
+from media import numbered_image
 from oneglance.perception import Live
 from oneglance.perception.readers.frame_reader import (
     CapturedFrame,
@@ -28,7 +28,7 @@ from waiting import LONG_S
 
 
 class Script:
-    """A stream of ``frames`` that ends as told; each frame waits for ``allowed``."""
+    """A stream of ``frames`` that ends as scripted; each frame waits for ``allowed``."""
 
     frame_rate = Fraction(1000)
     frame_count = 3
@@ -46,7 +46,7 @@ class Script:
                 if self.stopping.is_set():
                     return
             time_s = time.monotonic() if self.live else index / 1000
-            yield Frame(picture(index), index, time_s, self.source)
+            yield Frame(numbered_image(index), index, time_s, self.source)
         while self._error is None and self.live and not self.stopping.wait(0.01):
             pass
         if self._error is not None:

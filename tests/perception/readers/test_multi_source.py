@@ -1,4 +1,4 @@
-"""Many live sources for one network: turns, names, coming and going."""
+"""Many live sources for one network: round robin, names, coming and going."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 
-from fleets import Camera, uncounted
+from live_runs import Camera, uncounted
 from oneglance.perception import Live, Tracker
 from oneglance.perception.readers.frame_reader import SourceFailed
 from oneglance.perception.readers.multi_source import MOST_CLOSED, MultiSourceReader
@@ -77,7 +77,7 @@ def test_a_name_may_be_taken_again_only_when_its_source_was_removed() -> None:
         assert reader.add(Camera("front")) == "front"
 
 
-def test_of_sources_that_have_left_the_latest_are_told_of() -> None:
+def test_of_sources_that_have_left_the_latest_are_reported() -> None:
     with closing(reader_of(Camera("front"))) as reader:
         for number in range(3 * MOST_CLOSED):
             reader.add(Camera(f"camera {number}"))

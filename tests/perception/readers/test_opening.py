@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleets import Camera, quick
+from live_runs import Camera, quick
 from oneglance.perception import Live, Mode
 from oneglance.perception.readers.multi_source import MultiSourceReader
 from oneglance.perception.readers.opening import Source, open_reader, run_together

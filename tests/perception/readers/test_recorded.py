@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleets import Camera
+from live_runs import Camera
 from oneglance.perception.readers.recorded import DECODED_AHEAD, RecordedReader
 from oneglance.streams import Stream, UsageError, open_stream
 from oneglance.streams.buffers import Closed

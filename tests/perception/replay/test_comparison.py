@@ -56,7 +56,7 @@ def compared(
         ),
     ],
 )
-def test_each_way_to_differ_is_told_apart(
+def test_each_way_to_differ_is_distinguished(
     before: list[Row], after: list[Row], kinds: dict[tuple[Task, Kind], int]
 ) -> None:
     assert dict(compared(before, after).kinds) == kinds
@@ -74,7 +74,7 @@ def test_boxes_that_stand_close_are_matched_so_that_all_find_theirs() -> None:
     assert not compared(before, after).kinds
 
 
-def test_which_boxes_differ_is_told_by_their_rows() -> None:
+def test_which_boxes_differ_is_reported_by_their_rows() -> None:
     found = compared([car(), car(dx=500)], [car(dx=900), car()])
     assert found.differing_before == (1,)
     assert found.differing_after == (0,)

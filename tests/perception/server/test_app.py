@@ -24,7 +24,7 @@ import simplejpeg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from fleets import Camera, SlowDetector, health_of
+from live_runs import Camera, SlowDetector, health_of
 from media import index_of
 from oneglance.models import Detector
 from oneglance.perception.health import Health
@@ -343,11 +343,11 @@ def test_metrics_and_status_tell_of_the_same_run(site: Page) -> None:
     assert status["may_edit"] is False
 
 
-def test_a_page_is_told_once_a_second_how_sources_do(site: Page) -> None:
+def test_a_page_gets_the_status_of_its_sources_once_a_second(site: Page) -> None:
     with site.watch() as viewer:
-        told = [next_status(viewer) for _ in range(2)]
-    assert {each["state"] for each in told[-1]["health"]["sources"]} == {"live"}
-    assert told[-1]["events"][0]["state"] == "live"
+        reported = [next_status(viewer) for _ in range(2)]
+    assert {each["state"] for each in reported[-1]["health"]["sources"]} == {"live"}
+    assert reported[-1]["events"][0]["state"] == "live"
 
 
 def test_health_is_good_while_all_sources_are_live(site: Page, locked: Page) -> None:
@@ -369,15 +369,15 @@ def test_health_is_503_while_a_source_is_lost_and_says_so_to_those_who_may_know(
             camera.unplug()
             wait_until(lambda: health() == 503)
             assert shown.get("/healthz").json() == {"status": "lost"}
-            told = shown.get("/healthz", headers=BEARER)
-            assert len(told.json()["lost"]) == 1
-            name = told.json()["lost"][0]
+            reported = shown.get("/healthz", headers=BEARER)
+            assert len(reported.json()["lost"]) == 1
+            name = reported.json()["lost"][0]
             gone = shown.get("/snapshot.jpg", params={"source": name}, headers=BEARER)
             assert gone.status_code == 503
             everything = "".join(
                 shown.get(path, headers=BEARER).text for path in ("/api/status", "/metrics")
             )
-            everything += told.text + gone.text
+            everything += reported.text + gone.text
             assert not [secret for secret in SECRETS if secret in everything]
             camera.plug_in()
             wait_until(lambda: health() == 200)
@@ -485,13 +485,13 @@ def test_an_image_inside_another_sites_page_needs_the_token_in_its_address(
     assert site.get("/", headers=linked).status_code == 200
 
 
-def test_a_refusal_is_told_once(locked: Page, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_is_reported_once(locked: Page, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         for _ in range(20):
             locked.get("/", headers={"Host": f"evil-{_}.example"})
-    told = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
-    assert len(told) <= 1
-    assert "evil" not in "".join(told)
+    reported = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+    assert len(reported) <= 1
+    assert "evil" not in "".join(reported)
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_the_tokens_holder_adds_and_removes_sources(detector: Detector) -> None:
             wait_until(lambda: next_frame(viewer)[0]["source"] == name)
 
 
-def test_a_source_that_cannot_be_added_is_told_without_its_secrets(locked: Page) -> None:
+def test_a_source_that_cannot_be_added_is_reported_without_its_secrets(locked: Page) -> None:
     cases: list[Callable[[], httpx.Response]] = [
         lambda: edit(locked, "POST", f"nosuch://u:{SECRETS[0]}@host/x", **BEARER),
         lambda: edit(locked, "POST", f"/no/such/{'x' * 40}.mp4", **BEARER),

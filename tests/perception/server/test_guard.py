@@ -60,14 +60,14 @@ def test_the_cookie_is_not_the_token() -> None:
     assert OPEN.token not in (OPEN.cookie() or "")
 
 
-def test_a_port_in_use_is_told_in_a_sentence() -> None:
+def test_a_port_in_use_is_reported_in_a_sentence() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"port {port} of 127\.0\.0\.1 is in use: give"):
             listen("127.0.0.1", port)
 
 
-def test_an_address_that_is_none_of_ours_is_told_in_a_sentence() -> None:
+def test_an_address_that_is_none_of_ours_is_reported_in_a_sentence() -> None:
     with pytest.raises(UsageError, match=r"cannot be listened on \(.*\): see --host"):
         listen("192.0.2.1", 0)
     with pytest.raises(UsageError, match="from 0 to 65535"):

@@ -179,7 +179,7 @@ def test_of_a_large_frame_only_what_is_shown_is_converted(
     """Against the whole image, made first: the same but for how it is made smaller."""
     size = (1920, 1080)
     smooth = np.asarray(cv2.resize(photograph(0), size), np.uint8)
-    file = make_video(tmp_path / "a.mp4", pictures=[smooth], size=size)
+    file = make_video(tmp_path / "a.mp4", images=[smooth], size=size)
     frame, again = (next(iter(open_stream(file))) for _ in range(2))
     assert frame.yuv() is not None
     shown = simplejpeg.decode_jpeg(Shot(_of(result, frame), 1, 0.0).jpeg(), colorspace="BGR")
@@ -267,12 +267,12 @@ def test_a_day_of_sources_with_new_names_takes_no_more_room(result: ResultMaker)
     assert len(hub.reasons()) == MOST_CLOSED
 
 
-def test_what_is_told_of_a_source_holds_no_credential() -> None:
+def test_what_is_reported_of_a_source_holds_no_credential() -> None:
     hub = Hub()
     address = "rtsp://driver:p@ss/w0rd@camera.local/live?token=abc"
     hub.note(event(address, State.RECONNECTING, Reason.AUTH, f"{address}: refused"))
     hub.note(Alert(address, f"{address} is late", 0.0))
-    told = str(hub.events())
-    assert "w0rd" not in told
-    assert "abc" not in told
-    assert "camera.local" in told
+    reported = str(hub.events())
+    assert "w0rd" not in reported
+    assert "abc" not in reported
+    assert "camera.local" in reported

@@ -23,7 +23,7 @@ pytest.importorskip("prometheus_client", reason="needs the 'serve' extra")
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from fleets import Camera, health_of, quick
+from live_runs import Camera, health_of, quick
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result
 from oneglance.perception.budget import AgeBudget, BudgetStatus, Step

@@ -12,8 +12,8 @@ pytest.importorskip("starlette", reason="needs the 'serve' extra")
 pytest.importorskip("httpx", reason="asks as a client does")
 pytest.importorskip("selenium", reason="drives a browser")
 
-from browser import PHONE, browser, complaints
-from fleets import Camera
+from browser import PHONE, browser, messages
+from live_runs import Camera
 from oneglance.models import Detector
 from pages import TOKEN, Page, page
 from scripted_camera import ScriptedCamera, scripted_camera, steady
@@ -152,7 +152,7 @@ document.dispatchEvent(new Event("visibilitychange"));""",
 
 
 def test_the_browser_has_nothing_to_complain_of(seen: Any) -> None:
-    assert complaints(seen) == []
+    assert messages(seen) == []
 
 
 def test_nothing_runs_that_somebody_slips_into_the_page(seen: Any) -> None:
@@ -163,7 +163,7 @@ inline.textContent = "window.slipped = true";
 document.body.append(inline);""",
     )
     assert script(seen, "return window.slipped === undefined")
-    assert any("Content Security Policy" in text for text in complaints(seen))
+    assert any("Content Security Policy" in text for text in messages(seen))
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_it_fits_a_phone_by_day_and_by_night(site: Page, tmp_path: Path, dark: b
         ground = script(opened, "return getComputedStyle(document.body).backgroundColor")
         brightness = sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(",")))
         assert (brightness < 150) == dark
-        assert complaints(opened) == []
+        assert messages(opened) == []
 
 
 def test_a_lost_source_says_so_over_its_last_image_and_comes_back(

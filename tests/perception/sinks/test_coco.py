@@ -30,6 +30,6 @@ def test_pycocotools_reads_it(result: Callable[..., Result], tmp_path: Path) -> 
     assert [image["frame"] for image in found.loadImgs([1, 2])] == [0, 1]
 
 
-def test_a_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="no folder"):
         CocoSink(tmp_path / "gone" / "out.json")

@@ -68,7 +68,7 @@ def test_after_a_failed_write_nothing_more_reaches_the_disk(tmp_path: Path) -> N
         file = FragmentedMp4(raw)
         assert file.write(b"12345678") == 8
         assert file.error is None
-        assert file.write(b"too much") == 8  # libav is not told, or it would write an index
+        assert file.write(b"too much") == 8  # libav must not know, or it would write an index
         assert file.error is not None
         assert file.error.errno == errno.ENOSPC
         file.write(b"1")

@@ -206,10 +206,12 @@ def test_a_broker_that_is_killed_and_comes_back_is_found_again(
         wait_until(lambda: len(listener.of("/objects")) >= 1, "results come again")
         wait_until(lambda: "online" in listener.of("/state"), "it is online again")
         sink.close()
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len([text for text in told if "cannot be used (connection lost)" in text]) == 1
-    assert len([text for text in told if "answers now" in text]) == 1
-    assert len(told) <= 3  # once each, however often it was tried; and the count at the end
+    reported = [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
+    ]
+    assert len([text for text in reported if "cannot be used (connection lost)" in text]) == 1
+    assert len([text for text in reported if "answers now" in text]) == 1
+    assert len(reported) <= 3  # once each, however often it was tried; and the count at the end
 
 
 def test_while_a_broker_is_away_nothing_piles_up(result: Results) -> None:
@@ -251,11 +253,11 @@ def test_a_broker_that_refuses_is_reported_once_and_without_the_password(
     with mosquitto(tmp_path, passwords={"me": "right"}) as broker:
         sink = opened(f"mqtt://me:{SECRET}@127.0.0.1:{broker.port}")
         sink.write(result())
-        wait_until(lambda: caplog.records, "the refusal is told")
+        wait_until(lambda: caplog.records, "the refusal is reported")
         sink.write(result(index=1))
-        with pytest.raises(SinkError, match="refused: not authorized") as told:
+        with pytest.raises(SinkError, match="refused: not authorized") as reported:
             sink.close()
-    assert SECRET not in str(told.value) + caplog.text
+    assert SECRET not in str(reported.value) + caplog.text
 
 
 def test_a_run_is_not_changed_by_a_broker_that_is_not_there_and_says_so(
@@ -327,7 +329,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with mosquitto(tmp_path, tls=certificate) as broker:
         sink = opened(f"mqtts://me:{SECRET}@127.0.0.1:{broker.port}")
         sink.write(result())
-        wait_until(lambda: caplog.records, "it is told")
+        wait_until(lambda: caplog.records, "it is reported")
         with pytest.raises(SinkError, match=r"TLS failed: self.signed certificate"):
             sink.close()
 
@@ -394,7 +396,7 @@ def test_a_certificate_that_cannot_be_shown_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "reported"),
     [
         ("mqtt", "needs a host"),
         ("mqtt://", "needs a host"),
@@ -413,8 +415,8 @@ def test_a_certificate_that_cannot_be_shown_is_refused_at_once(
         ("mqtts://host?key=x.pem", "key= with cert= only"),
     ],
 )
-def test_a_target_that_is_none_is_refused_at_once(target: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told) as error:
+def test_a_target_that_is_none_is_refused_at_once(target: str, reported: str) -> None:
+    with pytest.raises(UsageError, match=reported) as error:
         opened(target.format(secret=SECRET))
     assert SECRET not in str(error.value)
 

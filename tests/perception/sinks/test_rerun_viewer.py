@@ -92,20 +92,20 @@ def test_a_server_gets_every_result(server: RerunServer, tmp_path: Path, options
     assert found.get("/camera/image", 0) == (0 if options else 20)
 
 
-def test_a_server_that_is_not_there_costs_nothing_and_is_told_once(
+def test_a_server_that_is_not_there_costs_nothing_and_is_reported_once(
     dead_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = opened(dead_port)
     for result in results(200):
         sink.write(result)
-    wait_until(lambda: caplog.records, "it is told")
+    wait_until(lambda: caplog.records, "it is reported")
     assert sink.lost >= 200 - MOST_WAITING
     with pytest.raises(SinkError, match=r"nothing was sent to grpc://.*: connection refused"):
         sink.close()
     sink.close()
     assert (sink.sent, sink.lost) == (0, 200)
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 1
+    reported = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(reported) == 1
 
 
 def test_a_server_that_goes_and_comes_back_gets_what_comes_then(
@@ -116,14 +116,14 @@ def test_a_server_that_goes_and_comes_back_gets_what_comes_then(
     wait_until(lambda: sink.sent == 1, "the first is sent")
     server.stop()
 
-    def told(words: str) -> bool:
+    def reported(words: str) -> bool:
         sink.write(next(given))
         return words in caplog.text
 
-    wait_until(lambda: told("cannot be used"), "it is told")
+    wait_until(lambda: reported("cannot be used"), "it is reported")
     before = sink.sent
     with rerun_server(tmp_path, port=server.port):
-        wait_until(lambda: told("answers now"), "it is back")
+        wait_until(lambda: reported("answers now"), "it is back")
         wait_until(lambda: sink.sent > before, "results are sent again")
         sink.close()
     assert sink.lost > 0
@@ -177,9 +177,9 @@ def test_a_run_is_not_changed_by_a_server_that_is_not_there_and_says_so(
     ],
 )
 def test_an_address_that_is_none_is_refused_and_kept_secret(target: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as reported:
         SinkChoice("rerun", target).open(SinkContext())
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(reported.value)
 
 
 def test_an_address_has_the_form_that_rerun_knows() -> None:

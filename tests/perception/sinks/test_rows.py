@@ -57,6 +57,6 @@ def test_a_run_without_boxes_has_the_names_of_its_columns(tmp_path: Path) -> Non
     assert (tmp_path / "out.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
-def test_a_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="no folder"):
         CsvSink(tmp_path / "gone" / "out.csv")

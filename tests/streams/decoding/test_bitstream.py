@@ -47,46 +47,44 @@ def test_key_frames_refresh_and_b_frames_are_no_references(
     video: MakeVideo, name: str, codec: str, options: dict[str, str], first: Refresh
 ) -> None:
     found = seen(video(name, codec=codec, options=options, frames=15))
-    refreshed = [
-        number for number, picture in enumerate(found) if picture.refresh is not Refresh.NONE
-    ]
+    refreshed = [number for number, image in enumerate(found) if image.refresh is not Refresh.NONE]
     assert len(refreshed) >= 3
     assert refreshed[0] == 0
     assert {found[number].refresh for number in refreshed} == {first}
     waits = (
         "bf" in str(options) and "bf': '0" not in str(options) and "bframes=0" not in str(options)
     )
-    assert any(not picture.is_reference for picture in found) == waits
-    assert all(picture.lost_before == 0 for picture in found)
+    assert any(not image.is_reference for image in found) == waits
+    assert all(image.lost_before == 0 for image in found)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
 @pytest.mark.parametrize("lost", [2, 7])
 def test_h264_misses_a_reference_that_is_not_there(video: MakeVideo, name: str, lost: int) -> None:
     found = seen(video(name, options={**X264, "bf": "0"}, frames=15), leave_out=lost)
-    assert [number for number, picture in enumerate(found) if picture.lost_before] == [lost]
+    assert [number for number, image in enumerate(found) if image.lost_before] == [lost]
     assert found[lost].lost_before == 1
 
 
 def test_intra_refresh_is_gradual(video: MakeVideo) -> None:
     options = {**X264, "intra-refresh": "1", "bf": "0"}
     found = seen(video("a.mp4", options=options, frames=20, size=(128, 96)))
-    gradual = [picture for picture in found if picture.refresh is Refresh.GRADUAL]
+    gradual = [image for image in found if image.refresh is Refresh.GRADUAL]
     assert gradual
-    assert all(picture.recovery > 0 for picture in gradual)
+    assert all(image.recovery > 0 for image in gradual)
 
 
 def test_open_groups_of_h265_have_leading_frames(video: MakeVideo) -> None:
     params = X265.replace("open-gop=0", "open-gop=1") + ":bframes=2"
     found = seen(video("a.mp4", codec="libx265", options={"x265-params": params}, frames=15))
     assert found[0].refresh in (Refresh.FULL, Refresh.OPEN)
-    assert any(picture.refresh is Refresh.OPEN for picture in found)
-    assert any(picture.leads for picture in found)
+    assert any(image.refresh is Refresh.OPEN for image in found)
+    assert any(image.leads for image in found)
 
 
 def test_every_frame_of_a_coding_without_references_refreshes(video: MakeVideo) -> None:
     found = seen(video("a.avi", codec="mjpeg", pix_fmt="yuvj420p", frames=3))
-    assert [picture.refresh for picture in found] == [Refresh.FULL] * 3
+    assert [image.refresh for image in found] == [Refresh.FULL] * 3
 
 
 @given(

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from media import index_of, picture
+from media import index_of, numbered_image
 from oneglance.streams import open_stream
 from oneglance.streams.decoding.planes import DecodedImage, can_convert
 
@@ -19,7 +19,7 @@ MakeVideo = Callable[..., Path]
 
 
 def decoded(index: int, pixels: str, size: tuple[int, int] = (66, 50)) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(picture(index, size), format="bgr24")
+    frame = av.VideoFrame.from_ndarray(numbered_image(index, size), format="bgr24")
     return frame.reformat(format=pixels)
 
 

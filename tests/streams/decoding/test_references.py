@@ -1,4 +1,4 @@
-"""Pictures as letters: I refreshes all, O openly, P is a reference, B is none.
+"""Images as letters: I refreshes all, O openly, P is a reference, B is none.
 
 Told in decoding order; what is shown before something that is decoded earlier has its time.
 """
@@ -10,7 +10,7 @@ import pytest
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
 from oneglance.streams.decoding.references import FrameLedger, References
 
-PICTURES = {
+IMAGES = {
     "I": CodedFrame(Refresh.FULL),
     "O": CodedFrame(Refresh.OPEN),
     "P": CodedFrame(),
@@ -22,13 +22,13 @@ PICTURES = {
 
 
 def damaged(letters: str, *broken: int, times: list[int] | None = None) -> list[int]:
-    """Which pictures are damaged when those of that number are broken."""
+    """Which images are damaged when those of that number are broken."""
     references = References()
     times = times or list(range(len(letters)))
     return [
         number
         for number, letter in enumerate(letters)
-        if references.damaged(PICTURES[letter], times[number], broken=number in broken)
+        if references.damaged(IMAGES[letter], times[number], broken=number in broken)
     ]
 
 
@@ -49,7 +49,7 @@ def test_damage_lasts_to_the_next_refresh(letters: str, broken: int, expected: l
 
 
 def test_what_leads_an_open_refresh_leans_on_both_sides_of_it() -> None:
-    # Shown: 0 1 2 3 4 5 6; the leading pictures 4 and 5 are decoded after the refresh shown at 3.
+    # Shown: 0 1 2 3 4 5 6; the leading images 4 and 5 are decoded after the refresh shown at 3.
     letters, times = "IPPOLLP", [0, 1, 2, 5, 3, 4, 6]
     assert damaged(letters, 1, times=times) == [1, 2, 4, 5]
     assert damaged(letters, 3, times=times) == [3, 4, 5, 6]
@@ -60,7 +60,7 @@ def ledger(**how: object) -> FrameLedger[str]:
     return FrameLedger(References(), period=1.0, **how)  # type: ignore[arg-type]
 
 
-def told(found: FrameLedger[str], *, ended: bool = False) -> list[str]:
+def reported(found: FrameLedger[str], *, ended: bool = False) -> list[str]:
     """Frames by name, damaged ones with an exclamation mark, lost ones as one alone."""
     return [
         (verdict.frame or "") + "!" * verdict.damaged for verdict in found.verdicts(ended=ended)
@@ -70,47 +70,47 @@ def told(found: FrameLedger[str], *, ended: bool = False) -> list[str]:
 def test_a_frame_waits_for_what_it_leans_on_to_be_judged() -> None:
     # Decoded 0 3 1 2; frame 3 turns out damaged only when it comes, after 1 and 2.
     found = ledger()
-    entries = [found.enters(PICTURES[k], at) for k, at in zip("IPBB", [0, 3, 1, 2], strict=True)]
+    entries = [found.enters(IMAGES[k], at) for k, at in zip("IPBB", [0, 3, 1, 2], strict=True)]
     found.comes(entries[0], "0", corrupt=False)
-    assert told(found) == ["0"]
+    assert reported(found) == ["0"]
     found.comes(entries[2], "1", corrupt=False)
     found.comes(entries[3], "2", corrupt=False)
-    assert told(found) == []
+    assert reported(found) == []
     found.comes(entries[1], "3", corrupt=True)
-    assert told(found, ended=True) == ["1!", "2!", "3!"]
+    assert reported(found, ended=True) == ["1!", "2!", "3!"]
 
 
 def test_what_the_decoder_swallows_is_counted_in_its_place() -> None:
     found = ledger()
     letters: list[str] = []
     for number in range(6):
-        entry = found.enters(PICTURES["I" if number in (0, 4) else "P"], number)
+        entry = found.enters(IMAGES["I" if number in (0, 4) else "P"], number)
         if number not in (2, 3):
             found.comes(entry, str(number), corrupt=False)
-        letters += told(found)
-    assert [*letters, *told(found, ended=True)] == ["0", "1", "!", "!", "4", "5"]
+        letters += reported(found)
+    assert [*letters, *reported(found, ended=True)] == ["0", "1", "!", "!", "4", "5"]
 
 
 def test_frames_whose_packets_were_lost_whole_are_counted_by_the_time_they_leave_empty() -> None:
     found = ledger()
     for letter, at in [("I", 0), ("P", 1), ("G", 4)]:
-        found.comes(found.enters(PICTURES[letter], at), str(at), corrupt=False)
-    assert told(found, ended=True) == ["0", "1", "!", "!", "4!"]
+        found.comes(found.enters(IMAGES[letter], at), str(at), corrupt=False)
+    assert reported(found, ended=True) == ["0", "1", "!", "!", "4!"]
 
 
 def test_a_pause_without_a_loss_is_no_lost_frame() -> None:
     found = ledger()
     for letter, at in [("I", 0), ("P", 1), ("P", 40)]:
-        found.comes(found.enters(PICTURES[letter], at), str(at), corrupt=False)
-    assert told(found, ended=True) == ["0", "1", "40"]
+        found.comes(found.enters(IMAGES[letter], at), str(at), corrupt=False)
+    assert reported(found, ended=True) == ["0", "1", "40"]
 
 
 def test_a_splice_hours_later_is_no_lost_frame_though_its_counters_were_flagged() -> None:
     found = ledger()
     for letter, at in [("I", 0), ("P", 1), ("I", 400_000), ("P", 400_001)]:
-        entry = found.enters(PICTURES[letter], at, near_loss=at > 0)
+        entry = found.enters(IMAGES[letter], at, near_loss=at > 0)
         found.comes(entry, str(at), corrupt=False)
-    assert told(found, ended=True) == ["0", "1", "400000", "400001"]
+    assert reported(found, ended=True) == ["0", "1", "400000", "400001"]
 
 
 @pytest.mark.parametrize(("joins", "expected"), [(True, ["2", "3"]), (False, ["!", "!", "2", "3"])])
@@ -119,26 +119,26 @@ def test_what_a_live_source_sent_before_its_first_refresh_is_none_of_ours(
 ) -> None:
     found = ledger(joins=joins)
     for number, letter in enumerate("PPIP"):
-        entry = found.enters(PICTURES[letter], number)
+        entry = found.enters(IMAGES[letter], number)
         if number >= 2:
             found.comes(entry, str(number), corrupt=False)
         else:
             found.fails(entry)
-    assert told(found, ended=True) == expected
+    assert reported(found, ended=True) == expected
 
 
 def test_what_leads_the_first_frame_of_all_was_truncated_and_is_not_counted() -> None:
     found = ledger()
     for letter, at in [("O", 2), ("L", 0), ("L", 1), ("P", 3)]:
-        entry = found.enters(PICTURES[letter], at)
+        entry = found.enters(IMAGES[letter], at)
         if letter != "L":
             found.comes(entry, str(at), corrupt=False)
-    assert told(found, ended=True) == ["2", "3"]
+    assert reported(found, ended=True) == ["2", "3"]
 
 
 def test_a_frame_that_does_not_know_its_packet_is_found_by_its_time_or_is_the_next() -> None:
     found = ledger()
-    entries = [found.enters(PICTURES[k], at) for k, at in zip("IPB", [0, 2, 1], strict=True)]
+    entries = [found.enters(IMAGES[k], at) for k, at in zip("IPB", [0, 2, 1], strict=True)]
     assert found.find(2) is entries[1]
     assert found.find(None) is entries[0]
     for entry in entries:
@@ -149,8 +149,8 @@ def test_a_frame_that_does_not_know_its_packet_is_found_by_its_time_or_is_the_ne
 def test_times_of_decoding_where_those_of_showing_should_be_cost_no_frame() -> None:
     # Shown in the order 0 2 3 1 5 6 4, with times as they were decoded.
     found, letters = ledger(), []
-    entries = [found.enters(PICTURES[letter], at) for at, letter in enumerate("IPBBPBB")]
+    entries = [found.enters(IMAGES[letter], at) for at, letter in enumerate("IPBBPBB")]
     for number in (0, 2, 3, 1, 5, 6, 4):
         found.comes(entries[number], str(number), corrupt=False)
-        letters += told(found)
-    assert [*letters, *told(found, ended=True)] == ["0", "2", "3", "1", "5", "6", "4"]
+        letters += reported(found)
+    assert [*letters, *reported(found, ended=True)] == ["0", "2", "3", "1", "5", "6", "4"]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from media import cut, index_of, picture
+from media import cut, index_of, numbered_image
 from oneglance.streams import SourceBroken, SourceNotFound, SourceUnreadable, UsageError
 from oneglance.streams.files.folders import CLIP_SUFFIXES, files_in
 from oneglance.streams.files.images import DEFAULT_RATE, IMAGE_SUFFIXES, ImageFiles, read_image
@@ -25,7 +25,7 @@ LOSSLESS = [".bmp", ".png", ".pnm", ".ppm", ".tif", ".tiff"]
 LOSSY = [".avif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"]
 GREY = [".pbm", ".pgm"]
 
-# Where the white corner of a picture goes that is to be shown turned or mirrored as EXIF says.
+# Where the white corner of an image goes that is to be shown turned or mirrored as EXIF says.
 EXIF_CORNERS = {
     1: (0, 0),
     2: (0, -1),
@@ -40,10 +40,10 @@ EXIF_CORNERS = {
 
 @pytest.fixture
 def write(tmp_path: Path) -> WriteImage:
-    """``write("a.png", 3)`` encodes picture 3, ``write("a.png", pixels)`` these pixels."""
+    """``write("a.png", 3)`` encodes image 3, ``write("a.png", pixels)`` these pixels."""
 
     def write_image(name: str, content: int | np.ndarray = 0) -> Path:
-        pixels = picture(content) if isinstance(content, int) else content
+        pixels = numbered_image(content) if isinstance(content, int) else content
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix in GREY and pixels.ndim == 3:
@@ -74,7 +74,7 @@ def test_every_kind_of_image_is_played(write: WriteImage, suffix: str) -> None:
     [frame] = images_of(write(f"b{suffix}", 9).parent / f"a{suffix}")
     assert index_of(frame.image) == 7
     if suffix in LOSSLESS:
-        np.testing.assert_array_equal(frame.image, picture(7))
+        np.testing.assert_array_equal(frame.image, numbered_image(7))
 
 
 def test_images_come_in_the_order_a_person_would_sort_them(
@@ -140,9 +140,9 @@ def test_a_folder_without_images_is_reported_with_what_an_image_is(tmp_path: Pat
 
 
 def test_grey_becomes_three_equal_channels(write: WriteImage) -> None:
-    grey = picture(5)[:, :, 0]
+    grey = numbered_image(5)[:, :, 0]
     for suffix in LOSSLESS:
-        np.testing.assert_array_equal(read_image(write(f"a{suffix}", grey)), picture(5))
+        np.testing.assert_array_equal(read_image(write(f"a{suffix}", grey)), numbered_image(5))
 
 
 def test_alpha_is_dropped_and_colour_stays(write: WriteImage) -> None:
@@ -209,13 +209,13 @@ def test_a_large_image_is_played(write: WriteImage) -> None:
 
 
 def test_images_of_a_folder_may_differ_in_size(write: WriteImage, tmp_path: Path) -> None:
-    write("1.png", picture(0, (70, 50)))
-    write("2.png", picture(0, (50, 70)))
+    write("1.png", numbered_image(0, (70, 50)))
+    write("2.png", numbered_image(0, (50, 70)))
     assert [frame.size for frame in images_of(tmp_path)] == [(70, 50), (50, 70)]
 
 
 def test_every_image_is_writable_and_contiguous(write: WriteImage) -> None:
-    [frame] = images_of(write("a.png", picture(0, (71, 53))))
+    [frame] = images_of(write("a.png", numbered_image(0, (71, 53))))
     assert frame.image.flags.c_contiguous
     assert frame.image.flags.writeable
 
@@ -272,7 +272,7 @@ def test_a_jpeg_that_holds_a_whole_thumbnail_but_half_an_image_is_truncated(
 ) -> None:
     # The thumbnail in the header has an end mark of its own.
     jpeg, thumbnail = (
-        write("a.jpg", picture(0, (320, 240))).read_bytes(),
+        write("a.jpg", numbered_image(0, (320, 240))).read_bytes(),
         write("b.jpg").read_bytes(),
     )
     header = struct.pack(">HH", 0xFFE1, len(thumbnail) + 2) + thumbnail
@@ -286,7 +286,7 @@ def test_a_jpeg_that_holds_a_whole_thumbnail_but_half_an_image_is_truncated(
 def test_a_progressive_jpeg_is_played_whole_and_reported_when_truncated(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
-    path.write_bytes(cv2.imencode(".jpg", picture(4), options)[1].tobytes())
+    path.write_bytes(cv2.imencode(".jpg", numbered_image(4), options)[1].tobytes())
     image = read_image(path)
     assert image is not None
     assert index_of(image) == 4
@@ -383,7 +383,7 @@ def test_an_image_made_of_tiles_is_played_whole(shared: Path) -> None:
 
 
 def test_a_jpeg_that_lacks_its_end_marker_alone_is_read_as_it_is(tmp_path: Path) -> None:
-    whole = cv2.imencode(".jpg", picture(5))[1].tobytes()
+    whole = cv2.imencode(".jpg", numbered_image(5))[1].tobytes()
     assert whole.endswith(b"\xff\xd9")
     for name, content in (("a.jpg", whole), ("b.jpg", whole[:-2]), ("c.jpg", whole[:-1])):
         (tmp_path / name).write_bytes(content)

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from media import picture
+from media import numbered_image
 from oneglance.streams.files.jpeg import is_damaged_jpeg
 
-PICTURE = picture(3, (320, 240))
+IMAGE = numbered_image(3, (320, 240))
 KINDS = {
     "plain": [],
     "restarts": [cv2.IMWRITE_JPEG_RST_INTERVAL, 4],
@@ -20,7 +20,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 END = b"\xff\xd9"
 
 
-def jpeg(kind: str = "plain", pixels: np.ndarray = PICTURE) -> bytes:
+def jpeg(kind: str = "plain", pixels: np.ndarray = IMAGE) -> bytes:
     return bytes(cv2.imencode(".jpg", pixels, KINDS[kind])[1].tobytes())
 
 
@@ -28,7 +28,7 @@ def jpeg(kind: str = "plain", pixels: np.ndarray = PICTURE) -> bytes:
 @pytest.mark.parametrize("tail", [b"", b"\0" * 99, b"a camera's own notes"])
 def test_a_whole_one_is_whole_whatever_follows(kind: str, tail: bytes) -> None:
     assert not is_damaged_jpeg(jpeg(kind) + tail)
-    assert not is_damaged_jpeg(jpeg(kind, PICTURE[..., 0]) + tail)
+    assert not is_damaged_jpeg(jpeg(kind, IMAGE[..., 0]) + tail)
 
 
 @pytest.mark.parametrize("kind", ["plain", "restarts", "fine"])
@@ -52,7 +52,7 @@ def test_one_that_was_truncated_is_damaged_with_an_end_marker_too(
     assert is_damaged_jpeg(whole[: int(len(whole) * keep)] + end)
 
 
-@pytest.mark.parametrize("pixels", [PICTURE, PICTURE[..., 0]], ids=["colours", "grey"])
+@pytest.mark.parametrize("pixels", [IMAGE, IMAGE[..., 0]], ids=["colours", "grey"])
 def test_a_progressive_one_that_ends_between_two_scans_is_damaged(pixels: np.ndarray) -> None:
     whole = jpeg("progressive", pixels)
     scans = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]

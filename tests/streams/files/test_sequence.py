@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from media import cut, index_of, make_tracks, make_video, picture
+from media import cut, index_of, make_tracks, make_video, numbered_image
 from oneglance.models import Detector
 from oneglance.perception.pipeline import Pipeline
 from oneglance.streams import SourceBroken, SourceUnreadable, Stream, open_stream
@@ -15,8 +15,8 @@ from playing import play_until
 
 
 def clip(path: Path, first: int, frames: int = 4, **how: object) -> Path:
-    pictures = [picture(first + i) for i in range(frames)]
-    return make_video(path, pictures=pictures, options={"bf": "0"}, **how)  # type: ignore[arg-type]
+    images = [numbered_image(first + i) for i in range(frames)]
+    return make_video(path, images=images, options={"bf": "0"}, **how)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_folder_in_which_nothing_plays_is_no_finished_recording(tmp_path: Path
 
 
 def test_images_and_moving_images_among_clips_play_in_their_order(drive: Path) -> None:
-    (drive / "clip0.png").write_bytes(cv2.imencode(".png", picture(20))[1].tobytes())
+    (drive / "clip0.png").write_bytes(cv2.imencode(".png", numbered_image(20))[1].tobytes())
     with open_stream(drive) as stream:
         frames = list(stream)
     assert [index_of(frame.image) for frame in frames[:3]] == [20, 0, 1]

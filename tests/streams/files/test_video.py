@@ -1,4 +1,4 @@
-"""Real encodes played back: pictures, times, turns, colours, ends.
+"""Real encodes played back: images, times, turns, colours, ends.
 
 ``video("a.mp4", frames=25)`` is one second at 25 frames a second; frame i shows number i.
 """
@@ -160,7 +160,7 @@ def test_times_count_from_the_start_of_the_file_when_its_clock_does_not(video: M
 
 
 def test_video_that_begins_after_the_sound_keeps_its_distance(tmp_path: Path) -> None:
-    # Sound from 0 s on; the first picture at 400 ms.
+    # Sound from 0 s on; the first image at 400 ms.
     times_s = [Fraction(ms, 1000) for ms in (400, 440, 480)]
     file = make_video(tmp_path / "late.mkv", frames=3, times_s=times_s, audio_s=1.0)
     assert [frame.timestamp_s for frame in play(file)] == [0.4, 0.44, 0.48]
@@ -197,7 +197,7 @@ def test_a_video_filmed_sideways_comes_upright(
     shown = np.zeros((48, 64, 3), np.uint8)
     shown[:16, :16] = 255
     # Five, as libx265 gives times out of thin air when there are fewer frames than it holds back.
-    file = turn(make_video(tmp_path / name, pictures=[shown] * 5, codec=codec), degrees)
+    file = turn(make_video(tmp_path / name, images=[shown] * 5, codec=codec), degrees)
     frame = play(file)[0]
     assert frame.size == size
     corners = {(y, x): int(frame.image[y, x, 0]) for y in (0, -1) for x in (0, -1)}

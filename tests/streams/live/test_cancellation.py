@@ -1,4 +1,4 @@
-"""libav on real sockets, told to come back while it waits."""
+"""libav on real sockets, cancelled while it waits."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def test_a_call_to_the_same_host_by_a_thread_that_was_not_cancelled_waits_for_it
 ):
     halt = threading.Event()
     with silent("http") as url:
-        told = Opener(url, halt)
+        reported = Opener(url, halt)
         others = [Opener(url, timeout_s=0.8), Opener(url, threading.Event(), timeout_s=0.8)]
         halt.set()
-        for opener in (told, *others):
+        for opener in (reported, *others):
             opener.thread.join(LONG_S)
-    assert 0 < told.ended_s < min(other.ended_s for other in others)
+    assert 0 < reported.ended_s < min(other.ended_s for other in others)
     assert all(other.ended_s - other.began_s >= 0.8 for other in others)
 
 

@@ -1,4 +1,4 @@
-"""Finished HLS playlists over HTTP: a hole or a lost end is told, and times stay the playlist's."""
+"""Finished HLS playlists over HTTP: a hole or a lost end is reported; times are the playlist's."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_a_playlist_that_is_not_whole_ends_a_run_with_code_2(
     (tmp_path / "a4.ts").unlink()
     run = oneglance("run", f"{web}/file/{path.name}?token=S3CRET", "--model", model)
     assert run.code == 2
-    assert "0.40 of 2.00 s are missing" in run.complaint
+    assert "0.40 of 2.00 s are missing" in run.message
     assert "S3CRET" not in run.out + run.err
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media import picture
+from media import numbered_image
 from oneglance.streams.live.jpeg_splitter import JpegSplitter
 from scripted_camera import jpeg
 
 PROGRESSIVE = cv2.imencode(
-    ".jpg", picture(3), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+    ".jpg", numbered_image(3), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
 )[1].tobytes()
 WITH_THUMBNAIL = (
     jpeg(5)[:2] + b"\xff\xe1" + (len(jpeg(6)) + 2).to_bytes(2, "big") + jpeg(6) + jpeg(5)[2:]

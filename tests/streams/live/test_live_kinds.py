@@ -15,7 +15,7 @@ import av
 import pytest
 
 from http_server import http_server
-from media import index_of, make_video, picture
+from media import index_of, make_video, numbered_image
 from oneglance.streams import (
     ConnectOptions,
     SourceBroken,
@@ -37,12 +37,12 @@ ESCAPED = PASSWORD.replace("@", "%40").replace("/", "%2F")
 
 
 def encoding(container: av.container.OutputContainer, over: threading.Event) -> None:
-    """Encode the pictures of ``media`` in real time, 25 a second, until ``over``."""
+    """Encode the images of ``media`` in real time, 25 a second, until ``over``."""
     stream = container.add_stream("libx264", rate=25, options={"bf": "0", "g": "12"})
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
     start_s, index = time.monotonic(), 0
     while not over.wait(max(0.0, start_s + index / 25 - time.monotonic())):
-        frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+        frame = av.VideoFrame.from_ndarray(numbered_image(index), format="bgr24")
         frame.pts = index
         container.mux(stream.encode(frame))
         index += 1
@@ -195,10 +195,10 @@ TIMES: dict[str, Callable[[int], int]] = {
 
 
 def with_times(film: Path, time_of: Callable[[int], int]) -> Path:
-    """Rewrite the presentation time of each picture of a transport stream without B-frames."""
+    """Rewrite the presentation time of each image of a transport stream without B-frames."""
     content, index = bytearray(film.read_bytes()), 0
     for at in range(0, len(content), 188):
-        pes = content.find(b"\0\0\1\xe0", at, at + 188)  # the beginning of a picture
+        pes = content.find(b"\0\0\1\xe0", at, at + 188)  # the beginning of an image
         if not content[at + 1] & 0x40 or pes < 0:
             continue
         assert content[pes + 7] & 0xC0 == 0x80  # a presentation time alone

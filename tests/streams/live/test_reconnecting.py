@@ -1,4 +1,4 @@
-"""Coming back, without a network: connections that do as they are told."""
+"""Coming back, without a network: connections that are scripted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from media import picture
+from media import numbered_image
 from oneglance.streams import Frame, SourceBroken, SourceNotFound, StreamError, UsageError
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.backoff import Backoff
@@ -42,7 +42,7 @@ class Connection:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, time_s in self._frames:
-            yield Frame(picture(index), index, time_s, self.source)
+            yield Frame(numbered_image(index), index, time_s, self.source)
         if self._error is not None:
             raise self._error
 
@@ -199,7 +199,7 @@ def test_a_camera_that_says_nothing_is_stalled_by_the_clock() -> None:
     now_s = 0.0
     events: list[Event] = []
     watch = SourceMonitor("camera", clock=lambda: now_s, on_event=events.append)
-    watch.came(Frame(picture(0), 0, 0.0, "camera"), index=0, captured_s=0.0)
+    watch.came(Frame(numbered_image(0), 0, 0.0, "camera"), index=0, captured_s=0.0)
     now_s = 4.9
     watch.check_silence(5.0)
     assert watch.state is State.LIVE
@@ -207,7 +207,7 @@ def test_a_camera_that_says_nothing_is_stalled_by_the_clock() -> None:
     watch.check_silence(5.0)
     watch.check_silence(5.0)
     assert [event.reason for event in events] == [Reason.PLAYING, Reason.SILENT]
-    watch.came(Frame(picture(1), 1, 5.2, "camera"), index=1, captured_s=5.2)
+    watch.came(Frame(numbered_image(1), 1, 5.2, "camera"), index=1, captured_s=5.2)
     assert watch.state is State.LIVE
 
 

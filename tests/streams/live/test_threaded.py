@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from media import picture
+from media import numbered_image
 from oneglance.streams import ConnectOptions, Frame, SourceBroken, SourceStalled, UsageError
 from oneglance.streams.buffers import Closed
 from oneglance.streams.errors import Reason
@@ -119,7 +119,7 @@ class Scripted(ThreadedSource):
 
     def _frames(self) -> Iterator[Frame]:
         for index in self._script(self):
-            yield Frame(picture(index), index, float(index), self.source)
+            yield Frame(numbered_image(index), index, float(index), self.source)
 
 
 @pytest.fixture

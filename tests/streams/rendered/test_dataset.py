@@ -126,12 +126,12 @@ def test_the_same_arguments_give_the_same_files(tmp_path: Path) -> None:
 
 def test_another_seed_gives_other_images(tmp_path: Path) -> None:
     first, other = write(tmp_path / "first", seed=1), write(tmp_path / "other", seed=2)
-    pictures = [
+    images = [
         {digest for name, digest in digests(root).items() if name.endswith(".jpg")}
         for root in (first, other)
     ]
-    assert [len(found) for found in pictures] == [8, 8]
-    assert not pictures[0] & pictures[1]
+    assert [len(found) for found in images] == [8, 8]
+    assert not images[0] & images[1]
 
 
 def test_a_folder_that_holds_images_is_left_alone(tmp_path: Path) -> None:

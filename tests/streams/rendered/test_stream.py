@@ -31,9 +31,9 @@ def drive(seed: int = 0, size: tuple[int, int] = SIZE, **how: object) -> Rendere
 def test_the_same_seed_gives_the_same_pixels_and_boxes() -> None:
     one, other = drive(7), drive(7)
     for index in (0, 1, 299):
-        picture, truth = one.render(index)
-        same_picture, same_truth = other.render(index)
-        np.testing.assert_array_equal(picture, same_picture)
+        image, truth = one.render(index)
+        same_image, same_truth = other.render(index)
+        np.testing.assert_array_equal(image, same_image)
         assert truth == same_truth
 
 
@@ -41,8 +41,8 @@ def test_frames_follow_from_their_index_and_not_from_what_was_asked_before() -> 
     asked_in_order, asked_backwards = drive(3), drive(3)
     in_order = {index: asked_in_order.render(index) for index in (0, 5, 100)}
     for index in (100, 5, 0):
-        picture, truth = asked_backwards.render(index)
-        np.testing.assert_array_equal(picture, in_order[index][0])
+        image, truth = asked_backwards.render(index)
+        np.testing.assert_array_equal(image, in_order[index][0])
         assert truth == in_order[index][1]
 
 
@@ -63,14 +63,14 @@ def test_frames_stay_as_they_are_while_later_ones_are_drawn() -> None:
 
 
 def test_seeds_differ() -> None:
-    pictures = [drive(seed, (160, 96)).render(0)[0].tobytes() for seed in range(8)]
-    assert len(set(pictures)) == 8
+    images = [drive(seed, (160, 96)).render(0)[0].tobytes() for seed in range(8)]
+    assert len(set(images)) == 8
 
 
 def test_time_passes() -> None:
     stream = drive(1, (160, 96))
-    pictures = [stream.render(index)[0] for index in range(5)]
-    assert all(not np.array_equal(one, next_) for one, next_ in pairwise(pictures))
+    images = [stream.render(index)[0] for index in range(5)]
+    assert all(not np.array_equal(one, next_) for one, next_ in pairwise(images))
 
 
 def test_the_frame_rate_changes_how_often_we_look_and_not_what_happens() -> None:
@@ -121,7 +121,7 @@ def test_every_object_of_a_frame_has_its_own_number() -> None:
 
 def test_a_number_stays_with_its_object_from_frame_to_frame() -> None:
     # An object that keeps its number keeps its task, and moves by no more than a fifth of the
-    # picture in a thirtieth of a second, however near it is.
+    # image in a thirtieth of a second, however near it is.
     stream = drive(1)
     seen: dict[int, set[str]] = defaultdict(set)
     lasted: dict[int, int] = defaultdict(int)
@@ -185,7 +185,7 @@ def with_and_without(
 
 
 def changed_pixels(one: Image, other: Image) -> np.ndarray:
-    """Where two pictures differ by more than a soft shadow."""
+    """Where two images differ by more than a soft shadow."""
     return np.asarray(np.abs(one.astype(int) - other).max(axis=2) > 24)
 
 
@@ -227,8 +227,8 @@ def test_an_endless_drive_goes_on_after_hours_and_shows_no_count() -> None:
     with RenderedStream.from_uri("rendered:?frames=inf&size=96x64") as stream:
         assert stream.frame_count is None
         assert len(list(islice(stream, 305))) == 305  # 300 where nothing is said
-        picture, truth = stream.render(30 * 3600 * 5)
-        assert picture.std() > 5
+        image, truth = stream.render(30 * 3600 * 5)
+        assert image.std() > 5
         assert truth
 
 
@@ -327,6 +327,6 @@ def test_arguments_are_held_to_the_same_limits(how: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 2000), (3840, 64), (641, 361)])
 def test_odd_sizes_are_drawn(size: tuple[int, int]) -> None:
-    picture, _ = drive(1, size).render(10)
-    assert picture.shape == (size[1], size[0], 3)
-    assert picture.std() > 5
+    image, _ = drive(1, size).render(10)
+    assert image.shape == (size[1], size[0], 3)
+    assert image.std() > 5

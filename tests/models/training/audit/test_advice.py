@@ -68,7 +68,7 @@ def test_kinds_of_a_task_are_compared_with_each_other_and_not_with_the_plain_cla
         (Look(COCO_MEAN, 0.45, 1.0), "harsher than photographs: contrast 0.45"),
     ],
 )
-def test_pictures_unlike_photographs_are_of_another_kind_and_the_reason_is_told(
+def test_images_unlike_photographs_are_of_another_kind_and_the_reason_is_reported(
     look: Any, doubt: str
 ) -> None:
     answer = similar_domain(look)

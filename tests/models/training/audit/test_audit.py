@@ -36,7 +36,7 @@ def test_tasks_are_counted_where_they_are_labelled_and_unknown_elsewhere(make_se
     assert (train.images, train.background, train.negatives) == (3, 1, {"motorbike": 1})
 
 
-def test_boxes_that_are_not_used_are_told_by_reason(make_set: Any, oneglance: Any) -> None:
+def test_boxes_that_are_not_used_are_reported_by_reason(make_set: Any, oneglance: Any) -> None:
     text = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n1 0.2 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2"
     file = make_set(train={"a": text}, names=["dog", "stop sign", "car"])
     (one,) = looked_through(file).sets
@@ -47,16 +47,16 @@ def test_boxes_that_are_not_used_are_told_by_reason(make_set: Any, oneglance: An
     assert "set: unused, their task not being labelled throughout: stop sign 2" in words
 
 
-def test_what_it_means_to_be_labelled_in_part_is_told(
+def test_what_it_means_to_be_labelled_in_part_is_reported(
     make_set: Any, oneglance: Any, tmp_path: Path
 ) -> None:
     file = make_set(train={"a": ALL}, labels={"sign": "partial", "car": "complete"})
-    told = tmp_path / "audit.json"
-    words = " ".join(oneglance("audit", file, "--json", told).out.split())
+    reported = tmp_path / "audit.json"
+    words = " ".join(oneglance("audit", file, "--json", reported).out.split())
     assert "sign (in part)" in words
     assert "car (in part)" not in words
     assert "set: labels sign in part: what has a box is one, what has none may be one too" in words
-    assert json.loads(told.read_text())["sets"][0]["partial"] == ["sign"]
+    assert json.loads(reported.read_text())["sets"][0]["partial"] == ["sign"]
 
 
 def test_small_boxes_are_those_under_16_px_at_the_training_input(make_set: Any) -> None:
@@ -96,9 +96,9 @@ def test_training_images_that_look_alike_are_counted(make_set: Any) -> None:
 def test_an_image_whose_pixels_are_missing_is_found(make_set: Any, suffix: str) -> None:
     file = make_set(train={"a": ALL, "b": ALL})
     folder = file.parent / "images" / "train"
-    picture = cv2.imread(str(folder / "b.jpg"))
+    image = cv2.imread(str(folder / "b.jpg"))
     (folder / "b.jpg").unlink()
-    content = cv2.imencode(suffix, picture)[1].tobytes()  # type: ignore[arg-type]
+    content = cv2.imencode(suffix, image)[1].tobytes()  # type: ignore[arg-type]
     (folder / f"b{suffix}").write_bytes(content)
     assert looked_through(file).problems == []
     (folder / f"b{suffix}").write_bytes(content[: len(content) // 2])
@@ -166,7 +166,7 @@ def test_strict_makes_any_problem_an_error_and_still_shows_it(
     outcome = oneglance("audit", bad, "--strict")
     assert outcome.code == 2
     assert "b.txt:1: a number is not finite" in "".join(outcome.out.split("\n"))
-    assert outcome.complaint == f"problems in {bad}: 1 (--strict makes them errors)"
+    assert outcome.message == f"problems in {bad}: 1 (--strict makes them errors)"
 
 
 def test_all_problems_are_shown_only_when_asked_for(make_set: Any, oneglance: Any) -> None:
@@ -178,19 +178,19 @@ def test_all_problems_are_shown_only_when_asked_for(make_set: Any, oneglance: An
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (["nowhere.yaml"], "no data set file nowhere.yaml"),
         (["{good}", "--size", "big"], "--size is WxH, like 640x384, not 'big'"),
         (["{good}", "--size", "0x5"], "size 0x5: both sides must be positive"),
     ],
 )
-def test_what_cannot_be_audited_is_told_in_a_sentence(
-    make_set: Any, oneglance: Any, words: Any, complaint: str
+def test_what_cannot_be_audited_is_reported_in_a_sentence(
+    make_set: Any, oneglance: Any, words: Any, message: str
 ) -> None:
     good = make_set(train={"a": ALL})
     outcome = oneglance("audit", *(word.format(good=good) for word in words))
-    assert (outcome.code, outcome.complaint) == (2, complaint)
+    assert (outcome.code, outcome.message) == (2, message)
 
 
 def test_the_shared_lights_are_as_their_readme_says(shared: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_set_is_named_as_its_folder_whatever_signs_are_in_it(
     make_set: Any, oneglance: Any
 ) -> None:
     file = make_set("cars [v2]", train={"a": "0 0.5 0.5 0.2 0.2"}, names=["car", "dog [small]"])
-    told = oneglance("audit", file)
-    assert told.code == 0
-    assert "cars [v2]" in told.out.split("Images")[0]
-    assert "dog [small]" in told.out
+    reported = oneglance("audit", file)
+    assert reported.code == 0
+    assert "cars [v2]" in reported.out.split("Images")[0]
+    assert "dog [small]" in reported.out

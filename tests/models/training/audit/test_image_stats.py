@@ -18,18 +18,18 @@ from oneglance.models.training.audit.image_stats import (
 SIZE = (320, 240)
 
 
-def seen(folder: Any, name: Any, picture: Any, *options: Any) -> Any:
+def seen(folder: Any, name: Any, image: Any, *options: Any) -> Any:
     file = folder / name
-    assert cv2.imwrite(str(file), picture, list(options))
+    assert cv2.imwrite(str(file), image, list(options))
     found = look_at(file)
     assert not isinstance(found, str)
     return found
 
 
 def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path: Path) -> None:
-    picture = photograph(1, SIZE)
-    one = seen(tmp_path, "one.png", picture)
-    small = cv2.resize(picture, (200, 150), interpolation=cv2.INTER_AREA)
+    image = photograph(1, SIZE)
+    one = seen(tmp_path, "one.png", image)
+    small = cv2.resize(image, (200, 150), interpolation=cv2.INTER_AREA)
     copy = seen(tmp_path, "copy.jpg", small, cv2.IMWRITE_JPEG_QUALITY, 40)
     ((_, copied, bits),) = same_looks([one], [copy])
     assert copied is copy
@@ -37,20 +37,20 @@ def test_a_copy_at_another_size_and_quality_looks_the_same(tmp_path: Path) -> No
 
 
 def test_a_mirrored_copy_looks_the_same(tmp_path: Path) -> None:
-    picture = photograph(2, SIZE)
-    pair = seen(tmp_path, "a.jpg", picture), seen(tmp_path, "b.jpg", picture[:, ::-1])
+    image = photograph(2, SIZE)
+    pair = seen(tmp_path, "a.jpg", image), seen(tmp_path, "b.jpg", image[:, ::-1])
     assert len(same_looks([pair[0]], [pair[1]])) == 1
 
 
-def test_other_pictures_look_different(tmp_path: Path) -> None:
-    pictures = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(30)]
-    assert same_looks(pictures[:10], pictures[10:]) == []
+def test_other_images_look_different(tmp_path: Path) -> None:
+    images = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(30)]
+    assert same_looks(images[:10], images[10:]) == []
 
 
-def test_a_picture_is_not_its_own_twin(tmp_path: Path) -> None:
-    pictures = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(3)]
+def test_an_image_is_not_its_own_twin(tmp_path: Path) -> None:
+    images = [seen(tmp_path, f"{i}.jpg", photograph(i, SIZE)) for i in range(3)]
     copy = seen(tmp_path, "copy.png", photograph(1, SIZE))
-    pairs = same_looks([*pictures, copy], [*pictures, copy])
+    pairs = same_looks([*images, copy], [*images, copy])
     assert {(one.file.name, other.file.name) for one, other, _ in pairs} == {
         ("1.jpg", "copy.png"),
         ("copy.png", "1.jpg"),
@@ -86,7 +86,7 @@ def test_the_size_is_the_one_that_is_shown(tmp_path: Path) -> None:
     assert found.size == (48, 64)
 
 
-def test_an_image_cut_short_is_no_picture(tmp_path: Path) -> None:
+def test_an_image_cut_short_is_no_image(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     content = cv2.imencode(".jpg", photograph(1, SIZE))[1].tobytes()
     file.write_bytes(content[: len(content) // 2])
@@ -95,9 +95,9 @@ def test_an_image_cut_short_is_no_picture(tmp_path: Path) -> None:
     assert found.startswith("cannot be decoded (")
 
 
-def test_pictures_come_in_the_order_of_the_files_and_each_is_counted(tmp_path: Path) -> None:
+def test_images_come_in_the_order_of_the_files_and_each_is_counted(tmp_path: Path) -> None:
     files = [seen(tmp_path, f"{i}.jpg", photograph(i)).file for i in range(9)]
     counted = []
     found = list(look_at_all(files, lambda: counted.append(1)))
-    assert [picture.file for picture in found if not isinstance(picture, str)] == files
+    assert [image.file for image in found if not isinstance(image, str)] == files
     assert len(counted) == 9

@@ -14,7 +14,7 @@ CAR = "1 0.5 0.5 0.2 0.2"
 ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
 
 
-def told(file: Any) -> Any:
+def reported(file: Any) -> Any:
     """What ``check`` says of ``file``, paths below its folder; ! is usable, x is not."""
     return [
         ("! " if p.usable else "x ") + str(p).replace(f"{file.parent}/", "")
@@ -23,13 +23,13 @@ def told(file: Any) -> Any:
 
 
 def test_a_good_set_has_no_problem(make_set: Any) -> None:
-    assert told(make_set(train={"a": ALL, "empty": ""}, val={"b": CAR})) == []
+    assert reported(make_set(train={"a": ALL, "empty": ""}, val={"b": CAR})) == []
 
 
-def test_images_without_labels_and_labels_without_images_are_told(make_set: Any) -> None:
+def test_images_without_labels_and_labels_without_images_are_reported(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": None})
     (file.parent / "labels" / "train" / "gone.txt").write_text(CAR)
-    assert told(file) == [
+    assert reported(file) == [
         (
             "! images/train/b.jpg: no label file labels/train/b.txt: taken for an image without "
             "objects"
@@ -38,25 +38,25 @@ def test_images_without_labels_and_labels_without_images_are_told(make_set: Any)
     ]
 
 
-def test_a_task_without_a_training_box_is_told(make_set: Any) -> None:
-    assert told(make_set(train={"a": CAR}, val={"b": ALL}, names=["person", "car"])) == [
+def test_a_task_without_a_training_box_is_reported(make_set: Any) -> None:
+    assert reported(make_set(train={"a": CAR}, val={"b": ALL}, names=["person", "car"])) == [
         "x labels/val/b.txt:3: class 2 is not one of 0, 1",
         "x labels/val/b.txt:4: class 3 is not one of 0, 1",
         "! data.yaml: labels pedestrian, but no training image has one: it is taught as negative",
     ]
 
 
-def test_a_wrong_count_of_classes_is_told_with_its_line(make_set: Any) -> None:
+def test_a_wrong_count_of_classes_is_reported_with_its_line(make_set: Any) -> None:
     file = make_set(train={"a": ALL})
     file.write_text("nc: 5\n" + file.read_text())
-    assert told(file) == ["! data.yaml:1: 'nc: 5' but 4 names: the names are believed"]
+    assert reported(file) == ["! data.yaml:1: 'nc: 5' but 4 names: the names are believed"]
 
 
-def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set: Any) -> None:
+def test_a_val_folder_that_is_trained_on_is_reported_and_its_labels_once(make_set: Any) -> None:
     file = make_set(train={"a": f"{ALL}\n9 0.5 0.5 0.1 0.1"})
     file.write_text(file.read_text() + "val: images/train\n")
     line = file.read_text().splitlines().index("val: images/train") + 1
-    assert told(file) == [
+    assert reported(file) == [
         (
             f"! data.yaml:{line}: 'val:' is a folder that is trained on: it says nothing about "
             "new images"
@@ -65,18 +65,18 @@ def test_a_val_folder_that_is_trained_on_is_told_and_its_labels_once(make_set: A
     ]
 
 
-def test_a_missing_folder_is_told_with_its_line(make_set: Any) -> None:
+def test_a_missing_folder_is_reported_with_its_line(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, val={"b": ALL})
     (file.parent / "images" / "val" / "b.jpg").unlink()
     line = [text.split(":")[0] for text in file.read_text().splitlines()].index("val") + 1
     problem = f"x data.yaml:{line}: no image in val (images/val)"
-    assert [text.replace(f"({file.parent}/", "(") for text in told(file)] == [problem]
+    assert [text.replace(f"({file.parent}/", "(") for text in reported(file)] == [problem]
 
 
-def test_a_missing_train_folder_is_told_beside_the_rest(make_set: Any) -> None:
+def test_a_missing_train_folder_is_reported_beside_the_rest(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, val={"b": CAR})
     file.write_text(file.read_text().replace("images/train", "images/trian"))
-    (first, *_) = told(file)
+    (first, *_) = reported(file)
     assert first.startswith("x data.yaml:")
     assert first.endswith("train folder images/trian does not exist")
 
@@ -88,55 +88,57 @@ def test_a_missing_train_folder_is_told_beside_the_rest(make_set: Any) -> None:
         (b"hello", "not an image that can be read (no JPEG, PNG, BMP, WebP or TIFF)"),
     ],
 )
-def test_a_file_that_is_no_image_is_told(make_set: Any, content: bytes, what: str) -> None:
+def test_a_file_that_is_no_image_is_reported(make_set: Any, content: bytes, what: str) -> None:
     file = make_set(train={"a": ALL, "b": CAR})
     (file.parent / "images" / "train" / "b.jpg").write_bytes(content)
-    assert told(file) == [f"x images/train/b.jpg: {what}"]
+    assert reported(file) == [f"x images/train/b.jpg: {what}"]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
-def test_an_image_cut_short_is_told(make_set: Any, suffix: str) -> None:
+def test_an_image_cut_short_is_reported(make_set: Any, suffix: str) -> None:
     file = make_set(train={"a": ALL})
     image = file.parent / "images" / "train" / f"b{suffix}"
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    content = cv2.imencode(suffix, picture)[1].tobytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    content = cv2.imencode(suffix, pixels)[1].tobytes()
     image.write_bytes(content[: len(content) // 2])
     (file.parent / "labels" / "train" / "b.txt").write_text("")
-    (problem,) = told(file)
+    (problem,) = reported(file)
     assert problem.startswith(f"x images/train/b{suffix}: not an image that can be read (")
     image.write_bytes(content)
-    assert told(file) == []
+    assert reported(file) == []
 
 
-def test_an_image_too_small_to_train_on_is_told(make_set: Any) -> None:
+def test_an_image_too_small_to_train_on_is_reported(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, size=(9, 30))
-    assert told(file) == ["x images/train/a.jpg: 9x30 pixels: too small to train on (10 at least)"]
+    assert reported(file) == [
+        "x images/train/a.jpg: 9x30 pixels: too small to train on (10 at least)"
+    ]
 
 
-def test_a_class_that_nobody_speaks_of_is_told_once_and_one_said_to_be_background_is_not(
+def test_a_class_that_nobody_speaks_of_is_reported_once_and_one_said_to_be_background_is_not(
     make_set: Any,
 ) -> None:
     file = make_set(train={"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.3"}, names=["car", "dog"])
     line = file.read_text().splitlines().index("names:") + 1
-    assert told(file) == [
+    assert reported(file) == [
         (
             f"! data.yaml:{line}: none of our classes, so their boxes are taken for background: "
             "dog ('classes:' may say that they are, or what they mean)"
         )
     ]
     file.write_text(file.read_text() + "classes: {dog: background}\n")
-    assert told(file) == []
+    assert reported(file) == []
 
 
-def test_polygons_are_told_once_however_many_there_are(make_set: Any) -> None:
+def test_polygons_are_reported_once_however_many_there_are(make_set: Any) -> None:
     polygon = "1 0.1 0.1 0.4 0.1 0.4 0.4\n"
     file = make_set(train={"a": ALL + "\n" + polygon, "b": polygon}, val={"c": polygon})
-    assert told(file) == ["! data.yaml: 3 of its labels are polygons: their boxes are used"]
+    assert reported(file) == ["! data.yaml: 3 of its labels are polygons: their boxes are used"]
 
 
 def test_a_test_folder_that_is_not_there_stops_no_training(make_set: Any) -> None:
     file = make_set(train={"a": ALL}, test="images/test")
-    (problem,) = told(file)
+    (problem,) = reported(file)
     assert problem.startswith("! data.yaml:")
 
 
@@ -144,7 +146,7 @@ def test_image_formats_that_are_not_read_are_named_once(make_set: Any) -> None:
     file = make_set(train={"a": ALL})
     for name in ("b.GIF", "c.heic", "d.heic", "notes.md"):
         (file.parent / "images" / "train" / name).write_bytes(b"GIF89a")
-    assert told(file) == [
+    assert reported(file) == [
         (
             "! data.yaml: 3 images of other kinds (.gif, .heic) are left out, images/train/b.GIF "
             "for instance: convert them to PNG or JPEG"
@@ -155,6 +157,6 @@ def test_image_formats_that_are_not_read_are_named_once(make_set: Any) -> None:
 def test_a_link_that_leads_nowhere_is_named_beside_the_rest(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": ALL}, val={"b": ALL})
     (file.parent / "images" / "train" / "town").symlink_to(tmp_path / "gone")
-    (first, *_) = told(file)
+    (first, *_) = reported(file)
     assert first.startswith("x data.yaml:")
     assert "town is a link that leads nowhere: images may lie behind it" in first

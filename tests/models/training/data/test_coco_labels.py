@@ -49,7 +49,7 @@ def test_an_image_without_an_annotation_shows_nothing_and_one_that_is_not_named_
     assert not file.speaks_of(tmp_path / "b.jpg")
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_images_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -> None:
     images = [IMAGE | {"id": n, "file_name": f"town{n}/a.jpg"} for n in (1, 2)]
     file = CocoFile(written(tmp_path / "a.json", CAR | {"image_id": 2}, images=images))
     paths = [tmp_path / "images" / f"town{n}" / "a.jpg" for n in (1, 2)]
@@ -66,7 +66,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
         ({"bbox": "abcd"}, "has no 'bbox' of four numbers"),
     ],
 )
-def test_an_annotation_that_cannot_be_understood_is_told(
+def test_an_annotation_that_cannot_be_understood_is_reported(
     tmp_path: Path, change: Any, what: str
 ) -> None:
     file = CocoFile(written(tmp_path / "a.json", CAR | change))
@@ -76,7 +76,7 @@ def test_an_annotation_that_cannot_be_understood_is_told(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": 1, "annotations": 1}', "null", "{"])
-def test_a_file_of_another_form_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_form_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json is not of COCO's form"):
         read_coco(tmp_path / "a.json")
@@ -134,7 +134,7 @@ def test_one_name_in_two_splits_is_that_of_its_own_split(make_set: Any) -> None:
         ("a/b", "is the name of one folder, like labels, or COCO's JSON files"),
     ],
 )
-def test_annotations_that_are_not_there_are_told(
+def test_annotations_that_are_not_there_are_reported(
     make_set: Any, annotations: Any, what: str
 ) -> None:
     with pytest.raises(DataError, match=what):

@@ -28,7 +28,7 @@ def meanings(file: Any) -> Any:
     }
 
 
-def complaint(file: Any, text: Any) -> Any:
+def problem_of(file: Any, text: Any) -> Any:
     """What reading ``file`` complains of, once ``text`` is written there."""
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text(text)
@@ -110,7 +110,7 @@ def test_download_is_never_executed(make_set: Any, tmp_path: Path) -> None:
 def test_yaml_that_makes_objects_is_refused(tmp_path: Path) -> None:
     trap = tmp_path / "executed"
     text = f"names: !!python/object/apply:os.system ['touch {trap}']\n"
-    assert "is not YAML" in complaint(tmp_path / "data.yaml", text)
+    assert "is not YAML" in problem_of(tmp_path / "data.yaml", text)
     assert not trap.exists()
 
 
@@ -203,13 +203,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_by_line(
+def test_a_file_that_cannot_be_used_is_reported_by_line(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    assert complaint(tmp_path / "data.yaml", text) == expected
+    assert problem_of(tmp_path / "data.yaml", text) == expected
 
 
-def test_a_split_that_is_not_there_is_told(make_set: Any) -> None:
+def test_a_split_that_is_not_there_is_reported(make_set: Any) -> None:
     dataset = read_dataset(make_set(train={"a": BOX}, val={}))
     with pytest.raises(DataError, match="no image in val"):
         dataset.images("val")
@@ -270,8 +270,8 @@ def test_a_quoted_name_of_any_spelling_is_kept_and_what_it_is_is_never_left_unsa
             return
         dataset = read_dataset(file)
     assert dataset.names == {0: "car", 1: name}
-    told = (dataset.classes[1] is not None) + (1 in dataset.regions) + (1 in dataset.unmapped)
-    assert told == 1
+    reported = (dataset.classes[1] is not None) + (1 in dataset.regions) + (1 in dataset.unmapped)
+    assert reported == 1
 
 
 def test_keys_of_classes_are_read_as_written_too(make_set: Any) -> None:
@@ -315,8 +315,10 @@ def test_a_dark_light_of_the_lights_mapping_is_a_light(make_set: Any) -> None:
         ("train: x\nnames: {-1: car}\n", NO_NAMES),
     ],
 )
-def test_what_stands_twice_or_has_no_name_is_told(tmp_path: Path, text: str, expected: Any) -> None:
-    assert complaint(tmp_path / "data.yaml", text) == expected
+def test_what_stands_twice_or_has_no_name_is_reported(
+    tmp_path: Path, text: str, expected: Any
+) -> None:
+    assert problem_of(tmp_path / "data.yaml", text) == expected
 
 
 def test_a_merge_key_is_no_key_that_stands_twice(tmp_path: Path) -> None:
@@ -343,8 +345,8 @@ def test_a_name_that_is_almost_ours_is_an_error_that_proposes_what_it_means(
     with pytest.raises(DataError, match=re.escape(f"'classes: {proposed}'")):
         read_dataset(file)
     chosen = yaml.safe_load(proposed)
-    told = make_set("told", train={"a": BOX}, names=names, classes=chosen)
-    assert meanings(told) == {n: chosen.get(n, n if n == "car" else None) for n in names}
+    reported = make_set("reported", train={"a": BOX}, names=names, classes=chosen)
+    assert meanings(reported) == {n: chosen.get(n, n if n == "car" else None) for n in names}
 
 
 def test_background_is_said_in_words_and_stays_background(make_set: Any) -> None:

@@ -28,7 +28,7 @@ def bare(make_set: Any) -> Any:
     return file, labels
 
 
-def told(file: Any) -> Any:
+def reported(file: Any) -> Any:
     """The one thing that makes training refuse ``file``, as an audit and as training say it."""
     (problem,) = [p for p in check(read_dataset(file)) if "train:" in p.what and not p.usable]
     with pytest.raises(DataError) as caught:
@@ -43,7 +43,7 @@ def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare: Any, na
     file, labels = bare
     shutil.copytree(labels, file.parent / name, dirs_exist_ok=True)
     shutil.rmtree(labels)
-    what = told(file)
+    what = reported(file)
     assert what.startswith("train: not one of 2 images has a label file; looked for ")
     assert what.endswith(f"{file.parent}/{name}/train: say 'annotations: {name}'")
     proposed = what.rsplit("say '", 1)[1].removesuffix("'")
@@ -58,7 +58,7 @@ def test_labels_that_no_word_names_are_found_where_they_lie(bare: Any) -> None:
     for text in sorted(labels.rglob("*.txt")):
         text.rename(flat / text.name)
     shutil.rmtree(labels)
-    assert f"they seem to lie in {flat}: move or link them" in told(file)
+    assert f"they seem to lie in {flat}: move or link them" in reported(file)
 
 
 def test_xml_files_are_found_and_read(bare: Any) -> None:
@@ -72,7 +72,7 @@ def test_xml_files_are_found_and_read(bare: Any) -> None:
             "<annotation><size><width>64</width><height>48</height></size>"
             f"<object>{thing}</bndbox></object></annotation>"
         )
-    assert "say 'annotations: Annotations'" in told(file)
+    assert "say 'annotations: Annotations'" in reported(file)
     file.write_text(file.read_text() + "annotations: Annotations\n")
     assert all(problem.usable for problem in check(read_dataset(file)))
 
@@ -90,7 +90,7 @@ def test_a_coco_file_is_found_and_read(bare: Any) -> None:
     coco.write_text(json.dumps(content))
     (file.parent / "package.json").write_text("{}")
     word = "images/train/_annotations.coco.json"
-    assert f"COCO's files name them: say 'annotations: {word}'" in told(file)
+    assert f"COCO's files name them: say 'annotations: {word}'" in reported(file)
     file.write_text(file.read_text() + f"annotations: {word}\n")
     assert all(problem.usable for problem in check(read_dataset(file)))
 
@@ -98,7 +98,7 @@ def test_a_coco_file_is_found_and_read(bare: Any) -> None:
 def test_a_set_without_any_labels_asks_for_empty_files(bare: Any) -> None:
     file, labels = bare
     shutil.rmtree(labels)
-    assert "none were seen; where images really show nothing, empty label files say so" in told(
+    assert "none were seen; where images really show nothing, empty label files say so" in reported(
         file
     )
     for split, stem in (("train", "a"), ("val", "c")):
@@ -116,4 +116,4 @@ def test_the_program_says_so_in_audit_and_eval(bare: Any, oneglance: Any, model:
     assert "say 'annotations: annotations'" in audit.out
     scored = oneglance("eval", model, file)
     assert scored.code == 2
-    assert "say 'annotations: annotations'" in scored.complaint
+    assert "say 'annotations: annotations'" in scored.message

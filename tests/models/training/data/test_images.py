@@ -11,7 +11,7 @@ from oneglance.models.training.data.images import open_image
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
-def test_a_picture_is_known_by_its_content_whatever_its_name(tmp_path: Path, suffix: str) -> None:
+def test_an_image_is_known_by_its_content_whatever_its_name(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / "a.odd"
     file.write_bytes(cv2.imencode(suffix, photograph(1, (64, 48)))[1].tobytes())
     with open_image(file) as opened:
@@ -19,7 +19,7 @@ def test_a_picture_is_known_by_its_content_whatever_its_name(tmp_path: Path, suf
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"BM", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_is_an_error_and_installs_nothing(
+def test_what_is_no_image_is_an_error_and_installs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     checks = pytest.importorskip("ultralytics.utils.checks", reason="it replaces Image.open")

@@ -55,7 +55,7 @@ def test_a_missing_file_is_an_image_without_boxes(tmp_path: Path) -> None:
         ("0 0 0 640 0 640 480", "pixels, not 0..1: '0 0 0 640 0 640 …'"),
     ],
 )
-def test_a_line_that_cannot_be_understood_is_told_and_not_used(
+def test_a_line_that_cannot_be_understood_is_reported_and_not_used(
     tmp_path: Path, line: str, what: str
 ) -> None:
     found = scan(tmp_path, f"0 0.5 0.5 0.2 0.4\n{line}\n")
@@ -64,7 +64,7 @@ def test_a_line_that_cannot_be_understood_is_told_and_not_used(
     assert str(found.problems[0]) == f"{tmp_path / 'a.txt'}:2: {what}"
 
 
-def test_a_box_that_leaves_the_image_is_cut_to_it_and_told(tmp_path: Path) -> None:
+def test_a_box_that_leaves_the_image_is_cut_to_it_and_reported(tmp_path: Path) -> None:
     found = scan(tmp_path, "0 0.95 0.5 0.2 0.4")  # 0.85 … 1.05
     (box,) = found.boxes
     assert (box.x, box.y, box.width, box.height) == pytest.approx((0.925, 0.5, 0.15, 0.4))
@@ -87,7 +87,7 @@ def test_rounding_at_the_edge_is_no_problem(tmp_path: Path) -> None:
         ("0 1.5 0.5 0.2 0.2", "the box is outside the image (0..1): left out"),
     ],
 )
-def test_a_box_without_area_in_the_image_is_left_out_and_told(
+def test_a_box_without_area_in_the_image_is_left_out_and_reported(
     tmp_path: Path, line: str, what: str
 ) -> None:
     found = scan(tmp_path, line)
@@ -95,14 +95,14 @@ def test_a_box_without_area_in_the_image_is_left_out_and_told(
     assert found.problems == (Problem(tmp_path / "a.txt", 1, what, usable=True),)
 
 
-def test_a_line_written_twice_counts_once_and_is_told(tmp_path: Path) -> None:
+def test_a_line_written_twice_counts_once_and_is_reported(tmp_path: Path) -> None:
     found = scan(tmp_path, "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4\n0 0.50 0.5 0.2 0.4\n")
     assert [box.class_id for box in found.boxes] == [0, 1]
     (problem,) = found.problems
     assert (problem.line, problem.what) == (3, "the same box as in line 1: left out")
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_reported(tmp_path: Path) -> None:
     (problem,) = scan(tmp_path, b"\xff\xd8\xff\xe0").problems
     assert (problem.line, problem.what, problem.usable) == (None, "cannot be read: not text", False)
 

@@ -70,8 +70,8 @@ def test_colours_are_labelled_where_a_set_has_them_and_the_parent_class_everywhe
     make_set: Any, tmp_path: Path
 ) -> None:
     coloured = make_set("lights", train={"c": "0 0.5 0.5 0.2 0.2"}, names=COLOURS)
-    plain = make_set("plain", train={"p": LIGHT})
-    labelled = by_name(labelled_classes(merged(tmp_path / "out", [coloured, plain], WITH_COLOURS)))
+    parent = make_set("parent", train={"p": LIGHT})
+    labelled = by_name(labelled_classes(merged(tmp_path / "out", [coloured, parent], WITH_COLOURS)))
     assert labelled["c"] == {"light", "light_red", "light_yellow", "light_green"}
     assert labelled["p"] == {"pedestrian", "car", "sign", "light"}
 
@@ -79,8 +79,8 @@ def test_colours_are_labelled_where_a_set_has_them_and_the_parent_class_everywhe
 def test_a_light_without_colour_has_no_box_in_a_model_of_colours_alone(
     make_set: Any, tmp_path: Path
 ) -> None:
-    plain = make_set("plain", train={"p": f"{LIGHT}\n{CAR}"})
-    folder = merged(tmp_path / "out", [plain], (FOUR_TASKS[1], *LIGHT_COLOURS))
+    parent = make_set("parent", train={"p": f"{LIGHT}\n{CAR}"})
+    folder = merged(tmp_path / "out", [parent], (FOUR_TASKS[1], *LIGHT_COLOURS))
     assert labels_of(folder)["p"].splitlines() == ["0 0.500000 0.500000 0.200000 0.200000"]
     assert by_name(labelled_classes(folder))["p"] == {"car"}
 
@@ -93,13 +93,13 @@ def test_what_labels_leaves_out_is_unknown_and_has_no_box(make_set: Any, tmp_pat
     assert by_name(labelled_classes(folder))["a"] == {"pedestrian", "car"}
 
 
-def test_one_image_in_two_sets_is_staged_once_with_what_both_know(
+def test_one_image_in_two_sets_is_merged_once_with_what_both_know(
     make_set: Any, tmp_path: Path
 ) -> None:
     road = make_set(train={"a": f"{PERSON}\n{SIGN}"}, labels=["pedestrian", "car", "light"])
-    kinds = road.parent / "labels_sign" / "train"
-    kinds.mkdir(parents=True)
-    (kinds / "a.txt").write_text("14 0.5 0.5 0.2 0.2")  # 14: stop, of the kind "other"
+    labels = road.parent / "labels_sign" / "train"
+    labels.mkdir(parents=True)
+    (labels / "a.txt").write_text("14 0.5 0.5 0.2 0.2")  # 14: stop, of the subclass "other"
     signs = road.parent / "signs.yaml"
     content = {"train": "images/train", "names": list(range(43)), "classes": "gtsdb"}
     signs.write_text(yaml.safe_dump({**content, "annotations": "labels_sign"}))
@@ -155,7 +155,7 @@ def test_images_of_one_name_in_two_folders_do_not_meet(make_set: Any, tmp_path: 
     assert texts == ["0", "1"]
 
 
-def test_staging_again_leaves_nothing_of_the_last_time(make_set: Any, tmp_path: Path) -> None:
+def test_merging_again_leaves_nothing_of_the_last_time(make_set: Any, tmp_path: Path) -> None:
     merged(tmp_path / "out", [make_set("one", train={"a": PERSON, "b": PERSON})])
     folder = merged(tmp_path / "out", [make_set("two", train={"c": PERSON})])
     assert list(labels_of(folder)) == ["c"]
@@ -173,14 +173,14 @@ def test_the_sources_are_linked_and_stay_as_they_are(make_set: Any, tmp_path: Pa
 
 def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
-    picture = file.parent / "images" / "train" / "a.jpg"
-    picture.write_bytes(picture.read_bytes() + b"padding")  # whole, but its end mark is not last
+    pixels = file.parent / "images" / "train" / "a.jpg"
+    pixels.write_bytes(pixels.read_bytes() + b"padding")  # whole, but its end mark is not last
     (image,) = (merged(tmp_path / "out", [file]) / "images" / "train").iterdir()
     assert not image.is_symlink()
     assert cv2.imread(str(image)) is not None
 
 
-def test_every_unusable_line_of_every_set_is_told_and_nothing_is_staged(
+def test_every_unusable_line_of_every_set_is_reported_and_nothing_is_merged(
     make_set: Any, tmp_path: Path
 ) -> None:
     one = make_set("one", train={"a": "9 0.5 0.5 0.2 0.2", "b": PERSON})
@@ -203,8 +203,8 @@ def test_what_is_mended_is_logged_and_strict_makes_it_an_error(
     file = make_set(train={"a": f"{PERSON}\n0 1.0 0.5 0.2 0.2"})
     with caplog.at_level(logging.WARNING):
         folder = merged(tmp_path / "out", [file])
-    told = f"{file.parent}/labels/train/a.txt:2: the box leaves the image (0..1): cut to it"
-    assert caplog.messages == [told]
+    reported = f"{file.parent}/labels/train/a.txt:2: the box leaves the image (0..1): cut to it"
+    assert caplog.messages == [reported]
     assert labels_of(folder)["a"].splitlines()[1] == "0 0.950000 0.500000 0.100000 0.200000"
     with pytest.raises(DataError, match="cut to it"):
         merged(tmp_path / "strict", [file], strict=True)
@@ -221,7 +221,7 @@ def test_sets_without_training_images_cannot_be_trained(make_set: Any, tmp_path:
         merged(tmp_path / "out", [make_set(val={"v": PERSON})])
 
 
-def test_a_missing_image_of_a_list_is_told(make_set: Any, tmp_path: Path) -> None:
+def test_a_missing_image_of_a_list_is_reported(make_set: Any, tmp_path: Path) -> None:
     file = make_set(train={"a": PERSON})
     (file.parent / "list.txt").write_text("images/train/a.jpg\nimages/train/gone.jpg\n")
     file.write_text(file.read_text().replace("train: images/train", "train: list.txt"))
@@ -290,8 +290,8 @@ def test_an_image_cut_short_is_refused_before_anything_is_merged(
 ) -> None:
     file = make_set(train={"a": PERSON})
     image = file.parent / "images" / "train" / f"b{suffix}"
-    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    content = cv2.imencode(suffix, picture)[1].tobytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    content = cv2.imencode(suffix, pixels)[1].tobytes()
     image.write_bytes(content)
     merged(tmp_path / "whole", [file])
     image.write_bytes(content[: int(share * len(content))])

@@ -25,7 +25,7 @@ def reported(shared: Path) -> Path:
 
 
 def classes_taught(file: Path, out: Path) -> list[str]:
-    """The names of our classes that training is told of, box by box, in the order of the images."""
+    """The names of our classes that training is given, box by box, in the order of the images."""
     dataset = read_dataset(file)
     tasks = [cls for cls in EVERYTHING if cls.task in dataset.labelled_tasks]
     merge([dataset], tasks, out)
@@ -55,7 +55,7 @@ def test_what_was_lost_in_silence_is_taught(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("k_plural", r"'cars', 'persons', 'Pedestrians', 'trafficlights' are almost"),
         (
@@ -66,9 +66,9 @@ def test_what_was_lost_in_silence_is_taught(
     ],
 )
 def test_what_cannot_be_right_is_refused_before_a_training(
-    reported: Path, tmp_path: Path, name: str, told: str
+    reported: Path, tmp_path: Path, name: str, expected: str
 ) -> None:
-    with pytest.raises(DataError, match=f"(?s){told}"):
+    with pytest.raises(DataError, match=f"(?s){expected}"):
         merge([read_dataset(reported / name / "data.yaml")], FOUR_TASKS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -45,7 +45,9 @@ def test_names_are_compared_without_case_and_difficult_objects_are_regions(tmp_p
 
 
 @pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
-def test_a_size_that_is_not_told_is_the_images(tmp_path: Path, make_set: Any, size: str) -> None:
+def test_a_size_that_is_not_reported_is_the_images(
+    tmp_path: Path, make_set: Any, size: str
+) -> None:
     image = make_set(train={"a": None}).parent / "images" / "train" / "a.jpg"
     assert scan(tmp_path, size, thing(), image=image).boxes[0].width == 0.5
     (problem,) = scan(tmp_path, size, thing()).problems
@@ -61,7 +63,9 @@ def test_a_size_that_is_not_told_is_the_images(tmp_path: Path, make_set: Any, si
         ("<object><name>car</name></object>", "object 1, a 'car', has no <bndbox>"),
     ],
 )
-def test_an_object_that_cannot_be_understood_is_told(tmp_path: Path, part: Any, what: str) -> None:
+def test_an_object_that_cannot_be_understood_is_reported(
+    tmp_path: Path, part: Any, what: str
+) -> None:
     (problem,) = scan(tmp_path, SIZE, part).problems
     assert problem.what.startswith(what)
     assert not problem.usable
@@ -79,7 +83,7 @@ def test_an_object_that_cannot_be_understood_is_told(tmp_path: Path, part: Any, 
         ),
     ],
 )
-def test_a_file_that_is_none_of_vocs_is_told(tmp_path: Path, text: str, what: str) -> None:
+def test_a_file_that_is_none_of_vocs_is_reported(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "a.xml").write_text(text)
     (problem,) = scan_voc(tmp_path / "a.xml", NAMES).problems
     assert problem.what.startswith(what)

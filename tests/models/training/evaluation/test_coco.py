@@ -350,4 +350,4 @@ def test_the_engine_that_is_run_is_the_engine_that_is_scored(
     assert (facts["engine"], facts["precision"]) == ("openvino", "fp32")
     assert facts["tasks"]["car"]["map50"] == pytest.approx(1.0)
     refused = oneglance(*words, "--precision", "bf16")
-    assert (refused.code, refused.complaint[:40]) == (2, "engine onnxruntime does not compute in b")
+    assert (refused.code, refused.message[:40]) == (2, "engine onnxruntime does not compute in b")

@@ -63,7 +63,7 @@ def test_each_bound_fails_by_itself(failing: GateRow, sentence: str) -> None:
     assert Gate().problems(failing) == (sentence,)
 
 
-def test_all_that_is_wrong_is_told() -> None:
+def test_all_that_is_wrong_is_reported() -> None:
     assert len(Gate().problems(row(map_loss=0.1, f1_loss=0.1, shift=0.1))) == 3
 
 

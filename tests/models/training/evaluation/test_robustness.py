@@ -126,9 +126,9 @@ def test_the_program_shows_a_row_for_each_condition_draws_them_and_writes_json(
     assert written["rpc"] == {"car": 1.0}
     assert re.search(r"^ ?worst +night 100%", outcome.out, re.MULTILINE)
     assert written["tasks"]["car"]["by_size"] == {"small": 1.0}
-    picture = cv2.imread(str(plot))
-    assert picture is not None
-    assert picture.std() > 5
+    image = cv2.imread(str(plot))
+    assert image is not None
+    assert image.std() > 5
 
 
 def test_a_plot_without_conditions_and_a_missing_package_are_one_sentence(

@@ -159,7 +159,7 @@ def test_the_program_averages_and_says_of_what(
 ) -> None:
     runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (0.0, 2.0)]
     outcome = oneglance("average", runs[0], "--out", tmp_path / "soup")
-    assert (outcome.code, outcome.complaint) == (2, "an average takes two training runs or more")
+    assert (outcome.code, outcome.message) == (2, "an average takes two training runs or more")
     outcome = oneglance("average", *runs, "--out", tmp_path / "soup")
     assert outcome.code == 0, outcome.err
     assert "(of what: " in " ".join(outcome.out.split())

@@ -1,4 +1,4 @@
-"""What a base must be, told before anything is written."""
+"""What a base must be, reported before anything is written."""
 
 from __future__ import annotations
 

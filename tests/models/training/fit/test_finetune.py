@@ -82,8 +82,8 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
             finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
     assert not (tmp_path / "parted" / "model.pt").exists()
     parted = finetune([data], base=base, recipe=recipe, out=tmp_path / "parted")
-    told = json.loads((tmp_path / "parted" / "recipe.json").read_text())
-    assert told["epochs_of_last_session"] == 2
+    reported = json.loads((tmp_path / "parted" / "recipe.json").read_text())
+    assert reported["epochs_of_last_session"] == 2
     # What is drawn depends on the epoch alone; sums in several threads may be rounded otherwise.
     start, one, two = (read_checkpoint(f).state_dict() for f in (base, whole, parted))
     keys = [name for name in start if name.endswith(".weight")]
@@ -100,7 +100,7 @@ def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path:
     assert first.stat().st_mtime_ns == stamp
 
 
-def test_what_a_trained_base_was_made_of_is_told_too(
+def test_what_a_trained_base_was_made_of_is_reported_too(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe(epochs=1, trainable=TrainableLayers.LAST, **SMALL)
@@ -188,8 +188,8 @@ def test_images_can_be_shown_in_other_weather(data: Path, base: Path, tmp_path: 
         weights.append(finetune([data], base=base, recipe=recipe, out=tmp_path / name))
     one, other = (read_checkpoint(file).state_dict() for file in weights)
     assert any(not torch.equal(one[name], other[name]) for name in one)
-    told = json.loads((tmp_path / "foul" / "recipe.json").read_text())
-    assert told["run"]["recipe"]["weather"] == 1.0
+    reported = json.loads((tmp_path / "foul" / "recipe.json").read_text())
+    assert reported["run"]["recipe"]["weather"] == 1.0
 
 
 def test_every_task_can_weigh_the_same(data: Path, base: Path, tmp_path: Path) -> None:
@@ -233,8 +233,8 @@ def test_a_share_of_the_images_is_trained_on(data: Path, base: Path, tmp_path: P
     part = Recipe(epochs=1, trainable=TrainableLayers.LAST, share=0.5, **SMALL)
     finetune([data], base=base, recipe=part, out=tmp_path)
     images = list((tmp_path / "data" / "images" / "train").iterdir())
-    told = json.loads((tmp_path / "recipe.json").read_text())
-    assert told["train_images"] == len(images) == round(0.5 * len(list_images(data)))
+    reported = json.loads((tmp_path / "recipe.json").read_text())
+    assert reported["train_images"] == len(images) == round(0.5 * len(list_images(data)))
 
 
 def list_images(data: Path) -> list[Path]:

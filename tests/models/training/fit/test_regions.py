@@ -109,7 +109,7 @@ def test_an_object_in_a_region_is_taught_and_what_lies_beside_a_region_too(
     assert 0 < half < gradient(network)[CAR]
 
 
-def test_a_region_remains_however_little_of_it_is_left_in_the_picture() -> None:
+def test_a_region_remains_however_little_of_it_is_left_in_the_image() -> None:
     transform = RegionPerspective(classes=4, translate=0.0, scale=(1.0, 1.0), size=(100, 100))
     # The middle 100 pixels of 400: a region and a car that end 5 pixels inside, one that does not.
     boxes = np.array([[0, 0, 155, 400], [0, 0, 155, 400], [0, 0, 140, 400]], np.float32)

@@ -67,14 +67,14 @@ def test_weights_that_no_checkpoint_can_hold_are_named(
 
 
 @pytest.mark.parametrize("branches", ["cv2", "one2one_cv2"])
-def test_boxes_far_out_in_either_head_are_told(network: Any, branches: str) -> None:
+def test_boxes_far_out_in_either_head_are_reported(network: Any, branches: str) -> None:
     with torch.no_grad():
         for branch in getattr(last_layer(network), branches):
             branch[-1].weight.fill_(6e4)
     assert what_is_wrong(network, images()) == "it places boxes far outside of every image"
 
 
-def test_answers_that_overflow_are_told(network: Any) -> None:
+def test_answers_that_overflow_are_reported(network: Any) -> None:
     with torch.no_grad():
         for layer in network.model[:8]:
             for name, found in layer.named_parameters():
@@ -90,8 +90,8 @@ def test_a_training_that_diverges_at_once_keeps_nothing_and_may_be_begun_again(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe(epochs=8, learning_rate=1.0, **SMALL)  # type: ignore[arg-type]
-    told = r"diverged in epoch 1 of 8: .* \(learning rate 1\)"
-    with pytest.raises(UsageError, match=told) as caught:
+    reported = r"diverged in epoch 1 of 8: .* \(learning rate 1\)"
+    with pytest.raises(UsageError, match=reported) as caught:
         finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
     assert str(caught.value).endswith("; give a lower --learning-rate")
     assert not list((tmp_path / "out").rglob("*.pt"))

@@ -94,9 +94,9 @@ def test_a_shortened_training_brings_its_learning_rate_down_within_the_limit(
     recipe = Recipe(epochs=30, trainable=TrainableLayers.LAST, **SMALL)
     execution = Execution(minutes=4.2, shorten=True)
     finetune([data], base=base, recipe=recipe, out=tmp_path, execution=execution)
-    told = facts(tmp_path)
-    assert told["shortened_to_epochs"] == 4
-    assert "stopped" not in told
+    reported = facts(tmp_path)
+    assert reported["shortened_to_epochs"] == 4
+    assert "stopped" not in reported
     rates = [float(row["lr/pg0"]) for row in rows(tmp_path)]
     assert len(rates) == 4
     assert rates == sorted(rates, reverse=True)
@@ -128,7 +128,7 @@ def test_two_processes_learn_what_one_does(data: Path, base: Path, tmp_path: Pat
     assert two == pytest.approx(one, rel=0.2)  # other shares of the images in BatchNorm
 
 
-def test_an_error_in_several_processes_is_told_as_it_is(
+def test_an_error_in_several_processes_is_reported_as_it_is(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     recipe = Recipe(epochs=1, **SMALL)

@@ -63,7 +63,7 @@ def test_the_last_two_states_are_kept(states: TrainingStates, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "a flipped bit", "text", "another's"])
-def test_a_damaged_state_is_told_and_the_one_before_taken(
+def test_a_damaged_state_is_reported_and_the_one_before_taken(
     states: TrainingStates, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     for epoch in range(2):

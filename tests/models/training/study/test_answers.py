@@ -107,7 +107,7 @@ def test_a_task_that_falls_behind_is_named() -> None:
     assert verdicts["car"] == "within a point"
 
 
-def test_pretraining_the_mask_and_forgetting_are_told_apart() -> None:
+def test_pretraining_the_mask_and_forgetting_are_distinguished() -> None:
     found = ledger(typical, options(2, 4, 7))
     assert "better than from scratch on 4 of 4 tasks" in answer(found, 2).sentences[0]
     in_map, shown = answer(found, 4).sentences
@@ -160,7 +160,7 @@ def test_what_oversampling_rare_tasks_brings_stands_apart_from_what_it_costs() -
     ) in beside.sentences[1]
 
 
-def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs() -> None:
+def test_what_weighing_tasks_the_same_brings_is_distinguished_from_what_it_costs() -> None:
     def traded(arm: Any, set_name: Any, task: Any) -> Any:
         moved = {Task.SIGN: 0.03, Task.CAR: -0.02}.get(task, 0.0)
         return typical(arm, set_name, task) + moved * (arm.loss_weight is LossWeight.TASK)
@@ -173,7 +173,9 @@ def test_what_weighing_tasks_the_same_brings_is_told_apart_from_what_it_costs() 
     assert gaps["sign"] == pytest.approx(0.026)
 
 
-def test_what_training_as_long_as_all_single_task_models_brings_is_told_with_its_steps() -> None:
+def test_what_training_as_long_as_all_single_task_models_brings_is_reported_with_its_steps() -> (
+    None
+):
     def more(arm: Any, set_name: Any, task: Any) -> Any:
         return typical(arm, set_name, task) + 0.03 * arm.name.startswith("one-longer")
 

@@ -43,7 +43,7 @@ def test_scores_that_do_not_rise_promise_nothing() -> None:
     assert found.verdict == "enough data"
 
 
-def test_noise_widens_the_interval_until_nothing_can_be_told() -> None:
+def test_noise_widens_the_interval_until_nothing_is_certain() -> None:
     random = np.random.default_rng(0)
     scores = 1 - law(IMAGES, 1.2, 0.15, 0.1)
     widths = []

@@ -56,7 +56,7 @@ def test_scores_are_in_points_with_their_interval(folder: Any) -> None:
     assert "| `one.s0` | 60.0 / 40.0 / 50.0 | 90.0 / 70.0 / 80.0 |" in page
 
 
-def test_plots_are_pictures_with_something_in_them(folder: Any) -> None:
+def test_plots_are_images_with_something_in_them(folder: Any) -> None:
     for number in (*range(1, 7), 11, 12):
         image = present(cv2.imread(str(folder / f"question{number}.png")))
         assert image.shape[1] > 800
@@ -76,7 +76,7 @@ def test_the_json_has_the_same_numbers(folder: Any) -> None:
     assert facts["does_not_show"]
 
 
-def test_a_hole_is_told_in_its_question_and_in_the_list_of_arms(tmp_path: Path) -> None:
+def test_a_hole_is_reported_in_its_question_and_in_the_list_of_arms(tmp_path: Path) -> None:
     whole = ledger(typical, StudyOptions(questions=(1,), seeds=(0,)))
     outcomes = {**whole.outcomes, "sign.s0": Failure("disk full\nmore"), "car.s0": None}
     write_report(tmp_path, replace(whole, outcomes=outcomes), base="yolo26n.pt")
@@ -97,13 +97,13 @@ def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path: Path) ->
     assert page.count("No answer.") == 9
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="file: it is a file"):
         write_report(tmp_path / "file", ledger(typical, ALL), base="yolo26n.pt")
 
 
-def test_the_command_is_told_without_the_folders_of_a_home(
+def test_the_command_is_reported_without_the_folders_of_a_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = tmp_path / "alice" / "work"

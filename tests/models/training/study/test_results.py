@@ -61,7 +61,7 @@ def test_a_result_comes_back_as_it_was_kept(tmp_path: Path) -> None:
         assert score.f1_draws == pytest.approx(kept.f1_draws, nan_ok=True)
 
 
-def test_a_failure_is_told_until_there_is_a_result(tmp_path: Path) -> None:
+def test_a_failure_is_reported_until_there_is_a_result(tmp_path: Path) -> None:
     assert read(tmp_path / "arm") is None
     keep_failure(tmp_path / "arm", "no space")
     assert read(tmp_path / "arm") == Failure("no space")

@@ -36,7 +36,7 @@ def options(**how: Any) -> StudyOptions:
 
 
 class Log:
-    """The lines told; a line that names ``stop_at`` is where somebody presses Ctrl-C."""
+    """The lines reported; a line that names ``stop_at`` is where somebody presses Ctrl-C."""
 
     def __init__(self, stop_at: str | None = None) -> None:
         self.lines: list[str] = []
@@ -161,7 +161,7 @@ def test_the_time_of_an_image_is_measured_by_training_some(
     assert not (tmp_path / "out").exists()
 
 
-def test_arms_that_all_fail_are_all_told_and_the_report_is_written(
+def test_arms_that_all_fail_are_all_reported_and_the_report_is_written(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     study = open_study([data], base=base, out=tmp_path, options=options())

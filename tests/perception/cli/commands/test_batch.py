@@ -99,16 +99,16 @@ def test_a_run_that_was_ended_goes_on_and_counts_every_clip_once(
     wait_until((out / "clips" / "part-000001.parquet").exists, "the first part")
     workers = psutil.Process(run.pid).children(recursive=True)
     run.send_signal(kill)
-    told, complaints = run.communicate(timeout=LONG_S)
+    reported, messages = run.communicate(timeout=LONG_S)
     psutil.wait_procs(workers, timeout=LONG_S)
     assert not [worker for worker in workers if worker.is_running()]
     before = rows(out / "clips")
     assert 0 < len(before) <= 12
     if kill is not signal.SIGKILL and run.returncode != 0:
         assert run.returncode == 130
-        assert b"frames/s" in told
-        assert b"the same command goes on" in complaints
-        assert len(complaints.splitlines()) == 1
+        assert b"frames/s" in reported
+        assert b"the same command goes on" in messages
+        assert len(messages.splitlines()) == 1
         assert {r["clip"] for r in rows(out / "detections")} == {
             r["uri"] for r in before if r["detections"]
         }
@@ -149,9 +149,9 @@ def test_ctrl_c_does_not_wait_for_a_server_that_is_silent(
         )
         wait_until(lambda: bool(asked), "the worker to ask")
         run.send_signal(signal.SIGINT)
-        told, _ = run.communicate(timeout=LONG_S)  # the server would be silent for ever
+        reported, _ = run.communicate(timeout=LONG_S)  # the server would be silent for ever
     assert run.returncode == 130
-    assert b"1 clips, 1 are left" in told
+    assert b"1 clips, 1 are left" in reported
     assert [row["uri"] for row in rows(out / "clips")] == [str(good)]
     assert len(rows(out / "detections")) == 15
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_done_is_one_sentence_and_touches_nothing(
     for words, expected in refusals(tmp_path):
         run = oneglance("batch", *words)
         assert run.code == 2, words
-        assert expected in run.complaint
+        assert expected in run.message
         assert not (tmp_path / "out").exists(), words
 
 
@@ -232,7 +232,7 @@ def test_clips_that_all_fail_are_rows_and_an_error(
 ) -> None:
     run = oneglance("batch", tmp_path / "gone.mp4", "--model", model, "--out", tmp_path / "out")
     assert run.code == 2
-    assert run.complaint == "no clip could be played"
+    assert run.message == "no clip could be played"
     assert [row["error_kind"] for row in rows(tmp_path / "out" / "clips")] == ["SourceNotFound"]
 
 

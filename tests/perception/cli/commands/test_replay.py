@@ -54,7 +54,7 @@ def test_a_run_is_itself_again(oneglance: Program, recorded: Path, model: Path) 
     assert "6 frames compared, 0 with other counts" in run.out
 
 
-def test_what_differs_is_told_by_task_with_pictures_of_the_worst_frames(
+def test_what_differs_is_reported_by_task_with_images_of_the_worst_frames(
     oneglance: Program, recorded: Path, model: Path, tmp_path: Path
 ) -> None:
     def change(objects: list[dict[str, Any]]) -> None:
@@ -73,14 +73,14 @@ def test_what_differs_is_told_by_task_with_pictures_of_the_worst_frames(
     assert found["frames_with_other_counts"] == 2
     assert found["tasks"]["sign"]["extra"] == 2
     assert found["tasks"]["car"]["extra"] == found["tasks"]["car"]["score"] == 1
-    pictures = sorted(out.glob("*.jpg"))
-    assert [file.name for file in pictures] == ["frame-000004.jpg", "frame-000005.jpg"]
-    image = cv2.imread(str(pictures[0]))
+    images = sorted(out.glob("*.jpg"))
+    assert [file.name for file in images] == ["frame-000004.jpg", "frame-000005.jpg"]
+    image = cv2.imread(str(images[0]))
     assert image is not None
     assert image.shape[1] == 2 * 320
 
 
-def test_another_model_is_told(oneglance: Program, recorded: Path) -> None:
+def test_another_model_is_reported(oneglance: Program, recorded: Path) -> None:
     run = oneglance("replay", recorded, ROAD, "--model", "road4-n")
     assert run.code == EXIT_DIFFERENT
 
@@ -105,7 +105,9 @@ def test_a_source_that_gives_fewer_frames_is_another(
     assert "2 frames of the run do not come any more" in run.out
 
 
-def test_frames_at_other_times_are_told(oneglance: Program, recorded: Path, model: Path) -> None:
+def test_frames_at_other_times_are_reported(
+    oneglance: Program, recorded: Path, model: Path
+) -> None:
     run = oneglance("replay", recorded, f"{ROAD}&fps=20", "--model", model)
     assert run.code == EXIT_DIFFERENT
     assert "5 come at another time" in run.out
@@ -133,9 +135,9 @@ def test_a_run_in_an_mcap_file_is_replayed_too(
     assert "6 frames compared, 0 with other counts" in run.out
     run = oneglance("replay", file, "rendered:?frames=6", "--model", model)
     assert run.code == EXIT_DIFFERENT
-    assert "give the source" in oneglance("replay", file, "--model", model).complaint
+    assert "give the source" in oneglance("replay", file, "--model", model).message
     file.write_bytes(file.read_bytes()[:200])
-    assert "no run that can be read" in oneglance("replay", file, ROAD).complaint
+    assert "no run that can be read" in oneglance("replay", file, ROAD).message
 
 
 def test_of_several_sources_one_is_chosen_by_its_name(
@@ -146,13 +148,13 @@ def test_of_several_sources_one_is_chosen_by_its_name(
 
     file = altered(recorded, change)
     assert oneglance("replay", file, ROAD, "--model", model).code == 0
-    told = oneglance("replay", file, "--model", model).complaint
-    assert "several sources" in told
-    assert "rendered:?seed=0" in told
+    reported = oneglance("replay", file, "--model", model).message
+    assert "several sources" in reported
+    assert "rendered:?seed=0" in reported
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("", "holds no result"),
         ("{}\n", "line 1: no result"),
@@ -161,13 +163,13 @@ def test_of_several_sources_one_is_chosen_by_its_name(
     ],
 )
 def test_what_is_no_run_is_refused(
-    oneglance: Program, tmp_path: Path, content: str, told: str
+    oneglance: Program, tmp_path: Path, content: str, reported: str
 ) -> None:
     file = tmp_path / "run.jsonl"
     file.write_text(content, encoding="latin-1")
     run = oneglance("replay", file, ROAD)
     assert run.code == 2
-    assert told in run.complaint
+    assert reported in run.message
 
 
 def test_unusable_words_are_refused(
@@ -184,13 +186,13 @@ def test_unusable_words_are_refused(
             each["source"] = "rtsp://***@camera/live"
 
     words = (ROAD, "--model", model)
-    assert "twice" in oneglance("replay", altered(recorded, twice), *words).complaint
-    assert "line 1" in oneglance("replay", altered(recorded, endless), *words).complaint
-    assert "give the source" in oneglance("replay", altered(recorded, hidden)).complaint
-    assert "cannot be read" in oneglance("replay", tmp_path / "none.jsonl").complaint
-    assert "share" in oneglance("replay", recorded, *words, "--share", 2).complaint
-    assert "is read" in oneglance("replay", recorded, *words, "--json", recorded).complaint
+    assert "twice" in oneglance("replay", altered(recorded, twice), *words).message
+    assert "line 1" in oneglance("replay", altered(recorded, endless), *words).message
+    assert "give the source" in oneglance("replay", altered(recorded, hidden)).message
+    assert "cannot be read" in oneglance("replay", tmp_path / "none.jsonl").message
+    assert "share" in oneglance("replay", recorded, *words, "--share", 2).message
+    assert "is read" in oneglance("replay", recorded, *words, "--json", recorded).message
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("mine")
-    assert "did not make" in oneglance("replay", recorded, *words, "--out", full).complaint
+    assert "did not make" in oneglance("replay", recorded, *words, "--out", full).message

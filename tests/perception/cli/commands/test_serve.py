@@ -84,7 +84,7 @@ def test_it_ends_when_its_sources_have_ended(oneglance: Program, model: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (("--token", "short"), "a token has at least 12"),
         (("--port", "70000"), "--port is from 0 to 65535, not 70000"),
@@ -94,23 +94,23 @@ def test_it_ends_when_its_sources_have_ended(oneglance: Program, model: Path) ->
         (("no/such/file.mp4",), "no/such/file.mp4"),
     ],
 )
-def test_what_cannot_be_served_is_told_in_a_sentence(
-    oneglance: Program, model: Path, words: tuple[str, ...], complaint: str
+def test_what_cannot_be_served_is_reported_in_a_sentence(
+    oneglance: Program, model: Path, words: tuple[str, ...], message: str
 ) -> None:
     outcome = oneglance("serve", *words, "--model", model, "--port", 0, *words)
     assert outcome.code == 2
-    assert complaint in outcome.complaint
+    assert message in outcome.message
 
 
-def test_a_port_in_use_is_told_in_a_sentence(oneglance: Program, model: Path) -> None:
+def test_a_port_in_use_is_reported_in_a_sentence(oneglance: Program, model: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         outcome = oneglance("serve", ENDLESS, "--model", model, "--port", port)
     assert outcome.code == 2
-    assert f"port {port} of 127.0.0.1 is in use" in outcome.complaint
+    assert f"port {port} of 127.0.0.1 is in use" in outcome.message
 
 
-def test_a_missing_extra_is_told_with_the_line_that_installs_it(
+def test_a_missing_extra_is_reported_with_the_line_that_installs_it(
     oneglance: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import importlib.util
@@ -123,4 +123,4 @@ def test_a_missing_extra_is_told_with_the_line_that_installs_it(
     )
     outcome = oneglance("serve", ENDLESS)
     assert outcome.code == 2
-    assert "pip install 'oneglance[serve]'" in outcome.complaint
+    assert "pip install 'oneglance[serve]'" in outcome.message

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import supervision as sv
 
-from media import picture
+from media import numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Live, Pipeline, Result, SourceHealth
 from oneglance.streams import ConnectOptions, Frame, State
@@ -23,7 +23,7 @@ from waiting import LONG_S
 
 
 class SlowDetector:
-    """The real detector, made as slow as a large network: ``takes_s`` for each picture."""
+    """The real detector, made as slow as a large network: ``takes_s`` for each image."""
 
     def __init__(self, detector: Detector, takes_s: float) -> None:
         self._detector, self._takes_s = detector, takes_s
@@ -43,7 +43,7 @@ class SlowDetector:
 
 
 class Camera:
-    """A driver of somebody else's: ``fps`` pictures a second, ``before(index)`` ahead of each."""
+    """A driver of somebody else's: ``fps`` images a second, ``before(index)`` ahead of each."""
 
     live = True
     frame_rate = Fraction(50)
@@ -62,7 +62,7 @@ class Camera:
             self.produced += 1
             index = self.produced - 1
             self.stamps_s.append(time.monotonic())
-            yield Frame(picture(index), index, self.stamps_s[-1], self.source)
+            yield Frame(numbered_image(index), index, self.stamps_s[-1], self.source)
 
     def close(self) -> None:
         self._closed.set()
@@ -75,8 +75,8 @@ class Camera:
 
 
 def quick(**limits: object) -> Live:
-    opening = ConnectOptions(timeout_s=3, stall_s=1, backoff=QUICK)
-    return Live(connect=opening, **limits)  # type: ignore[arg-type]
+    connect = ConnectOptions(timeout_s=3, stall_s=1, backoff=QUICK)
+    return Live(connect=connect, **limits)  # type: ignore[arg-type]
 
 
 @contextmanager
