@@ -7,8 +7,7 @@
 Recorded mode waits and loses nothing: as many workers as the detector's threads leave room
 for run whole frames side by side, and results come back in order. Live mode keeps the newest
 frame and counts the rest: one frame is in work at a time, begun only when the last result has
-been taken, so a slow consumer sees fresh results and not a queue of old ones. What lies behind
-the frames, one recording or many cameras, is the ``FrameReader``'s business alone.
+been taken, so a slow consumer sees fresh results. What lies behind is the ``FrameReader``'s business.
 """
 
 from __future__ import annotations
@@ -43,10 +42,11 @@ from oneglance.perception.protocols import (
 from oneglance.perception.readers.frame_reader import (
     CapturedFrame,
     FrameReader,
+    Source,
     SourceFailed,
     joined,
 )
-from oneglance.perception.readers.opening import Source, open_reader
+from oneglance.perception.readers.opening import open_reader
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.thread import SinkThreads
 from oneglance.perception.summary import RunSummary, Telemetry

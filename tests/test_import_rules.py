@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -9,12 +10,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Set
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("benchmarks", "models", "perception", "streams")
 DOORS = ("oneglance.models", "oneglance.perception", "oneglance.streams")
 HEAVY = {"torch", "torchvision", "ultralytics", "onnx", "onnxslim", "matplotlib", "scipy"}
 """Also those that supervision brings: half a second that start-up should not cost."""
@@ -85,6 +89,32 @@ def test_streams_know_nobody_and_models_know_no_stream() -> None:
     assert not [m for m in streams if m.startswith(("oneglance.models", "oneglance.perception"))]
     models = json.loads(fresh(program.format("oneglance.models")))
     assert not [m for m in models if m.startswith("oneglance.perception")]
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even within functions, or for their types alone."""
+    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    names = {module_name(file): file for file in files}
+    graph = {name: imported_by(file, names.keys()) - {name} for name, file in names.items()}
+    assert len(graph) > 300
+    assert tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names them
+
+
+def module_name(file: Path) -> str:
+    words = file.relative_to(ROOT).with_suffix("").parts
+    prefix = () if words[0] == "benchmarks" else ("oneglance",)
+    return ".".join((*prefix, *words)).removesuffix(".__init__")
+
+
+def imported_by(file: Path, known: Set[str]) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            of = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= of & known or {node.module}
+    return found & known
 
 
 def test_importing_the_plugin_takes_less_than_a_second() -> None:

@@ -29,8 +29,8 @@ from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
-from oneglance.perception.readers.frame_reader import FrameReader
-from oneglance.perception.readers.opening import Source, open_reader, run_together
+from oneglance.perception.readers.frame_reader import FrameReader, Source
+from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import VideoSink
 from oneglance.perception.sinks.files import (

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from oneglance.models.tasks import task_of
-from oneglance.perception.convert.reading import Box, FrameBoxes, safe_name
+from oneglance.perception.convert.boxes import Box, FrameBoxes, safe_name
 from oneglance.streams.errors import DataError, UsageError
 
 _CLIP_FRAME = re.compile(r"(?:.*/)?frame_(\d{6,})(?:\.\w+)?", re.IGNORECASE)

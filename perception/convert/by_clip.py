@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+from oneglance.perception.convert.boxes import FrameBoxes
 from oneglance.perception.convert.reading import (
     COLUMNS,
-    FrameBoxes,
     frame_of_rows,
     open_table,
     read_results,

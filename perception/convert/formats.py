@@ -17,8 +17,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from oneglance.models.tasks import CLASSES
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.names import ClipNames, short
-from oneglance.perception.convert.reading import Box, FrameBoxes
 from oneglance.streams.errors import DataError, UsageError
 
 Files = Iterator[tuple[str, str]]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from oneglance.perception.convert.boxes import MOST_PIXELS, FrameBoxes
 from oneglance.perception.convert.formats import Format
 from oneglance.perception.convert.labelling import to_label_studio
-from oneglance.perception.convert.reading import MOST_PIXELS, FrameBoxes, read_results
+from oneglance.perception.convert.reading import read_results
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import OutputFolder, output_error

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree as Xml  # only written with: what is read may be hostile
 
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.formats import Files, coco_parts, known_size
 from oneglance.perception.convert.names import ClipNames, short
-from oneglance.perception.convert.reading import Box, FrameBoxes
 
 LOCAL_FILES = "/data/local-files/?d="
 """How Label Studio addresses a file below its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""

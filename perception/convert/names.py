@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from oneglance.perception.convert.reading import FrameBoxes
+from oneglance.perception.convert.boxes import FrameBoxes
 
 
 class ClipNames:

@@ -5,65 +5,20 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oneglance.perception.convert.annotations import read_annotations
+from oneglance.perception.convert.boxes import Box, FrameBoxes, safe_name
 from oneglance.streams.errors import DataError, UsageError
 
 COLUMNS = (
     *("clip", "frame", "timestamp_s", "task", "class", "confidence"),
     *("x1", "y1", "x2", "y2", "track_id", "width", "height"),
 )
-
-MOST_PIXELS = 2**20
-"""Of a side of an image, whatever made it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One box: ``xyxy`` in pixels, ``confidence`` in 0..1, ``track_id`` None for no track.
-
-    Raises:
-        ValueError: a number is none.
-    """
-
-    task: str
-    class_name: str
-    confidence: float
-    xyxy: tuple[float, float, float, float]
-    track_id: int | None
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (*self.xyxy, self.confidence))):
-            raise ValueError(f"a '{self.class_name}' has a side or a confidence that is no number")
-
-
-@dataclass(frozen=True, slots=True)
-class FrameBoxes:
-    """The boxes of a frame. ``index``: 0-based. ``size``: width and height. ``image``: the frame's
-    own file, with ``/``; None for one of a clip. Time and size are None where they are unknown.
-
-    Raises:
-        ValueError: they are no time, or no size.
-    """
-
-    clip: str
-    index: int
-    timestamp_s: float | None
-    size: tuple[int, int] | None
-    boxes: tuple[Box, ...]
-    image: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.timestamp_s is not None and not math.isfinite(self.timestamp_s):
-            raise ValueError(f"frame {self.index} has a time that is no number")
-        if self.size is not None and not all(1 <= side <= MOST_PIXELS for side in self.size):
-            raise ValueError(f"frame {self.index} is {self.size[0]}×{self.size[1]} pixels")
 
 
 def read_results(path: Path) -> Iterator[FrameBoxes]:
@@ -81,20 +36,8 @@ def read_results(path: Path) -> Iterator[FrameBoxes]:
     if files is not None:
         return itertools.chain.from_iterable(map(_parquet, files))
     if path.suffix.lower() in {".json", ".xml"}:
-        from oneglance.perception.convert.annotations import read_annotations
-
         return read_annotations(path)
     return _json_lines(path)
-
-
-def safe_name(name: str) -> str:
-    """An image's name as a relative path that leads nowhere else.
-
-    >>> safe_name("C:\\\\a\\\\..\\\\b.jpg"), safe_name("/etc/../x.jpg")
-    ('C_/a/b.jpg', 'etc/x.jpg')
-    """
-    parts = re.sub(r"[\0:]", "_", name.replace("\\", "/")).split("/")
-    return "/".join(part for part in parts if part not in {"", ".", ".."}) or "image"
 
 
 def table_files(path: Path) -> list[Path] | None:

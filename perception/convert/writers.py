@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from oneglance.perception.convert import formats, labelling
+from oneglance.perception.convert.boxes import FrameBoxes
 from oneglance.perception.convert.formats import Files, Format
-from oneglance.perception.convert.reading import FrameBoxes
 
 WRITERS: dict[Format, Callable[[Iterable[FrameBoxes]], Files]] = {
     Format.COCO: formats.to_coco,

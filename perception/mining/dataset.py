@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from oneglance.models.tasks import CLASSES, Task
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.formats import to_yolo
 from oneglance.perception.convert.names import ClipNames
-from oneglance.perception.convert.reading import Box, FrameBoxes
 from oneglance.perception.mining.looks import to_jpeg
 from oneglance.perception.mining.reasons import Candidate, Reason
 from oneglance.streams.frame import Frame

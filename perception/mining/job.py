@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.by_clip import ResultsByClip
-from oneglance.perception.convert.reading import Box, FrameBoxes
 from oneglance.perception.mining.clips import ClipFinder, Wanted, frames_of
 from oneglance.perception.mining.dataset import Picked, write_mined
 from oneglance.perception.mining.looks import Look, conditions, look_at

@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 
 from oneglance.models.overlap import Boxes, iou, to_xywh
-from oneglance.perception.convert.reading import Box, FrameBoxes
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 
 
 class Reason(StrEnum):

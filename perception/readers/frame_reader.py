@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from oneglance.streams import shutdown
 from oneglance.streams.frame import Frame
+from oneglance.streams.stream import Stream
 
 if TYPE_CHECKING:
     from oneglance.perception.health import SourceHealth
     from oneglance.perception.mode import Alert
     from oneglance.perception.protocols import TrackerLike
-    from oneglance.perception.readers.opening import Source
     from oneglance.streams.errors import StreamError
+
+Source = str | os.PathLike[str] | int | Stream
+"""Anything ``open_stream`` takes, or an open ``Stream``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from oneglance.perception.health import SourceHealth
 from oneglance.perception.mode import Alert, Live
 from oneglance.perception.readers.channel import Channel
-from oneglance.perception.readers.frame_reader import CapturedFrame, SourceFailed, joined
+from oneglance.perception.readers.frame_reader import CapturedFrame, Source, SourceFailed, joined
 from oneglance.streams import shutdown
 from oneglance.streams.buffers import Closed, RoundRobinLatestBuffer
 from oneglance.streams.errors import StreamError, UsageError
@@ -29,7 +29,6 @@ from oneglance.streams.stream import Stream
 
 if TYPE_CHECKING:
     from oneglance.perception.protocols import TrackerLike
-    from oneglance.perception.readers.opening import Source
 
 logger = logging.getLogger(__name__)
 

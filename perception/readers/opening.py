@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from oneglance.perception.mode import Live, Mode, limits_of
-from oneglance.perception.readers.frame_reader import FrameReader
+from oneglance.perception.readers.frame_reader import FrameReader, Source
 from oneglance.perception.readers.recorded import RecordedReader
 from oneglance.streams.errors import UsageError
 from oneglance.streams.opening import is_surely_live, open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.stream import Stream
-
-Source = str | os.PathLike[str] | int | Stream
-"""Anything ``open_stream`` takes, or an open ``Stream``."""
 
 
 def run_together(sources: Sequence[str], mode: Mode) -> bool:

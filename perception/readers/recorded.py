@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from oneglance.perception.readers.frame_reader import CapturedFrame, SourceFailed, joined
+from oneglance.perception.readers.frame_reader import CapturedFrame, Source, SourceFailed, joined
 from oneglance.streams import shutdown
 from oneglance.streams.buffers import BlockingBuffer
 from oneglance.streams.errors import StreamError, UsageError
@@ -17,7 +17,6 @@ from oneglance.streams.stream import Stream
 if TYPE_CHECKING:
     from oneglance.perception.health import SourceHealth
     from oneglance.perception.protocols import TrackerLike
-    from oneglance.perception.readers.opening import Source
 
 DECODED_AHEAD = 2
 """Frames that a source is decoded ahead of the workers."""

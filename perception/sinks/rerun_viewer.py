@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.rerun import APPLICATION, ResultLog
+from oneglance.perception.sinks.rerun_log import APPLICATION, ResultLog
 from oneglance.streams import shutdown
 from oneglance.streams.errors import SinkError, StreamError, UsageError, cause
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oneglance.perception.convert.reading import Box, FrameBoxes
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 
 CAR = Box("car", "car", 0.875, (10.0, 20.0, 30.5, 40.0), 7)
 RED = Box("light", "light_red", 0.5, (0.0, 0.0, 4.0, 8.0), None)

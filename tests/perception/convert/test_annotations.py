@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oneglance.perception.convert.reading import read_results, safe_name
+from oneglance.perception.convert.boxes import safe_name
+from oneglance.perception.convert.reading import read_results
 from oneglance.streams import DataError
 from program import Program
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.formats import Format
 from oneglance.perception.convert.names import ClipNames
-from oneglance.perception.convert.reading import Box, FrameBoxes
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams import UsageError
 from present import present

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from oneglance.perception.convert.boxes import FrameBoxes
 from oneglance.perception.convert.formats import Format
-from oneglance.perception.convert.reading import FrameBoxes, read_results
+from oneglance.perception.convert.reading import read_results
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams import UsageError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oneglance.perception.convert.reading import Box, FrameBoxes
+from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.mining.reasons import (
     Reason,
     candidates_of,

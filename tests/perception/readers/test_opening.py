@@ -12,8 +12,9 @@ import pytest
 
 from live_runs import Camera, quick
 from oneglance.perception import Live, Mode
+from oneglance.perception.readers.frame_reader import Source
 from oneglance.perception.readers.multi_source import MultiSourceReader
-from oneglance.perception.readers.opening import Source, open_reader, run_together
+from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.readers.recorded import RecordedReader
 from oneglance.streams import ConnectOptions, SourceNotFound, SourceStalled, UsageError
 from scripted_camera import Connection, scripted_camera, steady
