@@ -7,7 +7,7 @@
 Recorded mode waits and loses nothing: as many workers as the detector's threads leave room
 for run whole frames side by side, and results come back in order. Live mode keeps the newest
 frame and counts the rest: one frame is in work at a time, begun only when the last result has
-been taken, so a slow consumer sees fresh results. What lies behind is the ``FrameReader``'s business.
+been taken: a slow consumer sees fresh results. What lies behind is the ``FrameReader``'s business.
 """
 
 from __future__ import annotations

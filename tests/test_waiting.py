@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ watch = Stopwatch()
 began_s = time.monotonic()
 print("counting", flush=True)
 while time.monotonic() - began_s < 2.0:
-    time.sleep(0.01)
+    time.sleep(0.01)  # it only has to live on
 print(watch.stop())
 """
 
@@ -54,6 +55,18 @@ def test_time_in_which_the_process_could_not_run_is_not_counted() -> None:
 def test_what_takes_longer_than_promised_fails() -> None:
     with pytest.raises(AssertionError, match=r"not less than 0\.05 s"), within(0.05) as watch:
         wait_until(lambda: watch.elapsed_s() > 0.05)
+
+
+def test_every_sleep_in_a_test_says_what_it_is() -> None:
+    """A slow peer, source or engine, never a wait: for what happens there is ``wait_until``."""
+    lines = [
+        (str(file), line.strip())
+        for file in Path(__file__).parent.rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\b(time|asyncio)\.sleep\(", line)
+    ]
+    assert len(lines) > 10
+    assert [line for line in lines if "  # " not in line[1] and "re.search" not in line[1]] == []
 
 
 def test_what_never_happens_is_reported_by_name() -> None:

@@ -77,6 +77,6 @@ def wait_until(
             if watch.elapsed_s() > within_s:
                 reported = what() if callable(what) else what
                 raise AssertionError(f"not within {within_s:g} s: {reported}")
-            time.sleep(0.005)
+            time.sleep(0.005)  # between two looks
     finally:
         watch.stop()

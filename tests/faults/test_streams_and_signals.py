@@ -214,7 +214,7 @@ import os, signal, threading, time
 from oneglance.perception.cli.main import main
 def interrupt():
     while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        time.sleep(0.001)
+        time.sleep(0.001)  # until signals are ours
     time.sleep({after_s})  # any moment of the start
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
