@@ -75,7 +75,7 @@ def test_half_a_frame_and_then_silence_is_a_stall_and_no_frame() -> None:
     assert [s.shown for s in before] == list(range(10))
     assert viewer.transitions()[:4] == [LIVE, STALLED, (State.RECONNECTING, Reason.SILENT), LIVE]
     stalled_s = viewer.events[1].time_s - before[-1].timestamp_s
-    assert 0.5 <= stalled_s < 1.5
+    assert 0.5 <= stalled_s < 4  # long before the time-out of 5 s
 
 
 def test_a_connection_that_is_reset_is_made_again() -> None:

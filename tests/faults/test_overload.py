@@ -95,9 +95,10 @@ def test_a_burst_after_a_pause_is_not_worked_off_but_skipped(detector: Detector)
         results = results_until(pipeline, lambda r: r[-1].frame.index >= 145)
         seen = [Seen.of(r.frame) for r in results]
     pause_s = max(b.timestamp_s - a.timestamp_s for a, b in pairwise(seen))
-    assert pause_s == pytest.approx(2.0, abs=0.5)
+    assert pause_s > 2.0 - 0.5
     assert len([s for s in seen if 20 <= s.index < 120]) < 50
-    assert max(present(r.age_s) for r in results) < 0.5
+    # Worked off one by one, the last of the hundred would be two seconds old.
+    assert max(present(r.age_s) for r in results) < 1.5
     assert all(s.shown == s.index % 25 for s in seen)
     assert uncounted(pipeline.health().sources[0]) == 0
 

@@ -86,8 +86,8 @@ def test_a_transport_stream_over_udp_is_live() -> None:
         frames = list(islice(stream, 40))
     shown = [index_of(frame.image) for frame in frames]
     assert [(b - a) % 25 for a, b in pairwise(shown)] == [1] * 39
-    # What came while libav found out what it is comes at once, the rest at its pace.
-    assert frames[-1].timestamp_s - frames[-20].timestamp_s == pytest.approx(19 / 25, abs=0.3)
+    # What came while libav found out what it is comes at once, the rest not before it is sent.
+    assert frames[-1].timestamp_s - frames[-20].timestamp_s > 19 / 25 - 0.3
 
 
 def test_a_udp_port_that_nobody_sends_to_is_stalled_within_the_time_out() -> None:
@@ -113,7 +113,7 @@ def test_a_live_playlist_is_played_at_its_pace_and_not_in_bursts(tmp_path: Path)
     times_s = [frame.timestamp_s for frame in frames]
     gaps_s = sorted(b - a for a, b in pairwise(times_s))
     assert gaps_s[0] > 0
-    assert gaps_s[25] == pytest.approx(1 / 25, abs=0.015)  # in bursts, most would be near 0
+    assert gaps_s[25] > 1 / 25 - 0.015  # in bursts, most would be near 0
     assert times_s[-1] - times_s[0] > 49 / 25 - 0.3
     shown = [index_of(frame.image) for frame in frames]
     assert [(b - a) % 25 for a, b in pairwise(shown)] == [1] * 49
