@@ -191,7 +191,8 @@ function connect() {
     else frame(data);
   });
   socket.addEventListener("close", ({ code }) => {
-    const why = { 1001: "the run is over", 1013: "too many viewers" }[code] ?? "connection lost";
+    const over = "the run is over"; // 1012: the server was quicker to say so than the run
+    const why = { 1001: over, 1012: over, 1013: "too many viewers" }[code] ?? "connection lost";
     connection("lost", why);
     for (const card of cards.values()) card.part("away").textContent = why;
     setTimeout(connect, waitMs);

@@ -324,7 +324,7 @@ def test_it_closes_within_a_second_with_viewers_attached(detector: Detector) -> 
         wait_until(lambda: shown.hub.viewers == 4)
         with within(1.0):
             shown.server.close()
-        assert code_at_the_end(viewer) == 1001
+        assert code_at_the_end(viewer) in {1001, 1012}  # from the run, or from the server
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", shown.port), 1)
     assert serving_threads() == before
