@@ -27,7 +27,7 @@ RED, GREEN = 0, 60
 """OpenCV's hues."""
 
 
-def numbered_image(*names: str) -> Pixels:
+def lamps(*names: str) -> Pixels:
     """Lights of these colours side by side, each 20×60 px in a sky of 100×100."""
     image = np.full((100, 40 + 40 * len(names), 3), (200, 180, 160), np.uint8)
     for i, name in enumerate(names):
@@ -52,7 +52,7 @@ def by_hand() -> LightColours:
 
 
 def test_features_say_which_lamp_is_lit_and_of_what_hue() -> None:
-    rows = features(numbered_image("light_red"), box(0)).reshape(BANDS, HUES + 2)
+    rows = features(lamps("light_red"), box(0)).reshape(BANDS, HUES + 2)
     assert rows[:, :HUES].argmax() == RED  # the top band's red is the most there is
     assert rows[0, HUES] > rows[1, HUES]  # its brightest pixel is brighter than the next band's
     assert ((rows >= 0) & (rows <= 1)).all()
@@ -60,7 +60,7 @@ def test_features_say_which_lamp_is_lit_and_of_what_hue() -> None:
 
 @pytest.mark.parametrize("name", LAMPS)
 def test_a_head_that_lies_is_read_from_left_to_right(name: str) -> None:
-    stands = picture(name)
+    stands = lamps(name)
     lies = np.ascontiguousarray(stands.transpose(1, 0, 2))
     turned = box(0)[[1, 0, 3, 2]]
     np.testing.assert_array_equal(features(lies, turned), features(stands, box(0)))
@@ -70,7 +70,7 @@ def test_a_head_that_lies_is_read_from_left_to_right(name: str) -> None:
     "edges", [(-30, -30, -10, -10), (200, 200, 300, 300), (10, 10, 10, 10), (-5, -5, 500, 500)]
 )
 def test_a_box_may_leave_the_image_or_be_empty(edges: tuple[float, ...]) -> None:
-    assert np.isfinite(features(numbered_image("light_red"), np.array(edges, np.float32))).all()
+    assert np.isfinite(features(lamps("light_red"), np.array(edges, np.float32))).all()
 
 
 def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
@@ -78,7 +78,7 @@ def test_lights_get_a_colour_and_a_dark_one_is_not() -> None:
     for colour, (lamp, hue) in enumerate(((0, RED), (1, 30), (2, GREEN))):
         weights[colour, lamp * (HUES + 2) + hue * HUES // 180] = 20
     three = LightColours(LIGHT_COLOURS, weights)
-    image = numbered_image("light_green", "light_red", "light_red")
+    image = lamps("light_green", "light_red", "light_red")
     cv2.rectangle(image, (100, 20), (119, 79), (25, 25, 25), -1)  # its lamp goes out
     assert three.predict(image, np.stack([box(0), box(1), box(2)])) == [2, 0, None]
     assert three.predict(image, np.zeros((0, 4), np.float32)) == []
@@ -90,7 +90,7 @@ def test_a_detector_tells_the_colours_of_its_lights_and_of_nothing_else(
     # The image fills the network's input: boxes are the same in both.
     rows = [(*box(0), 0.9, 3), (*box(1), 0.8, 3), (*box(1), 0.7, 2)]
     size = (128, 96)
-    image = cv2.copyMakeBorder(numbered_image("light_red", "light_green"), 0, 0, 0, 8, 0)[:96]
+    image = cv2.copyMakeBorder(lamps("light_red", "light_green"), 0, 0, 0, 8, 0)[:96]
     file = build_model(
         tmp_path / "m.onnx", np.array([rows], np.float32), size=size, colours=by_hand
     )

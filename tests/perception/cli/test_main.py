@@ -422,7 +422,7 @@ def test_standard_output_is_given_to_one_output_alone(
     oneglance: Program, model: Path, other: str
 ) -> None:
     run = oneglance("run", ROAD, "--model", model, "--sink", "jsonl", other)
-    assert (run.code, run.complaint) == (2, "standard output is given for two outputs")
+    assert (run.code, run.message) == (2, "standard output is given for two outputs")
 
 
 def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:

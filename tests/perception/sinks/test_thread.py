@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from media import picture
+from media import numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result
 from oneglance.perception.sinks.thread import WAITING, WAITING_LIVE, SinkThreads, sink_names
@@ -170,7 +170,7 @@ def test_a_live_run_says_in_its_summary_and_health_what_a_slow_sink_went_without
         def __iter__(self) -> Iterator[Frame]:
             for index in range(30):
                 assert taken.acquire(timeout=LONG_S)  # none is dropped: the loop has the last one
-                yield Frame(picture(index), index, index / 25, self.source)
+                yield Frame(numbered_image(index), index, index / 25, self.source)
 
         def close(self) -> None:
             taken.release()

@@ -51,7 +51,7 @@ def test_a_share_that_is_none_is_refused(share: Any) -> None:
 def test_a_thinned_set_keeps_a_quarter_of_its_images_whole_and_half_of_the_others_boxes(
     make_set: Any, tmp_path: Path, how: Thinned
 ) -> None:
-    # Eight signs and eight cars on each image, told apart by where they are.
+    # Eight signs and eight cars on each image, distinguished by where they are.
     lines = [f"{cls} 0.{n}5 0.{cls}5 0.05 0.05" for cls in (1, 2) for n in range(8)]
     train = {f"i{number:02d}": "\n".join(lines) for number in range(40)}
     data = make_set(train=train, val={"v": "\n".join(lines)}, labels=["car", "sign"])

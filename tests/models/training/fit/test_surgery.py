@@ -143,7 +143,7 @@ def test_the_tasks_losses_add_up_to_the_loss_in_value_and_gradient(
     of_tasks = task_losses(split.criterion)
     assert len(of_tasks) == 4
     assert all(loss.item() > 0 for loss in of_tasks)
-    sum(of_tasks).backward()
+    torch.stack(of_tasks).sum().backward()
     for (name, one), two in zip(whole.named_parameters(), split.parameters(), strict=True):
         assert torch.allclose(one.grad, two.grad, rtol=1e-3, atol=1e-5), name
 
@@ -202,8 +202,8 @@ def test_an_interrupted_training_with_surgery_ends_as_an_uninterrupted_one(
 
     recipe = Recipe(epochs=2, mosaic=0.0, calm_share=0.0, scale=0.0, **PCGRAD)
     whole = finetune([data], base=base, recipe=recipe, out=tmp_path / "whole")
-    told = json.loads((tmp_path / "whole" / "recipe.json").read_text())
-    assert told["run"]["recipe"]["gradient_surgery"] == "pcgrad"
+    reported = json.loads((tmp_path / "whole" / "recipe.json").read_text())
+    assert reported["run"]["recipe"]["gradient_surgery"] == "pcgrad"
     saved = RoadTrainer.save_model
 
     def interrupt(self: Any) -> None:

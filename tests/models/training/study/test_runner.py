@@ -143,8 +143,8 @@ def test_single_task_models_teach_the_one_network_of_their_seed(
     study = replace(asked, arms=(*(arms[name] for name in teachers), taught))
     run(study, say=Log())
     assert_is_whole(study.outcomes()["one-born-again.s0"])
-    told = json.loads((study.folder(taught) / "recipe.json").read_text())
-    assert len(told["run"]["teachers_sha256"]) == 2
+    reported = json.loads((study.folder(taught) / "recipe.json").read_text())
+    assert len(reported["run"]["teachers_sha256"]) == 2
     assert json.loads((study.folder(taught) / "arm.json").read_text())["teachers"] == [*teachers]
 
 
