@@ -200,7 +200,7 @@ def test_what_another_process_fills_is_left_to_it(
         outcome = oneglance(*COMMANDS[command](data, base, out))
     assert outcome.code == 2, outcome.err
     if command != "average":  # which looks at its runs first
-        assert "another run writes to it" in outcome.complaint
+        assert "another run writes to it" in outcome.message
     assert state(out) == before
 
 
