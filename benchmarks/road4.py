@@ -64,6 +64,7 @@ ARMS: dict[str, dict[str, object]] = {
     "between": {"loss_weight": LossWeight.TASK, "balance": 0.5},
     "uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
     "pcgrad": {"gradient_surgery": GradientSurgery.PCGRAD},
+    "branches": {"task_branches": True},
     "weather": {"weather": 0.3},
     "unmasked": {"unlabelled": Unlabelled.NEGATIVE},
 }

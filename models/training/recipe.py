@@ -85,7 +85,8 @@ class Recipe:
     where the last layer starts. ``unlabelled``: what an image teaches of tasks it does not label.
     ``loss_weight``: what counts equally in the loss; ``balance``: unless that is every box, how
     far: a task of n boxes counts as n to the power of 1 - balance. ``gradient_surgery``: what
-    becomes of tasks' gradients that conflict. ``oversample``: how often an epoch shows the images
+    becomes of tasks' gradients that conflict. ``task_branches``: whether the head has a layer for
+    each task; see ``branches``. ``oversample``: how often an epoch shows the images
     of each data set; once by default. ``share``: of each set's training images, drawn by ``seed``;
     ``thinned``: whether they lose boxes; see ``subsets``. ``alpha``: the share of the fine-tuned
     weights in the result, above 0 to 1; the rest is the pretrained ones' (WiSE-FT; see
@@ -112,6 +113,7 @@ class Recipe:
     loss_weight: LossWeight = LossWeight.BOX
     balance: float = 1.0
     gradient_surgery: GradientSurgery = GradientSurgery.NONE
+    task_branches: bool = False
     share: float = 1.0
     thinned: Thinned = Thinned.NO
     alpha: float = 1.0

@@ -29,8 +29,9 @@ from oneglance.models.training.data.merging import merge
 from oneglance.models.training.execution import Cache, Execution, Job
 from oneglance.models.training.fit.averaging import average_with_start
 from oneglance.models.training.fit.bases import check_base
+from oneglance.models.training.fit.branches import add_task_branches, check_branches
 from oneglance.models.training.fit.distillation import SingleTaskTeachers
-from oneglance.models.training.fit.heads import from_scratch, with_new_last_layer
+from oneglance.models.training.fit.heads import RoadModel, from_scratch, with_new_last_layer
 from oneglance.models.training.recipe import (
     GradientSurgery,
     Recipe,
@@ -83,7 +84,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     started = time.monotonic()
     limit = None if execution.minutes is None else TimeLimit(execution.minutes)
     datasets = [read_dataset(file) for file in data]
-    _check_base(base, recipe)
+    _check_base(base, recipe, classes)
     _check_surgery(recipe, classes)
     _check_teachers(teachers, recipe, classes)
     place = OutputFolder(out, "train")
@@ -152,9 +153,11 @@ def _facts(session: Session, recipe: Recipe, first_epoch: int) -> dict[str, Any]
     return facts
 
 
-def _check_base(base: Path | None, recipe: Recipe) -> None:
+def _check_base(base: Path | None, recipe: Recipe, classes: Sequence[ModelClass]) -> None:
     if base is not None:
-        check_base(read_checkpoint(base), base, recipe.size)
+        network = read_checkpoint(base)
+        check_base(network, base, recipe.size)
+        check_branches(network, classes, wanted=recipe.task_branches, file=base)
     elif recipe.unlabelled is Unlabelled.DISTILL:
         raise UsageError("only a pretrained network has answers to distil: give its --base")
     if recipe.alpha < 1 and base is None:
@@ -282,17 +285,24 @@ def _weights(job: Job, state: State | None) -> bytes:
     They are averaged with the weights they started from where the recipe says so.
     """
     assert state is not None, "a session keeps a state, or raises"
-    if job.base is None:
-        model = from_scratch(job.classes)
-    else:
-        model = with_new_last_layer(read_checkpoint(job.base), job.classes)
+    model = _untrained(job)
     model.load_state_dict(state["ema"])
     if job.base is not None and job.recipe.alpha < 1:
-        start = with_new_last_layer(read_checkpoint(job.base), job.classes)
+        start = _untrained(job)
         average_with_start(model, start, alpha=job.recipe.alpha)
     saved: Any = model.as_ultralytics()
     saved.args = {"imgsz": list(job.recipe.size), "task": "detect"}
     return checkpoint_bytes(saved)
+
+
+def _untrained(job: Job) -> RoadModel:
+    if job.base is None:
+        model = from_scratch(job.classes)
+    else:
+        model = with_new_last_layer(read_checkpoint(job.base), job.classes)
+    if job.recipe.task_branches:
+        add_task_branches(model)
+    return model
 
 
 def _is_whole(model: Path, facts: dict[str, Any]) -> bool:

@@ -18,7 +18,13 @@ from oneglance.models.tasks import ModelClass
 from oneglance.models.training.fit.losses import parent_class_of, partial_criterion
 from oneglance.models.training.fit.surgery import PCGrad, task_losses
 from oneglance.models.training.pretrained import COCO_CLASSES
-from oneglance.models.training.recipe import HeadInit, LossWeight, TrainableLayers
+from oneglance.models.training.recipe import (
+    GradientSurgery,
+    HeadInit,
+    LossWeight,
+    Recipe,
+    TrainableLayers,
+)
 
 CLASS_BRANCHES = ("cv3", "one2one_cv3")
 """ultralytics' names of the class branches, one for each head; their last convolution has
@@ -40,17 +46,22 @@ class RoadModel(DetectionModel):
         self.balance = 1.0
         self.surgery: PCGrad | None = None
 
+    def balance_by(self, recipe: Recipe) -> None:
+        """Weigh and balance tasks as ``recipe`` says."""
+        self.loss_weight, self.balance = recipe.loss_weight, recipe.balance
+        pcgrad = recipe.gradient_surgery is GradientSurgery.PCGRAD
+        self.surgery = PCGrad() if pcgrad else None
+
     def loss(self, batch: dict[str, Any], preds: Any = None) -> tuple[Any, Any]:
         """See ``DetectionModel.loss``; with gradient surgery the loss is the sum of its terms."""
         loss, items = super().loss(batch, preds)  # type: ignore[no-untyped-call]
         if self.surgery is None or not torch.is_grad_enabled():
             return loss, items
-        own = {
-            id(weight)
-            for branches in class_branches(self)
-            for branch in branches
-            for weight in branch[-1].parameters()
-        }
+        of_tasks = [branch for branches in class_branches(self) for branch in branches]
+        # With task branches the layer before the last is a task's own, too.
+        description: Any = self.yaml
+        first = -2 if "task_branches" in description else -1
+        own = {id(w) for b in of_tasks for layer in b[first:] for w in layer.parameters()}
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         shared = [weight for weight in weights if id(weight) not in own]
         others = [weight for weight in weights if id(weight) in own]

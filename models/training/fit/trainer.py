@@ -29,6 +29,7 @@ from oneglance.models.tasks import Task
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.image_cache import ImageCache
 from oneglance.models.training.execution import Amp, Cache, Job
+from oneglance.models.training.fit.branches import add_task_branches
 from oneglance.models.training.fit.distillation import Distiller, SingleTaskTeachers, Teacher
 from oneglance.models.training.fit.heads import (
     RoadModel,
@@ -40,9 +41,8 @@ from oneglance.models.training.fit.heads import (
 from oneglance.models.training.fit.losses import LabelMask
 from oneglance.models.training.fit.rates import quicken
 from oneglance.models.training.fit.regions import RegionPerspective, take_regions
-from oneglance.models.training.fit.surgery import PCGrad
 from oneglance.models.training.fit.weather import Weather
-from oneglance.models.training.recipe import STRIDE, GradientSurgery, Unlabelled
+from oneglance.models.training.recipe import STRIDE, Unlabelled
 from oneglance.models.training.running.callbacks import CALLBACKS, distributed
 from oneglance.models.training.running.devices import precision, resolve
 from oneglance.models.training.running.divergence import what_is_wrong
@@ -219,10 +219,9 @@ class RoadTrainer(DetectionTrainer):
         else:
             model = with_new_last_layer(weights, self.classes, head_init=self.recipe.head_init)
             self.args.freeze = frozen_layers(model, self.recipe.trainable)
-        model.loss_weight = self.recipe.loss_weight
-        model.balance = self.recipe.balance
-        if self.recipe.gradient_surgery is GradientSurgery.PCGRAD:
-            model.surgery = PCGrad()
+        model.balance_by(self.recipe)
+        if self.recipe.task_branches:
+            add_task_branches(model)
         return model
 
     def build_optimizer(self, model: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:

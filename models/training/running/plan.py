@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 
 from oneglance.models.tasks import FOUR_TASKS, Task
+from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.execution import Amp, Execution
-from oneglance.models.training.fit.heads import from_scratch
+from oneglance.models.training.fit.branches import add_task_branches, network_flops
+from oneglance.models.training.fit.heads import RoadModel, from_scratch, with_new_last_layer
 from oneglance.models.training.recipe import GradientSurgery, Recipe, Unlabelled
 from oneglance.models.training.running.devices import (
     bytes_per_image,
@@ -33,7 +35,8 @@ _BEFORE_AND_AFTER = 1.2
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """``bytes_per_batch``: on all devices together. ``seconds_per_image``: of the step alone."""
+    """``bytes_per_batch``: on all devices together. ``flops``: of a pass at run time, for the four
+    tasks; ``branch_flops`` of them for task branches. ``seconds_per_image``: of the step alone."""
 
     images: int
     steps_per_epoch: int
@@ -41,13 +44,19 @@ class TrainingPlan:
     bytes_per_image: int
     bytes_per_batch: int
     free_bytes: int
+    flops: int
     device: str
     seconds_per_image: float
     minutes: float
+    branch_flops: int = 0
 
 
-def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution) -> TrainingPlan:
+def plan_training(
+    data: Sequence[Path], *, recipe: Recipe, execution: Execution, base: Path | None = None
+) -> TrainingPlan:
     """Count the steps, add up the memory and time a few steps; nothing is trained or written.
+
+    ``base``: the pretrained checkpoint that is to be trained, for its FLOPs.
 
     Raises:
         DataError, UsageError: a set, the device or the batch cannot be used.
@@ -62,6 +71,11 @@ def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution)
     seconds = seconds_per_image(recipe.size, computes, device, backwards=backwards)
     seconds *= 4 / 3 if distil else 1
     processes = execution.processes if device.type == "cuda" else 1
+    flops = more = network_flops(_network(base), recipe.size)
+    if recipe.task_branches:
+        branched = _network(base)
+        add_task_branches(branched)
+        more = network_flops(branched, recipe.size)
     steps = math.ceil(images / recipe.batch)
     return TrainingPlan(
         images=images,
@@ -70,10 +84,18 @@ def plan_training(data: Sequence[Path], *, recipe: Recipe, execution: Execution)
         bytes_per_image=image_bytes,
         bytes_per_batch=image_bytes * recipe.batch,
         free_bytes=free_bytes(device) * processes,
+        flops=more,
+        branch_flops=more - flops,
         device=execution.device if processes > 1 else str(device),
         seconds_per_image=seconds / processes,
         minutes=images * recipe.epochs * seconds / processes / 60,
     )
+
+
+def _network(base: Path | None) -> RoadModel:
+    if base is None:
+        return from_scratch(FOUR_TASKS)
+    return with_new_last_layer(read_checkpoint(base), FOUR_TASKS)
 
 
 def seconds_per_image(

@@ -110,6 +110,7 @@ class Arm:
     loss_weight: LossWeight = LossWeight.BOX
     balance: float = 1.0
     gradient_surgery: GradientSurgery = GradientSurgery.NONE
+    task_branches: bool = False
     thinned: Thinned = Thinned.NO
     teachers: tuple[str, ...] = ()
     pretrained: bool = True
@@ -136,6 +137,7 @@ class Arm:
             loss_weight=self.loss_weight,
             balance=self.balance,
             gradient_surgery=self.gradient_surgery,
+            task_branches=self.task_branches,
             thinned=self.thinned,
             oversample=self.oversample,
             share=self.share,
@@ -149,6 +151,7 @@ class Arm:
         later = {
             "balance": (self.balance, 1.0),
             "gradient_surgery": (self.gradient_surgery.value, "none"),
+            "task_branches": (self.task_branches, False),
             "thinned": (self.thinned.value, "no"),
             "teachers": (list(self.teachers), []),
         }

@@ -38,6 +38,7 @@ LABELS = {
     TASK_WEIGHTED: "every task the same",
     "one-uncertainty": "uncertainty",
     "one-pcgrad": "PCGrad",
+    "one-task-branches": "task branches",
     BORN_AGAIN: "born-again",
 }
 """What the arms are called, by their stem."""

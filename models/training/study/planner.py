@@ -50,6 +50,7 @@ BALANCES: dict[str, dict[str, Any]] = {
     TASK_WEIGHTED: {"loss_weight": LossWeight.TASK},
     "one-uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
     "one-pcgrad": {"gradient_surgery": GradientSurgery.PCGRAD},
+    "one-task-branches": {"task_branches": True},
 }
 """By the stem of an arm, in what its balance of the tasks differs from every box the same."""
 

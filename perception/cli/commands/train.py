@@ -101,6 +101,13 @@ def train(
             "(PCGrad: a backward pass a task, about three times the time)."
         ),
     ] = GradientSurgery.NONE,
+    task_branches: Annotated[
+        bool,
+        typer.Option(
+            "--task-branches",
+            help="Give the head a layer for each task: a few per cent more FLOPs, see --plan.",
+        ),
+    ] = False,
     alpha: Annotated[
         float,
         typer.Option(
@@ -164,6 +171,7 @@ def train(
         loss_weight=loss_weight,
         balance=balance,
         gradient_surgery=gradient_surgery,
+        task_branches=task_branches,
         oversample=_parse_oversample(oversample),
         seed=seed,
         alpha=alpha,
@@ -176,7 +184,8 @@ def train(
     if plan:
         from oneglance.models.training.running.plan import plan_training
 
-        _show_plan(plan_training(data, recipe=recipe, execution=execution))
+        network = None if base == "none" else Path(base)
+        _show_plan(plan_training(data, recipe=recipe, execution=execution, base=network))
         return
     weights = finetune(
         data,
@@ -197,6 +206,11 @@ def train(
 
 
 def _show_plan(plan: TrainingPlan) -> None:
+    branches = ""
+    if plan.branch_flops:
+        share = plan.branch_flops / (plan.flops - plan.branch_flops)
+        branches = f", {share:.1%} more than without task branches"
+    say(f"{plan.flops / 1e9:.2f} GFLOPs an image at run time (four tasks){branches}")
     say(f"{plan.images} images an epoch, {plan.steps_per_epoch} steps; {plan.steps} steps in all")
     say(
         f"{plan.bytes_per_image / 1e6:.0f} MB of memory an image, "

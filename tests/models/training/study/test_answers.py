@@ -211,13 +211,13 @@ def test_each_balance_is_told_against_the_single_task_models_at_equal_epochs_and
     assert "behind on 0." in by_balance["every box the same", compute]
     # 640 images of 360; PCGrad 1/4 + 4 · 3/4, born-again 1 + 4 · 0.3 and its teachers.
     assert "take 1.8 times the compute" in found.sentences[-1]
-    assert "PCGrad 3.2, born-again 4.0." in found.sentences[-1]
+    assert "PCGrad 3.2, task branches 1.0, born-again 4.0." in found.sentences[-1]
     gaps = {row["what"]: row for row in found.facts["equal_epochs"]["every task the same"]}
     assert gaps["sign"]["difference"]["value"] == pytest.approx(0.026)
     table = found.tables[0]
     assert table.columns[1:] == ("single-task model", *found.facts["equal_epochs"])
     assert [row[0] for row in table.rows] == [task.value for task in Task]
-    assert len(found.plot.scores) == 7
+    assert len(found.plot.scores) == 8
 
 
 def test_declaring_labels_partial_is_told_against_what_else_could_be_done() -> None:

@@ -163,10 +163,12 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
         "one-task-weighted.s0": (LossWeight.TASK, 1.0, GradientSurgery.NONE),
         "one-uncertainty.s0": (LossWeight.UNCERTAINTY, 1.0, GradientSurgery.NONE),
         "one-pcgrad.s0": (LossWeight.BOX, 1.0, GradientSurgery.PCGRAD),
+        "one-task-branches.s0": (LossWeight.BOX, 1.0, GradientSurgery.NONE),
     }
     for name, how in equal.items():
         recipe = arms[name].recipe(options())
         assert (recipe.loss_weight, recipe.balance, recipe.gradient_surgery) == how
+        assert recipe.task_branches == ("branches" in name)
     assert {arm.epochs for name, arm in arms.items() if name in {*equal, *singles}} == {36}
     born_again = arms["one-born-again.s0"]
     assert born_again.teachers == tuple(singles)
@@ -181,6 +183,7 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
         "one-task-weighted-same-compute.s0": 64,
         "one-uncertainty-same-compute.s0": 64,
         "one-pcgrad-same-compute.s0": 20,
+        "one-task-branches-same-compute.s0": 64,
     }
     of_singles = sum(cost(arms[name], SETS, options()) for name in singles)
     for name in same:
