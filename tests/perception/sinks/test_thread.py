@@ -13,10 +13,11 @@ import pytest
 
 from media import numbered_image
 from oneglance.models import Detector
-from oneglance.perception import Pipeline, Result
+from oneglance.perception import Pipeline, Result, Sink
+from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.sinks.thread import WAITING, WAITING_LIVE, SinkThreads, sink_names
 from oneglance.perception.testing import results
-from oneglance.streams import Frame, SinkError
+from oneglance.streams import Frame, SinkError, open_stream
 from onnx_models import seeing_model
 from waiting import LONG_S, wait_until, within
 
@@ -156,6 +157,55 @@ def test_each_sink_has_a_name_of_its_own_without_its_target() -> None:
     assert sink_names([CountsSink(), Quick("a"), CountsSink(), Quick("a")]) == [
         *("counts", "a", "counts#2", "a#2")
     ]
+
+
+NEEDS = {"mcap": "foxglove", "parquet": "pyarrow", "rerun": "rerun"}
+
+
+class Gated(Slow):
+    """A real sink behind a disk that does nothing for a while."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__("gated")
+        self._sink = sink
+
+    def write(self, result: Result) -> None:
+        super().write(result)
+        self._sink.write(result)
+
+    def close(self) -> None:
+        super().close()
+        self._sink.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("jsonl:{}/a.jsonl", "csv:{}/a.csv", "coco:{}/a.json", "parquet:{}/a", "video:{}/a.mp4"),
+        *("mcap:{}/a.mcap", "mcap:{}/a.mcap?format=ros2&image=copy", "rerun:{}/a.rrd"),
+    ],
+)
+def test_a_slow_disk_costs_a_live_loop_nothing_whatever_is_written_there(
+    text: str, tmp_path: Path
+) -> None:
+    choice = SinkChoice.parse(text.format(tmp_path))
+    if choice.name in NEEDS:
+        pytest.importorskip(NEEDS[choice.name], reason="needs an extra")
+    gated, count = Gated(choice.open(SinkContext(frame_rate=Fraction(25)))), WAITING_LIVE + 12
+    with SinkThreads([gated], live=True) as threads:
+        for result in results(count):
+            assert threads.write(result)
+            assert gated.taking.wait(LONG_S)
+        (health,) = threads.health()
+        gated.go.set()
+    assert health.behind == count - WAITING_LIVE - 1
+    assert gated.written == list(range(WAITING_LIVE + 1))
+    assert all(file.stat().st_size for file in tmp_path.rglob("*"))
+    if choice.name == "jsonl":
+        assert len((tmp_path / "a.jsonl").read_text().splitlines()) == WAITING_LIVE + 1
+    if choice.name == "video":
+        with open_stream(tmp_path / "a.mp4") as frames:
+            assert len(list(frames)) == WAITING_LIVE + 1
 
 
 def test_a_live_run_says_in_its_summary_and_health_what_a_slow_sink_went_without(
