@@ -14,6 +14,7 @@ import supervision as sv
 
 from oneglance.models.tasks import ModelClass, Task
 from oneglance.perception.ros_messages import ARRAY, DEFINITIONS
+from oneglance.streams.bags.bag import said
 from oneglance.streams.errors import DataError, UsageError, cause
 from oneglance.streams.redaction import HIDDEN, redact
 
@@ -131,7 +132,6 @@ def _of_object(found: Any) -> tuple[str, RecordedFrame]:
 
 def _of_mcap(path: Path, classes: Sequence[ModelClass]) -> Iterator[tuple[str, RecordedFrame]]:
     try:
-        from mcap.exceptions import McapError
         from mcap.reader import make_reader
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ModuleNotFoundError as error:
@@ -142,12 +142,15 @@ def _of_mcap(path: Path, classes: Sequence[ModelClass]) -> Iterator[tuple[str, R
     tasks = {each.name: each.task for each in classes}
     try:
         with path.open("rb") as content:
-            for schema, channel, message in make_reader(content).iter_messages():
+            reader = make_reader(content, validate_crcs=True)
+            for schema, channel, message in reader.iter_messages():
                 if schema is not None and schema.name == ARRAY:
                     array: Any = store.deserialize_cdr(message.data, ARRAY)
                     yield channel.topic, _of_array(message.sequence, array, tasks)
-    except (McapError, LookupError, ValueError) as error:
-        raise DataError(f"{path} is no run that can be read: {error}") from None
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - mcap's, zstandard's, rosbags', of a damaged file
+        raise DataError(f"{path} is no run that can be read ({said(error)})") from None
 
 
 def _of_array(index: int, array: Any, tasks: Mapping[str, Task]) -> RecordedFrame:
