@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import tempfile
 import time
@@ -10,14 +11,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from oneglance.models.cpus import available_cpus
 from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.zoo import DEFAULT, resolve_model
+from oneglance.perception.batch.events import PlayedPart, Split, Unit
 from oneglance.perception.batch.listing import Clip, file_system, read_error, store_errors
+from oneglance.perception.batch.playing import Seen, Share, Thinned
 from oneglance.perception.batch.schema import (
     FAILED,
     OK,
@@ -29,20 +30,17 @@ from oneglance.perception.batch.schema import (
 from oneglance.perception.mode import Mode
 from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.tracking import Tracker
+from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import OneglanceError, SourceUnreadable
-from oneglance.streams.frame import Frame
 from oneglance.streams.opening import open_stream
 from oneglance.streams.outputs import os_reason
-from oneglance.streams.playing import Closing
 from oneglance.streams.redaction import redact
 from oneglance.streams.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import supervision as sv
 
     from oneglance.perception.result import Result
-    from oneglance.streams.frame import Image
 
 BLOCK = 4 * 2**20
 """Bytes that are asked of a store at once: few requests, and none asked for twice."""
@@ -51,6 +49,11 @@ BLOCKS = 12
 """Blocks that are kept. Who opens a file looks at its end as well, which may be asked for again
 when it is reached: two blocks, less than a fifth of a file that these do not hold."""
 
+LEAST_BLOCKS = 64
+"""Blocks of a part of what is read from a store. Each part reads the file's ends as well; its
+neighbours, and whoever finds its key frame, read the blocks in which it begins and ends, and some
+frames more: together less than a fifth."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -58,7 +61,8 @@ class Settings:
 
     ``every``: only each so-many-th frame, beginning with the first. ``cpus``: those that one
     worker may keep busy; 0: all that there are. ``cache``: what is not on this machine is copied
-    whole before it is played. The rest as ``oneglance run`` has it.
+    whole before it is played. ``split_s``: what lasts longer is played in parts of so many seconds
+    at most, whose rows are the same; 0: nothing is. The rest as ``oneglance run`` has it.
     """
 
     model: str = DEFAULT
@@ -69,6 +73,7 @@ class Settings:
     every: int = 1
     cpus: int = 0
     cache: bool = False
+    split_s: float = 600.0
 
     def facts(self) -> dict[str, object]:
         """What the rows depend on: a run goes on with the same alone.
@@ -119,28 +124,38 @@ class ClipReader:
         clip: Clip,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Generator[pa.Table, None, ClipRow]:
+        """``look`` at a clip from its beginning to its end, however long it is."""
+        row, _ = cast("Looked", (yield from self.look(Unit(clip, is_whole=True), progress)))
+        return row
+
+    def look(
+        self, unit: Unit, progress: Callable[[int], None] = lambda _: None
+    ) -> Generator[pa.Table, None, Looked | Split]:
         """Tables of ``detections`` of about ``ROW_GROUP`` rows, in the clip's order; returns the
         row of ``clips``. Whatever is wrong with the clip is reported there, and nothing is raised.
 
-        The clip is played from its beginning to its end by one worker, so that no track is cut.
+        Of a clip that is too long the parts are returned instead, and no table. Of a part the
+        frames are counted from its beginning, and no object has an id: ``joining`` sees to both.
         ``progress`` is given the number of frames after each.
         """
+        clip = unit.clip
         row = ClipRow(
             uri=clip.name, status=OK, started=datetime.now(UTC), node=platform.node() or "unknown"
         )
         rows = DetectionRows(clip.name, self._detector.name, self._sha256)
         begun, found = time.perf_counter(), 0
-        seen = _Seen()
+        seen = Seen()
         error: Exception | None = None
         try:
-            for result in self._results(clip, seen, lambda: progress(seen.frames)):
-                seen.frames += 1
-                seen.last_s = result.frame.timestamp_s
+            for result in self._results(unit, seen, lambda: progress(seen.frames)):
+                seen.add(result.frame)
                 found += len(result.detections)
                 rows.add(result)
                 progress(seen.frames)
                 if len(rows) >= ROW_GROUP:
                     yield rows.take()
+        except _IsLong as long:
+            return long.split
         except Exception as wrong:  # noqa: BLE001 - a clip, or a bug, never ends a run of thousands
             error = wrong
         if len(rows):
@@ -154,21 +169,72 @@ class ClipReader:
             duration=seen.declared_s,
             took=time.perf_counter() - begun,
         )
-        return row if error is None else failed(row, error)
+        return (row if error is None else failed(row, error)), seen.played(self._settings.every)
 
-    def _results(self, clip: Clip, seen: _Seen, alive: Callable[[], None]) -> Iterator[Result]:
-        settings = self._settings
-        with closing(open_clip(clip, copied=settings.cache, alive=alive)) as stream:
-            seen.look_at(stream)
-            rate = float(stream.frame_rate or 30) / settings.every
+    def _results(self, unit: Unit, seen: Seen, alive: Callable[[], None]) -> Iterator[Result]:
+        settings, part = self._settings, unit.part
+        with closing(self._open(unit, seen, alive)) as stream:
             pipeline = Pipeline(
-                _Thinned(stream, settings.every),
-                _Share(self._detector, settings.cpus),
+                Thinned(stream, settings.every, (part and part.before) or 0),
+                Share(self._detector, settings.cpus),
                 mode=Mode.RECORDED,
-                tracker=Tracker(frame_rate=rate) if settings.track else None,
+                tracker=(
+                    Tracker(frame_rate=seen.rate(settings.every))
+                    if settings.track and part is None
+                    else None
+                ),
             )
             with closing(iter(pipeline)) as results:
                 yield from results
+
+    def _open(self, unit: Unit, seen: Seen, alive: Callable[[], None]) -> Stream:
+        """The stream of a clip, or of a part of it.
+
+        Raises:
+            _IsLong: it is to be played in parts.
+            OneglanceError: as ``open_clip``.
+        """
+
+        def opened() -> Stream:
+            return open_clip(unit.clip, copied=self._settings.cache, alive=alive)
+
+        stream = opened()
+        if unit.part is None and not unit.is_whole and isinstance(stream, AvSource):
+            cuts_s = self._cuts_s(stream, unit.clip)
+            if cuts_s:
+                with closing(stream):
+                    parts, size = stream.parts(cuts_s), _size(stream)
+                is_counted = all(part.before is not None for part in parts)
+                if len(parts) > 1 and (is_counted or self._settings.every == 1):
+                    raise _IsLong(Split(unit.clip, tuple(parts), size))
+                stream = opened()
+        seen.look_at(stream)
+        if unit.part is not None:
+            assert isinstance(stream, AvSource)
+            seen.part = stream.confine(unit.part)
+        return stream
+
+    def _cuts_s(self, stream: AvSource, clip: Clip) -> list[float]:
+        if clip.is_remote and self._settings.cache:  # each part would copy the whole
+            return []
+        most = _size(stream) // (LEAST_BLOCKS * BLOCK) if clip.is_remote else None
+        return stream.cuts_s(self._settings.split_s, most=most)
+
+
+Looked = tuple[ClipRow, PlayedPart | None]
+"""What is known of a clip or a part that was looked at."""
+
+
+class _IsLong(Exception):
+    def __init__(self, split: Split) -> None:
+        super().__init__()
+        self.split = split
+
+
+def _size(stream: AvSource) -> int:
+    """Bytes of what it plays."""
+    found = getattr(stream, "size", None)
+    return int(os.stat(stream.source).st_size if found is None else found)  # noqa: PTH116
 
 
 def failed(row: ClipRow, error: Exception) -> ClipRow:
@@ -240,63 +306,3 @@ def _open_remote(clip: Clip) -> BinaryIO:
     # Said again, or it would be asked for again.
     blocks = {"cache_type": "blockcache", "cache_options": {"maxblocks": BLOCKS}}
     return cast("BinaryIO", fs.open(path, "rb", block_size=BLOCK, size=size, **blocks))
-
-
-class _Seen:
-    """What is known of a clip that is being played."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.last_s = 0.0
-        self.period_s = 0.0
-        self.declared_s: float | None = None
-        self._stream: Stream | None = None
-
-    def look_at(self, stream: Stream) -> None:
-        """Remember what the stream declares."""
-        self._stream = stream
-        if stream.frame_rate:
-            self.period_s = float(1 / stream.frame_rate)
-            if stream.frame_count is not None:
-                self.declared_s = float(stream.frame_count / stream.frame_rate)
-
-    def damaged(self) -> int:
-        """Frames that the decoder could not make whole, where the stream counts them."""
-        return int(getattr(getattr(self._stream, "stats", None), "damaged", 0))
-
-
-class _Thinned(Closing):
-    """A stream with each so-many-th frame alone; those between are decoded, never converted."""
-
-    def __init__(self, stream: Stream, every: int) -> None:
-        self._stream = stream
-        self._every = every
-        self.source = stream.source
-        self.live = False
-        rate = stream.frame_rate
-        self.frame_rate: Fraction | None = None if rate is None else rate / every
-        count = stream.frame_count
-        self.frame_count: int | None = None if count is None else -(-count // every)
-
-    def __iter__(self) -> Iterator[Frame]:
-        return (frame for frame in self._stream if frame.index % self._every == 0)
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _Share:
-    """A detector that is called by as many threads at once as its worker's share has CPUs; the
-    same in all else."""
-
-    def __init__(self, detector: Detector, cpus: int) -> None:
-        self._detector = detector
-        there = available_cpus()
-        self.threads = max(1, there // min(cpus or there, there))
-        self.name = detector.name
-
-    def __call__(self, image: Image, /) -> sv.Detections:
-        return self._detector(image)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._detector, name)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
 from oneglance.perception.batch.clip import Settings
-from oneglance.perception.batch.events import Done, Progress
+from oneglance.perception.batch.events import Done
 from oneglance.perception.batch.listing import Clip, list_clips
 from oneglance.perception.batch.local import LocalPool
 from oneglance.perception.batch.manifest import BatchOutput
 from oneglance.perception.batch.schema import OK, ClipRow
+from oneglance.perception.batch.splitting import PartedRun, Pool
 from oneglance.streams.errors import UsageError
 
 SHOWN = 5
@@ -94,7 +96,9 @@ def run_batch(
         finished = output.finished()
         waiting = longest_first(clip for clip in clips if clip.name not in finished)
         summary.skipped = len(clips) - len(waiting)
-        with closing(_events(options, waiting, output.scratch)) as events:
+        output.unfinished.drop_others({clip.name for clip in waiting})
+        run = PartedRun(_pool(options, output.scratch), output, track=options.settings.track)
+        with closing(run.events(waiting)) as events:
             for event in events:
                 if isinstance(event, Done):
                     output.add(event.row, event.tables, event.spilled)
@@ -121,19 +125,16 @@ def longest_first(clips: Iterable[Clip]) -> list[Clip]:
     return sorted(clips, key=size, reverse=True)
 
 
-def _events(
-    options: BatchOptions, clips: Sequence[Clip], spill: Path
-) -> Generator[Done | Progress]:
+def _pool(options: BatchOptions, spill: Path) -> Pool:
     """What runs the clips: processes of this machine, or a Ray cluster."""
     if options.address is None:
         workers = options.workers or available_cpus()
-        pool = LocalPool(options.settings, workers, spill=spill, stall_s=options.stall_s)
-        return pool.run(clips)
+        return LocalPool(options.settings, workers, spill=spill, stall_s=options.stall_s)
     from oneglance.perception.batch.on_ray import RayPool
     from oneglance.perception.batch.ray_cluster import Cluster
 
     cluster = Cluster(address=options.address, workers=options.workers, gpus=options.gpus)
-    return RayPool(options.settings, cluster, spill=spill, stall_s=options.stall_s).run(clips)
+    return RayPool(options.settings, cluster, spill=spill, stall_s=options.stall_s)
 
 
 def _check(options: BatchOptions) -> None:
@@ -145,6 +146,10 @@ def _check(options: BatchOptions) -> None:
         raise UsageError(f"--gpus cannot be negative, not {options.gpus:g}")
     if options.gpus and options.address is None:
         raise UsageError("--gpus is for Ray: give --address as well")
+    if not 0 <= options.settings.split_s < math.inf:
+        raise UsageError(
+            f"--split must be 0 or more minutes, not {options.settings.split_s / 60:g}"
+        )
     for name, seconds in {"--commit": options.commit_s, "--stall": options.stall_s}.items():
         if not seconds > 0:
             raise UsageError(f"{name} must be more than 0 seconds, not {seconds:g}")

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,12 @@ class Clip:
     def is_remote(self) -> bool:
         """Whether fsspec reads it, and not this machine's file system."""
         return scheme_of(self.uri) is not None
+
+    def found_anywhere(self) -> Clip:
+        """The same for processes that work in another folder."""
+        if self.is_remote:
+            return self
+        return replace(self, uri=str(Path(self.uri).absolute()))
 
 
 def list_clips(entries: Iterable[str]) -> list[Clip]:

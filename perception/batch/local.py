@@ -20,10 +20,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from oneglance.perception.batch.clip import ClipReader, Settings
-from oneglance.perception.batch.events import TRIES, Done, Progress, given_up
+from oneglance.perception.batch.clip import ClipReader, Looked, Settings
+from oneglance.perception.batch.events import TRIES, Done, Progress, Split, Unit, given_up
 from oneglance.perception.batch.listing import Clip
-from oneglance.perception.batch.schema import ClipRow
 from oneglance.perception.batch.spilling import ClipTables
 from oneglance.streams.errors import OneglanceError
 
@@ -40,14 +39,14 @@ class _Unusable:
 
 
 _READY = "ready"
-_Said = Done | _Unusable | int | str
+_Said = Done | Split | _Unusable | int | str
 
 
 @dataclass(slots=True)
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    clip: Clip | None = None
+    unit: Unit | None = None
     frames: int = 0
     heard_s: float = 0.0
     begun: datetime | None = None
@@ -77,35 +76,53 @@ class LocalPool:
         self._stall_s = stall_s
         self._clock = clock
         self._workers: list[_Worker] = []
-        self._waiting: deque[Clip] = deque()
-        self._tries: dict[str, int] = {}
+        self._waiting: deque[Unit] = deque()
+        self._tries: dict[Unit, int] = {}
+        self._left = 0
         self._lost_idle = 0
 
-    def run(self, clips: Sequence[Clip]) -> Generator[Done | Progress]:
-        """Every clip once, as they end; and, at least each quarter second, the progress.
+    def run(self, units: Sequence[Unit]) -> Generator[Done | Split | Progress]:
+        """Every unit once, as they end; and, at least each quarter second, the progress. Of a clip
+        that is long its parts are given instead, for the caller to ``add``.
 
         Leaving early ends the processes.
 
         Raises:
             OneglanceError: no worker can load the network.
         """
-        self._waiting.extend(clips)
-        left = len(clips)
+        self._waiting = deque(units)
+        self._left = len(units)
         try:
-            for _ in range(min(self._count, left)):
+            for _ in range(min(self._count, self._left)):
                 self._start()
-            while left:
+            while self._left:
                 frames = 0
                 for worker in self._heard():
                     said = self._listen(worker)
-                    if isinstance(said, Done):
-                        left -= 1
+                    if isinstance(said, Done | Split):
+                        self._left -= 1
                         yield said
                     elif isinstance(said, int):
                         frames += said
                 yield Progress(frames)
         finally:
             self._end()
+
+    def add(self, units: Sequence[Unit]) -> None:
+        """Do these as well, while it runs, and before those that wait: they are of long clips."""
+        self._waiting.extendleft(reversed(units))
+        self._left += len(units)
+        for worker in self._workers:
+            if worker.ready and worker.unit is None:
+                self._give(worker)
+        for _ in range(min(len(self._waiting), self._count - len(self._workers))):
+            self._start()
+
+    def drop(self, clip: Clip) -> None:
+        """Begin nothing of a clip any more."""
+        kept = [unit for unit in self._waiting if unit.clip != clip]
+        self._left -= len(self._waiting) - len(kept)
+        self._waiting = deque(kept)
 
     def _heard(self) -> list[_Worker]:
         """The workers that said something or died, within a moment; stalled ones are killed."""
@@ -114,11 +131,11 @@ class LocalPool:
         now_s = self._clock()
         for worker in self._workers:
             is_silent = now_s - worker.heard_s > self._stall_s
-            if worker.clip is not None and worker not in heard and is_silent:
+            if worker.unit is not None and worker not in heard and is_silent:
                 worker.process.kill()  # its pipe closes, and the next round finds it so
         return heard
 
-    def _listen(self, worker: _Worker) -> Done | int | None:
+    def _listen(self, worker: _Worker) -> Done | Split | int | None:
         try:
             said: _Said = worker.connection.recv()
         except (EOFError, OSError):
@@ -129,48 +146,52 @@ class LocalPool:
         if isinstance(said, int):
             new, worker.frames = said - worker.frames, said
             return new
-        done = None
-        if isinstance(said, Done):
-            tries = self._tries.get(said.row.uri, 1)
-            done = replace(said, row=replace(said.row, attempts=tries))
-            worker.clip = None
+        done: Done | Split | None = None
+        if isinstance(said, Done | Split):
+            assert worker.unit is not None
+            tries, done = self._tries.pop(worker.unit, 1), said
+            if isinstance(said, Done):
+                done = replace(said, row=replace(said.row, attempts=tries))
+            worker.unit = None
         worker.ready, self._lost_idle = True, 0
         self._give(worker)
         return done
 
     def _give(self, worker: _Worker) -> None:
-        """The next clip to a worker that has none."""
+        """What comes next to a worker that has nothing to do."""
         if not self._waiting:
             return
-        worker.clip = clip = self._waiting.popleft()
-        self._tries[clip.name] = self._tries.get(clip.name, 0) + 1
+        worker.unit = unit = self._waiting.popleft()
+        self._tries[unit] = self._tries.get(unit, 0) + 1
         worker.frames, worker.heard_s, worker.begun = 0, self._clock(), datetime.now(UTC)
         with suppress(OSError):  # one that died is found when it is listened to
-            worker.connection.send(clip)
+            worker.connection.send(unit)
 
     def _lost(self, worker: _Worker) -> Done | None:
-        """A worker died: another takes its place, and its clip."""
+        """A worker died: another takes its place, and what it did."""
         self._workers.remove(worker)
         worker.connection.close()
-        stalled = worker.clip is not None and self._clock() - worker.heard_s > self._stall_s
+        unit = worker.unit
+        stalled = unit is not None and self._clock() - worker.heard_s > self._stall_s
         worker.process.join(_ENDS_WITHIN_S)
         done = None
-        if worker.clip is None:
+        if unit is None:
             self._lost_idle += 1
             if self._lost_idle > self._count + TRIES:
                 raise OneglanceError(
                     f"workers end before they begin (exit code {worker.process.exitcode}): is "
                     "there memory for so many? Give fewer --workers"
                 )
-        elif self._tries[worker.clip.name] < TRIES:
-            self._waiting.appendleft(worker.clip)
+        elif self._tries[unit] < TRIES:
+            self._waiting.appendleft(unit)
         else:
             assert worker.begun is not None
-            why = f"its worker ended {TRIES} times ({_ending(worker.process)})"
+            why = f"its worker ended {TRIES} times ({ending(worker.process)})"
             stall_s = self._stall_s if stalled else None
-            done = Done(given_up(worker.clip, why, worker.begun, stall_s=stall_s))
+            row = given_up(unit.clip, why, worker.begun, stall_s=stall_s)
+            done = Done(row, number=unit.number)
         if self._waiting:
-            idle = [each for each in self._workers if each.ready and each.clip is None]
+            idle = [each for each in self._workers if each.ready and each.unit is None]
             if idle:
                 self._give(idle[0])
             else:
@@ -186,14 +207,14 @@ class LocalPool:
             name="oneglance-batch",
             daemon=True,
         )
-        with _interrupts_held():
+        with interrupts_held():
             process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours, heard_s=self._clock()))
 
     def _end(self) -> None:
         for worker in self._workers:
-            worker.process.kill() if worker.clip else worker.process.terminate()
+            worker.process.kill() if worker.unit else worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_ENDS_WITHIN_S)
             worker.connection.close()
@@ -203,7 +224,7 @@ class LocalPool:
 def work(connection: Connection, settings: Settings, spill: Path) -> None:
     """What a worker does until its driver has no clip for it any more, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears it, and ends us
-    threading.Thread(target=_die_with_driver, daemon=True).start()
+    threading.Thread(target=die_with_driver, daemon=True).start()
     import cv2
 
     cv2.setNumThreads(1)
@@ -220,7 +241,7 @@ def work(connection: Connection, settings: Settings, spill: Path) -> None:
         return
 
 
-def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -> Done:
+def _look(reader: ClipReader, unit: Unit, connection: Connection, spill: Path) -> Done | Split:
     reported_s = time.monotonic()
 
     def progress(frames: int) -> None:
@@ -230,17 +251,20 @@ def _look(reader: ClipReader, clip: Clip, connection: Connection, spill: Path) -
             connection.send(frames)
 
     rows = ClipTables(spill)
-    tables = reader.read(clip, progress)
+    tables = reader.look(unit, progress)
     try:
         while True:
             rows.add(next(tables))
     except StopIteration as end:
-        row: ClipRow = end.value
+        looked: Looked | Split = end.value
+    if isinstance(looked, Split):
+        return looked
+    row, played = looked
     connection.send(row.frames)
-    return Done(row, *rows.close())
+    return Done(row, *rows.close(), unit.number, played)
 
 
-def _die_with_driver() -> None:
+def die_with_driver() -> None:
     """End at once when the driver is gone, whatever this process waits for."""
     driver = multiprocessing.parent_process()
     if driver is not None:
@@ -248,7 +272,7 @@ def _die_with_driver() -> None:
         os._exit(1)
 
 
-def _ending(process: SpawnProcess) -> str:
+def ending(process: SpawnProcess) -> str:
     code = process.exitcode
     if code is None or code >= 0:
         return f"exit code {code}"
@@ -260,7 +284,7 @@ def _ending(process: SpawnProcess) -> str:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """A process begun here hears no Ctrl-C before it can say what to do with it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

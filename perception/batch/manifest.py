@@ -33,6 +33,7 @@ from oneglance.perception.batch.schema import (
     ClipRow,
     clips_table,
 )
+from oneglance.perception.batch.unfinished import UnfinishedParts
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.outputs import os_reason
 
@@ -44,7 +45,10 @@ CLIPS_A_FILE = 2_000
 
 
 class BatchOutput:
-    """A folder, or a prefix of an object store, of parts that a run adds to. One run at a time."""
+    """A folder, or a prefix of an object store, of parts that a run adds to. One run at a time.
+
+    ``address``: where it is. ``unfinished``: parts of long clips that have no row yet.
+    """
 
     def __init__(
         self,
@@ -88,6 +92,8 @@ class BatchOutput:
         except BaseException:
             place.close()
             raise
+        self.address = os.fspath(out)
+        self.unfinished = UnfinishedParts(place)
         self._commit_s, self._clock = commit_s, clock
         self._last_s = clock()
         self._clips: list[ClipRow] = []
@@ -165,6 +171,7 @@ class BatchOutput:
             place.settle(DETECTIONS)
         place.write(f"{CLIPS}/part-{number:06}.parquet", self._encoded(clips_table(self._clips)))
         self._number += 1
+        self.unfinished.drop({row.uri for row in self._clips})
         self._clips, self._files, self._moved = [], [], 0
         self._writer = _PartWriter(place.scratch)
 

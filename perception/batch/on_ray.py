@@ -22,11 +22,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oneglance.perception.batch.clip import ClipReader, Settings, model_sha256
-from oneglance.perception.batch.events import KILLED, STALLED, TRIES, Done, Progress, given_up
+from oneglance.perception.batch.clip import ClipReader, Looked, Settings, model_sha256
+from oneglance.perception.batch.events import (
+    KILLED,
+    STALLED,
+    TRIES,
+    Done,
+    Progress,
+    Split,
+    Unit,
+    doubt,
+    given_up,
+)
 from oneglance.perception.batch.listing import Clip
-from oneglance.perception.batch.ray_cluster import LOCAL, Cluster, Share, connected, loaded
-from oneglance.perception.batch.schema import ClipRow
+from oneglance.perception.batch.ray_cluster import (
+    LOCAL,
+    Cluster,
+    Ledger,
+    Share,
+    connected,
+    loaded,
+    sentence,
+)
 from oneglance.perception.batch.spilling import ClipTables
 from oneglance.streams.errors import OneglanceError
 from oneglance.streams.redaction import redact
@@ -34,7 +51,7 @@ from oneglance.streams.redaction import redact
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ROWS, _CLIP, _UNUSABLE = "rows", "clip", "unusable"
+_ROWS, _DONE, _UNUSABLE = "rows", "done", "unusable"
 
 _TICK_S = 0.25
 _REPORTS_EVERY_S = 2.0
@@ -49,15 +66,20 @@ _SAID_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an actor says of a clip: some rows, its row, or why it can look at none."""
+    """What an actor says of a unit of work: some rows, its row (or, of a long clip, its parts), or
+    why it can look at none."""
 
-    clip: int
+    unit: int
     kind: str
     content: bytes
 
 
 class RayPool:
-    """Runs clips through the actors of a Ray cluster; see ``LocalPool``, which does the same."""
+    """Runs clips through the actors of a Ray cluster; see ``LocalPool``, which does the same.
+
+    A data set is all there at once: the parts of long clips are one of their own, which is run
+    when all other clips are done, and fills the whole cluster.
+    """
 
     def __init__(
         self, settings: Settings, cluster: Cluster, *, spill: Path, stall_s: float
@@ -66,37 +88,54 @@ class RayPool:
         self._cluster = cluster
         self._spill = spill
         self._stall_s = stall_s
+        self._next: list[Unit] = []
 
-    def run(self, clips: Sequence[Clip]) -> Generator[Done | Progress]:
-        """Every clip once, as they end; and, at least each quarter second, the progress.
+    def run(self, units: Sequence[Unit]) -> Generator[Done | Split | Progress]:
+        """Every unit once, as they end; and, at least each quarter second, the progress.
 
         Leaving early ends the actors.
 
         Raises:
             OneglanceError: the cluster cannot be used, or no actor can load the network.
         """
-        if not clips:
+        self._next = list(units)
+        if not units:
             return
-        settings, there = self._settings, clips
+        with connected(self._cluster) as share:
+            while self._next:
+                units, self._next = self._next, []
+                with closing(_driver(self._job(units), share)) as driver:
+                    yield from _Gathered(units, self._spill).events(driver.take)
+
+    def add(self, units: Sequence[Unit]) -> None:
+        """Do these as well, when those that it has are done."""
+        self._next += units
+
+    def drop(self, clip: Clip) -> None:
+        """Begin nothing of a clip any more that is not in an actor's hands; those see to it."""
+        self._next = [unit for unit in self._next if unit.clip != clip]
+
+    def _job(self, units: Sequence[Unit]) -> _Job:
+        settings = self._settings
         if self._cluster.address != LOCAL:  # whose processes work in other folders
-            settings = replace(settings, model=_absolute(settings.model))
-            there = [clip if clip.is_remote else _found_anywhere(clip) for clip in clips]
-        job = _Job(settings, tuple(there), self._stall_s)
-        with connected(self._cluster) as share, closing(_driver(job, share)) as driver:
-            yield from _Gathered(clips, self._spill).events(driver.take)
+            model = Path(settings.model)  # a name in the zoo stays one
+            if model.is_file():
+                settings = replace(settings, model=str(model.absolute()))
+            units = [replace(unit, clip=unit.clip.found_anywhere()) for unit in units]
+        return _Job(settings, tuple(units), self._stall_s)
 
 
 class _Gathered:
-    """What was said of which clip."""
+    """What was said of which unit."""
 
-    def __init__(self, clips: Sequence[Clip], spill: Path) -> None:
-        self._clips = clips
+    def __init__(self, units: Sequence[Unit], spill: Path) -> None:
+        self._units = units
         self._spill = spill
         self._tables: dict[int, ClipTables] = {}
-        self._left = dict.fromkeys(range(len(clips)))
+        self._left = dict.fromkeys(range(len(units)))
 
-    def events(self, take: Callable[[], Said]) -> Generator[Done | Progress]:
-        """Clips as they end."""
+    def events(self, take: Callable[[], Said]) -> Generator[Done | Split | Progress]:
+        """Units as they end."""
         try:
             while True:
                 said = take()
@@ -112,25 +151,32 @@ class _Gathered:
         finally:
             for tables in self._tables.values():
                 tables.drop()
-        # Its actor was killed when a part of it had been handed out, and the rest is not asked for.
+        # Its actor was killed when some rows of it had been handed out, and the rest is not asked
+        # for; or a part that nobody wants any more was not begun, and nobody hears of it.
         for number in self._left:
-            yield Done(given_up(self._clips[number], "its worker ended", datetime.now(UTC)))
+            unit = self._units[number]
+            row = given_up(unit.clip, "its worker ended", datetime.now(UTC))
+            yield Done(row, number=unit.number)
 
-    def _hear(self, answer: Answer) -> Done | None:
+    def _hear(self, answer: Answer) -> Done | Split | None:
         if answer.kind == _UNUSABLE:
             raise OneglanceError(answer.content.decode())
-        if answer.clip not in self._left:
+        if answer.unit not in self._left:
             return None
-        tables = self._tables.setdefault(answer.clip, ClipTables(self._spill))
+        tables = self._tables.setdefault(answer.unit, ClipTables(self._spill))
         if answer.kind == _ROWS:
             tables.add(_decoded(answer.content))
             return None
-        row: ClipRow = pickle.loads(answer.content)  # noqa: S301 - from our own actor
-        del self._left[answer.clip], self._tables[answer.clip]
+        looked: Looked | Split = pickle.loads(answer.content)  # noqa: S301 - from our own actor
+        del self._left[answer.unit], self._tables[answer.unit]
+        unit = self._units[answer.unit]
+        if isinstance(looked, Split):
+            return replace(looked, clip=unit.clip)  # as it is named here
+        row, played = looked
         if row.error_kind in {KILLED, STALLED}:
             tables.drop()
-            return Done(row)
-        return Done(row, *tables.close())
+            return Done(row, number=unit.number)
+        return Done(row, *tables.close(), unit.number, played)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +184,7 @@ class _Job:
     """What the actors are given, in one object of Ray's store: it shows nobody an address."""
 
     settings: Settings
-    clips: tuple[Clip, ...]
+    units: tuple[Unit, ...]
     stall_s: float
 
 
@@ -163,7 +209,7 @@ class _Driver:
         self._ledger = ray.remote(num_cpus=0, max_restarts=-1)(Ledger).remote()
         threading.Thread(
             target=self._run,
-            args=(len(job.clips), sha256, share),
+            args=(len(job.units), sha256, share),
             name="oneglance-ray-data",
             daemon=True,
         ).start()
@@ -194,7 +240,7 @@ class _Driver:
             for answer in self._answers(count, sha256, share):
                 self._heard.put(answer)
         except Exception as error:  # noqa: BLE001 - Ray's errors have a tree of their own
-            end = _sentence(error)
+            end = sentence(error)
         self._heard.put(end)
 
     def _answers(self, count: int, sha256: str, share: Share) -> Iterator[Answer]:
@@ -203,11 +249,11 @@ class _Driver:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        clips = ray.data.from_items(
-            [{"clip": number} for number in range(count)],
+        units = ray.data.from_items(
+            [{"unit": number} for number in range(count)],
             override_num_blocks=min(count, _MOST_BLOCKS),
         )
-        answers = clips.flat_map(
+        answers = units.flat_map(
             ClipActor,
             fn_constructor_args=(self._given, self._ledger, sha256),
             compute=ray.data.ActorPoolStrategy(size=min(share.workers, count)),
@@ -237,44 +283,13 @@ class _RemoteDriver:
         try:
             said: Said = ray.get(self._actor.take.remote())
         except Exception as error:  # noqa: BLE001 - as above
-            raise OneglanceError(_sentence(error)) from None
+            raise OneglanceError(sentence(error)) from None
         return said
 
     def close(self) -> None:
         ray = loaded()
         with contextlib.suppress(Exception):
             ray.kill(self._actor)
-
-
-class Ledger:
-    """How often each clip was begun, and what was looked at: an actor that outlives the others."""
-
-    def __init__(self) -> None:
-        self._tries: dict[int, int] = {}
-        self._stalled: set[int] = set()
-        self._frames = 0
-
-    def begin(self, clip: int) -> tuple[int, bool]:
-        """Which try this is, from 1; and whether one before gave no frame for too long."""
-        self._tries[clip] = self._tries.get(clip, 0) + 1
-        return self._tries[clip], clip in self._stalled
-
-    def end(self, clip: int) -> None:
-        """It is over."""
-        self._tries.pop(clip, None)
-
-    def stall(self, clip: int) -> None:
-        """It gave no frame for too long."""
-        self._stalled.add(clip)
-
-    def see(self, frames: int) -> None:
-        """So many more frames were looked at."""
-        self._frames += frames
-
-    def take(self) -> int:
-        """Frames since the last call."""
-        frames, self._frames = self._frames, 0
-        return frames
 
 
 class ClipActor:
@@ -286,7 +301,7 @@ class ClipActor:
         cv2.setNumThreads(1)
         ray = loaded()
         job: _Job = ray.get(given)
-        self._clips, self._stall_s = job.clips, job.stall_s
+        self._units, self._stall_s = job.units, job.stall_s
         self._ledger = ledger
         self._unusable = ""
         cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
@@ -300,28 +315,33 @@ class ClipActor:
                 f"the Ray node {platform.node()} cannot look at clips: {redact(said)}; each node "
                 "needs the same oneglance, and the model at the same place"
             )
-        self._clip: int | None = None
+        self._unit: int | None = None
         self._heard_s = self._said_s = time.monotonic()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The answers of a clip, as rows."""
-        for kind, content in self._look(row["clip"]):
-            yield {"clip": row["clip"], "kind": kind, "content": content}
+        """The answers of a unit, as rows."""
+        for kind, content in self._look(row["unit"]):
+            yield {"unit": row["unit"], "kind": kind, "content": content}
 
     def _look(self, number: int) -> Iterator[tuple[str, bytes]]:
         ray = loaded()
         if self._unusable:
             yield _UNUSABLE, self._unusable.encode()
             return
-        begun, clip = datetime.now(UTC), self._clips[number]
-        tries, is_stalled = ray.get(self._ledger.begin.remote(number))
+        begun, unit = datetime.now(UTC), self._units[number]
+        group = next(n for n, other in enumerate(self._units) if other.clip == unit.clip)
+        tries, is_stalled = ray.get(self._ledger.begin.remote(number, group))
+        if not tries:
+            return
         if tries > TRIES:
             stall_s = self._stall_s if is_stalled else None
             why = f"its worker ended {TRIES} times"
-            yield _CLIP, pickle.dumps(given_up(clip, why, begun, stall_s=stall_s))
+            row = given_up(unit.clip, why, begun, stall_s=stall_s)
+            self._ledger.drop.remote(group)
+            yield _DONE, pickle.dumps((row, None))
             return
-        self._heard_s, self._clip = time.monotonic(), number
+        self._heard_s, self._unit = time.monotonic(), number
         seen = 0
 
         def progress(frames: int) -> None:
@@ -332,35 +352,31 @@ class ClipActor:
                 self._ledger.see.remote(frames - seen)
                 seen = frames
 
-        tables = self._reader.read(clip, progress)
+        tables = self._reader.look(unit, progress)
         try:
             while True:
                 yield _ROWS, _encoded(next(tables))
         except StopIteration as end:
-            done: ClipRow = replace(end.value, attempts=tries)
-        self._clip = None
-        self._ledger.see.remote(done.frames - seen)
-        yield _CLIP, pickle.dumps(done)
+            looked: Looked | Split = end.value
+        self._unit = None
+        if not isinstance(looked, Split):
+            row, played = looked
+            looked = (replace(row, attempts=tries), played)
+            self._ledger.see.remote(row.frames - seen)
+            if unit.part is not None and doubt(row, played):
+                self._ledger.drop.remote(group)
+        yield _DONE, pickle.dumps(looked)
 
     def _watch(self) -> None:
         """End this actor when its clip gives no frame: Ray begins another one."""
         ray = loaded()
         while True:
             time.sleep(_TICK_S)
-            number = self._clip
+            number = self._unit
             if number is not None and time.monotonic() - self._heard_s > self._stall_s:
                 with contextlib.suppress(Exception):
                     ray.get(self._ledger.stall.remote(number), timeout=5)
                 os._exit(1)
-
-
-def _found_anywhere(clip: Clip) -> Clip:
-    return replace(clip, uri=str(Path(clip.uri).absolute()))
-
-
-def _absolute(model: str) -> str:
-    """A model's file by its whole path; a name in the zoo stays one."""
-    return str(Path(model).absolute()) if Path(model).is_file() else model
 
 
 def _encoded(table: pa.Table) -> bytes:
@@ -377,19 +393,3 @@ def _decoded(content: bytes) -> pa.Table:
     import pyarrow as pa
 
     return pa.ipc.open_stream(content).read_all()
-
-
-def _sentence(error: Exception) -> str:
-    """What Ray raised, in a sentence without what it quotes of our data."""
-    text = str(error)
-    if "No module named 'oneglance" in text:
-        return (
-            "a node of the Ray cluster has no oneglance: install the same version, with the extras "
-            "ray and batch, on each"
-        )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = redact(lines[-1]) if lines else ""
-    return (
-        f"the Ray cluster ended the run ({type(error).__name__}: {said[:200]}); what was written "
-        "is good, the same command goes on from there"
-    )

@@ -25,6 +25,9 @@ from oneglance.streams.redaction import redact
 
 DETECTIONS, CLIPS = "detections", "clips"
 
+UNFINISHED = "unfinished"
+"""Beside the tables, while there are any: parts of clips that are not finished."""
+
 FACTS = "batch.json"
 """What the rows depend on, beside the tables."""
 
@@ -32,6 +35,9 @@ PART = re.compile(r"part-(\d{6,})(?:-\d+)?\.parquet")
 """Names of the files of a table."""
 
 SPILLED = re.compile(r"\.oneglance-[0-9a-f]{12}\.part")
+
+PLAYED = re.compile(r"([0-9a-f]{16})-\d{4,}-[0-9a-f]{16}(?:-frames)?\.parquet")
+"""Names of the files of parts."""
 
 _KEPT = "What was written before is good: the same command goes on from there"
 
@@ -166,18 +172,19 @@ class FolderPlace:
 
     def names(self, table: str) -> list[str]:
         with self._errors(self._path):
-            return sorted(f"{table}/{file.name}" for file in (self._path / table).iterdir())
+            try:
+                return sorted(f"{table}/{file.name}" for file in (self._path / table).iterdir())
+            except FileNotFoundError:
+                return []
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         with self._errors(self._path / name):
-            with self._folder.making() as note:
-                note(name)
+            self._note(name)
             replace_file(self._path / name, content)
 
     def put(self, name: str, file: Path) -> None:
         with self._errors(self._path / name):
-            with self._folder.making() as note:
-                target = note(name)
+            target = self._note(name)
             if file.exists():
                 _sync(file)
                 file.replace(target)
@@ -188,9 +195,20 @@ class FolderPlace:
     def remove(self, name: str) -> None:
         with self._errors(self._path):
             (self._path / name).unlink(missing_ok=True)
+        if name.startswith(f"{UNFINISHED}/"):
+            with suppress(OSError):  # until it is empty
+                (self._path / UNFINISHED).rmdir()
 
     def close(self) -> None:
         self._lock.release()
+
+    def _note(self, name: str) -> Path:
+        """Where a file of that name is to be made, noted as ours."""
+        with self._folder.making() as note:
+            target = note(name)
+            if target.parent.name == UNFINISHED and not target.parent.exists():
+                note(UNFINISHED).mkdir(exist_ok=True)
+        return target
 
     @contextmanager
     def _errors(self, path: Path) -> Iterator[None]:
@@ -339,6 +357,8 @@ def _is_ours(name: str) -> bool:
     table, _, file = name.rpartition("/")
     if table in {DETECTIONS, CLIPS}:
         return PART.fullmatch(file) is not None
+    if table == UNFINISHED:
+        return PLAYED.fullmatch(file) is not None
     return name in {MARK, FACTS}
 
 

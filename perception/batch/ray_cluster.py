@@ -193,6 +193,22 @@ def refusal(address: str, error: Exception) -> OneglanceError:
     return OneglanceError(f"no Ray cluster at {address}: {said}")
 
 
+def sentence(error: Exception) -> str:
+    """What Ray raised, in a sentence without what it quotes of our data."""
+    text = str(error)
+    if "No module named 'oneglance" in text:
+        return (
+            "a node of the Ray cluster has no oneglance: install the same version, with the extras "
+            "ray and batch, on each"
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = redact(lines[-1]) if lines else ""
+    return (
+        f"the Ray cluster ended the run ({type(error).__name__}: {said[:200]}); what was written "
+        "is good, the same command goes on from there"
+    )
+
+
 def _has_token() -> bool:
     names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     return any(map(os.environ.get, names)) or Path("~/.ray/auth_token").expanduser().is_file()
@@ -223,3 +239,43 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Ledger:
+    """How often each unit of work was begun, and what was looked at: an actor that outlives the
+    others."""
+
+    def __init__(self) -> None:
+        self._tries: dict[int, int] = {}
+        self._dropped: set[int] = set()
+        self._stalled: set[int] = set()
+        self._frames = 0
+
+    def begin(self, clip: int, group: int) -> tuple[int, bool]:
+        """Which try this is, from 1, or 0: it is not wanted any more; and whether one before gave
+        no frame for too long. ``group``: the first of the parts of its clip."""
+        if group in self._dropped:
+            return 0, False
+        self._tries[clip] = self._tries.get(clip, 0) + 1
+        return self._tries[clip], clip in self._stalled
+
+    def end(self, clip: int) -> None:
+        """It is over."""
+        self._tries.pop(clip, None)
+
+    def stall(self, clip: int) -> None:
+        """It gave no frame for too long."""
+        self._stalled.add(clip)
+
+    def drop(self, group: int) -> None:
+        """Begin no more parts of that clip."""
+        self._dropped.add(group)
+
+    def see(self, frames: int) -> None:
+        """So many more frames were looked at."""
+        self._frames += frames
+
+    def take(self) -> int:
+        """Frames since the last call."""
+        frames, self._frames = self._frames, 0
+        return frames

@@ -41,7 +41,8 @@ class ClipRow:
     ``frames``: looked at. ``detections``: rows of the other table. ``seconds``: from the clip's
     start to its last frame. ``damaged``: frames the decoder could not make whole. ``duration``:
     seconds that the container declares, None where it declares none. ``started``: UTC.
-    ``took``: seconds. ``node``: the machine. ``attempts``: 2 where its first worker was killed.
+    ``took``: seconds of a worker, or of all that played parts of it. ``node``: the machine, or
+    those of its parts. ``attempts``: 2 where its first worker, or that of a part, was killed.
     """
 
     uri: str

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from av.video.stream import VideoStream
 
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.decoding.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
+from oneglance.streams.decoding.parts import (
+    Part,
+    PartPackets,
+    SeenPart,
+    find_parts,
+    known_duration_s,
+    split_points,
+)
 from oneglance.streams.decoding.planes import DecodedImage, can_convert
 from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
@@ -80,6 +89,27 @@ class AvSource(PlayedOnce):
         self.frame_count: int | None = self._stream.frames or None
         self.stats = DecodeStats()
         self._start_s = _start_s(container)
+        self._part: PartPackets | None = None
+
+    def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
+        """Where ``parts`` may cut it, in seconds: into parts of ``limit_s``, and ``most`` of them.
+        Empty: it is shorter, or of no declared length, or cannot be played in parts.
+        """
+        duration_s = known_duration_s(self._container, self._stream)
+        return [] if duration_s is None else split_points(duration_s, limit_s, most)
+
+    def parts(self, cuts_s: Sequence[float]) -> list[Part]:
+        """Parts that begin at key frames near ``cuts_s``; fewer than two where there are none. The
+        source is at another place then: open it again to play it.
+        """
+        return find_parts(self._container, self._stream, cuts_s)
+
+    def confine(self, part: Part) -> SeenPart:
+        """Play that part alone, whose frames are counted from 0; before the first frame. What is
+        returned is complete when it has been played.
+        """
+        self._part = PartPackets(self._container, self._stream, part)
+        return self._part.seen
 
     def _rate(self) -> Fraction | None:
         """What the source declares, or where it does not, what the caller asked for."""
@@ -154,7 +184,13 @@ class AvSource(PlayedOnce):
             find_loss=self._find_loss(),
             losses=self._loss_count(),
         )
-        return iter(FrameDecoder(self._container, self._stream, self.stats, options))
+        if self._part is None:
+            return iter(FrameDecoder(self._container, self._stream, self.stats, options))
+        # What leads the key frame that it begins at is none of its frames.
+        options = replace(options, joins=True)
+        part = cast("InputContainer", self._part)
+        decoder = FrameDecoder(part, self._stream, self.stats, options)
+        return self._part.frames(iter(decoder), self.stats)
 
     def _find_loss(self) -> FindLoss | None:
         """What looks up which bytes were lost, where they can be had."""

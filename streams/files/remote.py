@@ -25,6 +25,8 @@ _OPTIONS = {"protocol_whitelist": "data"}
 class RemoteVideo(AvSource):
     """A recorded video behind a seekable file object; frames and errors as of ``VideoFile``.
 
+    ``size``: bytes of the object.
+
     What goes wrong while the object is read is raised as it was, as an ``OSError`` or whatever
     else the object raises: libav would only say that reading failed.
     """
@@ -55,9 +57,9 @@ class RemoteVideo(AvSource):
                 f"{source} cannot be read in parts (its server gives no length, as of a live "
                 "stream): copy it, or play it by 'oneglance run'"
             )
-        self._size = self._content.seek(0, io.SEEK_END)
+        self.size = self._content.seek(0, io.SEEK_END)
         self._content.seek(0)
-        if self._size == 0:
+        if self.size == 0:
             raise SourceUnreadable(f"{source} is empty (0 bytes)")
         try:
             container = av.open(
@@ -65,7 +67,7 @@ class RemoteVideo(AvSource):
             )
         except (av.error.FFmpegError, OSError) as error:
             self._content.reraise()
-            missing = truncation_of(self._content, self._size).missing_bytes
+            missing = truncation_of(self._content, self.size).missing_bytes
             why = f"truncated: {missing} bytes are missing, copy it again" if missing else ""
             raise SourceUnreadable(
                 f"{source} is {why or f'no video that can be played ({cause(error)})'}"
@@ -75,7 +77,7 @@ class RemoteVideo(AvSource):
             raise SourceUnreadable(f"{source} holds text, not video")
         # Now, while its ends are at hand: they need not be asked for again.
         at = self._content.tell()
-        self._cut = truncation_of(self._content, self._size)
+        self._cut = truncation_of(self._content, self.size)
         self._content.seek(at)  # libav reads on from there
         return container
 
@@ -92,7 +94,11 @@ class RemoteVideo(AvSource):
         self._content.reraise()
         if not self._closed:
             self._content.close()
-            check_integrity(self.source, self._stream, self.stats, self._cut)
+            if self._part is None:
+                check_integrity(self.source, self._stream, self.stats, self._cut)
+
+    def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
+        return [] if self._cut.missing_bytes else super().cuts_s(limit_s, most=most)
 
     def _release(self) -> None:
         super()._release()

@@ -93,8 +93,12 @@ class VideoFile(AvSource):
         except av.error.FFmpegError as error:
             what = f"reading failed ({cause(error)})"
             raise broken(self.source, self._stream, self.stats, what) from None
-        if not self._closed:
+        if not self._closed and self._part is None:
             check_integrity(self.source, self._stream, self.stats, _truncation(self._file))
+
+    def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
+        # What is truncated is played whole, which says so.
+        return [] if _truncation(self._file).missing_bytes else super().cuts_s(limit_s, most=most)
 
     def _find_loss(self) -> FindLoss | None:
         if self._container.format.name != "mpegts":

@@ -59,6 +59,10 @@ def batch(
     cache: Annotated[
         bool, typer.Option(help="Copy what lies elsewhere whole before it is played.")
     ] = False,
+    split: Annotated[
+        float,
+        typer.Option(metavar="MINUTES", help="Play longer clips in parts; 0: none. Same rows."),
+    ] = 10.0,
     commit: Annotated[
         float, typer.Option(help="Seconds between parts: what a kill can cost.")
     ] = 60.0,
@@ -85,6 +89,7 @@ def batch(
             track=track,
             every=every,
             cache=cache,
+            split_s=60 * split,
             cpus=share if workers is None or workers >= 1 else 1,
         ),
         workers=workers,

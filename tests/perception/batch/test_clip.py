@@ -15,7 +15,8 @@ from media import cut, make_video, numbered_image
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Tracker
 from oneglance.perception.batch import clip as module
-from oneglance.perception.batch.clip import ClipReader, Settings
+from oneglance.perception.batch.clip import ClipReader, Looked, Settings
+from oneglance.perception.batch.events import Split, Unit
 from oneglance.perception.batch.listing import Clip, list_clips
 from oneglance.perception.batch.schema import ClipRow, detections_schema
 from present import present
@@ -41,6 +42,16 @@ def read(reader: ClipReader, uri: str | Path) -> tuple[list[dict[str, Any]], Cli
         row: ClipRow = end.value
     assert row.detections == len(rows)
     return rows, row
+
+
+def ended(reader: ClipReader, unit: Unit) -> tuple[list[dict[str, Any]], Looked | Split]:
+    """All rows of a unit, and what is known of it."""
+    rows, tables = [], reader.look(unit)
+    try:
+        while True:
+            rows += next(tables).to_pylist()
+    except StopIteration as end:
+        return rows, end.value
 
 
 @pytest.fixture
@@ -125,6 +136,50 @@ def test_an_object_gives_the_same_rows_as_its_file_and_is_read_about_once(
     assert [{**r, "clip": ""} for r in there] == [{**r, "clip": ""} for r in here]
     assert (row_there.frames, row_there.duration) == (row_here.frames, row_here.duration)
     assert clip.stat().st_size * 0.9 < server.bytes <= 1.2 * clip.stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["front.mp4", "index-last.mp4", "a.mkv"])
+def test_the_parts_of_an_object_are_read_about_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 32 * 2**10)
+    clip = make_video(
+        tmp_path / name,
+        size=(160, 120),
+        images=[numbered_image(number % 8, (160, 120)) for number in range(900)],
+        options={**LOSSLESS, "g": "10"},
+        container_options={"movflags": "faststart"} if name == "front.mp4" else {},
+    )
+    least = module.LEAST_BLOCKS * module.BLOCK
+    assert clip.stat().st_size > 4 * least
+    reader = ClipReader(Settings(model=str(model), track=False, split_s=1.0))
+    here, _ = read(reader, clip)
+    with s3_server(monkeypatch, "fleet", [clip], suffix=name) as server:
+        (there,) = list_clips([f"s3://fleet/{name}"])
+        _, split = ended(reader, Unit(there))
+        assert isinstance(split, Split)
+        assert 2 < len(split.parts) <= clip.stat().st_size // least
+        rows: list[dict[str, Any]] = []
+        for number, part in enumerate(split.parts):
+            before = 1 + max((row["frame"] for row in rows), default=-1)
+            found, _ = ended(reader, Unit(there, part, number))
+            rows += [{**row, "frame": before + row["frame"]} for row in found]
+    assert [{**r, "clip": ""} for r in rows] == [{**r, "clip": ""} for r in here]
+    assert clip.stat().st_size * 0.9 < server.bytes <= 1.2 * clip.stat().st_size
+
+
+def test_what_is_copied_whole_is_not_split(
+    model: Path, video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 128)
+    clip = video("a.mp4", frames=100, options={"g": "10"})
+    with s3_server(monkeypatch, "fleet", [clip]):
+        (there,) = list_clips(["s3://fleet/a.mp4"])
+        for cache in (False, True):
+            settings = Settings(model=str(model), split_s=1.0, cache=cache)
+            _, looked = ended(ClipReader(settings), Unit(there))
+            assert isinstance(looked, Split) != cache
 
 
 def test_a_web_server_gives_the_same_rows_and_its_secrets_are_nowhere(

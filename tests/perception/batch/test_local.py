@@ -13,7 +13,7 @@ import pytest
 
 from http_server import http_server
 from oneglance.perception.batch.clip import Settings
-from oneglance.perception.batch.events import Done
+from oneglance.perception.batch.events import Done, Unit
 from oneglance.perception.batch.listing import Clip, list_clips
 from oneglance.perception.batch.local import LocalPool
 from oneglance.perception.batch.spilling import ClipTables
@@ -29,7 +29,7 @@ def pool(model: Path, folder: Path, *, workers: int = 1, stall_s: float = 200) -
 
 
 def ended(runs: LocalPool, clips: Sequence[Clip]) -> dict[str, Done]:
-    done = [event for event in runs.run(clips) if isinstance(event, Done)]
+    done = [event for event in runs.run([Unit(clip) for clip in clips]) if isinstance(event, Done)]
     assert len(done) == len({each.row.uri for each in done})
     return {each.row.uri: each for each in done}
 
@@ -60,7 +60,7 @@ def test_a_killed_worker_is_replaced_and_its_clip_done_again(
     runs = pool(model, tmp_path)
     done: list[Done] = []
     killed = 0
-    with closing(runs.run(clips)) as events:
+    with closing(runs.run([Unit(clip) for clip in clips])) as events:
         for event in events:
             if isinstance(event, Done):
                 done.append(event)
@@ -80,7 +80,7 @@ def test_a_clip_whose_worker_is_killed_twice_is_a_row_and_the_others_are_done(
         hanging = f"{address}/silent"
         runs = pool(model, tmp_path)
         done, kills = {}, 0
-        with closing(runs.run(list_clips([hanging, good]))) as events:
+        with closing(runs.run([Unit(clip) for clip in list_clips([hanging, good])])) as events:
             for event in events:
                 if isinstance(event, Done):
                     done[event.row.uri] = event.row
@@ -120,7 +120,7 @@ def test_no_process_is_left_when_the_caller_leaves_early(
     psutil = pytest.importorskip("psutil")
     runs = pool(model, tmp_path, workers=2)
     clips = list_clips(str(video(f"{number}.mp4", frames=5)) for number in range(4))
-    with closing(runs.run(clips)) as events:
+    with closing(runs.run([Unit(clip) for clip in clips])) as events:
         next(events)
         pids = workers()
         assert len(pids) == 2

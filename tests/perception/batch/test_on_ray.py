@@ -120,6 +120,27 @@ def test_a_killed_actor_is_replaced_and_its_clip_done_again(
     assert rows(table, out) == undisturbed
 
 
+def test_a_long_clip_is_played_in_parts_and_a_killed_actors_part_again(
+    oneglance: Program, model: Path, video: MakeVideo, tmp_path: Path, table: Table
+) -> None:
+    long, short = video("long.mp4", frames=400, options={"g": "12"}), video("a.mp4", frames=5)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    ran = oneglance("batch", long, short, "--model", model, "--out", whole, "--split", 0)
+    assert ran.code == 0
+    process = start(
+        *("batch", long, short, "--model", model, "--out", out, "--split", 1 / 60),
+        *("--address", "local", "--workers", 1),
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(
+        lambda: list((out / "unfinished").glob("*-frames.parquet")), "a part", within_s=ENDS_S
+    )
+    for actor in actors(process):
+        actor.kill()
+    assert process.wait(ENDS_S) == 0
+    assert rows(table, out) == rows(table, whole)
+
+
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_is_ended_takes_its_ray_along_and_the_same_command_goes_on(
     undisturbed: tuple[list[dict[str, Any]], list[dict[str, Any]]],
