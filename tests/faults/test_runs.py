@@ -221,10 +221,11 @@ def test_a_bug_of_ours_is_called_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     detect, seen = Detector.detect, []
+    nothing: dict[str, object] = {}
 
     def wrong(self: Detector, image: np.ndarray) -> object:
         seen.append(1)
-        return dict[str, object]()["boxes"] if len(seen) > 3 else detect(self, image)
+        return nothing["boxes"] if len(seen) > 3 else detect(self, image)
 
     monkeypatch.setattr(Detector, "detect", wrong)
     out, film = tmp_path / "out.jsonl", tmp_path / "out.mp4"
@@ -239,7 +240,7 @@ def test_a_bug_of_ours_is_called_one(
     run = oneglance(*words, "--debug")
     assert run.code == 1
     assert "Traceback" in run.err
-    assert 'return {}["boxes"]' in run.err  # where it happened, in whatever thread
+    assert 'return nothing["boxes"]' in run.err  # where it happened, in whatever thread
 
 
 # -- passwords -----------------------------------------------------------------------------
