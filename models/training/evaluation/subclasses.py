@@ -46,11 +46,6 @@ class SubclassAccuracy:
         assigned = self.correct + self.wrong
         return self.correct / assigned if assigned else 0.0
 
-    @property
-    def unassigned_share(self) -> float:
-        """The share without a subclass, in 0..1; 0 where nothing was found."""
-        return self.unassigned / self.found if self.found else 0.0
-
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, ``of`` only where there are any."""
         counts = {"correct": self.correct, "unassigned": self.unassigned, "found": self.found}

@@ -38,7 +38,7 @@ def test_each_labelled_subclass_is_counted_apart() -> None:
         "light_red": (1, 1, 2),
     }
     assert both.assigned_share == 1
-    assert both.unassigned_share == 1 / 3
+    assert both.unassigned == both.found / 3
     assert both.as_dict()["of"]["light_red"] == {
         "correct": 1,
         "unassigned": 1,
