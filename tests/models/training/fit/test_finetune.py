@@ -98,6 +98,13 @@ def test_a_finished_training_is_not_done_again(data: Path, base: Path, tmp_path:
     stamp = first.stat().st_mtime_ns
     assert finetune([data], base=base, recipe=recipe, out=tmp_path / "out") == first
     assert first.stat().st_mtime_ns == stamp
+    # Nor is one that is older than a field of the recipe.
+    file = tmp_path / "out" / "recipe.json"
+    told = json.loads(file.read_text())
+    assert told["run"]["recipe"].pop("gradient_surgery") == "none"
+    file.write_text(json.dumps(told))
+    finetune([data], base=base, recipe=recipe, out=tmp_path / "out")
+    assert first.stat().st_mtime_ns == stamp
 
 
 def test_what_a_trained_base_was_made_of_is_reported_too(
