@@ -4,6 +4,7 @@
     python3 tests/check.py --here     # the same in the environment that runs this script
     python3 tests/check.py --fast     # without training, slow tests and the wheel: under 3 minutes
     python3 tests/check.py --lowest   # the light tests with the lowest versions that we allow
+    python3 tests/check.py --ray      # the tests on a real Ray: 500 MB, and minutes
 
 Exits with the first failing step's code. Written for the standard library alone.
 """
@@ -51,6 +52,9 @@ FAST = (
 """What ``--fast`` leaves out: training, benchmarks, the faults of the world and what is slow. Much
 of the rest waits for cameras that are slow or silent, so two or more run at a time."""
 
+RAY = ("tests/perception/batch/test_on_ray.py", "tests/perception/batch/test_ray_cluster.py")
+"""What needs the extra ``ray``, which is no part of ``dev``: see ``--ray``."""
+
 RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "rtsp_server_main.py"))
 RTSP_PACKAGES = (
     "python3-gi",
@@ -79,8 +83,11 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="use the current environment as it is")
     parser.add_argument("--fast", action="store_true", help="no training, no soak, no wheel")
     parser.add_argument("--lowest", action="store_true", help="the lowest versions that we allow")
+    parser.add_argument("--ray", action="store_true", help="install Ray, and test on it")
     asked = parser.parse_args()
-    if asked.lowest:
+    if asked.ray:
+        _tests_on_ray()
+    elif asked.lowest:
         with tempfile.TemporaryDirectory() as folder:
             _tests_with_the_lowest_versions(Path(folder))
     else:
@@ -103,6 +110,21 @@ def _everything(*, is_here: bool, is_fast: bool) -> None:
     if not is_here and not is_fast:
         with tempfile.TemporaryDirectory() as folder:
             _tests_against_the_wheel(python, Path(folder))
+    ray = subprocess.run([str(python), "-c", "import ray"], capture_output=True, check=False)
+    if ray.returncode:
+        print("\n== NOT TESTED, for want of Ray (500 MB):", *RAY)
+        print("== whoever touches perception/batch runs: python3 tests/check.py --ray")
+
+
+def _tests_on_ray() -> None:
+    """The same rows from a real Ray: local, and a cluster of one node."""
+    python = _environment()
+    install = ("-m", "pip", "install", "--quiet", "--constraint", "tests/constraints.txt")
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    asked = [each for each in extras["ray"] if not each.startswith("oneglance")]
+    step("install Ray", python, *install, *asked)
+    step("tests on Ray", python, "-m", "pytest", *RAY)
 
 
 def _environment() -> Path:

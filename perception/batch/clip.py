@@ -167,6 +167,7 @@ class ClipReader:
             seconds=seen.last_s + seen.period_s if seen.frames else 0.0,
             damaged=seen.damaged(),
             duration=seen.declared_s,
+            filmed=seen.filmed(clip.name),
             took=time.perf_counter() - begun,
         )
         return (row if error is None else failed(row, error)), seen.played(self._settings.every)

@@ -3,7 +3,10 @@ network looks at, and by how many threads."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,40 @@ if TYPE_CHECKING:
     import supervision as sv
 
     from oneglance.streams.frame import Image
+
+
+_MOMENT = re.compile(
+    r"(?<!\d)(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_. T]{0,3}(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d)"
+)
+"""A day and a time in a file's name, as cameras write it."""
+
+_CLOCKS_BEGIN = 2000
+"""Cameras whose clock was never set say 1904, 1970 or 1980."""
+
+
+def filmed_at(name: str, created: str | None) -> datetime | None:
+    """When a clip was filmed, without a zone: what its file's name says, which is the camera's own
+    clock, else what its container says was ``created``, which is UTC where the camera keeps to the
+    format; None where neither says it.
+
+    >>> filmed_at("drives/2026-05-04T07-30-00_city.mp4", "2026-05-04T05:30:00.000000Z")
+    datetime.datetime(2026, 5, 4, 7, 30)
+    >>> filmed_at("s3://fleet/2026_0504_173000_012F.MP4", None)
+    datetime.datetime(2026, 5, 4, 17, 30)
+    >>> filmed_at("front.mp4", "2026-05-04T05:30:00.000000Z")
+    datetime.datetime(2026, 5, 4, 5, 30)
+    >>> filmed_at("20261399_996161.mp4", "1904-01-01T00:00:00Z") is None
+    True
+    """
+    for found in _MOMENT.finditer(name.rpartition("/")[2]):
+        with suppress(ValueError):
+            return datetime(*map(int, found.groups()))  # type: ignore[arg-type]
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(created or "")
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        return moment if moment.year >= _CLOCKS_BEGIN else None
+    return None
 
 
 class Seen:
@@ -54,6 +91,10 @@ class Seen:
         """Frames a second, of those that are looked at."""
         assert self._stream is not None
         return float(self._stream.frame_rate or 30) / every
+
+    def filmed(self, name: str) -> datetime | None:
+        """When the clip of that name was filmed."""
+        return filmed_at(name, getattr(self._stream, "created", None))
 
     def damaged(self) -> int:
         """Frames that the decoder could not make whole, where the stream counts them."""

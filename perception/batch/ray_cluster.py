@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,16 @@ from oneglance.models.cpus import available_cpus
 from oneglance.streams.errors import OneglanceError, UsageError
 from oneglance.streams.redaction import redact
 
+logger = logging.getLogger(__name__)
+
 LOCAL, AUTO = "local", "auto"
 
 _CLIENT = "ray://"
 _CLIENT_PORT = 10001
 _ANSWERS_WITHIN_S = 10.0
+
+_RAYS_THREADS = "ray-data-"
+"""How the names of Ray Data's own threads begin."""
 
 _STORE_BYTES = 200 * 2**20
 """Of a Ray that we begin: what is in it at once are a few clips' rows."""
@@ -112,8 +117,30 @@ def connected(cluster: Cluster) -> Iterator[Share]:
         found = share(nodes, cluster.workers, cluster.gpus)
         yield Share(found.workers, found.cpus, found.gpus, is_client)
     finally:
+        end_quietly()
         with _handlers_kept(), contextlib.suppress(Exception):
             ray.shutdown()
+
+
+def end_quietly() -> None:
+    """What Ray Data's own threads raise from now on is no news: some ask a Ray that is gone, when a
+    run ends before its work does, and Python would write that down beside our sentence.
+    """
+    if not isinstance(threading.excepthook, _PassingOver):
+        threading.excepthook = _PassingOver(threading.excepthook)
+
+
+class _PassingOver:
+    """A hook for what ends threads that Ray's are no matter for."""
+
+    def __init__(self, others: Callable[[threading.ExceptHookArgs], object]) -> None:
+        self._others = others
+
+    def __call__(self, args: threading.ExceptHookArgs, /) -> None:
+        if args.thread is not None and args.thread.name.startswith(_RAYS_THREADS):
+            logger.debug("%s ended", args.thread.name, exc_info=args.exc_value)
+        else:
+            self._others(args)
 
 
 def loaded() -> Any:

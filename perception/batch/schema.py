@@ -40,7 +40,8 @@ class ClipRow:
     ``partial`` or ``failed``. ``error_kind``, ``error``: the error's name and sentence, or None.
     ``frames``: looked at. ``detections``: rows of the other table. ``seconds``: from the clip's
     start to its last frame. ``damaged``: frames the decoder could not make whole. ``duration``:
-    seconds that the container declares, None where it declares none. ``started``: UTC.
+    seconds that the container declares, None where it declares none. ``filmed``: when, without a
+    zone, by the clip's name or container, None where neither says it. ``started``: UTC.
     ``took``: seconds of a worker, or of all that played parts of it. ``node``: the machine, or
     those of its parts. ``attempts``: 2 where its first worker, or that of a part, was killed.
     """
@@ -54,6 +55,7 @@ class ClipRow:
     seconds: float = 0.0
     damaged: int = 0
     duration: float | None = None
+    filmed: datetime | None = None
     started: datetime
     took: float = 0.0
     node: str = ""
@@ -103,11 +105,12 @@ def clips_schema() -> pa.Schema:
         "seconds": pa.float64(),
         "damaged": pa.int64(),
         "duration": pa.float64(),
+        "filmed": pa.timestamp("us"),
         "started": pa.timestamp("us", "UTC"),
         "took": pa.float64(),
         "attempts": pa.int32(),
     }
-    nullable = {"error_kind", "error", "duration"}
+    nullable = {"error_kind", "error", "duration", "filmed"}
     return pa.schema(
         [
             pa.field(name, kinds.get(name, pa.string()), nullable=name in nullable)

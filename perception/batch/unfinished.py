@@ -59,12 +59,13 @@ class UnfinishedParts:
         self._place.settle(UNFINISHED)
         played = done.played
         facts = {
-            "row": {**asdict(done.row), "started": done.row.started.isoformat()},
+            "row": asdict(done.row),
             "seen": asdict(played.seen),
             "rate": played.rate,
         }
         table = pa.table({"frame": played.frames, "timestamp_s": played.times_s})
-        table = table.replace_schema_metadata({b"oneglance.part": json.dumps(facts)})
+        said = json.dumps(facts, default=datetime.isoformat)
+        table = table.replace_schema_metadata({b"oneglance.part": said})
         self._place.write(f"{name}-frames.parquet", _encoded(table))
 
     def find(self, split: Split) -> dict[int, KeptPart]:
@@ -113,14 +114,16 @@ class UnfinishedParts:
         try:
             table = pq.read_table(io.BytesIO(content or b""))
             facts = json.loads(table.schema.metadata[b"oneglance.part"])
-            started = datetime.fromisoformat(facts["row"].pop("started"))
+            row = facts["row"]
+            for when in ("started", "filmed"):
+                row[when] = row[when] and datetime.fromisoformat(row[when])
             played = PlayedPart(
                 SeenPart(**facts["seen"]),
                 table["frame"].to_numpy(),
                 table["timestamp_s"].to_numpy(),
                 facts["rate"],
             )
-            return KeptPart(ClipRow(**facts["row"], started=started), played, f"{name}.parquet")
+            return KeptPart(ClipRow(**row), played, f"{name}.parquet")
         except (OSError, ValueError, KeyError, TypeError):  # damaged, or another version's
             return None
 

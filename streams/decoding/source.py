@@ -57,7 +57,10 @@ def pick_video(container: InputContainer, source: str, number: int | None = None
 
 
 class AvSource(PlayedOnce):
-    """The shared half of files, cameras and network streams."""
+    """The shared half of files, cameras and network streams.
+
+    ``created``: when the container says it was recorded, as it is written there.
+    """
 
     live = False
 
@@ -90,6 +93,7 @@ class AvSource(PlayedOnce):
         self.stats = DecodeStats()
         self._start_s = _start_s(container)
         self._part: PartPackets | None = None
+        self.created: str | None = container.metadata.get("creation_time")
 
     def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
         """Where ``parts`` may cut it, in seconds: into parts of ``limit_s``, and ``most`` of them.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from http_server import http_server
@@ -101,6 +103,27 @@ def test_every_so_many_frames_keep_their_numbers_and_times(model: Path, video: M
     assert sorted({r["frame"] for r in rows}) == [0, 5, 10]
     assert sorted({r["timestamp_s"] for r in rows}) == pytest.approx([0, 5 / 25, 10 / 25])
     assert row.frames == 3
+
+
+def test_a_clip_says_when_it_was_filmed_by_its_name_or_its_container(
+    reader: ClipReader, video: MakeVideo, tmp_path: Path
+) -> None:
+    tagged = tmp_path / "a.mp4"
+    with av.open(str(video("made.mp4", frames=3))) as source, av.open(str(tagged), "w") as target:
+        target.metadata["creation_time"] = "2026-05-04T05:30:00.000000Z"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    named = tmp_path / "20260504_073000_F.mp4"
+    named.write_bytes(tagged.read_bytes())
+    for clip, filmed in (
+        (tagged, datetime(2026, 5, 4, 5, 30)),
+        (named, datetime(2026, 5, 4, 7, 30)),
+        (tmp_path / "made.mp4", None),
+    ):
+        assert read(reader, clip)[1].filmed == filmed
 
 
 def test_tables_come_in_useful_sizes(

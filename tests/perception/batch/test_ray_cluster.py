@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from oneglance.perception.batch.ray_cluster import refusal, share
+from oneglance.perception.batch.ray_cluster import end_quietly, refusal, share
 from oneglance.streams import UsageError
 from program import Program
 from ray_head import ray_head, run
@@ -98,3 +99,30 @@ def test_what_ray_says_of_another_python_becomes_a_sentence() -> None:
     said = str(refusal("ray://fleet:10001", caught.value))
     assert said.startswith("the Ray cluster at ray://fleet:10001 runs Ray 2.9.0 on Python 3.10.4")
     assert "\n" not in said
+
+
+def test_when_the_run_is_over_rays_own_threads_end_quietly_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[str] = []
+
+    def listen(args: threading.ExceptHookArgs, /) -> None:
+        heard.append(args.thread.name if args.thread else "")
+
+    def fail() -> None:
+        raise RuntimeError("Ray has not been started yet")
+
+    def end(name: str) -> None:
+        thread = threading.Thread(target=fail, name=name)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(threading, "excepthook", listen)
+    end("ray-data-metadata-prefetch")
+    end_quietly()
+    quiet = threading.excepthook
+    end_quietly()  # of a second run
+    assert threading.excepthook is quiet
+    end("ray-data-metadata-prefetch")
+    end("oneglance-ray-data")
+    assert heard == ["ray-data-metadata-prefetch", "oneglance-ray-data"]
