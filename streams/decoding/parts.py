@@ -141,7 +141,8 @@ def _key_at(
     at = entries.search_timestamp(dts, any_frame=True)
     if at < 0 or entries[at].timestamp != dts:
         return begin, None
-    # What leads it follows it at once.
+    # An edit list may hide the first; what leads a key frame follows it at once.
+    at -= sum(1 for _ in takewhile(lambda entry: entry.is_discard, entries))
     leading = takewhile(lambda packet: packet.pts is not None and packet.pts < begin, packets)
     return begin, at + sum(1 for _ in leading)
 

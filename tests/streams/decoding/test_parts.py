@@ -144,6 +144,16 @@ def test_frames_before_a_part_are_counted_where_the_container_counts(video: Make
     assert {part.before for part in parts_of(video("a.mkv", frames=100, **MPEG4))} == {0, None}
 
 
+def test_frames_that_an_edit_list_hides_are_not_counted(clips: Path) -> None:
+    file = clips / "highway_rain_360p.mp4"  # its first nine
+    parts = parts_of(file, 10.0)
+    assert len(parts) > 2
+    frames, seen = played(file, parts)
+    assert why_inexact(parts, seen) == ""
+    with VideoFile(file) as stream:
+        assert sum(map(len, frames)) == len(list(stream)) == (stream.frame_count or 0) - 9
+
+
 def test_what_cannot_be_played_in_parts_has_none(video: MakeVideo) -> None:
     assert parts_of(video("short.mp4", frames=25, **MPEG4)) == []
     assert parts_of(video("one-key.mp4", frames=100, codec="libx264", options={"g": "999"})) == []
