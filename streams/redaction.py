@@ -19,17 +19,23 @@ from urllib.parse import unquote
 HIDDEN = "***"
 
 # Values of these may be read by anybody, if they look like what the key promises.
-_HARMLESS = frozenset(
+_NUMBERS = frozenset(
     (  # noqa: SIM905 - many words
-        "action audio bitrate cam camera ch chn channel codec compression date delay duration end "
-        "endtime expires fmt format fps frame framerate frames height index lang level loop mode "
-        "multicast no number part port profile proto protocol quality rate res resolution rotation "
-        "seed size speed start starttime stream streamtype subtype time timeout topic track "
-        "transport type unicast version video videocodec width x-amz-algorithm x-amz-date "
-        "x-amz-expires x-goog-algorithm x-goog-date x-goog-expires"
+        "bitrate ch chn compression date delay duration end endtime expires fps frame framerate "
+        "frames height index no number part port rate rotation seed size speed start starttime "
+        "time timeout width x-amz-date x-amz-expires x-goog-date x-goog-expires"
     ).split()
 )
-_HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._:,+/-]{0,32}")
+_WORDS = frozenset(
+    (  # noqa: SIM905 - many words
+        "action audio cam camera channel codec fmt format lang level loop mode multicast profile "
+        "proto protocol quality res resolution stream streamtype subtype topic track transport "
+        "type unicast version video videocodec x-amz-algorithm x-goog-algorithm"
+    ).split()
+)
+_HARMLESS = _NUMBERS | _WORDS
+_NUMBER = re.compile(r"[0-9TZtzxX.:,+-]{0,32}")
+_HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._,+/-]{0,32}")
 # "t" is a place in a clip (W3C, Media Fragments), or somebody's token.
 _PLACE = re.compile(r"(?:npt:)?[\d:.]{1,8}s?(?:,[\d:.]{1,8}s?)?")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,31}")
@@ -53,6 +59,19 @@ _JWT = re.compile(r"ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}")
 _RUN = re.compile(r"[A-Za-z0-9+~]{16,}")
 _MOMENT = re.compile(r"\d{8}T?\d{4,9}Z?")
 _GROUPS = re.compile(r"(?:[A-Za-z0-9]{4,12}-){3,}[A-Za-z0-9]{4,12}")
+# A part of a path that says of itself that it is one; a session of ASP.NET: (S(lit3py55)).
+_NAMED = re.compile(
+    r"(?P<key>(?:access|auth|id|refresh|session)?[._-]?token|passw(?:or)?d|secret|api[_-]?key|auth|jwt|"
+    r"signature|j?session_?id)(?P<mark>[-_~.])(?P<value>.+)",
+    re.IGNORECASE,
+)
+_SESSION = re.compile(r"\((?:[A-Z]\([^()]*\))+\)")
+# What is said of an address behind it, as ffmpeg's and rtmpdump's options are.
+_OPTION = re.compile(
+    r"(?P<key>[\w-]*(?:passw(?:or)?d|passphrase|secret|token|signature|authorization|cookie)[\w-]*"
+    r"[ ]?[=:][ ]?)(?:(?:basic|bearer|digest)[ ]+)?(?!\*\*\*)[^\s'\"]+",
+    re.IGNORECASE,
+)
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 _NAME = r"[A-Za-z][A-Za-z0-9+.-]"
@@ -73,13 +92,16 @@ _HOST_AND_PATH = re.compile(rf"{_HOST}(?::\d+)?/", re.IGNORECASE)
 # An at sign in a value, as mail addresses have, and not the one before a host.
 _AT_IN_VALUE = re.compile(rf"{_HOST}(?::\d+)?/[^?;#@\s]*[?;#][^?@\s]*=", re.IGNORECASE)
 _ADDRESS = re.compile(rf"{_HOST}(?::\d+)?(?=[/?;#&]|$)", re.IGNORECASE)
-_BODY = re.compile(r"[^\s'\"<>]*")
+_BODY = re.compile(
+    r"(?:(?<=[=:])(?:basic|bearer|digest|token)[ ]+(?=\S)|[^\s'\"<>])*", re.IGNORECASE
+)
 _LONGEST_PATH = 4096
 _WORD = re.compile(r"[^\s'\"(<]+")
 _CLOSING = ":,;.)"
 _BARE = re.compile(
     r"^(?:[^=]*=)?(?![A-Za-z]:[/\\])[^@:/\\]*:.*@"
-    r"(?=(?:\[[0-9A-Fa-f:.%]+\]|localhost|\d+(?:\.\d+){3}|[\w-]+(?:\.[\w-]+)*(?=:\d|/)))"
+    r"(?=(?:\[[0-9A-Fa-f:.%]+\]|localhost|\d+(?:\.\d+){3}|[\w-]+(?:\.[\w-]+)*(?=:\d|/)"
+    r"|[\w-]+(?:\.[\w-]+)+[:,;.)]*$))"
 )
 _BARE_PAIR = re.compile(
     rf"(?P<key>[?&;](?:{'|'.join(sorted(_SECRETS, key=len, reverse=True))})=)"
@@ -136,7 +158,7 @@ def _redacted(text: str, *, whole: bool) -> str:
         is_value = any(sign in before for sign in "?#;&=") and not _HOST_AND_PATH.match(body)
         safe = _without_secrets(body, is_value=is_value)
         parts += [scheme[0], HIDDEN + "@" if at_sign else "", safe]
-        parts += [_schemeless(rest[len(body) :], whole=False)]
+        parts += [_schemeless(_OPTION.sub(rf"\g<key>{HIDDEN}", rest[len(body) :]), whole=False)]
     return "".join(parts)
 
 
@@ -197,6 +219,7 @@ def _safe_authority(authority: str) -> str:
 
 
 def _safe_path(path: str) -> str:
+    path = _OPTION.sub(rf"\g<key>{HIDDEN}", path) if " " in path else path
     path = _SET_TOP.sub(rf"\g<before>{HIDDEN}/{HIDDEN}", path)
     parts, names_next = [], False
     for part in re.split(r"([/\\])", path):
@@ -228,6 +251,11 @@ def _safe_pair(piece: str) -> str:
     user, colon, password = piece.partition(":")
     if colon and password and _KEY.fullmatch(user):
         return f"{user}:{HIDDEN}"
+    if named := _NAMED.fullmatch(piece):
+        suffix = _SUFFIX.search(piece)
+        return named["key"] + named["mark"] + HIDDEN + (suffix[0] if suffix else "")
+    if _SESSION.fullmatch(piece):
+        return HIDDEN
     if not _looks_like_a_token(piece):
         return piece
     suffix = _SUFFIX.search(piece)
@@ -249,12 +277,16 @@ def _safe_query_pair(pair: str) -> str:
         return HIDDEN  # base 64 ends so
     if not _KEY.fullmatch(key) or _looks_like_a_token(key):
         return f"{HIDDEN}={HIDDEN}"
-    is_harmless = (
-        (_PLACE.fullmatch(value) if key.lower() == "t" else key.lower() in _HARMLESS)
-        and _HARMLESS_VALUE.fullmatch(value)
-        and not _looks_like_a_token(value)
-    )
-    return pair if is_harmless or not value else f"{key}={HIDDEN}"
+    return pair if _is_harmless(key.lower(), value) or not value else f"{key}={HIDDEN}"
+
+
+def _is_harmless(key: str, value: str) -> bool:
+    if key == "t":
+        return _PLACE.fullmatch(value) is not None
+    if key in _NUMBERS:
+        return _NUMBER.fullmatch(value) is not None
+    is_word = key in _WORDS and _HARMLESS_VALUE.fullmatch(value) is not None
+    return is_word and not _looks_like_a_token(value)
 
 
 def _looks_like_a_token(word: str) -> bool:

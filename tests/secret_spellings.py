@@ -50,6 +50,14 @@ USER_INFO = [
     "hTTp://admin:S3CRET@{host}/{path}",
     "{scheme}%3A%2F%2Fadmin%3AS3CRET%40{host}%2F{path}",
     "ftp://admin:S3CRET@{host}/{path}",
+    "{scheme}://us%40er:S3CRET%40x@{host}/{path}",
+    "{scheme}://us@er:S3CRET@{host}/{path}",
+    "{scheme}://admin:S3CRET@[fe80::1%eth0]:9/{path}",
+    "{scheme}://admin:S3CRET:80@{host}/{path}",
+    "{scheme}://пользователь:S3CRET@{host}/{path}",
+    "{scheme}://admin:S3CRET%00@{host}/{path}",
+    "HTTPS://Admin:S3CRET@{host}/{path}",
+    "http_proxy=http://admin:S3CRET@{host}/{path}",
 ]
 """``{scheme}``, ``{host}`` (with a port) and ``{path}`` are to be filled in."""
 
@@ -74,6 +82,16 @@ PATHS = [
     "admin:S3CRET/live",
     "Streaming/Channels/101?auth=YWRtaW46S3CRET==",
     "S3CRETYWRtaW46MTIzNDU2==/live",
+    "live/token-S3CRET/index.m3u8",
+    "live/access_token:S3CRET/index.m3u8",
+    "live/sessionid~S3CRET.m3u8",
+    "live/(S(S3CRET))/index.m3u8",
+    "live,password=S3CRET,fps=5",
+    "hls/st=S3CRET,e=1790000000/x.ts",
+    "hls/hdntl=exp=1790000000~acl=%2f*~data=hdntl~hmac=S3CRET/x.ts",
+    "live%3Ftoken%3DS3CRET",
+    "live%253Ftoken%253DS3CRET",
+    "live;token=S3CRET;fps=5",
 ]
 
 QUERIES = [
@@ -113,6 +131,25 @@ QUERIES = [
     "Policy=eyJTdGF0ZW1lbnQiS3CRET__&Signature=S3CRET~-x&Key-Pair-Id=S3CRET",
     "hdnts=exp=1790000000~acl=/*~hmac=S3CRET",
     "wmsAuthSign=S3CRET==",
+    "width=S3CRET",
+    "seed=S3CRETS3CRET&fps=5",
+    "port=80S3CRET",
+    "expires=S3CRET",
+    "cam=admin:S3CRET",
+    "fps&password=S3CRET",
+    "password[]=S3CRET&password[]=S3CRET",
+    "fps=5&=S3CRET",
+    "q=%2570assword%253DS3CRET",
+    "a=1%26password%3DS3CRET",
+    "id_token=S3CRET#access_token=S3CRET&token_type=bearer",
+    "fps=5#/login?token=S3CRET",
+    "streamid=#!::u=admin,r=S3CRET&mode=caller",
+    "authorization=Bearer%20S3CRET",
+    "__token__=exp=1790000000~hmac=S3CRET",
+    "redirect=%2F%2Fadmin%3AS3CRET%4010.0.0.9%2F",
+    "KEYID=S3CRET&md5=S3CRET",
+    "sp=r&st=2026-01-01T00:00:00Z&se=2026-12-01T00:00:00Z&sv=2024-11-04&sr=b&sig=S3CRET%2Bx%3D",
+    "пароль=S3CRET",
 ]
 
 

@@ -124,6 +124,8 @@ def is_image(file: Path) -> bool:
 
 def _is_animated(file: Path) -> bool:
     """Whether an AVIF is a sequence, by its brand."""
+    if not file.is_file():  # a pipe of that name would block for ever
+        return False
     try:
         with file.open("rb") as content:
             return content.read(12)[4:] == b"ftypavis"

@@ -84,6 +84,27 @@ def test_a_secret_with_blanks_and_quotes_in_it_is_hidden_where_the_address_is_kn
     assert redact_address(address) == f"http://camera.local/live?{key}=***&fps=5"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://camera.local/live -headers 'Authorization: Basic S3CRET'",
+        "http://camera.local/live|User-Agent=x&Authorization=Bearer S3CRET",
+        "rtmp://camera.local/app pubUser=u pubPasswd=S3CRET",
+        "http://camera.local/live?type=bearer S3CRET",
+        "Location: http://camera.local/x?sig=S3CRET",
+        "concat:http://u:S3CRET@camera.local/a.ts|http://u:S3CRET@camera.local/b.ts",
+        '{"source": "http://camera.local/x?token=S3CRET"}',
+        "<rtsp://u:S3CRET@camera.local/x>",
+        "no file or folder u:S3CRET@camera.local",
+    ],
+)
+def test_what_is_said_of_an_address_behind_it_is_hidden_too(text: str) -> None:
+    safe = redact(text)
+    assert "S3CRET" not in safe
+    assert "camera.local" in safe
+    assert redact(safe) == safe
+
+
 @given(schemes, names, passwords, names)
 def test_redacting_twice_changes_nothing_more(
     scheme: str, user: str, password: str, path: str

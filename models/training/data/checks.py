@@ -41,6 +41,7 @@ def check(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
     boxes = dict.fromkeys(dataset.labelled_tasks, 0)
     label_files: set[Path] = set()
+    trained: set[Path] = set()
     polygons = 0
     for split in SPLITS:
         try:
@@ -55,6 +56,9 @@ def check(dataset: Dataset) -> list[Problem]:
         label_files.update(map(dataset.label_file, images))
         problems += chain.from_iterable(check_images(dataset, images))
         problems += _unlabelled(dataset, split, images)
+        files = {image.resolve() for image in images}
+        problems += _trained_on(dataset, split, len(files), len(files & trained))
+        trained |= files if split == "train" else set()
         for image in images:
             scanned = dataset.read_labels(image)
             problems += scanned.problems
@@ -143,11 +147,14 @@ def check_image(dataset: Dataset, image: Path) -> list[Problem]:
     return []
 
 
-def ends_as_jpeg(image: Path) -> bool:
-    """Whether the file ends with a JPEG's end mark; some good ones have bytes after it."""
+def is_jpeg_without_end(image: Path) -> bool:
+    """Whether it is a JPEG, whatever its name, that does not end with an end mark; some good ones
+    have bytes after it."""
     with image.open("rb") as file:
+        if file.read(3) != b"\xff\xd8\xff":
+            return False
         file.seek(-2, 2)
-        return file.read() == b"\xff\xd9"
+        return file.read() != b"\xff\xd9"
 
 
 def _reason(error: Exception) -> str:
@@ -179,8 +186,13 @@ def _of_the_file(dataset: Dataset) -> list[Problem]:
     if dataset.count is not None and dataset.count != len(dataset.names):
         what = f"'nc: {dataset.count}' but {len(dataset.names)} names: the names are believed"
         problems.append(Problem(dataset.file, dataset.line("nc"), what, True))
-    train, val = (set(dataset.folders.get(split, ())) for split in ("train", "val"))
-    if train & val:
-        what = "'val:' is a folder that is trained on: it says nothing about new images"
-        problems.append(Problem(dataset.file, dataset.line("val"), what, True))
     return problems
+
+
+def _trained_on(dataset: Dataset, split: str, count: int, shared: int) -> list[Problem]:
+    """``shared`` of a split's ``count`` images are training images as well."""
+    if not shared:
+        return []
+    which = "is a folder that is" if shared == count else f"has {shared} images of {count} that are"
+    what = f"'{split}:' {which} trained on: it says nothing about new images"
+    return [Problem(dataset.file, dataset.line(split), what, True)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from oneglance.models.training.data.labels import (
     Labels,
     Problem,
     class_by_name,
+    is_set,
     pixels_to_box,
 )
+from oneglance.models.training.data.masks import mask_edges
 from oneglance.models.training.data.text import read_text
 from oneglance.streams.errors import DataError
 
@@ -30,8 +33,11 @@ class CocoFile:
         self.file = file
         try:
             content = json.loads(read_text(file))
-            self._categories = {c["id"]: str(c["name"]) for c in content["categories"]}
+            categories = content["categories"]
+            _each_once("category", (category["id"] for category in categories))
+            self._categories = {c["id"]: str(c["name"]) for c in categories}
             self._images: dict[str, list[dict[str, Any]]] = {}
+            _each_once("image", (image["id"] for image in content["images"]))
             for image in content["images"]:
                 parts = _parts(image["file_name"])
                 self._images.setdefault(parts[-1], []).append(image | {"parts": parts})
@@ -40,6 +46,8 @@ class CocoFile:
                 self._objects.setdefault(found["image_id"], []).append(found)
         except OSError as error:
             raise DataError(f"cannot read {file}: {error.strerror}") from None
+        except RecursionError:
+            raise DataError(f"{file} is not of COCO's form: too many brackets") from None
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{file} is not of COCO's form: {type(error).__name__} {error}"
@@ -52,7 +60,8 @@ class CocoFile:
     def labels(self, image: Path, names: Mapping[int, str]) -> Labels | None:
         """What it says of ``image``, as ``scan_labels`` does of a text file; None: nothing.
 
-        An annotation with ``iscrowd`` is a region with an unknown number of objects.
+        An annotation with ``iscrowd`` is a region with an unknown number of objects. One that has
+        a mask alone is read as the box around it.
         """
         entry = self._entry(image)
         if entry is None:
@@ -90,18 +99,17 @@ class CocoFile:
     def _box(
         self, found: Mapping[str, Any], names: Mapping[int, str], size: tuple[float, float]
     ) -> tuple[LabelledBox | None, str | None] | str:
-        name = self._categories.get(found.get("category_id"))
+        category = found.get("category_id")
+        name = self._categories.get(category) if isinstance(category, Hashable) else None
         if name is None:
-            return f"is of category {found.get('category_id')}, which the file does not have"
+            return f"is of category {category!r}, which the file does not have"
         class_id = class_by_name(name, names)
         if class_id is None:
             return f"is a '{name}', which 'names:' does not have"
-        try:
-            left, top, width, height = (float(side) for side in found["bbox"])
-        except (KeyError, TypeError, ValueError):
-            return "has no 'bbox' of four numbers"
-        edges = (left, top, left + width, top + height)
-        crowd = bool(found.get("iscrowd") or found.get("ignore"))
+        edges = _edges(found.get("bbox")) or mask_edges(found.get("segmentation"))
+        if edges is None:
+            return "has no 'bbox' of four numbers, and no 'segmentation' that can be read"
+        crowd = is_set(found.get("iscrowd")) or is_set(found.get("ignore"))
         return pixels_to_box(class_id, edges, size, crowd=crowd)
 
 
@@ -122,6 +130,24 @@ def read_coco(file: Path) -> CocoFile:
 def _read(file: Path, changed_ns: int, size: int) -> CocoFile:
     del changed_ns, size
     return CocoFile(file)
+
+
+def _each_once(what: str, ids: Iterable[Any]) -> None:
+    seen: set[Any] = set()
+    for each in ids:
+        if each in seen:
+            raise ValueError(f"{what} {each!r} stands there twice")
+        seen.add(each)
+
+
+def _edges(box: Any) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of a COCO box; None where it is none."""
+    try:
+        left, top, width, height = (float(side) for side in box)
+    except (TypeError, ValueError):
+        return None
+    edges = (left, top, left + width, top + height)
+    return edges if all(map(math.isfinite, edges)) else None
 
 
 def _parts(name: str) -> tuple[str, ...]:

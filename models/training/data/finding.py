@@ -36,7 +36,7 @@ def without_labels(dataset: Dataset, split: str, images: Sequence[Path]) -> list
 
 
 def _seen(dataset: Dataset, images: Sequence[Path]) -> str:
-    by_stem = {image.stem: image for image in images}
+    by_stem = {name: image for image in images for name in (image.stem, image.name)}
     places: Counter[Path] = Counter()
     firsts: dict[Path, Path] = {}
     lists: list[Path] = []
@@ -50,6 +50,8 @@ def _seen(dataset: Dataset, images: Sequence[Path]) -> str:
     for place, _ in places.most_common():
         file = firsts[place]
         image = by_stem[file.stem]
+        if (right := image.stem + file.suffix.lower()) != file.name:
+            return f"{file} seems to belong to {image}: call it {right}, and so the others"
         for name in dict.fromkeys(part for part in reversed(file.parent.parts)):
             if label_file(image, name).with_suffix(file.suffix) == file:
                 return f"they seem to lie in {place}: say 'annotations: {name}'"

@@ -19,16 +19,33 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from oneglance.models.training.data.text import refuse_pipe
+from oneglance.streams.files.jpeg import is_damaged_jpeg
+
+MOST_PIXELS = 200_000_000
+"""A header can claim any size: this is 600 MB once decoded."""
+
 
 def open_image(file: Path) -> ImageFile:
     """Open a JPEG, PNG, BMP, WebP or TIFF by its first bytes; nothing is decoded.
 
     Raises:
         OSError: the file is missing or cannot be read.
-        SyntaxError, ValueError: it is none of these, or its header is broken; see ``UNREADABLE``.
+        SyntaxError, ValueError: it is none of these, its header is broken, or it says that there
+            are more than ``MOST_PIXELS``; see ``UNREADABLE``.
     """
+    refuse_pipe(file)
     with file.open("rb") as opened:
         start = opened.read(12)
+    image = _opened(file, start)
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        image.close()
+        raise ValueError(f"{width}x{height} pixels, more than {MOST_PIXELS // 10**6} million")
+    return image
+
+
+def _opened(file: Path, start: bytes) -> ImageFile:
     if start.startswith(b"\xff\xd8\xff"):
         return JpegImageFile(str(file))
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -60,6 +77,8 @@ def decode_image(file: Path) -> tuple[int, int]:
     """
     with open_image(file) as opened:
         width, height = opened.size
+        if is_damaged_jpeg(file.read_bytes()):
+            raise ValueError("a JPEG that was cut or damaged")
         opened.draft(opened.mode, (width // 8, height // 8))  # JPEG alone can
         opened.load()
     if not cv2.haveImageReader(str(file)):

@@ -216,6 +216,15 @@ def image_size(image: Path) -> tuple[int, int] | None:
         return None
 
 
+def is_set(flag: object) -> bool:
+    """Whether a flag says yes, as number, word or truth value.
+
+    >>> is_set("True"), is_set("0"), is_set(1), is_set(None)
+    (True, False, True, False)
+    """
+    return str(flag).strip().lower() in {"1", "1.0", "true", "yes", "y"}
+
+
 def is_number(field: str) -> bool:
     """Whether a field is a finite number."""
     try:

@@ -22,7 +22,7 @@ from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.checks import (
     check,
     check_images,
-    ends_as_jpeg,
+    is_jpeg_without_end,
     what_is_assumed,
 )
 from oneglance.models.training.data.datasets import Dataset
@@ -82,7 +82,8 @@ def merge(
 
     Raises:
         DataError: a label line cannot be understood (all are named), two sets label one task of
-            one image, a task of ``classes`` is labelled in no training image, a set labels a task
+            one image, a task of ``classes`` is labelled in no training image, none has a box, a
+            set labels a task
             in part and has no box of it; with ``strict``,
             anything that ``check`` finds. What is mended instead is logged as a warning.
         SinkError: ``folder`` holds something that was not merged by us, or cannot be written.
@@ -105,6 +106,11 @@ def merge(
     for task in tasks:
         if task not in seen:
             raise DataError(f"no training image for {task}: none of {_files(datasets)} labels it")
+    if not any(merged.boxes for merged in splits["train"]):
+        raise DataError(
+            f"not one of {len(splits['train'])} training images of {_files(datasets)} has a box: "
+            "their label files are empty, or hold other classes"
+        )
     held_out = _held_out(splits["train"], splits["val"])
     place = OutputFolder(folder, "train")
     place.clear()
@@ -289,7 +295,7 @@ def _stems(merged: _Merged) -> list[str]:
 
 def _place(image: Path, target: Path) -> None:
     """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place."""
-    if image.suffix.lower() in {".jpg", ".jpeg"} and not ends_as_jpeg(image):
+    if is_jpeg_without_end(image):
         shutil.copyfile(image, target)
     else:
         target.symlink_to(image.resolve())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from oneglance.models.tasks import CLASS_NAMES, CLASSES, Task
@@ -16,11 +17,24 @@ from oneglance.models.tasks import CLASS_NAMES, CLASSES, Task
 _SYNONYMS = {
     "pedestrian": "human man woman child kid boy girl adult walker passerby individual",
     "car": "automobile auto suv taxi cab sedan pickup minivan minibus coach jeep ambulance "
-    "motorcar caravan",
-    "sign": "signboard signpost roadboard",
-    "light": "trafficsignal trafficlamp trafficlite stoplight semaphore signal",
+    "motorcar caravan veh",
+    "sign": "signboard signpost roadboard speedlimit giveway noentry yield",
+    "light": "trafficsignal trafficlamp trafficlite stoplight semaphore signal tfl",
 }
-"""Words that may well mean one of ours: asked about, not taken for it."""
+_FOREIGN = {
+    "pedestrian": "ped peds fussganger passant pieton personne peaton persona pedone pedestre "
+    "pessoa voetganger fotgangare pieszy пешеход человек 行人 歩行者 人 보행자 사람",
+    "car": "fahrzeug kraftfahrzeug personenwagen lastwagen pkw lkw kfz voiture vehicule camion "
+    "coche vehiculo carro veiculo caminhao veicolo autovettura voertuig vrachtwagen bil lastbil "
+    "samochod pojazd ciezarowka автомобиль машина грузовик автобус 汽车 轿车 车辆 车 卡车 公交车 "
+    "車 車両 自動車 자동차 차량 차",
+    "sign": "verkehrszeichen verkehrsschild strassenschild panneau signalisation senal "
+    "senaldetrafico cartello segnale placa verkeersbord vagmarke znak знак дорожныйзнак "
+    "交通标志 标志 標識 道路標識 交通標誌 표지판 교통표지판",
+    "light": "ampel lichtsignal verkehrsampel feu feutricolore semaforo verkeerslicht stoplicht "
+    "trafikljus sygnalizator светофор 红绿灯 交通灯 交通信号灯 信号灯 信号 信号機 紅綠燈 신호등",
+}
+"""Words that may well mean one of ours: asked about, not taken for it. Without accents."""
 
 _COLOURS = frozenset({"red", "yellow", "green"})
 _ARROWS = frozenset({"left", "right", "straight", "forward", "arrow", "up", "circle", "ball"})
@@ -31,6 +45,8 @@ _ALL_TASKS = frozenset(Task)
 _REGIONS = frozenset(
     {"dontcare", "donotcare", "void", "crowd", "iscrowd", "group"}
     | {"ignore", "ignoreregion", "ignorearea", "ignored", "ignoredregion", "ignoredarea"}
+    | {"difficult", "truncated", "occluded", "unknown", "unsure", "uncertain", "doubtful"}
+    | {"unlabeled", "unlabelled", "masked", "outofroi", "rectificationborder"}
 )
 _MARKS = ("ignore", "ignored", "dontcare", "crowd", "iscrowd", "group")
 """With the name of one of our classes: a region in which that task is unknown."""
@@ -71,8 +87,9 @@ def near_class(name: str) -> str | None:
     for run, last in _runs(words):
         if run in _KNOWN and run not in _COLOURS and (last or run not in _LAST):
             return _KNOWN[run]
-    swapped = (word for word in _KNOWN if len(word) > 3 and sorted(word) == sorted(whole))
-    close = difflib.get_close_matches(whole, [w for w in _KNOWN if len(w) > 4], 1, _CLOSE)
+    ours = [word for word in _KNOWN if word not in _ABROAD]
+    swapped = (word for word in ours if len(word) > 3 and sorted(word) == sorted(whole))
+    close = difflib.get_close_matches(whole, [word for word in ours if len(word) > 4], 1, _CLOSE)
     slip = next((word for word in swapped if word[0] == whole[0]), *close[:1] or (None,))
     return None if slip is None else _KNOWN[slip]
 
@@ -89,9 +106,16 @@ def _words(name: str) -> list[str]:
 
     A name in which every letter is a capital is one in lower case.
     """
-    text = name.replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
+    text = _without_accents(name).replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
     split = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
     return [_singular(word) for word in re.findall(r"[^\W\d_]+", split.lower())]
+
+
+def _without_accents(name: str) -> str:
+    """In the plain and narrow forms of its letters; marks that cannot be seen left out."""
+    letters = unicodedata.normalize("NFKD", name.replace("ß", "ss").replace("ł", "l"))
+    kept = (c for c in letters if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", "".join(kept))
 
 
 def _singular(word: str) -> str:
@@ -112,8 +136,11 @@ def _squashed(name: str) -> str:
     return "".join(_words(name))
 
 
+_ABROAD = {word: ours for ours, words in _FOREIGN.items() for word in words.split()}
 _KNOWN: dict[str, str] = {
+    **_ABROAD,
     **{word: ours for ours, words in _SYNONYMS.items() for word in words.split()},
+    **{f"{colour}light": f"light_{colour}" for colour in _COLOURS},
     **{_squashed(name): ours for name, ours in CLASS_NAMES.items()},
 }
 """Our class by a name's words as one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,27 @@ def read_text(file: Path) -> str:
     Raises:
         OSError, UnicodeDecodeError: it cannot be read, or is no text.
     """
-    content = file.read_bytes()
+    content = read_bytes(file)
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding)
     return content.decode("utf-8")
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of ``file``.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device.
+    """
+    refuse_pipe(file)
+    return file.read_bytes()
+
+
+def refuse_pipe(file: Path) -> None:
+    """Raise an OSError where ``file`` is no file: a pipe or a device may never end."""
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(file))
 
 
 class _AsWritten(yaml.SafeLoader):

@@ -15,8 +15,10 @@ from oneglance.models.training.data.labels import (
     class_by_name,
     image_size,
     is_number,
+    is_set,
     pixels_to_box,
 )
+from oneglance.models.training.data.text import read_bytes
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -29,7 +31,7 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
     where the file does not say it.
     """
     try:
-        root: Any = ElementTree.fromstring(file.read_bytes())
+        root: Any = ElementTree.fromstring(read_bytes(file))
     except OSError as error:
         return _nothing(file, f"cannot be read: {error.strerror}")
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
@@ -56,7 +58,7 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
         left, top, right, bottom = map(float, edges)
         # Some count from 0 all the same: no box starts before the image for that.
         pixels = max(left - 1, 0.0), max(top - 1, 0.0), right, bottom
-        difficult = (found.findtext("difficult") or "0").strip() == "1"
+        difficult = is_set(found.findtext("difficult"))
         box, mended = pixels_to_box(class_id, pixels, size, crowd=difficult)
         if box is not None and box in boxes:
             mended = "the same box as one before: left out"

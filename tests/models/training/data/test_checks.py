@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +60,56 @@ def test_a_val_folder_that_is_trained_on_is_reported_and_its_labels_once(make_se
     file.write_text(file.read_text() + "val: images/train\n")
     line = file.read_text().splitlines().index("val: images/train") + 1
     assert reported(file) == [
+        "x labels/train/a.txt:5: class 9 is not one of 0..3",
         (
             f"! data.yaml:{line}: 'val:' is a folder that is trained on: it says nothing about "
             "new images"
         ),
-        "x labels/train/a.txt:5: class 9 is not one of 0..3",
+    ]
+
+
+def test_val_images_below_the_training_folder_are_told(make_set: Any) -> None:
+    file = make_set(train={"a": ALL, "b": ALL}, val={"c": ALL})
+    (file.parent / "images" / "train" / "sub").symlink_to(file.parent / "images" / "val")
+    file.write_text(file.read_text().replace("val: images/val", "val: images/all"))
+    (file.parent / "images" / "all").mkdir()
+    for name in ("train/a.jpg", "val/c.jpg"):
+        (file.parent / "images" / "all" / Path(name).name).symlink_to(file.parent / "images" / name)
+    file.write_text(file.read_text().replace("train: images/train", "train: [images/train]"))
+    (problem,) = [line for line in reported(file) if "trained on" in line]
+    assert "'val:' is a folder that is trained on" in problem
+    (file.parent / "images" / "train" / "sub").unlink()
+    (problem,) = [line for line in reported(file) if "trained on" in line]
+    assert "'val:' has 1 images of 2 that are trained on" in problem
+
+
+def test_pipes_devices_and_images_of_any_claimed_size_are_told_and_hang_nothing(
+    make_set: Any,
+) -> None:
+    file = make_set(train={"a": ALL})
+    images, labels = file.parent / "images" / "train", file.parent / "labels" / "train"
+    os.mkfifo(images / "pipe.jpg")
+    (images / "endless.png").symlink_to("/dev/zero")
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    nothing = struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    (images / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + nothing)
+    os.mkfifo(labels / "pipe.txt")
+    for name in ("endless", "vast"):
+        (labels / f"{name}.txt").write_text(CAR)
+    found = "\n".join(reported(file))
+    assert found.count("a pipe or a device, not a file") == 3
+    assert "vast.png: not an image that can be read (60000x60000 pixels, more than 200" in found
+
+
+def test_a_jpeg_that_was_cut_and_given_an_end_is_told(make_set: Any) -> None:
+    file = make_set(train={"a": ALL, "b": ALL}, size=(320, 192))
+    image = file.parent / "images" / "train" / "b.jpg"
+    content = image.read_bytes()
+    content = content[: len(content) // 2] + b"\xff\xd9"
+    image.write_bytes(content)
+    assert reported(file) == [
+        "x images/train/b.jpg: not an image that can be read (a JPEG that was cut or damaged)"
     ]
 
 

@@ -62,8 +62,15 @@ def test_images_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -
     [
         ({"category_id": 4}, "is a 'dog', which 'names:' does not have"),
         ({"category_id": 9}, "is of category 9, which the file does not have"),
-        ({"bbox": [1, 2, 3]}, "has no 'bbox' of four numbers"),
-        ({"bbox": "abcd"}, "has no 'bbox' of four numbers"),
+        *(
+            (
+                {"bbox": bad},
+                "has no 'bbox' of four numbers, and no 'segmentation' that can be read",
+            )
+            for bad in ([1, 2, 3], "abcd", [], None, 7, [float("nan"), 5, 3, 10], [0, 0, 1e999, 1])
+        ),
+        ({"category_id": "3"}, "is of category '3', which the file does not have"),
+        ({"category_id": [3]}, "is of category [3], which the file does not have"),
     ],
 )
 def test_an_annotation_that_cannot_be_understood_is_reported(
@@ -139,3 +146,43 @@ def test_annotations_that_are_not_there_are_reported(
 ) -> None:
     with pytest.raises(DataError, match=what):
         read_dataset(make_set(train={"a": ""}, annotations=annotations))
+
+
+def test_flags_are_read_however_they_are_written(tmp_path: Path) -> None:
+    flags = {"0": False, "false": False, "1": True, "True": True, 0.0: False, None: False}
+    for flag, crowd in flags.items():
+        file = CocoFile(written(tmp_path / "a.json", CAR | {"iscrowd": flag}))
+        (box,) = file.labels(tmp_path / "a.jpg", NAMES).boxes
+        assert box.crowd is crowd, flag
+
+
+def test_an_annotation_with_a_mask_alone_is_the_box_around_it(tmp_path: Path) -> None:
+    counts = [16 * 48 + 12, *([24, 24] * 32)]
+    counts[-1] = 48 * 64 - sum(counts[:-1])
+    for mask in (
+        [[16, 12, 48, 12, 48, 36, 16, 36]],
+        [[16, 12, 48, 12, 20, 20], [16, 30, 20, 36, 20, 30]],
+        {"size": [48, 64], "counts": counts},
+    ):
+        for box in ({}, {"bbox": []}, {"bbox": None}):
+            annotation = {k: v for k, v in CAR.items() if k != "bbox"} | box
+            file = CocoFile(written(tmp_path / "a.json", annotation | {"segmentation": mask}))
+            assert file.labels(tmp_path / "a.jpg", NAMES).boxes == (
+                LabelledBox(1, 0.5, 0.5, 0.5, 0.5),
+            )
+
+
+@pytest.mark.parametrize("what", ["images", "categories"])
+def test_an_id_that_stands_there_twice_is_an_error(tmp_path: Path, what: str) -> None:
+    file = written(tmp_path / "a.json", CAR)
+    content = json.loads(file.read_text())
+    content[what].append(dict(content[what][0], name="dog", file_name="b.jpg"))
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="stands there twice"):
+        read_coco(file)
+
+
+def test_brackets_without_end_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="not of COCO's form"):
+        read_coco(tmp_path / "a.json")

@@ -117,3 +117,14 @@ def test_the_program_says_so_in_audit_and_eval(bare: Any, oneglance: Any, model:
     scored = oneglance("eval", model, file)
     assert scored.code == 2
     assert "say 'annotations: annotations'" in scored.message
+
+
+@pytest.mark.parametrize(
+    ("ending", "right"), [("{stem}.TXT", "a.txt"), ("{stem}.jpg.txt", "a.txt")]
+)
+def test_label_files_of_an_odd_name_are_called_by_it(bare: Any, ending: str, right: str) -> None:
+    file, labels = bare
+    labels.rename(file.parent / "labels")
+    for label in (file.parent / "labels" / "train").iterdir():
+        label.rename(label.with_name(ending.format(stem=label.stem)))
+    assert f"call it {right}" in reported(file)

@@ -180,6 +180,29 @@ def test_a_jpeg_that_ultralytics_would_rewrite_is_copied(make_set: Any, tmp_path
     assert cv2.imread(str(image)) is not None
 
 
+def test_a_jpeg_of_another_name_that_ultralytics_would_rewrite_is_copied_too(
+    make_set: Any, tmp_path: Path
+) -> None:
+    file = make_set(train={"a": CAR})
+    image = file.parent / "images" / "train" / "a.jpg"
+    image.write_bytes(image.read_bytes() + b"more")
+    image.rename(image.with_suffix(".png"))
+    (staged,) = (merged(tmp_path / "out", [file]) / "images" / "train").iterdir()
+    assert not staged.is_symlink()
+
+
+def test_a_training_without_a_single_box_is_refused(make_set: Any, tmp_path: Path) -> None:
+    empty = make_set("empty", train={"a": "", "b": "\n  \n"})
+    with pytest.raises(DataError, match=r"not one of 2 training images .* has a box"):
+        merged(tmp_path / "out", [empty])
+    assert not (tmp_path / "out").exists()
+    boxed = make_set("boxed", train={"c": CAR}, names=["pedestrian", "car"], labels=["car"])
+    people = make_set(
+        "people", train={"a": "", "d": ""}, names=["pedestrian", "car"], labels=["pedestrian"]
+    )
+    merged(tmp_path / "out", [boxed, people], (*FOUR_TASKS[:2],))
+
+
 def test_every_unusable_line_of_every_set_is_reported_and_nothing_is_merged(
     make_set: Any, tmp_path: Path
 ) -> None:

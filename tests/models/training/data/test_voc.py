@@ -33,6 +33,14 @@ def test_pixels_are_counted_from_one_and_include_the_last(tmp_path: Path) -> Non
     assert found.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("flag", "crowd"), [("1", True), ("True", True), (" 1 ", True), ("0", False), ("", False)]
+)
+def test_difficult_is_read_however_it_is_written(tmp_path: Path, flag: str, crowd: bool) -> None:
+    found = scan(tmp_path, SIZE, thing(more=f"<difficult>{flag}</difficult>"))
+    assert [box.crowd for box in found.boxes] == [crowd]
+
+
 def test_a_box_counted_from_zero_does_not_leave_the_image(tmp_path: Path) -> None:
     found = scan(tmp_path, SIZE, thing(box=(0, 0, 32, 24)))
     assert found.boxes == (LabelledBox(1, 0.25, 0.25, 0.5, 0.5),)
