@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from ultralytics.nn.modules.head import Detect
 from ultralytics.nn.tasks import DetectionModel, torch_safe_load
+from ultralytics.utils import downloads
 
 from oneglance.streams.errors import ModelError
 from oneglance.streams.outputs import write_file
@@ -39,7 +44,8 @@ def read_checkpoint(file: Path) -> DetectionModel:
         raise ModelError(f"{file} is not a YOLO checkpoint: its name does not end in .pt")
     _refuse_foreign_code(file)
     try:
-        content, _ = torch_safe_load(str(file), safe_only=True)
+        with _nothing_downloaded():
+            content, _ = torch_safe_load(str(file.absolute()), safe_only=True)
     except (
         AttributeError,
         EOFError,
@@ -61,6 +67,18 @@ def read_checkpoint(file: Path) -> DetectionModel:
         )
     assert isinstance(model, DetectionModel)
     return model.float().eval()
+
+
+@contextmanager
+def _nothing_downloaded() -> Iterator[None]:
+    """ultralytics asks its servers for another file where it knows a better one (yolov5n.pt), and
+    replaces one of a known name that it cannot read."""
+    before = downloads.attempt_download_asset
+    downloads.attempt_download_asset = lambda file, *_, **__: str(file)
+    try:
+        yield
+    finally:
+        downloads.attempt_download_asset = before
 
 
 _OTHERS = {
@@ -123,12 +141,25 @@ def foreign_code(file: Path) -> str | None:
     return foreign[0] if foreign else None
 
 
+def _check_sums(file: Path) -> None:
+    """Raise a ValueError where a part of the file is not what was written; torch does not look."""
+    try:
+        with zipfile.ZipFile(file) as parts:
+            damaged = parts.testzip()
+    except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        raise ValueError("no whole zip file") from None
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
+
+
 def _refuse_foreign_code(file: Path) -> None:
     try:
+        _check_sums(file)
         foreign = foreign_code(file)
     except (EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
         raise ModelError(
-            f"{file} is not a YOLO checkpoint: torch did not write it, or it is cut short"
+            f"{file} is not a YOLO checkpoint: torch did not write it, or it is cut short or "
+            "damaged"
         ) from None
     if foreign:
         raise ModelError(

@@ -15,9 +15,12 @@ torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 pytest.importorskip("onnxslim", reason="needs the 'train' extra")
 
+from media import make_video
 from oneglance.models.tasks import FOUR_TASKS
+from oneglance.models.training.checkpoints import write_checkpoint
 from oneglance.models.training.fit.heads import from_scratch
 from oneglance.streams.rendered.dataset import write_dataset
+from onnx_models import seeing_model
 from program import COMMAND
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -101,6 +104,76 @@ def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
         # Its identity of the device, and events that are sent when there is a network.
         kept = list((tmp_path / "home").rglob("*onnxruntime*"))
         assert kept == [], words
+
+
+UNTIL_IT_SERVES = """
+import re, signal, subprocess, sys, urllib.request
+with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as served:
+    said = ""
+    for line in served.stdout:
+        said += line.decode()
+        address = re.search(r"http://127[.]0[.]0[.]1:[0-9]+", said)
+        if address:
+            urllib.request.urlopen(address[0] + "/healthz").read()
+            served.send_signal(signal.SIGINT)
+            break
+    said += served.stdout.read().decode()
+print(said)
+sys.exit(0 if address and served.returncode in {0, 130} else said)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_command_of_a_fleet_asks_anything_of_the_network(tmp_path: Path) -> None:
+    for package in ("starlette", "uvicorn", "pyarrow"):
+        pytest.importorskip(package, reason="needs the extras serve and batch")
+    clips, lines, found = tmp_path / "clips", tmp_path / "a.jsonl", tmp_path / "found"
+    clips.mkdir()
+    make_video(clips / "a.mp4", frames=12, size=(96, 64))
+    model = seeing_model(tmp_path / "seeing.onnx")
+    seen = ("--model", model)
+    until_it_serves = (sys.executable, "-c", UNTIL_IT_SERVES, *COMMAND)
+    clip, unsure = clips / "a.mp4", tmp_path / "unsure.jsonl"
+    sign = {"task": "sign", "class": "sign", "confidence": 0.26}
+    sign |= {"track_id": None, "xyxy": [30.0, 20.0, 60.0, 50.0]}
+    line = {"source": str(clip), "frame": 6, "timestamp_s": 0.24, "detections": [sign]}
+    unsure.write_text(f"{json.dumps(line)}\n")
+    for command in (
+        (*until_it_serves, "serve", clip, *seen, "--port", 0),
+        (*COMMAND, "batch", f"{clips}/*.mp4", "--out", found, *seen),
+        (*COMMAND, "run", clip, *seen, "--jsonl", lines),
+        (*COMMAND, "replay", lines, clip, *seen),
+        (*COMMAND, "mine", unsure, "--out", tmp_path / "picked"),
+        (*COMMAND, "convert", lines, "--to", "coco", "--out", tmp_path / "coco"),
+        (*COMMAND, "engines"),
+        (*COMMAND, "plugins"),
+    ):
+        heard, said = in_a_network_of_its_own(tmp_path, *command)
+        assert heard == {"names": [], "connections": []}, (command, said)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_making_int8_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="needs the extra quantize")
+    pytest.importorskip("openvino", reason="needs openvino")
+    data = write_dataset(tmp_path / "set", frames=16, seed=5, size=(96, 64))
+    weights, model, out = tmp_path / "a.pt", tmp_path / "a.onnx", tmp_path / "int8.zip"
+    torch.manual_seed(0)
+    write_checkpoint(from_scratch(FOUR_TASKS).as_ultralytics(), weights)
+    in_a_network_of_its_own(
+        tmp_path, *COMMAND, "export", weights, "--out", model, "--size", "96x64"
+    )
+    program = (  # the gate may well refuse such a model
+        "import subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, "
+        "text=True); print(done.stdout + done.stderr); sys.exit(done.returncode not in {0, 2})"
+    )
+    words = ("quantize", model, "--data", data, "--out", out, "--frames", 8)
+    command = (sys.executable, "-c", program, *COMMAND, *words)
+    heard, said = in_a_network_of_its_own(tmp_path, *command)
+    assert "mAP50-95" in said, said  # it was made, and compared
+    assert heard == {"names": [], "connections": []}
 
 
 def test_rerun_and_what_it_is_sent_stay_here(tmp_path: Path) -> None:

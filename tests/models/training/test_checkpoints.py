@@ -130,6 +130,33 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, coco_base: Path) -> N
         read_checkpoint(tmp_path / "cut.pt")
 
 
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_checkpoint_with_a_wrong_byte_is_refused(
+    tmp_path: Path, coco_base: Path, place: float
+) -> None:
+    content = bytearray(coco_base.read_bytes())
+    content[round(len(content) * place)] ^= 0x40
+    (tmp_path / "flipped.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"flipped\.pt is not a YOLO checkpoint: .* damaged"):
+        read_checkpoint(tmp_path / "flipped.pt")
+
+
+@pytest.mark.parametrize("name", ["yolov5n.pt", "yolov3.pt", "yolo26n.pt"])
+def test_a_name_that_ultralytics_knows_is_the_file_that_lies_there(
+    tmp_path: Path, coco_base: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultralytics.utils import downloads
+
+    def download(*words: Any, **how: Any) -> None:
+        raise AssertionError(f"would download {words}")
+
+    monkeypatch.setattr(downloads, "safe_download", download)
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(coco_base.read_bytes())
+    assert len(read_checkpoint(Path(name)).names) > 0
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match=r"does not end in \.pt"):
