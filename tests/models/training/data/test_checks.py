@@ -68,7 +68,7 @@ def test_a_val_folder_that_is_trained_on_is_reported_and_its_labels_once(make_se
     ]
 
 
-def test_val_images_below_the_training_folder_are_told(make_set: Any) -> None:
+def test_val_images_below_the_training_folder_are_reported(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": ALL}, val={"c": ALL})
     (file.parent / "images" / "train" / "sub").symlink_to(file.parent / "images" / "val")
     file.write_text(file.read_text().replace("val: images/val", "val: images/all"))
@@ -83,7 +83,7 @@ def test_val_images_below_the_training_folder_are_told(make_set: Any) -> None:
     assert "'val:' has 1 images of 2 that are trained on" in problem
 
 
-def test_pipes_devices_and_images_of_any_claimed_size_are_told_and_hang_nothing(
+def test_pipes_devices_and_images_of_any_claimed_size_are_reported_and_hang_nothing(
     make_set: Any,
 ) -> None:
     file = make_set(train={"a": ALL})
@@ -102,7 +102,7 @@ def test_pipes_devices_and_images_of_any_claimed_size_are_told_and_hang_nothing(
     assert "vast.png: not an image that can be read (60000x60000 pixels, more than 200" in found
 
 
-def test_a_jpeg_that_was_cut_and_given_an_end_is_told(make_set: Any) -> None:
+def test_a_jpeg_that_was_cut_and_given_an_end_is_reported(make_set: Any) -> None:
     file = make_set(train={"a": ALL, "b": ALL}, size=(320, 192))
     image = file.parent / "images" / "train" / "b.jpg"
     content = image.read_bytes()
