@@ -152,7 +152,8 @@ def test_flags_are_read_however_they_are_written(tmp_path: Path) -> None:
     flags = {"0": False, "false": False, "1": True, "True": True, 0.0: False, None: False}
     for flag, crowd in flags.items():
         file = CocoFile(written(tmp_path / "a.json", CAR | {"iscrowd": flag}))
-        (box,) = file.labels(tmp_path / "a.jpg", NAMES).boxes
+        found: Any = file.labels(tmp_path / "a.jpg", NAMES)
+        (box,) = found.boxes
         assert box.crowd is crowd, flag
 
 
@@ -164,12 +165,12 @@ def test_an_annotation_with_a_mask_alone_is_the_box_around_it(tmp_path: Path) ->
         [[16, 12, 48, 12, 20, 20], [16, 30, 20, 36, 20, 30]],
         {"size": [48, 64], "counts": counts},
     ):
-        for box in ({}, {"bbox": []}, {"bbox": None}):
+        boxes: list[dict[str, Any]] = [{}, {"bbox": []}, {"bbox": None}]
+        for box in boxes:
             annotation = {k: v for k, v in CAR.items() if k != "bbox"} | box
             file = CocoFile(written(tmp_path / "a.json", annotation | {"segmentation": mask}))
-            assert file.labels(tmp_path / "a.jpg", NAMES).boxes == (
-                LabelledBox(1, 0.5, 0.5, 0.5, 0.5),
-            )
+            found: Any = file.labels(tmp_path / "a.jpg", NAMES)
+            assert found.boxes == (LabelledBox(1, 0.5, 0.5, 0.5, 0.5),)
 
 
 @pytest.mark.parametrize("what", ["images", "categories"])
