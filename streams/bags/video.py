@@ -15,6 +15,7 @@ import av
 
 from oneglance.streams.bags.messages import VIDEO_FORMATS, ImageMessage, Undecodable
 from oneglance.streams.decoding.bitstream import CodedFrame, inspector
+from oneglance.streams.decoding.padding import packet_of
 from oneglance.streams.decoding.references import Entry, FrameLedger, References
 
 _NS = Fraction(1, 1_000_000_000)
@@ -55,7 +56,7 @@ class VideoDecoder:
     def decode(self, message: ImageMessage) -> Iterator[DecodedMessage]:
         """The images that are done now. Of a message whose bytes libav refuses there is none
         (``lost``)."""
-        packet = av.Packet(message.data)
+        packet = packet_of(message.data)
         packet.pts = packet.dts = self._given
         packet.time_base = _NS
         entry = self._ledger.enters(self._inspect(memoryview(message.data), False), self._given)

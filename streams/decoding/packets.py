@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 from av.codec.context import Flags
@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossCount, LossMark, find_marks
+from oneglance.streams.decoding.padding import packet_of
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.decoding.vop_times import OwnTimes
 from oneglance.streams.errors import cause
@@ -222,7 +223,7 @@ class FrameDecoder:
         if marks[0].inside:
             return packet, marks
         # What follows belongs to another frame, whose beginning was lost.
-        whole = cast("Packet[VideoStream]", av.Packet(content[:at]))
+        whole = packet_of(content[:at])
         whole.stream, whole.time_base = packet.stream, packet.time_base
         whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
         whole.is_keyframe = packet.is_keyframe
