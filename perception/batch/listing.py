@@ -145,6 +145,13 @@ def needs(package: str) -> UsageError:
     return UsageError(f"{package} is not installed: pip install 'oneglance[batch]'")
 
 
+def is_silence(error: Exception) -> bool:
+    """Whether a store or a server could not be reached, by what its library raised."""
+    kind = type(error).__name__
+    known = isinstance(error, TimeoutError | ConnectionError)
+    return known or "Timeout" in kind or "Connect" in kind
+
+
 def read_error(name: str, error: Exception) -> OneglanceError:
     """What a store or a server raised, as a sentence without addresses and credentials."""
     status = getattr(error, "status", None)
@@ -156,7 +163,7 @@ def read_error(name: str, error: Exception) -> OneglanceError:
         return SourceUnreadable(
             f"no credentials to read {name}: set them in the environment (AWS_ACCESS_KEY_ID …)"
         )
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+    if is_silence(error):
         return SourceUnreadable(f"{name} cannot be read: its server does not answer")
     what = getattr(error, "strerror", None) or type(error).__name__
     return SourceUnreadable(f"{name} cannot be read: {redact(str(what))}")

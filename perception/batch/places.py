@@ -11,7 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from oneglance.perception.batch.listing import STORES, file_system, printable, scheme_of
+from oneglance.perception.batch.listing import (
+    STORES,
+    file_system,
+    is_silence,
+    printable,
+    scheme_of,
+)
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.files.lock import FolderLock
 from oneglance.streams.outputs import (
@@ -347,7 +353,7 @@ def _why(error: Exception) -> str:
         return "no permission; check the credentials"
     if kind in {"NoCredentialsError", "PartialCredentialsError"}:
         return "no credentials; set them in the environment (AWS_ACCESS_KEY_ID …)"
-    if isinstance(error, TimeoutError | ConnectionError) or "Timeout" in kind or "Connect" in kind:
+    if is_silence(error):
         return f"its server does not answer. {_KEPT}"
     what: Any = getattr(error, "strerror", None) or kind
     return f"{redact(str(what))}. {_KEPT}"

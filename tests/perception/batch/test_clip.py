@@ -253,6 +253,20 @@ def test_what_is_wrong_with_an_object_is_a_row_with_a_sentence(
     assert "empty" in str(rows["fleet/empty.mp4"].error)
 
 
+def test_a_server_that_is_not_there_is_a_sentence(
+    reader: ClipReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    _, row = read(reader, "s3://fleet/a.mp4")
+    assert row.error == "s3://fleet/a.mp4 cannot be read: its server does not answer"
+
+
 def test_what_has_no_length_is_no_recording(reader: ClipReader, tmp_path: Path) -> None:
     with http_server(tmp_path) as (address, _):
         _, row = read(reader, f"{address}/mjpeg/3")

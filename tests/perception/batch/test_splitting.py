@@ -24,6 +24,7 @@ from oneglance.perception.batch.manifest import BatchOutput
 from oneglance.perception.batch.splitting import PartedRun
 from oneglance.streams import UsageError
 from program import start
+from s3_server import s3_server
 from waiting import LONG_S, wait_until
 
 MakeVideo = Callable[..., Path]
@@ -107,7 +108,7 @@ class Watched:
 
 def run_watched(
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *clips: Path | str,
     on_part: Callable[[Watched, Done], None] = lambda _pool, _done: None,
 ) -> Watched:
@@ -288,6 +289,29 @@ def test_parts_of_a_clip_that_nobody_asks_for_any_more_are_removed(
     assert list((out / "unfinished").iterdir())
     batch(settings, out, video("other.mp4", frames=5))
     assert not (out / "unfinished").exists()
+
+
+def test_parts_are_kept_and_joined_in_an_object_store_as_well(
+    settings: Settings, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    import pyarrow.parquet as pq
+
+    whole(settings, tmp_path / "whole", long)
+    with s3_server(monkeypatch, "fleet", []):
+        watched = run_watched(settings, "s3://fleet/out", long)
+        s3fs = pytest.importorskip("s3fs")
+        store = s3fs.S3FileSystem()
+        files = store.find("fleet/out")
+        found = [
+            row
+            for file in files
+            if "/detections/" in file
+            for row in pq.read_table(store.open(file)).to_pylist()
+        ]
+    assert len(watched.parts) == 4
+    assert not [file for file in files if "/unfinished/" in file]
+    order = [str(list(row.values())) for row in table(tmp_path / "whole" / "detections")]
+    assert sorted(str(list(row.values())) for row in found) == sorted(order)
 
 
 def test_minutes_that_are_none_are_refused(settings: Settings, long: Path, tmp_path: Path) -> None:
