@@ -84,7 +84,7 @@ def ray_head(*, version: str = "", python: str = "") -> Iterator[Head]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"},
             cwd="/",
             start_new_session=True,
         )
