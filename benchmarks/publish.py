@@ -27,9 +27,12 @@ DATA = {
     "gtsdb-signs": ROOT / "benchmarks/data/gtsdb-signs.yaml",
     "highway": ROOT / "../shared/data/highway/data.yaml",
     "lights": ROOT / "../shared/data/lights/data.yaml",
+    "lights_asia": ROOT / "../shared/data/lights_asia/data.yaml",
+    "seoul": ROOT / "benchmarks/data/seoul.yaml",
+    "roadsigns": ROOT / "benchmarks/data/roadsigns.yaml",
     "rendered": ROOT / "runs/rendered/data.yaml",
 }
-SUBCLASSES_FROM = ("gtsdb-signs", "lights")
+SUBCLASSES_FROM = ("gtsdb-signs", "lights", "lights_asia", "seoul")
 
 # COCO-pretrained YOLO26n without training of ours, as ../shared/README.md measured it at 640×384.
 ZERO_SHOT_SIZE = (640, 384)
@@ -92,6 +95,13 @@ def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: st
                 f"| {found.map50_95:.3f} | {second} |"
             )
     lines += [""]
+    for name, evaluation in evaluations.items():
+        for task, part in evaluation.partial.items():
+            lines.append(
+                f"- {name} boxes {task.value} in part: recall {part.recall:.3f} of {part.boxes} at "
+                f"confidence {part.confidence:g}; {part.unmatched_per_image:.2f} an image match no "
+                "box, which proves nothing."
+            )
     for name in SUBCLASSES_FROM:
         for task, compared in evaluations[name].subclasses.items():
             if compared.found:

@@ -54,9 +54,9 @@ have none.
 RECIPE = {
     "learning_rate": 5e-4,
     "unlabelled": Unlabelled.DISTILL,
-    "alpha": 0.6,
+    "alpha": 0.8,
 }
-"""What every arm shares with the trainings that made the model in the zoo."""
+"""What every arm shares with the training that made the model in the zoo, which is ``between``."""
 
 ARMS: dict[str, dict[str, object]] = {
     "boxes": {"loss_weight": LossWeight.BOX},
