@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from filling import filling
 from oneglance.perception.batch import manifest
 from oneglance.perception.batch.manifest import BatchOutput
 from oneglance.perception.batch.schema import ROW_GROUP, ClipRow, detections_schema
@@ -246,10 +247,10 @@ def test_a_part_that_is_damaged_is_reported_and_not_counted_as_nothing(tmp_path:
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    output = BatchOutput(tmp_path, FACTS)
-    with pytest.raises(OneglanceError, match="another run"):
-        BatchOutput(tmp_path, FACTS)
-    with pytest.raises(OneglanceError, match="another run"):
-        BatchOutput(tmp_path, FACTS, fresh=True)
-    output.close()
+    BatchOutput(tmp_path, FACTS).close()
+    with filling(tmp_path):
+        with pytest.raises(OneglanceError, match="another run"):
+            BatchOutput(tmp_path, FACTS)
+        with pytest.raises(OneglanceError, match="another run"):
+            BatchOutput(tmp_path, FACTS, fresh=True)
     BatchOutput(tmp_path, FACTS).close()
