@@ -16,6 +16,8 @@ from benchmarks.arms import measuring
 
 CONFIDENCE = 0.25
 IOU = 0.7
+SIGN, FIRST_KIND = 2, 4
+"""Classes of the model from here on are kinds of sign: a sign is boxed once, not once a kind."""
 
 
 def main() -> None:
@@ -65,8 +67,9 @@ def nms(
     classes = predictions[:, 4:].argmax(axis=1)
     boxes = predictions[:, :4].copy()
     boxes[:, :2] -= boxes[:, 2:] / 2
+    tasks = np.where(classes >= FIRST_KIND, SIGN, classes)
     chosen = cv2.dnn.NMSBoxesBatched(
-        boxes.tolist(), scores.tolist(), classes.tolist(), CONFIDENCE, IOU
+        boxes.tolist(), scores.tolist(), tasks.tolist(), CONFIDENCE, IOU
     )
     boxes[:, :2] -= shift
     boxes /= scale
