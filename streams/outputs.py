@@ -175,14 +175,21 @@ class OutputFolder:
                     "output folder of its own"
                 )
 
+    def lock(self) -> None:
+        """Have it alone, in this process too, before what is in it is read or changed.
+
+        Raises:
+            SinkError: another run is filling it.
+        """
+        self._lock.take(self.path, alone=True)
+
     def claim(self) -> None:
         """Check it, make it where it is absent, and leave our mark.
 
         It is ours alone until ``release``, or for as long as this object lives.
 
         Raises:
-            SinkError: as from ``check``, it cannot be made or written to, or another process
-                is filling it.
+            SinkError: as from ``check`` and ``lock``, or it cannot be made or written to.
         """
         self.check()
         try:
@@ -247,8 +254,7 @@ class OutputFolder:
         """Remove what was noted by ``making``, and the folder; nothing where there is none.
 
         Raises:
-            SinkError: there is something in it that we did not make, or another process is
-                filling it: nothing is removed then.
+            SinkError: as from ``lock``, or it holds what we did not make: nothing is removed.
         """
         try:
             self._lock.take(self.path)
@@ -371,8 +377,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _regular(path: Path) -> bool:
-    mode = _mode(path)
-    return mode is not None and stat.S_ISREG(mode)
+    return (mode := _mode(path)) is not None and stat.S_ISREG(mode)
 
 
 def _is_special(path: Path) -> bool:

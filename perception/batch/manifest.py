@@ -87,7 +87,6 @@ class BatchOutput:
                 else:
                     self._check_facts(facts)
             place.claim()
-            place.lock()
             self._begin(facts)
         except BaseException:
             place.close()

@@ -19,7 +19,6 @@ from oneglance.perception.batch.listing import (
     scheme_of,
 )
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
-from oneglance.streams.files.lock import FolderLock
 from oneglance.streams.outputs import (
     MARK,
     OutputFolder,
@@ -144,7 +143,6 @@ class FolderPlace:
         self.scratch = path / DETECTIONS
         self._path = path
         self._folder = OutputFolder(path, "batch")
-        self._lock = FolderLock()
 
     @property
     def marked(self) -> bool:
@@ -154,7 +152,7 @@ class FolderPlace:
         self._folder.check()
 
     def lock(self) -> None:
-        self._lock.take(self._path)
+        self._folder.lock()
 
     def claim(self) -> None:
         self._folder.claim()
@@ -206,7 +204,7 @@ class FolderPlace:
                 (self._path / UNFINISHED).rmdir()
 
     def close(self) -> None:
-        self._lock.release()
+        self._folder.release()
 
     def _note(self, name: str) -> Path:
         """Where a file of that name is to be made, noted as ours."""

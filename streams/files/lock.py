@@ -21,7 +21,7 @@ class FolderLock:
     """Of a folder, while this process writes to it; gone with the process, however it ends.
 
     Where the system or the file system has no locks, everybody has it. Within one process it is
-    anybody's who asks: that two of its threads share a folder is the program's own affair.
+    anybody's who asks, but for who asks for it ``alone``.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class FolderLock:
         self._folder: _Folder | None = None
         self._close: weakref.finalize[..., FolderLock] | None = None
 
-    def take(self, path: Path) -> None:
+    def take(self, path: Path, *, alone: bool = False) -> None:
         """Have that of ``path``, or of nothing where there is no such folder.
 
         Raises:
-            SinkError: another process has it.
+            SinkError: another process has it, or with ``alone`` another lock of this one.
             OSError: the folder cannot be looked into.
         """
         try:
@@ -52,7 +52,7 @@ class FolderLock:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
-                if any(other._folder == folder for other in _held):
+                if not alone and any(other._folder == folder for other in _held):
                     return
                 raise SinkError(
                     f"cannot write to {path}: another run writes to it; wait for it, or give "
