@@ -33,6 +33,14 @@ def smeared(found: Played, whole: list[Frame]) -> list[int]:
     return [f.index for f in found.frames if differs(f.image, whole[f.index % FRAMES].image)]
 
 
+def every_place(film: Film) -> tuple[list[tuple[int, int]], set[tuple[int, int]], int]:
+    """The packets of a group of frames, by frame and number; what is lost, one packet of each
+    group and every group another one; and how many frames that takes."""
+    places = [(f, k) for f in range(GROUP) for k in range(len(film.payloads(f)))]
+    lost = {(GROUP * (turn + 1) + f, k) for turn, (f, k) in enumerate(places)}
+    return places, lost, FRAMES * (len(places) // 2 + 2)
+
+
 def is_lost(lost: set[tuple[int, int]], frame: int, packet: int) -> bool:
     return (frame, packet) in lost
 
@@ -45,10 +53,7 @@ def test_an_rtp_packet_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
 ) -> None:
     path = clip(tmp_path, "a.mp4", name, LARGE)
     whole, film = play(path).frames, Film.of(path)
-    places = [(f, k) for f in range(GROUP) for k in range(len(film.payloads(f)))]
-    # Each group of frames loses one packet, every group another one.
-    lost = {(GROUP * (turn + 1) + f, k) for turn, (f, k) in enumerate(places)}
-    sent = FRAMES * (len(places) // 2 + 2)
+    places, lost, sent = every_place(film)
     with lossy_rtsp(film, sent, partial(is_lost, lost), rate=400) as url:
         found, _ = watch(open_stream(url, PATIENT))
     assert len(places) > 30
@@ -80,9 +85,7 @@ def test_a_datagram_lost_at_any_place_smears_no_frame_and_none_is_uncounted(
 ) -> None:
     path = clip(tmp_path, "a.mp4", name, LARGE)
     whole, film = play(path).frames, Film.of(path)
-    places = [(f, k) for f in range(GROUP) for k in range(len(film.payloads(f)))]
-    lost = {(GROUP * (turn + 1) + f, k) for turn, (f, k) in enumerate(places)}
-    sent = FRAMES * (len(places) // 2 + 2)
+    _, lost, sent = every_place(film)
     options = replace(PATIENT, transport="udp")
     with lossy_rtsp(film, sent, partial(is_lost, lost), rate=200, farewell=0) as url:
         found, _ = watch(open_stream(url, options))
