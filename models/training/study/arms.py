@@ -57,12 +57,14 @@ four tasks: 3.3 times a plain step)."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOptions:
     """``epochs`` over all images of ``share``; an arm that sees fewer images sees them more often,
-    so that all arms take equally many steps. ``size``: (width, height) of the input."""
+    so that all arms take equally many steps. ``size``: (width, height) of the input.
+    ``without``: arms that are not trained, by their names without the seed."""
 
     epochs: int = 6
     seeds: tuple[int, ...] = (0, 1)
     size: tuple[int, int] = (416, 256)
     questions: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    without: tuple[str, ...] = ()
     share: float = 1.0
     batch: int = 16
     learning_rate: float = 4e-4
@@ -115,6 +117,11 @@ class Arm:
     teachers: tuple[str, ...] = ()
     pretrained: bool = True
     questions: tuple[int, ...] = field(default=(), compare=False)
+
+    @property
+    def stem(self) -> str:
+        """The name without the seed."""
+        return self.name.removesuffix(f".s{self.seed}")
 
     @property
     def classes(self) -> tuple[ModelClass, ...]:

@@ -88,7 +88,8 @@ def plan(sets: Sequence[SetFacts], options: StudyOptions) -> tuple[Arm, ...]:
     """Every arm once; all questions with the first seed, then with the next.
 
     Raises:
-        UsageError: no set has training images or none has val images to score on.
+        UsageError: no set has training images or none has val images to score on; ``without``
+            names an arm that there is not, leaves none, or one that teaches another.
     """
     if not any(s.train for s in sets) or not any(s.val for s in sets):
         raise UsageError("the study needs training images, and val images that are not among them")
@@ -98,7 +99,26 @@ def plan(sets: Sequence[SetFacts], options: StudyOptions) -> tuple[Arm, ...]:
             known = arms.get(arm.name, arm)
             questions = tuple(sorted({*known.questions, question}))
             arms[arm.name] = replace(known, questions=questions)
-    return tuple(arms.values())
+    return _without(options.without, tuple(arms.values()))
+
+
+def _without(stems: Sequence[str], arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    known = dict.fromkeys(arm.stem for arm in arms)
+    if unknown := [stem for stem in stems if stem not in known]:
+        raise UsageError(
+            f"the study has no arm {', '.join(unknown)} to leave out: {', '.join(known)}"
+        )
+    kept = tuple(arm for arm in arms if arm.stem not in stems)
+    if not kept:
+        raise UsageError("the study has no arm left to train: leave out fewer")
+    there = {arm.name for arm in kept}
+    for arm in kept:
+        if missing := sorted(set(arm.teachers) - there):
+            raise UsageError(
+                f"{', '.join(missing)} cannot be left out: {arm.name} is taught by it; leave "
+                f"out {arm.stem} too"
+            )
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ def study(
             "11 balance of the tasks against single-task models, 12 labels declared partial."
         ),
     ] = "1,2,3,4,5,6",
+    without: Annotated[
+        str, typer.Option(metavar="ARM,…", help="Arms not to train; --plan names them all.")
+    ] = "",
     share: Annotated[float, typer.Option(help="Of each set's training images, 0 to 1.")] = 1.0,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show all arms and how long they take; run none.")
@@ -59,6 +62,7 @@ def study(
         seeds=parse_numbers(seeds, "--seeds"),
         size=parse_size(size),
         questions=parse_numbers(questions, "--questions"),
+        without=tuple(name for word in without.split(",") if (name := word.strip())),
         share=share,
     )
     asked = open_study(data, base=base, out=out, options=options)

@@ -192,6 +192,27 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
     assert [*named(plan(SETS[1:2], options(questions=(11,))))] == ["one.s0"]
 
 
+def test_arms_are_left_out_with_every_seed() -> None:
+    without = ("one-pcgrad", "one-pcgrad-same-compute")
+    every = options(questions=(11,), seeds=(0, 1))
+    kept = options(questions=(11,), seeds=(0, 1), without=without)
+    left_out = named(plan(SETS, every)).keys() - named(plan(SETS, kept)).keys()
+    assert left_out == {f"{stem}.s{seed}" for stem in without for seed in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("question", "without", "sentence"),
+    [
+        (11, ("pcgrad",), "no arm pcgrad to leave out: one, pedestrian, "),
+        (11, ("sign",), "sign.s0 cannot be left out: one-born-again.s0 is taught by it"),
+        (9, ("one", "one-task-weighted"), "no arm left to train"),
+    ],
+)
+def test_arms_that_cannot_be_left_out_are_named(question: int, without: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        plan(SETS, options(questions=(question,), without=without))
+
+
 def test_arms_of_older_studies_are_recognised() -> None:
     (one, *_), later = (
         [arm.as_dict() for arm in plan(SETS, options(questions=(q,)))] for q in (1, 12)
