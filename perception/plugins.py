@@ -6,7 +6,6 @@ that takes the target, the text after the colon, and a ``SinkContext``, and retu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,7 +18,8 @@ from oneglance.streams.entry_points import (
     SOURCES,
     Offer,
     list_offers,
-    load_offer,
+    list_unreadable,
+    offer_of,
 )
 from oneglance.streams.errors import UsageError
 
@@ -42,9 +42,6 @@ class SinkContext:
     engine: str = ""
     precision: str = ""
     classes: tuple[ModelClass, ...] = ()
-
-
-SinkFactory = Callable[[str, SinkContext], Sink]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,18 @@ class SinkChoice:
         """The sink itself; imports it.
 
         Raises:
-            UsageError: there is none of that name, it cannot be loaded, or its target is none.
+            UsageError: there is none of that name, it cannot be loaded or gives no ``Sink``, or its
+            target is none.
             SinkError: the output cannot be written.
         """
-        factory: SinkFactory = load_offer(SINKS, self.name, what="sink")
-        return factory(self.target, context)
+        offer = offer_of(SINKS, self.name, what="sink")
+        sink = offer.make(self.target, context)
+        if not all(callable(getattr(sink, word, None)) for word in ("write", "close")):
+            made = f"it gave a {type(sink).__name__}"
+            why = f"{made}, which is no Sink: one has write(result) and close()"
+            raise offer.error("cannot be used", why)
+        found: Sink = sink
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,17 @@ class Installed:
 
 def installed() -> tuple[Installed, ...]:
     """Everything that is offered. Other packages' are imported, to see whether they load; of ours
-    only the packages that they need are looked for."""
-    return tuple(
+    only the packages that they need are looked for. A package of which nobody can tell what it
+    offers is there too, without a kind and a name."""
+    offered = [
         Installed(offer, KINDS[group], _problem(offer))
         for group in GROUPS
         for offer in list_offers(group)
-    )
+    ]
+    for each in list_unreadable():
+        offer = Offer("", "", "", each.package, "")
+        offered.append(Installed(offer, "", f"its entry points cannot be read: {each.why}"))
+    return tuple(offered)
 
 
 def _problem(offer: Offer) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from oneglance.streams.bags.address import is_bag, split_topic
-from oneglance.streams.entry_points import SOURCES, find_offer, list_offers, load_offer
+from oneglance.streams.entry_points import SOURCES, find_offer, list_offers, offer_of
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, UsageError, cause
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact_address
@@ -145,7 +145,7 @@ def _open_plugin(text: str, options: ConnectOptions) -> Stream:
     """
     scheme = _scheme(text)
     assert scheme is not None
-    stream = load_offer(SOURCES, scheme, what="source")(text, options)
+    stream = offer_of(SOURCES, scheme, what="source").make(text, options)
     if not isinstance(stream, Stream):
         raise UsageError(
             f"the plugin for {scheme}:// gave a {type(stream).__name__}, which is no Stream: "

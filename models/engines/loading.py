@@ -12,7 +12,14 @@ from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
 from oneglance.models.engines.openvino import OpenVinoEngine
 from oneglance.models.engines.providers import CPU
 from oneglance.models.engines.self_check import self_check
-from oneglance.streams.entry_points import ENGINES, find_offer, list_offers, load_offer, unknown
+from oneglance.streams.entry_points import (
+    ENGINES,
+    find_offer,
+    list_offers,
+    load_offer,
+    offer_of,
+    unknown,
+)
 from oneglance.streams.errors import ModelError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +65,7 @@ def load_engine(  # noqa: PLR0913 - each is a choice of the user's
     if device == "tensorrt":
         more["cache"] = cache
     try:
-        loaded: Engine = _engine_class(engine)(file, precision=precision, threads=threads, **more)
+        loaded = _made(engine, file, precision=precision, threads=threads, **more)
     except UnicodeDecodeError:  # both read names and metadata only when they are asked for
         raise ModelError(
             f"{file} is damaged: a text in it is not UTF-8. Copy or export it again"
@@ -147,6 +154,25 @@ def _refuse_device(engine: str, device: str) -> NoReturn:
         )
     known = [each for name in (engine, *OURS) for each in devices_of(name)]
     raise UsageError(unknown("device", device, known))
+
+
+def _made(name: str, file: Path, **options: Any) -> Engine:
+    """The engine, ours or another package's.
+
+    Raises:
+        UsageError: another package's cannot be used, or gives none.
+    """
+    ours = OURS.get(name)
+    if ours is not None:
+        found: Engine = ours(file, **options)
+        return found
+    offer = offer_of(ENGINES, name, what="engine")
+    made: Engine = offer.make(file, **options)
+    if not callable(getattr(made, "run", None)):
+        see = "see oneglance.models.engines.engine.Engine for what one has"
+        why = f"it gave a {type(made).__name__}, which is no Engine: {see}"
+        raise offer.error("cannot be used", why)
+    return made
 
 
 def _engine_class(name: str) -> Any:

@@ -1,6 +1,7 @@
 """The command line: thin words over the packages.
 
-Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake or unusable input, 130 interrupted.
+Exit codes: 0 done, 1 a bug of ours, 2 the user's mistake, unusable input or a plugin's bug, 130
+interrupted.
 ``replay`` ends with 1 also when it finds differences, as ``diff`` does.
 """
 
@@ -29,6 +30,7 @@ from oneglance.perception.cli.common import (
     was_reported,
 )
 from oneglance.perception.cli.terminal import Terminal
+from oneglance.streams.entry_points import blamed_for
 from oneglance.streams.errors import OneglanceError
 from oneglance.streams.outputs import os_error
 
@@ -130,6 +132,8 @@ def exit_code() -> int:
     try:
         _program(sys.argv[1:])(prog_name="oneglance")
     except SystemExit as end:
+        if blame := blamed_for(end):
+            return _unusable(OneglanceError(blame))
         if end.code == EXIT_INTERRUPTED and not was_reported():  # between two commands' own lines
             interrupted()
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -164,6 +168,8 @@ def _unusable(error: ImportError | OSError | OneglanceError) -> int:
 
 
 def _bug(error: Exception) -> int:
+    if blame := blamed_for(error):
+        return _unusable(OneglanceError(f"{blame} (--debug shows where; it is not oneglance's)"))
     _show_traceback()
     _print_problem(
         "internal error:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import stat
 import sys
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ from oneglance.streams.opening import open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.outputs import refuse_inputs, same_file, write_file
 from oneglance.streams.redaction import redact
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = "rendered:"
 
@@ -219,7 +222,7 @@ class Run:
         texts = [*([] if options.jsonl is None else [f"jsonl:{options.jsonl}"]), *options.sinks]
         for choice in map(SinkChoice.parse, texts):
             sink = choice.open(context)
-            outputs.callback(sink.close)
+            outputs.push(_closing(sink))
             shared.append(_KeptOpen(sink))
         return shared
 
@@ -324,6 +327,20 @@ def _is_read(output: Path, source: str) -> bool:
     folder = Path(source).parent if glob.has_magic(source) else source
     is_image = output.suffix.lower() in IMAGE_SUFFIXES and output.is_file()
     return is_image and same_file(output.parent, folder)
+
+
+def _closing(sink: Sink) -> Callable[..., None]:
+    """How a run leaves a sink: what went wrong before matters more than what goes wrong now."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            sink.close()
+        except Exception as error:
+            if kind is None:
+                raise
+            logger.warning("an output failed too: %s", error)
+
+    return leave
 
 
 class _KeptOpen:

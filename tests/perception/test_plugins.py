@@ -151,3 +151,66 @@ def test_the_list_is_printed(oneglance: Program) -> None:
     assert outcome.code == 0
     assert "jsonl" in outcome.out
     assert "ready" in outcome.out
+
+
+CODE = """
+class Sink:
+    def __init__(self, target, context): pass
+    def write(self, result): {write}
+    def close(self): {close}
+def nothing(target, context): pass
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``plugin("mine:Sink", write=…)`` installs the sink ``bad`` of a package ``mine``."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(value: str, *, write: str = "pass", close: str = "pass") -> None:
+        (tmp_path / "mine.py").write_text(CODE.format(write=write, close=close))
+        info = tmp_path / "mine-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[oneglance.sinks]\nbad = {value}\n")
+        monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"value": "mine:nothing"}, "cannot be used: it gave a NoneType, which is no Sink"),
+        (
+            {"value": "mine:Sink", "write": "1 / 0", "close": "raise RuntimeError('again')"},
+            "failed: ZeroDivisionError: division by zero",
+        ),
+        ({"value": "mine:Sink", "write": "raise SystemExit(0)"}, "failed: it asks the program"),
+        ({"value": "mine:Sink", "close": "raise OverflowError('late')"}, "failed: OverflowError"),
+    ],
+)
+def test_a_plugin_that_fails_ends_a_run_in_a_sentence_that_blames_it(
+    given: dict[str, str],
+    sentence: str,
+    plugin: Callable[..., None],
+    oneglance: Program,
+    model: Path,
+) -> None:
+    plugin(**given)
+    outcome = oneglance("run", "rendered:?frames=3", "--model", model, "--sink", "bad")
+    assert outcome.code == 2
+    (line,) = (line for line in outcome.err.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: the plugin bad of mine 1.2 {sentence}")
+    assert "internal error" not in outcome.err
+
+
+def test_what_a_damaged_package_offers_is_listed_as_unknown(
+    tmp_path: Path, plugin: Callable[..., None], oneglance: Program
+) -> None:
+    plugin("mine:Sink")
+    (tmp_path / "mine-1.2.dist-info" / "entry_points.txt").write_bytes(b"[a]\n\xff")
+    outcome = oneglance("plugins")
+    assert outcome.code == 0
+    assert "mine 1.2" in outcome.out
+    assert "jsonl" in outcome.out

@@ -13,11 +13,14 @@ from oneglance.streams.entry_points import (
     GROUPS,
     SINKS,
     SOURCES,
+    blamed_for,
     find_offer,
     list_offers,
+    list_unreadable,
     load_offer,
+    offer_of,
 )
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import SourceNotFound, UsageError
 
 Package = Callable[..., Path]
 
@@ -138,3 +141,126 @@ def test_a_missing_extra_is_reported_with_the_command_that_installs_it(package: 
     metadata.write_text(metadata.read_text() + extra)
     with pytest.raises(UsageError, match=r"far needs no-such-package: pip install 'mine\[net\]'"):
         load_offer(SINKS, "far", what="sink")
+
+
+def test_a_package_that_ends_the_program_at_import_is_a_sentence(package: Package) -> None:
+    package("ends", {SINKS: {"bad": "ends:Sink"}}, code="import sys; sys.exit(3)")
+    with pytest.raises(UsageError, match=r"bad of ends 1\.2 cannot be loaded: it asks the program"):
+        load_offer(SINKS, "bad", what="sink")
+
+
+def test_what_a_package_says_when_it_fails_is_one_line_without_credentials(
+    package: Package,
+) -> None:
+    code = "raise RuntimeError('\\x1b[31mred\\nrtsp://me:secret@host/')"
+    package("loud", {SINKS: {"bad": "loud:Sink"}}, code=code)
+    with pytest.raises(UsageError) as raised:
+        load_offer(SINKS, "bad", what="sink")
+    assert str(raised.value).endswith("RuntimeError: [31mred rtsp://***@host/")
+
+
+@pytest.mark.parametrize(
+    "value", ["mine:Counting:more", "", "../../etc:x", "mine Counting", "mine:"]
+)
+def test_an_entry_point_that_names_nothing_is_a_sentence(value: str, package: Package) -> None:
+    package("mine", {SINKS: {"bad": value}})
+    with pytest.raises(UsageError, match=r"bad of mine 1\.2 cannot be loaded: .*no MODULE:NAME"):
+        load_offer(SINKS, "bad", what="sink")
+
+
+def test_what_cannot_be_called_offers_nothing(package: Package) -> None:
+    package("mine", {SINKS: {"bad": "mine:VALUE"}}, code="VALUE = 1")
+    with pytest.raises(UsageError, match="cannot be loaded: mine:VALUE cannot be called"):
+        load_offer(SINKS, "bad", what="sink")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("def f(*a): raise ValueError('boom')", "ValueError: boom"),
+        ("def f(*a): raise SystemExit(0)", "it asks the program to end"),
+        ("def f(): pass", "TypeError: f.. takes 0 positional arguments"),
+    ],
+)
+def test_a_package_that_fails_while_it_opens_is_blamed_by_name(
+    code: str, why: str, package: Package
+) -> None:
+    package("mine", {SOURCES: {"fails": "mine:f"}}, code=code)
+    with pytest.raises(UsageError, match=f"the plugin fails of mine 1.2 cannot be used: {why}"):
+        open_stream("fails://x")
+
+
+def test_what_a_package_raises_on_purpose_is_left_as_it_is(package: Package) -> None:
+    code = (
+        "from oneglance.streams.errors import SourceNotFound\n"
+        "def f(*a): raise SourceNotFound('no such lidar')"
+    )
+    package("mine", {SOURCES: {"lidar": "mine:f"}}, code=code)
+    with pytest.raises(SourceNotFound, match=r"^no such lidar$"):
+        open_stream("lidar://x")
+
+
+DAMAGES = {
+    "a line that is no entry point": b"[oneglance.sinks]\nno entry point\n",
+    "not UTF-8": b"[oneglance.sinks]\nb\xffd = broken:f\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_package_whose_entry_points_are_damaged_hurts_only_itself(
+    damage: str, package: Package
+) -> None:
+    folder = package("broken", {})
+    (folder / "broken-1.2.dist-info" / "entry_points.txt").write_bytes(DAMAGES[damage])
+    package("mine", {SOURCES: {"count": "mine:Counting"}})
+    assert callable(load_offer(SINKS, "jsonl", what="sink"))
+    with open_stream("count://x") as stream:
+        assert len(list(stream)) == 3
+    (found,) = list_unreadable()
+    assert found.package == "broken 1.2"
+    assert found.why
+    with pytest.raises(UsageError, match=r"unknown sink 'bad' .*broken 1\.2 may offer cannot be"):
+        load_offer(SINKS, "bad", what="sink")
+
+
+def test_nothing_is_unreadable_as_a_rule() -> None:
+    assert list_unreadable() == ()
+
+
+@pytest.mark.parametrize("text", [None, b"Metadata-Version: 2.1\n", b"Name: x\xff\n"])
+def test_a_package_without_metadata_that_can_be_read_is_used_all_the_same(
+    text: bytes | None, package: Package
+) -> None:
+    folder = package("mine", {SOURCES: {"count": "mine:Counting [net]"}})
+    metadata = folder / "mine-1.2.dist-info" / "METADATA"
+    metadata.unlink()
+    if text is not None:
+        metadata.write_bytes(text)
+    with open_stream("count://x") as stream:
+        assert len(list(stream)) == 3
+    assert [offer.name for offer in list_offers(SOURCES) if offer.package == "oneglance"]
+
+
+def test_extras_that_ask_for_one_another_end(package: Package) -> None:
+    folder = package("mine", {SINKS: {"far": "mine:Counting [a]"}})
+    metadata = folder / "mine-1.2.dist-info" / "METADATA"
+    circle = "".join(
+        f'Provides-Extra: {one}\nRequires-Dist: mine[{other}]; extra == "{one}"\n'
+        for one, other in ("ab", "ba")
+    )
+    metadata.write_text(metadata.read_text() + circle)
+    assert callable(load_offer(SINKS, "far", what="sink"))
+
+
+def test_who_raised_an_error_is_known_by_where_it_came_from(package: Package) -> None:
+    code = "import json\ndef fails(*a): json.loads('{')\ndef calls(f): f()"
+    package("mine", {SINKS: {"bad": "mine:fails"}}, code=code)
+    fails = offer_of(SINKS, "bad", what="sink").load()
+    with pytest.raises(ValueError, match="Expecting") as raised:
+        fails()
+    blame = blamed_for(raised.value)
+    assert blame is not None
+    assert blame.startswith("the plugin bad of mine 1.2 failed: JSONDecodeError: Expecting")
+    with pytest.raises(UsageError) as ours:
+        sys.modules["mine"].calls(lambda: load_offer(SINKS, "nothing", what="sink"))
+    assert blamed_for(ours.value) is None
