@@ -17,6 +17,7 @@ from oneglance.perception.result import Result
 from oneglance.streams.frame import Frame
 
 _NS = 1_000_000_000
+_SECONDS = 2**31
 
 ARRAY = "vision_msgs/msg/Detection2DArray"
 
@@ -54,8 +55,8 @@ class Header:
 
     @property
     def sec(self) -> int:
-        """Whole seconds."""
-        return self.stamp_ns // _NS
+        """Whole seconds, the nearest that ROS 2's signed 32 bits hold."""
+        return min(max(self.stamp_ns // _NS, -_SECONDS), _SECONDS - 1)
 
     @property
     def nanosec(self) -> int:

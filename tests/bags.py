@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -52,9 +53,13 @@ def write_ros2(
     topics: Sequence[str] = ("/camera/front",),
     compression: str | None = None,
     start: int = 0,
+    raw: bool = False,
+    padding: int = 0,
+    big_endian: bool = False,
 ) -> Path:
-    """A rosbag2 folder; ``encoding``: of ``sensor_msgs/Image``, else JPEGs; ``compression``: FILE
-    or MESSAGE; ``start``: the first image's number."""
+    """A rosbag2 folder; ``encoding``: of ``sensor_msgs/Image``, else JPEGs, but with ``raw``;
+    ``padding``: bytes that follow each row but the last; ``big_endian``: the high byte first;
+    ``compression``: FILE or MESSAGE; ``start``: the first image's number."""
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
@@ -64,11 +69,14 @@ def write_ros2(
         writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
     with writer:
         for topic in topics:
-            kind = "Image" if encoding else "CompressedImage"
+            kind = "Image" if encoding or raw else "CompressedImage"
             name = f"sensor_msgs/msg/{kind}"
             connection = writer.add_connection(topic, name, typestore=store)
             for index, stamp in list(enumerate(stamps(start + frames)))[start:]:
-                message = _ros_message(store, numbered_image(index), stamp, encoding)
+                coding = encoding or ("" if raw else None)
+                message = _ros_message(store, numbered_image(index), stamp, coding)
+                if padding or big_endian:
+                    _rearrange(message, padding=padding, big_endian=big_endian)
                 writer.write(connection, stamp + 5, store.serialize_cdr(message, name))
         text = store.types["std_msgs/msg/String"](data="not an image")
         other = writer.add_connection("/chatter", "std_msgs/msg/String", typestore=store)
@@ -181,21 +189,44 @@ def _ros_message(
         width=width,
         encoding=encoding,
         is_bigendian=0,
-        step=pixels.nbytes // height,
+        step=pixels[0].nbytes,
         data=pixels.reshape(-1).view(np.uint8),
     )
 
 
+def _rearrange(message: Any, *, padding: int, big_endian: bool) -> None:
+    """Make a raw image's bytes lie as another driver puts them."""
+    if big_endian:
+        message.data = message.data.view(np.uint16).byteswap().view(np.uint8)
+        message.is_bigendian = 1
+    rows = message.data.reshape(-1, message.step)  # more than ``height`` where colours follow
+    padded = np.full((len(rows), message.step + padding), 99, np.uint8)
+    padded[:, : message.step] = rows
+    message.step += padding
+    message.data = padded.reshape(-1)[: padded.size - padding]
+
+
 def _encoded(image: Pixels, encoding: str) -> np.ndarray:
     """A grey ``image`` in a ROS encoding."""
-    if encoding == "mono8":
-        return np.ascontiguousarray(image[:, :, 0])
-    if encoding == "mono16":
-        return image[:, :, 0].astype(np.uint16) * 257
-    if encoding == "rgba8":
+    grey = np.ascontiguousarray(image[:, :, 0])
+    if encoding in {"mono8", "8UC1"} or re.fullmatch("bayer_.*8", encoding):
+        return grey
+    if encoding == "mono16" or re.fullmatch("bayer_.*16", encoding):
+        return grey.astype(np.uint16) * 257
+    if encoding == "16UC3":
+        return image.astype(np.uint16) * 257
+    if encoding in {"rgba8", "8UC4"}:
         return np.dstack((image[:, :, ::-1], np.full(image.shape[:2], 255, np.uint8)))
-    if encoding == "yuv422_yuy2":
-        pixels = np.full((*image.shape[:2], 2), 128, np.uint8)
-        pixels[:, :, 0] = np.round(16 + image[:, :, 0] * (219 / 255))  # the limited range
-        return pixels
+    if encoding in {"yuv422_yuy2", "uyvy", "nv12", "nv21"}:
+        return _as_yuv(grey, encoding)
     return np.ascontiguousarray(image[:, :, ::-1] if encoding == "rgb8" else image)
+
+
+def _as_yuv(grey: np.ndarray, encoding: str) -> np.ndarray:
+    """A grey image in the limited range, with the colours between its pixels or below them."""
+    limited = np.round(16 + grey * (219 / 255)).astype(np.uint8)
+    if encoding in {"nv12", "nv21"}:
+        return np.vstack((limited, np.full((len(grey) // 2, grey.shape[1]), 128, np.uint8)))
+    pixels = np.full((*grey.shape, 2), 128, np.uint8)
+    pixels[:, :, int(encoding == "uyvy")] = limited
+    return pixels

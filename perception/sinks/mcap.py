@@ -36,6 +36,7 @@ from oneglance.streams.outputs import output_error
 
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
 _JPEG_QUALITY = 90
+_LATEST_NS = 2**64 - 1
 
 
 class Format(StrEnum):
@@ -129,7 +130,8 @@ class _File:
         self._keeping(lambda: self._writer.start("ros2", "oneglance"))
 
     def write(self, result: Result, *, with_image: bool) -> None:
-        stamp_ns = header_of(result.frame).stamp_ns
+        # Times of records have no sign; a clock that stands before 1970 is in the header alone.
+        stamp_ns = min(max(header_of(result.frame).stamp_ns, 0), _LATEST_NS)
         base = _topic_of(result)
         for layout in self._layouts:
             for suffix, type_name, data in layout.messages(result, with_image=with_image):
@@ -287,7 +289,7 @@ class _Foxglove:
         return make.ImageAnnotations(points=points, texts=texts)
 
     def _time(self, where: Header) -> Any:
-        return self._messages.Timestamp(sec=where.sec, nsec=where.nanosec)
+        return self._messages.Timestamp(sec=max(where.sec, 0), nsec=where.nanosec)
 
 
 def open_mcap(target: str, context: SinkContext) -> McapSink:

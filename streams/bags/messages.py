@@ -39,6 +39,23 @@ VIDEO_FORMATS: Mapping[str, str] = {"h264": "h264", "h265": "hevc", "hevc": "hev
 """Video codings that we decode, and libav's names for them."""
 
 
+_ALIKE = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16", "16UC4": "bgra16"}
+"""OpenCV's names for encodings, in its order of colours, as ROS's own conversion takes them."""
+
+_BAYER = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+_PIXEL_BYTES: Mapping[str, int] = {
+    **dict.fromkeys(("mono8", "nv12", "nv21", *(f"{name}8" for name in _BAYER)), 1),
+    **dict.fromkeys(("mono16", "uyvy", "yuv422", "yuyv", "yuv422_yuy2"), 2),
+    **dict.fromkeys((f"{name}16" for name in _BAYER), 2),
+    **dict.fromkeys(("bgr8", "rgb8"), 3),
+    **dict.fromkeys(("bgra8", "rgba8"), 4),
+    **dict.fromkeys(("bgr16", "rgb16"), 6),
+    **dict.fromkeys(("bgra16", "rgba16"), 8),
+}
+"""Encodings of raw images that we make into colours, and the bytes of a pixel (of its brightness,
+where colours lie in a plane of their own)."""
+
+
 class Undecodable(Exception):
     """A message whose image cannot be made; its text says why."""
 
@@ -78,14 +95,14 @@ def of_ros(message: Any) -> ImageMessage:
     header = getattr(message, "header", None)
     stamp = message.timestamp if header is None else header.stamp
     frame_id = message.frame_id if header is None else header.frame_id
-    coding = getattr(message, "encoding", None) or message.format
+    coding = message.encoding if hasattr(message, "encoding") else message.format
     stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
     return ImageMessage(stamp_ns, str(frame_id), str(coding), bytes(message.data), message)
 
 
 def of_protobuf(message: Any) -> ImageMessage:
     """A ``foxglove`` message as protobuf reads it."""
-    coding = getattr(message, "encoding", None) or message.format
+    coding = message.encoding if hasattr(message, "encoding") else message.format
     stamp_ns = message.timestamp.seconds * 1_000_000_000 + message.timestamp.nanos
     return ImageMessage(stamp_ns, message.frame_id, coding, bytes(message.data), message)
 
@@ -115,14 +132,8 @@ def image_of(message: ImageMessage, how: Carries) -> Image:
 def _raw(message: ImageMessage) -> Image:
     from rosbags.image import ImageError, image_to_cvimage
 
-    raw = _as_sensor_msgs(message)
-    rows, step = int(raw.height), int(raw.step)
-    if len(raw.data) < rows * step or not rows or not raw.width:
-        raise Undecodable(
-            f"{raw.width}x{rows} {message.format} with {len(raw.data)} bytes, not {rows * step}"
-        )
     try:
-        image = image_to_cvimage(raw, "bgr8")
+        image = image_to_cvimage(_packed(message), "bgr8")
     except ImageError as error:
         raise Undecodable(f"encoding {message.format}: {error}") from None
     return np.ascontiguousarray(image, np.uint8)
@@ -130,27 +141,49 @@ def _raw(message: ImageMessage) -> Image:
 
 @dataclass(slots=True)
 class _SensorImage:
-    """What ``rosbags`` asks of a ``sensor_msgs/Image``."""
+    """What ``rosbags`` asks of a ``sensor_msgs/Image``; it takes rows without padding only."""
 
     height: int
     width: int
     encoding: str
-    is_bigendian: int
-    step: int
+    is_bigendian: bool
     data: Any
 
 
-def _as_sensor_msgs(message: ImageMessage) -> Any:
-    given = message.message
-    if isinstance(given, Mapping):
-        sides = (int(given["height"]), int(given["width"]), int(given["step"]))
-        big_endian = 0
-    else:
-        sides = (int(given.height), int(given.width), int(given.step))
-        big_endian = int(getattr(given, "is_bigendian", 0))
-    height, width, step = sides
+def _packed(message: ImageMessage) -> Any:
+    """A raw image without what its driver appends to each row.
+
+    Raises:
+        Undecodable: an encoding that we lack, or fewer bytes than it should have.
+    """
+    width, height, step, is_bigendian = _layout(message.message)
+    encoding = _ALIKE.get(message.format, message.format)
+    if encoding not in _PIXEL_BYTES:
+        every = ", ".join((*_PIXEL_BYTES, *_ALIKE))
+        raise Undecodable(f"encoding '{encoding}' cannot be shown in colours (those can: {every})")
+    row = width * _PIXEL_BYTES[encoding]
+    step = max(step, row)  # 0 from drivers that have nothing to append
     data = np.frombuffer(message.data, np.uint8)
-    return _SensorImage(height, width, message.format, big_endian, step, data)
+    planes = height * 3 // 2
+    if encoding in {"nv12", "nv21"} and len(data) >= step * (planes - 1) + row:
+        height = planes  # that of the brightness alone was given
+    if not row or not height or len(data) < step * (height - 1) + row:
+        raise Undecodable(
+            f"{width}x{height} {message.format} with {len(data)} bytes, not {height * step}"
+        )
+    if step > row:
+        last = step * (height - 1)  # of the last row, what is appended may be missing
+        rows = data[:last].reshape(height - 1, step)[:, :row]
+        data = np.concatenate((rows.reshape(-1), data[last : last + row]))
+    return _SensorImage(height, width, encoding, is_bigendian, data)
+
+
+def _layout(given: Any) -> tuple[int, int, int, bool]:
+    """Width, height, bytes from row to row and the order of bytes of a raw image."""
+    if isinstance(given, Mapping):
+        return int(given["width"]), int(given["height"]), int(given["step"]), False
+    is_bigendian = bool(getattr(given, "is_bigendian", 0))
+    return int(given.width), int(given.height), int(given.step), is_bigendian
 
 
 def _compressed(message: ImageMessage) -> Image:

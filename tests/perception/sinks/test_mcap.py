@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,19 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, played: Played) -> None:
     (tmp_path / "out.mcap").symlink_to(full)
     with pytest.raises(SinkError, match="the disk is full"):
         played(write_foxglove(tmp_path / "drive.mcap"), f"mcap:{tmp_path / 'out.mcap'}?format=ros2")
+
+
+@pytest.mark.parametrize("stamp_ns", [-5_000_000_001, 0, (2**31) * 10**9, 2**63])
+def test_a_clock_that_stands_elsewhere_does_not_end_a_run(
+    stamp_ns: int, tmp_path: Path, played: Played
+) -> None:
+    bag = write_ros2(tmp_path / "drive", frames=1)
+    (result,) = played(bag, f"jsonl:{tmp_path / 'run.jsonl'}")
+    frame = replace(result.frame, metadata={**result.frame.metadata, "stamp_ns": stamp_ns})
+    sink = SinkChoice.parse(f"mcap:{tmp_path / 'out.mcap'}?image=copy").open(SinkContext())
+    sink.write(replace(result, frame=frame))
+    sink.close()
+    ((_, message), _) = read_ros2(tmp_path / "out.mcap")
+    nearest = min(max(stamp_ns // 10**9, -(2**31)), 2**31 - 1)
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (nearest, stamp_ns % 10**9)
+    assert len(list(read_protobuf(tmp_path / "out.foxglove.mcap"))) == 2

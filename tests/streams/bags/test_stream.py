@@ -6,11 +6,12 @@ import gc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bags
 from bags import stamps, write_foxglove, write_ros1, write_ros2
-from media import index_of
+from media import index_of, numbered_image
 from oneglance.streams import ConnectOptions, Frame, Stream, open_stream
 from oneglance.streams.errors import (
     SourceBroken,
@@ -60,13 +61,42 @@ def test_every_kind_of_bag_gives_its_images_with_their_headers(kind: str, tmp_pa
     assert [frame.timestamp_s for frame in frames] == [stamp / 10**9 for stamp in stamps(10)]
 
 
-@pytest.mark.parametrize(
-    "encoding", ["bgr8", "rgb8", "rgba8", "mono8", "mono16", "yuv422_yuy2", "8UC3"]
-)
-def test_the_common_encodings_of_raw_images_are_read(encoding: str, tmp_path: Path) -> None:
-    frames, error = play(write_ros2(tmp_path / "drive", encoding=encoding, frames=4))
+ENCODINGS = [
+    *("bgr8", "rgb8", "rgba8", "mono8", "mono16", "yuv422_yuy2", "8UC3", "8UC1", "8UC4", "16UC3"),
+    *("bayer_rggb8", "bayer_gbrg16", "uyvy", "nv12", "nv21"),
+]
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_common_encodings_of_raw_images_are_read(
+    encoding: str, padding: int, tmp_path: Path
+) -> None:
+    bag = write_ros2(tmp_path / "drive", encoding=encoding, frames=4, padding=padding)
+    frames, error = play(bag)
     assert error is None
     assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+    for index, frame in enumerate(frames):
+        off = np.abs(frame.image.astype(int) - numbered_image(index))
+        # Between a Bayer sensor's pixels two of three colours are neighbours', and it has noise.
+        assert off.mean() <= 15 if "bayer" in encoding else off.max() <= 2
+
+
+def test_sixteen_bits_with_the_high_byte_first_are_read(tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "drive", encoding="mono16", frames=4, padding=6, big_endian=True)
+    frames, error = play(bag)
+    assert error is None
+    assert [index_of(frame.image) for frame in frames] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "32FC3", "64FC3", "nv24", "BGR8", ""])
+def test_what_is_no_picture_in_colours_is_not_made_into_one(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bags, "_encoded", lambda image, encoding: np.repeat(image, 8, axis=2))
+    bag = write_ros2(tmp_path / "drive", encoding=encoding, raw=True, frames=2)
+    with pytest.raises(SourceUnreadable, match=rf"encoding '{encoding}' cannot be shown .*mono8"):
+        list(open_stream(bag))
 
 
 def test_an_encoding_that_we_lack_is_a_sentence_that_names_it(
