@@ -15,6 +15,7 @@ from oneglance.models import Detector
 from oneglance.perception import Pipeline, Tracker
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.result import Result
+from oneglance.streams import Frame
 from oneglance.streams.errors import SinkError, UsageError
 
 pytest.importorskip("mcap", reason="needs the extra mcap")
@@ -218,7 +219,8 @@ def test_a_clock_that_stands_elsewhere_does_not_end_a_run(
 ) -> None:
     bag = write_ros2(tmp_path / "drive", frames=1)
     (result,) = played(bag, f"jsonl:{tmp_path / 'run.jsonl'}")
-    frame = replace(result.frame, metadata={**result.frame.metadata, "stamp_ns": stamp_ns})
+    stamped = {**result.frame.metadata, "stamp_ns": stamp_ns}
+    frame = Frame(result.frame.image, 0, stamp_ns / 1e9, result.frame.source, metadata=stamped)
     sink = SinkChoice.parse(f"mcap:{tmp_path / 'out.mcap'}?image=copy").open(SinkContext())
     sink.write(replace(result, frame=frame))
     sink.close()
