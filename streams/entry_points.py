@@ -124,7 +124,7 @@ class Unreadable:
 
 def list_offers(group: str) -> tuple[Offer, ...]:
     """Every offer in ``group``, by name, then ours first; imports none."""
-    return _offers(_points(group=group))
+    return _offers(_points(group))
 
 
 def list_unreadable() -> tuple[Unreadable, ...]:
@@ -143,8 +143,8 @@ def find_offer(group: str, name: str) -> Offer | None:
     Raises:
         UsageError: two packages offer it, and neither is ours.
     """
-    # By name at once: whose an offer is stands in a text that takes long to read.
-    found = _offers(_points(group=group, name=name))
+    # By name first: whose an offer is stands in a text that takes long to read.
+    found = _offers(_points(group, name))
     if not found:
         return None
     if len(found) > 1 and not found[0].ours:
@@ -214,14 +214,15 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
     return f"unknown {what} '{word}'{hint} ({what}s: {', '.join(names)})"
 
 
-def _points(**wanted: str) -> Iterable[metadata.EntryPoint]:
+def _points(group: str, name: str | None = None) -> list[metadata.EntryPoint]:
     try:
-        return metadata.entry_points(**wanted)
+        found = list(metadata.entry_points(group=group))
     except Exception:  # noqa: BLE001 - one package's are unreadable: those of all the others
-        return list(_points_one_by_one(**wanted))
+        found = [point for point in _points_one_by_one() if point.group == group]
+    return [point for point in found if name in {None, point.name}]
 
 
-def _points_one_by_one(**wanted: str) -> Iterator[metadata.EntryPoint]:
+def _points_one_by_one() -> Iterator[metadata.EntryPoint]:
     seen: set[str] = set()
     for distribution in metadata.distributions():
         with _unless_unreadable():
@@ -229,7 +230,7 @@ def _points_one_by_one(**wanted: str) -> Iterator[metadata.EntryPoint]:
             if name in seen and name:  # another of that name, on a path before, is what is used
                 continue
             seen.add(name)
-            yield from distribution.entry_points.select(**wanted)
+            yield from distribution.entry_points
 
 
 @contextmanager

@@ -123,6 +123,30 @@ def kind_of(uri: str | os.PathLike[str] | int) -> Kind:
     return Kind.CAMERA if is_number or text.startswith("/dev/video") else Kind.PATH
 
 
+def files_read(uri: str | os.PathLike[str] | int) -> Iterator[Path]:
+    """The files that playing ``uri`` would read; none of what is no path.
+
+    Raises:
+        OSError: a folder cannot be looked into.
+        UsageError: the scheme of ``uri`` is not supported.
+    """
+    if kind_of(uri) is not Kind.PATH:
+        return
+    text = os.fspath(cast("str", uri))
+    path = Path(text)
+    if not _exists(text):
+        chosen = _CHOICE.fullmatch(text)
+        path = split_topic(text)[0] if chosen is None else Path(chosen[1])
+    if path.is_dir() and _is_bag(path):
+        yield from (file for file in path.iterdir() if file.is_file())
+    elif path.is_dir() or (not path.exists() and any(sign in text for sign in "*?[")):
+        from oneglance.streams.files.folders import can_be_played, listed
+
+        yield from filter(can_be_played, listed(text))
+    else:
+        yield path
+
+
 def is_surely_live(uri: str | os.PathLike[str] | int) -> bool:
     """Whether the address alone says that the source is live (HTTP says so only when asked)."""
     kind = kind_of(uri)

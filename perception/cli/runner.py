@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -23,6 +21,7 @@ from oneglance.models.region import Region
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
 from oneglance.perception.cli.garbage import collecting_later
+from oneglance.perception.cli.outputs import check_outputs
 from oneglance.perception.cli.summary import render_summary
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.perception.looking import check_budget
@@ -34,21 +33,16 @@ from oneglance.perception.readers.frame_reader import FrameReader, Source
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import VideoSink
-from oneglance.perception.sinks.files import (
-    is_standard_output,
-    open_output,
-    write_standard_output,
-)
+from oneglance.perception.sinks.files import is_standard_output, write_standard_output
 from oneglance.perception.sinks.jsonl import ReaderGone
 from oneglance.perception.sinks.thread import sink_names
 from oneglance.perception.stride import Stride
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
-from oneglance.streams.files.images import IMAGE_SUFFIXES
 from oneglance.streams.opening import open_stream
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.outputs import refuse_inputs, same_file, write_file
+from oneglance.streams.outputs import write_file
 from oneglance.streams.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -112,7 +106,9 @@ class Run:
         """
         options = self.options
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
-        _check_outputs(options)
+        if options.max_frames is not None and options.max_frames < 1:
+            raise UsageError(f"--max-frames must be at least 1, not {options.max_frames}")
+        check_outputs(options)
         Stride(options.every)  # what cannot be is said before a model is loaded
         if options.region is not None:
             Region.of(options.region)
@@ -260,73 +256,6 @@ def _raise(failed: Sequence[StreamError], *, of: int) -> None:
         raise StreamError(f"{len(failed)} of {of} sources failed:{stories}") from ExceptionGroup(
             "sources", failed
         )
-
-
-def _check_outputs(options: RunOptions) -> None:
-    if options.max_frames is not None and options.max_frames < 1:
-        raise UsageError(f"--max-frames must be at least 1, not {options.max_frames}")
-    if options.video is not None and len(options.sources) > 1:
-        raise UsageError("--video takes one source: run the sources one by one")
-    named = [p for p in (options.jsonl, options.video, options.json_summary) if p is not None]
-    outputs = [Path(p) for p in named if not is_standard_output(p)]
-    targets = [SinkChoice.parse(text).target.partition("?")[0] for text in options.sinks]
-    files = [Path(target) for target in targets if target and not is_standard_output(target)]
-    on_stdout = sum(map(is_on_standard_output, options.sinks))
-    if len(named) - len(outputs) + on_stdout > 1:
-        raise UsageError("standard output is given for two outputs")
-    every = [*outputs, *files]
-    for output in every:
-        if output.is_symlink() and not output.resolve().parent.is_dir():
-            raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
-        if any(_is_read(output, source) for source in options.sources):
-            raise UsageError(f"{output} is the source: writing there would destroy it")
-        refuse_inputs(output, [options.model])
-        if sum(_is_one_file(output, other) for other in every) > 1:
-            raise UsageError(f"{output} is given for two outputs")
-    for output in outputs:
-        _check_writable(output)  # an hour's run must not end in a path that never worked
-
-
-def is_on_standard_output(sink: str) -> bool:
-    """Whether a sink, as ``--sink`` has it, writes where people would read the summary."""
-    name, _, target = sink.partition(":")
-    return is_standard_output(target) if target else name.strip() in {"csv", "jsonl"}
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        mode = None  # not there yet; or opening it says what is wrong
-    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        return  # whoever reads a pipe would take the check for the end of the run
-    open_output(path, keep=True).close()
-    if mode is None:
-        path.resolve().unlink()
-
-
-def _is_one_file(one: Path, other: Path) -> bool:
-    """Whether both names lead to one place, where a file need not be yet."""
-    with suppress(OSError, RuntimeError):  # a circle of links
-        if one.resolve() == other.resolve():
-            return True
-    return one == other or same_file(one, other)
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return "it cannot be read"
-
-
-def _is_read(output: Path, source: str) -> bool:
-    """Whether it is the source, or an image in the folder of images that is one."""
-    if same_file(output, source):
-        return True
-    folder = Path(source).parent if glob.has_magic(source) else source
-    is_image = output.suffix.lower() in IMAGE_SUFFIXES and output.is_file()
-    return is_image and same_file(output.parent, folder)
 
 
 def _closing(sink: Sink) -> Callable[..., None]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oneglance.perception.sinks.files import (
+    check_writable,
+    is_standard_output,
+    write_standard_output,
+)
 from oneglance.perception.tracking import NO_TRACK
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
@@ -26,17 +32,20 @@ class CocoSink:
     """
 
     def __init__(self, path: Path, *, classes: tuple[str, ...] = ()) -> None:
-        """Nothing is written yet but an empty data set, to see that it can be.
+        """Nothing is written yet. ``path``: ``-`` is standard output.
 
         Raises:
             SinkError: the file cannot be written.
         """
         self._path = path
+        self._to_stdout = is_standard_output(path)
+        if not self._to_stdout:
+            check_writable(path)
         self._categories = {name: number for number, name in enumerate(classes, 1)}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+        self._folders: dict[str, str] = {}
         self._closed = False
-        self._save()
 
     def write(self, result: Result) -> None:
         """Add a result."""
@@ -44,7 +53,7 @@ class CocoSink:
         source = frame.source.encode("utf-8", "replace").decode()
         image = {
             "id": len(self._images) + 1,
-            "file_name": f"{Path(source).stem}/{frame.index:06}.jpg",
+            "file_name": f"{self._folder(source)}/{frame.index:06}.jpg",
             "width": frame.width,
             "height": frame.height,
             "clip": source,
@@ -92,11 +101,23 @@ class CocoSink:
             "annotations": self._annotations,
             "categories": categories,
         }
-        write_file(self._path, json.dumps(content) + "\n")
+        text = json.dumps(content) + "\n"
+        if self._to_stdout:
+            write_standard_output(text)
+        else:
+            write_file(self._path, text)
+
+    def _folder(self, source: str) -> str:
+        """A source's folder of images: its name as far as any system takes it, another for each."""
+        if source not in self._folders:
+            name = re.sub(r"[^\w.-]+", "_", Path(source).stem).strip("._-") or "source"
+            number = sum(each.partition("~")[0] == name for each in self._folders.values())
+            self._folders[source] = f"{name}~{number + 1}" if number else name
+        return self._folders[source]
 
 
 def open_coco(target: str, context: SinkContext) -> CocoSink:
-    """The sink ``coco:FILE``.
+    """The sink ``coco:FILE``; ``coco:-`` is standard output.
 
     Raises:
         SinkError: the file cannot be written.

@@ -83,6 +83,28 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
         raise output_error(path, error) from None
 
 
+def check_writable(path: Path) -> None:
+    """See that a file can be written, and leave things as they are.
+
+    Raises:
+        SinkError: as ``open_output``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        mode = None  # not there yet; or opening it says what is wrong
+    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return  # whoever reads a pipe would take the check for the end of the run
+    open_output(path, keep=True).close()
+    if mode is None:
+        path.resolve().unlink()
+
+
+def foxglove_beside(path: Path) -> Path:
+    """Where the sink ``mcap`` puts Foxglove's messages, which rosbag2 would not play."""
+    return path.with_name(f"{path.stem}.foxglove{path.suffix}")
+
+
 def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
     """Write all of ``data``, where one ``write`` may stop half way without an error.
 

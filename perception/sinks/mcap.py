@@ -30,7 +30,7 @@ from oneglance.perception.ros_messages import (
     header_of,
 )
 from oneglance.perception.sinks.drawing import COLOURS
-from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.perception.sinks.files import foxglove_beside, open_output, write_whole
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.outputs import output_error
 
@@ -76,8 +76,7 @@ class McapSink:
         if form is not Format.FOXGLOVE:
             layouts.setdefault(path, []).append(_Ros2())
         if form is not Format.ROS2:
-            beside = path.with_name(f"{path.stem}.foxglove{path.suffix}")
-            target = beside if form is Format.BOTH else path
+            target = foxglove_beside(path) if form is Format.BOTH else path
             layouts.setdefault(target, []).append(_Foxglove())
         self._files: list[_File] = []
         try:

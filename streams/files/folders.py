@@ -68,8 +68,7 @@ def files_in(path: str | os.PathLike[str]) -> list[Path]:
     """
     text = os.fspath(path)
     try:
-        is_folder = Path(text).is_dir()
-        found = _in_folder(text) if is_folder else _matching(text)
+        is_folder, found = Path(text).is_dir(), listed(text)
         files = [file for file in found if can_be_played(file)]
     except OSError as error:
         name = redact_address(text)
@@ -84,6 +83,15 @@ def files_in(path: str | os.PathLike[str]) -> list[Path]:
             _names(others),
         )
     return sorted(files, key=natural)
+
+
+def listed(text: str) -> list[Path]:
+    """Every file of a folder or a pattern, hidden ones and subfolders left out.
+
+    Raises:
+        OSError: a folder cannot be looked into.
+    """
+    return _in_folder(text) if Path(text).is_dir() else _matching(text)
 
 
 def can_be_played(file: Path) -> bool:

@@ -104,12 +104,8 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Find pedestrians, cars, signs and lights in videos, images or a live stream."""
-    from oneglance.perception.cli.runner import (
-        DEFAULT_SOURCE,
-        Run,
-        RunOptions,
-        is_on_standard_output,
-    )
+    from oneglance.perception.cli.outputs import is_on_standard_output
+    from oneglance.perception.cli.runner import DEFAULT_SOURCE, Run, RunOptions
     from oneglance.perception.sinks.files import is_standard_output
 
     configure(debug)

@@ -1,0 +1,97 @@
+"""Outputs that would destroy what is read, or one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oneglance.perception.cli.outputs import check_outputs, is_on_standard_output
+from oneglance.perception.cli.runner import RunOptions
+from oneglance.streams.errors import UsageError
+from program import Program
+
+WOULD_DESTROY = "is the source: writing there would destroy it"
+
+SOURCES = {
+    "drive.foxglove.mcap": ("drive.foxglove.mcap", "mcap:drive.mcap"),
+    "a topic of a bag": ("drive.mcap", "mcap:drive.mcap?format=ros2", "?topic=/camera/front"),
+    "one video of several": ("drive.mkv", "jsonl:drive.mkv", "?video=1"),
+    "a name with a question mark": ("drive?.mp4", "jsonl:drive?.mp4"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def check(source: str, *sinks: str, video: str | None = None) -> None:
+    place = None if video is None else Path(video)
+    check_outputs(RunOptions(sources=(source,), sinks=sinks, video=place))
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_no_sink_writes_over_the_source_however_it_is_named(case: str, tmp_path: Path) -> None:
+    file, sink, *more = SOURCES[case]
+    (tmp_path / file).write_bytes(b"what was recorded")
+    with pytest.raises(UsageError, match=WOULD_DESTROY):
+        check("".join([file, *more]), sink)
+
+
+@pytest.mark.parametrize("source", ["clips", "clips/*.mp4"])
+def test_no_clip_of_a_folder_is_written_over(source: str, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"a clip")
+    with pytest.raises(UsageError, match=WOULD_DESTROY):
+        check(source, video="clips/a.mp4")
+    (tmp_path / "clips" / "run.jsonl").write_bytes(b"of an earlier run")
+    check(source, "jsonl:clips/run.jsonl")
+    check(source, "jsonl:clips/new.jsonl")
+
+
+def test_no_file_of_a_bags_folder_is_written_over(tmp_path: Path) -> None:
+    bag = tmp_path / "drive"
+    bag.mkdir()
+    (bag / "drive_0.mcap").write_bytes(b"what was recorded")
+    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
+    for file in ("drive_0.mcap", "metadata.yaml"):
+        with pytest.raises(UsageError, match=WOULD_DESTROY):
+            check("drive", f"jsonl:drive/{file}")
+
+
+@pytest.mark.parametrize(
+    "sinks",
+    [
+        ("mcap:a.mcap", "mcap:a.foxglove.mcap?format=ros2"),
+        ("mcap:a.mcap?format=both&image=copy", "jsonl:a.foxglove.mcap"),
+        ("coco:a.json", "jsonl:./a.json"),
+        ("parquet:out", "parquet:out/"),
+    ],
+)
+def test_no_two_sinks_write_one_file(sinks: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="is given for two outputs"):
+        check("rendered:", *sinks)
+
+
+def test_a_file_that_a_sink_does_not_write_is_anothers_to_write() -> None:
+    check("rendered:", "mcap:a.mcap?format=ros2", "jsonl:a.foxglove.mcap")
+    check("rendered:", "jsonl:a.jsonl", "jsonl:b.jsonl")
+
+
+def test_only_what_has_no_file_or_names_it_is_on_standard_output() -> None:
+    assert all(map(is_on_standard_output, ["jsonl", "csv", "jsonl:-", "coco:/dev/stdout"]))
+    assert not any(map(is_on_standard_output, ["jsonl:a", "parquet:out", "mqtt://host"]))
+
+
+def test_a_run_refuses_before_the_source_is_touched(
+    tmp_path: Path, oneglance: Program, model: Path, video: Callable[..., Path]
+) -> None:
+    clip = video("drive.mp4", frames=3)
+    kept = clip.rename(tmp_path / "drive.foxglove.mcap")
+    before = kept.read_bytes()
+    outcome = oneglance("run", kept, "--model", model, "--sink", f"mcap:{tmp_path / 'drive.mcap'}")
+    assert outcome.code == 2
+    assert WOULD_DESTROY in outcome.message
+    assert kept.read_bytes() == before
