@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oneglance.perception.plugins import SinkChoice
 from oneglance.perception.sinks.files import check_writable, foxglove_beside, is_standard_output
@@ -13,35 +12,40 @@ from oneglance.streams.errors import OneglanceError, UsageError
 from oneglance.streams.opening import files_read
 from oneglance.streams.outputs import refuse_inputs, same_file
 
-if TYPE_CHECKING:
-    from oneglance.perception.cli.runner import RunOptions
-
 _TO_STANDARD_OUTPUT = frozenset({"csv", "jsonl"})
 """Sinks that write there where no file is named."""
 
 
-def check_outputs(options: RunOptions) -> None:
-    """Refuse outputs that would destroy what is read, or one another.
+def check_outputs(
+    sources: Sequence[str],
+    *,
+    sinks: Sequence[str] = (),
+    model: str = "",
+    jsonl: str | None = None,
+    video: Path | None = None,
+    json_summary: Path | None = None,
+) -> None:
+    """Refuse outputs of ``oneglance run`` that would destroy what is read, or one another.
 
     Raises:
         UsageError: an output is a source, or given twice; or it is a link to nowhere.
         SinkError: it is the model, or cannot be written.
     """
-    if options.video is not None and len(options.sources) > 1:
+    if video is not None and len(sources) > 1:
         raise UsageError("--video takes one source: run the sources one by one")
-    named = [p for p in (options.jsonl, options.video, options.json_summary) if p is not None]
+    named = [p for p in (jsonl, video, json_summary) if p is not None]
     outputs = [Path(p) for p in named if not is_standard_output(p)]
-    files = [file for text in options.sinks for file in _files_of(SinkChoice.parse(text))]
-    on_stdout = sum(map(is_on_standard_output, options.sinks))
+    files = [file for text in sinks for file in _files_of(SinkChoice.parse(text))]
+    on_stdout = sum(map(is_on_standard_output, sinks))
     if len(named) - len(outputs) + on_stdout > 1:
         raise UsageError("standard output is given for two outputs")
     every = [*outputs, *files]
     for output in every:
         if output.is_symlink() and not output.resolve().parent.is_dir():
             raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
-        if any(_is_read(output, source) for source in options.sources):
+        if any(_is_read(output, source) for source in sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
-        refuse_inputs(output, [options.model])
+        refuse_inputs(output, [model])
         if sum(_is_one_file(output, other) for other in every) > 1:
             raise UsageError(f"{output} is given for two outputs")
     for output in outputs:

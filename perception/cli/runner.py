@@ -108,7 +108,14 @@ class Run:
         tasks = None if options.tasks is None else parse_tasks(options.tasks.split(","))
         if options.max_frames is not None and options.max_frames < 1:
             raise UsageError(f"--max-frames must be at least 1, not {options.max_frames}")
-        check_outputs(options)
+        check_outputs(
+            options.sources,
+            sinks=options.sinks,
+            model=options.model,
+            jsonl=options.jsonl,
+            video=options.video,
+            json_summary=options.json_summary,
+        )
         Stride(options.every)  # what cannot be is said before a model is loaded
         if options.region is not None:
             Region.of(options.region)

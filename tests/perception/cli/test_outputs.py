@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from oneglance.perception.cli.outputs import check_outputs, is_on_standard_output
-from oneglance.perception.cli.runner import RunOptions
 from oneglance.streams.errors import UsageError
 from program import Program
 
@@ -29,7 +28,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check(source: str, *sinks: str, video: str | None = None) -> None:
     place = None if video is None else Path(video)
-    check_outputs(RunOptions(sources=(source,), sinks=sinks, video=place))
+    check_outputs([source], sinks=sinks, video=place)
 
 
 @pytest.mark.parametrize("case", SOURCES)
