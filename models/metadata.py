@@ -115,5 +115,5 @@ def read_metadata(properties: Mapping[str, str], origin: str) -> Metadata:
         )
     except KeyError as error:
         raise ModelError(f"{origin} has broken '{KEY}' metadata: it lacks {error}") from None
-    except (OverflowError, TypeError, ValueError) as error:
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ModelError(f"{origin} has broken '{KEY}' metadata: {error}") from None

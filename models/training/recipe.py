@@ -189,7 +189,7 @@ def read_recipe(file: Path) -> dict[str, Any]:
         facts = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
         raise DataError(

@@ -229,7 +229,7 @@ class BatchOutput:
         try:
             there = json.loads(content)
             assert isinstance(there, dict)
-        except (ValueError, AssertionError):
+        except (ValueError, RecursionError, AssertionError):
             raise UsageError(
                 f"{name}/{FACTS} is damaged: give another folder, or begin anew with --fresh"
             ) from None

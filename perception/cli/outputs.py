@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from oneglance.perception.plugins import SinkChoice
 from oneglance.perception.sinks.files import check_writable, foxglove_beside, is_standard_output
-from oneglance.streams.errors import OneglanceError, UsageError
+from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
 from oneglance.streams.outputs import refuse_inputs, same_file
+from oneglance.streams.redaction import redact
 
 _TO_STANDARD_OUTPUT = frozenset({"csv", "jsonl"})
 """Sinks that write there where no file is named."""
+
+_SENDING = frozenset({"mqtt", "mqtts"})
+"""Sinks that write no file."""
+
+_REPORTS = frozenset({".json", ".jsonl", ".csv"})
+"""What of an earlier command may lie among what is read."""
 
 
 def check_outputs(
@@ -39,11 +46,14 @@ def check_outputs(
     on_stdout = sum(map(is_on_standard_output, sinks))
     if len(named) - len(outputs) + on_stdout > 1:
         raise UsageError("standard output is given for two outputs")
+    for text in sinks:
+        if sinks.count(text) > 1:
+            raise UsageError(f"--sink {text} is given for two outputs")
     every = [*outputs, *files]
     for output in every:
         if output.is_symlink() and not output.resolve().parent.is_dir():
             raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
-        if any(_is_read(output, source) for source in sources):
+        if any(_plays(source, output) for source in sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
         refuse_inputs(output, [model])
         if sum(_is_one_file(output, other) for other in every) > 1:
@@ -61,7 +71,7 @@ def is_on_standard_output(sink: str) -> bool:
 def _files_of(choice: SinkChoice) -> Iterator[Path]:
     """The files that a sink writes, as far as its target tells."""
     target, _, query = choice.target.partition("?")
-    if not target or is_standard_output(choice.target):
+    if not target or is_standard_output(choice.target) or choice.name in _SENDING:
         return
     yield Path(target)
     if query and choice.name not in {"mcap", "rerun"}:  # of a file it may be a part of the name
@@ -85,12 +95,39 @@ def _target(link: Path) -> str:
         return "it cannot be read"
 
 
-def _is_read(output: Path, source: str) -> bool:
-    """Whether it is the source, or one of the files that make it up."""
+def refuse_read(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse an output file that is, or belongs to, something that is read: a file, a source
+    however it is named, an image or a label of a data set.
+
+    Raises:
+        SinkError: it is.
+    """
+    entries = list(inputs)
+    refuse_inputs(output, entries)
+    for entry in entries:
+        if _plays(str(entry), output) or _is_in_set(output, Path(entry)):
+            raise SinkError(
+                f"cannot write {output}: it is a part of {redact(str(entry))}, which is read; give "
+                "another name"
+            )
+
+
+def _plays(source: str, file: Path) -> bool:
+    """Whether a file is the source, or one of those that make it up."""
     with suppress(OSError):
-        if not output.is_file():
+        if not file.is_file():
             return False
     try:
-        return any(same_file(output, file) for file in files_read(source))
+        return any(same_file(file, each) for each in files_read(source))
     except (OneglanceError, OSError):  # which is said where it is opened
         return False
+
+
+def _is_in_set(file: Path, entry: Path) -> bool:
+    """Whether a file is there already in the folder of a data set, and no report of ours."""
+    with suppress(OSError):
+        folder = entry if entry.is_dir() else entry.parent
+        is_set = entry.is_dir() or entry.suffix in {".yaml", ".yml"}
+        is_old = file.is_file() and file.suffix.lower() not in _REPORTS
+        return is_set and is_old and file.resolve().is_relative_to(folder.resolve())
+    return False

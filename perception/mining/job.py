@@ -233,7 +233,7 @@ def _facts(results: Path) -> dict[str, Any]:
     """What a batch run was begun with, where its folder is given."""
     try:
         found = json.loads((results / "batch.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

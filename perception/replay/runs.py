@@ -22,6 +22,7 @@ Row = tuple[Task, str, float, tuple[float, float, float, float]]
 """Task, class, confidence, box in pixels."""
 
 _NS = 1_000_000_000
+_FARTHEST_PX = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +117,7 @@ def _of_jsonl(path: Path) -> Iterator[tuple[str, RecordedFrame]]:
         for number, line in enumerate(lines, 1):
             try:
                 yield _of_object(json.loads(line))
-            except (KeyError, TypeError, ValueError, OverflowError):
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
                 raise DataError(f"{path}, line {number}: no result of 'oneglance run'") from None
 
 
@@ -125,6 +126,8 @@ def _of_object(found: Any) -> tuple[str, RecordedFrame]:
     for each in found["detections"]:
         x1, y1, x2, y2 = map(float, each["xyxy"])
         box = (x1, y1, x2, y2)
+        if not all(abs(side) < _FARTHEST_PX for side in box):
+            raise ValueError("no box")
         rows.append((Task(each["task"]), str(each["class"]), float(each["confidence"]), box))
     stamp_ns = round(float(found["timestamp_s"]) * _NS)
     return str(found["source"]), RecordedFrame(int(found["frame"]), stamp_ns, detections_of(rows))

@@ -34,6 +34,7 @@ from starlette.websockets import WebSocket
 
 from oneglance.perception.health import Health
 from oneglance.perception.pipeline import Pipeline
+from oneglance.perception.server.connections import REQUEST_S
 from oneglance.perception.server.conversation import STATUS_S, Conversation
 from oneglance.perception.server.guard import AUTHORISED, Access, Guard
 from oneglance.perception.server.hub import Hub, HubClosed, Shot
@@ -305,18 +306,22 @@ def _wants_boxes(request: Request) -> bool:
 
 async def _body(request: Request) -> bytes:
     content = b""
-    async for piece in request.stream():
-        content += piece
-        if len(content) > LARGEST_BODY:
-            raise HTTPException(413, f"a request has {LARGEST_BODY} bytes at most")
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > LARGEST_BODY:
+                    raise HTTPException(413, f"a request has {LARGEST_BODY} bytes at most")
+    except TimeoutError:
+        raise HTTPException(408, f"a request is to be here within {REQUEST_S:g} s") from None
     return content
 
 
 def _asked_source(body: bytes) -> str:
     try:
         source = json.loads(body)["source"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         source = None
-    if not isinstance(source, str) or not source.strip():
+    if not isinstance(source, str) or not source.strip() or not source.isprintable():
         raise HTTPException(400, 'the request is to be {"source": "rtsp://…"}')
     return source.strip()

@@ -88,7 +88,7 @@ class Conversation:
     def _hear(self, text: str | None) -> bool:
         try:
             said = json.loads(text or "")
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         match said:
             case {"drawn": int()}:

@@ -139,7 +139,7 @@ class Guard:
                 421, "asked under a host name that is not ours: see oneglance serve --allow-host"
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place_of(origin) != host.lower():
             return _Refusal(403, "asked by the page of another site")
         if _is_from_elsewhere(headers) and not access.admits_openly(connection):
             return _Refusal(
@@ -195,6 +195,14 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _place_of(origin: str) -> str:
+    """The host and port in an Origin header; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

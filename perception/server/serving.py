@@ -14,6 +14,7 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from oneglance.perception.server.connections import Impatient
 from oneglance.perception.server.guard import Access
 from oneglance.perception.server.hub import Hub
 from oneglance.streams import shutdown
@@ -91,7 +92,7 @@ class PageServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Impatient,
                 ws="websockets-sansio",
                 ws_max_size=LARGEST_MESSAGE,
                 ws_per_message_deflate=False,

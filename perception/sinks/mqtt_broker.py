@@ -42,6 +42,7 @@ MOST_ON_THEIR_WAY = 32
 _CONNECT_S = 5.0
 _OF_TLS = ("ca", "cert", "key")
 _SLOWEST_RETRY_S = 30
+_LONGEST_USER = 10_000  # encoded; what the protocol has room for is 65 535 bytes of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class Target:
             raise UsageError("the sink mqtt uses key= with cert= only")
         host, port = _place(place, _TLS_PORT if tls else _PORT)
         name, colon, word = user.partition(":")
+        if len(user) > _LONGEST_USER:
+            raise UsageError("the sink mqtt takes no user name and password as long as these")
         address = BrokerAddress(
             host,
             port,
@@ -234,8 +237,12 @@ class Broker:
         with self._lock:
             was_connected = self.connected.is_set()
             self.connected.clear()
-        if was_connected and code.is_failure and not self._closed:
+        if self._closed or not code.is_failure:
+            return
+        if was_connected:
             self._report("connection lost")
+        elif not self._is_reported:  # a refusal says more than that it was hung up on after it
+            self._report("it hung up: no MQTT broker, or one with TLS")
 
     def _report(self, reason: str) -> None:
         """Once for each time that it goes away, however often it is tried."""
@@ -254,19 +261,24 @@ def _place(text: str, port: int) -> tuple[str, int]:
         port = int(number)
     else:
         raise UsageError("the port of the sink mqtt is a number from 1 to 65535: mqtt://HOST:1883")
+    if host.startswith("[") != host.endswith("]"):
+        host = ""
     host = host.removeprefix("[").removesuffix("]")
     try:
         host.encode("idna")
     except UnicodeError:
         host = ""
     if not host or any(sign.isspace() for sign in host):
-        raise UsageError("the sink mqtt needs a host: mqtt://HOST[:PORT][/PREFIX]")
+        raise UsageError("the sink mqtt needs a host: mqtt://HOST, mqtt://HOST:1883/PREFIX")
     return host, port
 
 
 def _topic(prefix: str) -> str:
     if any(sign in prefix for sign in "+#\0") or prefix.startswith("$") or len(prefix) > 200:
-        raise UsageError("a topic's prefix holds no +, no #, and no $ in front: mqtt://HOST/PREFIX")
+        raise UsageError(
+            "a topic's prefix holds no + and no #, no $ in front and 200 characters at most: "
+            "mqtt://HOST/PREFIX"
+        )
     return prefix
 
 

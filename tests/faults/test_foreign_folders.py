@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,21 @@ def test_figures_are_never_written_over_what_is_read(
     assert outcome.code == 2, outcome.err
     assert "which is read; give another name" in outcome.message
     assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["audit", "eval"])
+def test_figures_are_never_written_over_an_image_or_a_label_of_a_set(
+    command: str, tmp_path: Path, data: Path, model: Path, oneglance: Program
+) -> None:
+    mine = shutil.copytree(data.parent, tmp_path / "set")
+    before = state(mine)
+    given = mine / data.name
+    words = ["eval", model, given] if command == "eval" else ["audit", given]
+    for read in (next(mine.rglob("*.png"), None), next(mine.rglob("*.jpg"), None)):
+        if read is not None:
+            outcome = oneglance(*words, "--json", read)
+            assert outcome.code == 2, outcome.err
+            assert "which is read; give another name" in outcome.message
+    label = next(mine.rglob("labels/**/*.txt"))
+    assert oneglance(*words, "--json", label).code == 2
+    assert state(mine) == before

@@ -21,7 +21,6 @@ from oneglance.perception.cli.common import (
 )
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams.errors import DataError, UsageError
-from oneglance.streams.outputs import refuse_inputs
 
 if TYPE_CHECKING:
     from oneglance.models.training.evaluation.robustness import Robustness
@@ -58,8 +57,10 @@ def audit(
 ) -> None:
     """Look through data sets: what they hold, what is wrong, how to train with them."""
     configure(debug)
+    from oneglance.perception.cli.outputs import refuse_read
+
     if json_file is not None:
-        refuse_inputs(json_file, data)
+        refuse_read(json_file, data)
     try:
         from oneglance.models.training.audit.report import audit_files, show
     except ModuleNotFoundError as error:
@@ -116,9 +117,11 @@ def evaluate(
     configure(debug)
     if plot is not None and not conditions:
         raise UsageError("--plot draws what --conditions measures: give both")
+    from oneglance.perception.cli.outputs import refuse_read
+
     for file in (json_file, plot):
         if file is not None:
-            refuse_inputs(file, [data, model])
+            refuse_read(file, [data, model])
     try:
         from oneglance.models.training.evaluation.coco import evaluate_file
         from oneglance.models.training.evaluation.robustness import evaluate_file_under_conditions

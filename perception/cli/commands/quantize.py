@@ -16,7 +16,7 @@ from oneglance.perception.cli.common import Debug, configure, missing, say
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams import open_stream
 from oneglance.streams.errors import ModelError, UsageError
-from oneglance.streams.outputs import output_error, refuse_inputs, write_file
+from oneglance.streams.outputs import output_error, write_file
 
 if TYPE_CHECKING:
     from oneglance.models.training.quantization import Image, Quantised
@@ -54,9 +54,10 @@ def quantize(
         raise UsageError(f"--out ends in {SUFFIX} (an OpenVINO IR in one file), not {out.name}")
     from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.quantization import quantize as quantize_model
+    from oneglance.perception.cli.outputs import refuse_read
 
     file = resolve_model(model)
-    refuse_inputs(out, [file, *data, *(source or ())])
+    refuse_read(out, [file, *data, *(source or ())])
     found = quantize_model(
         file,
         [read_dataset(each) for each in data],

@@ -19,7 +19,7 @@ from oneglance.perception.cli.common import (
     write_json,
 )
 from oneglance.perception.cli.terminal import Terminal
-from oneglance.streams.outputs import OutputFolder, refuse_inputs
+from oneglance.streams.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from oneglance.perception.replay.comparison import Comparison
@@ -53,15 +53,17 @@ def replay(
 
     from oneglance.models.detector import Detector
     from oneglance.models.tasks import Task, parse_tasks
+    from oneglance.perception.cli.outputs import refuse_read
     from oneglance.perception.replay.comparison import Tolerance
     from oneglance.perception.replay.playing import image_of
     from oneglance.perception.replay.playing import replay as play
     from oneglance.perception.replay.runs import read_run, source_of
+    from oneglance.perception.sinks.files import check_writable
     from oneglance.streams.opening import open_stream
 
     tolerance = Tolerance(iou=iou, score=score, share=share)
     if json_file is not None:
-        refuse_inputs(json_file, [run, model, *([] if source is None else [source])])
+        refuse_read(json_file, [run, model, *([] if source is None else [source])])
     folder = None if out is None else OutputFolder(out, "replay")
     if folder is not None:
         folder.check([run])
@@ -81,9 +83,13 @@ def replay(
         classes=detector.classes,
         tasks=tuple(Task) if wanted is None else wanted,
     )
+    played = source_of(recorded, run, source)
+    if json_file is not None:
+        refuse_read(json_file, [played])
+        check_writable(json_file)
     comparison, shown = play(
         recorded,
-        open_stream(source_of(recorded, run, source)),
+        open_stream(played),
         detector,
         tolerance=tolerance,
         least_confidence=conf,

@@ -455,7 +455,11 @@ def test_a_wrong_host_is_refused_and_learns_nothing(site: Page, locked: Page) ->
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "file://"]
+    "origin",
+    [
+        *("http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "file://"),
+        *("http://[", "//", "", "x" * 3000),
+    ],
 )
 def test_the_page_of_another_site_is_refused(site: Page, locked: Page, origin: str) -> None:
     for shown in (site, locked):
@@ -522,7 +526,9 @@ def test_a_message_of_ten_megabytes_is_refused(site: Page) -> None:
     assert site.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("words", ["", "{", "[]", '{"drawn": "x"}', '{"sources": [1]}', b"\0\1"])
+@pytest.mark.parametrize(
+    "words", ["", "{", "[]", '{"drawn": "x"}', '{"sources": [1]}', b"\0\1", "[" * 4000]
+)
 def test_a_message_that_is_none_of_ours_ends_the_conversation(
     site: Page, words: str | bytes
 ) -> None:
@@ -542,6 +548,27 @@ def test_a_body_of_ten_megabytes_is_refused(locked: Page) -> None:
         )
         assert answer.status_code == 413
     assert locked.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[" * 4000, '{"source": "\\ud800"}', '{"source": "a\\u0000b"}', '{"source": [1]}']
+)
+def test_a_body_that_is_none_is_refused_in_a_sentence(body: str, locked: Page) -> None:
+    answer = httpx.post(
+        f"{locked.url}/api/sources", headers=BEARER, content=body, timeout=LONG_S, trust_env=False
+    )
+    assert answer.status_code == 400
+    assert answer.text.startswith("the request is to be")
+
+
+def test_a_body_that_never_comes_is_not_waited_for(
+    locked: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "REQUEST_S", 0.1)
+    head = f"POST /api/sources HTTP/1.1\r\nHost: {locked.host}\r\nContent-Length: 9\r\n"
+    with socket.create_connection(("127.0.0.1", locked.port), LONG_S) as client:
+        client.sendall(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n{{".encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 408")
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(site: Page) -> None:

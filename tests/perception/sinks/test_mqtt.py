@@ -233,6 +233,24 @@ def test_a_peer_that_accepts_and_says_nothing_holds_nobody_up(result: Results) -
             sink.close()
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_who_hangs_up_before_it_is_a_connection_is_reported_once(
+    answer: bytes, result: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sink = opened(f"mqtt://127.0.0.1:{server.getsockname()[1]}?rate=all")
+        sink.write(result())
+        for _ in range(2):  # it is tried again
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(answer)
+        wait_until(lambda: caplog.records, "it is reported")
+        with pytest.raises(SinkError, match="it hung up: no MQTT broker, or one with TLS"):
+            sink.close()
+    assert len([r for r in caplog.records if "it is tried again" in r.getMessage()]) == 1
+
+
 def test_a_broker_that_stops_reading_makes_nothing_pile_up(
     broker: Mosquitto, result: Results
 ) -> None:
@@ -404,6 +422,9 @@ def test_a_certificate_that_cannot_be_shown_is_refused_at_once(
         ("mqtt://me:{secret}@host:port", "port"),
         ("mqtt://me:{secret}@host:0", "port"),
         ("mqtt://host..name", "needs a host"),
+        ("mqtt://[::1", "needs a host"),
+        ("mqtt://" + "{secret}" * 2000 + "@host", "as long"),
+        ("mqtt://host/" + "a" * 201, "200 characters"),
         ("mqtt://host/a/#", "prefix"),
         ("mqtt://me:{secret}@host?rat=1", "no option rat"),
         ("mqtt://host?rate=0", "rate is messages a second"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,34 @@ def test_unusable_words_are_refused(
     assert "cannot be read" in oneglance("replay", tmp_path / "none.jsonl").message
     assert "share" in oneglance("replay", recorded, *words, "--share", 2).message
     assert "is read" in oneglance("replay", recorded, *words, "--json", recorded).message
+    deep = tmp_path / "deep.jsonl"
+    deep.write_text("[" * 100_000)
+    assert "line 1" in oneglance("replay", deep, *words).message
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("mine")
     assert "did not make" in oneglance("replay", recorded, *words, "--out", full).message
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_figures_are_never_written_over_the_recording_that_is_played(
+    is_given: bool, oneglance: Program, tmp_path: Path, model: Path, video: Callable[..., Path]
+) -> None:
+    clip = video("drive.mp4", frames=3)
+    before = clip.read_bytes()
+    run = tmp_path / "run.jsonl"
+    assert oneglance("run", clip, "--model", model, "--jsonl", run).code == 0
+    words = [clip] if is_given else []
+    outcome = oneglance("replay", run, *words, "--model", model, "--json", clip)
+    assert "which is read; give another name" in outcome.message
+    assert clip.read_bytes() == before
+
+
+def test_a_place_for_figures_that_never_worked_is_reported_before_the_work(
+    oneglance: Program, tmp_path: Path, recorded: Path, model: Path
+) -> None:
+    outcome = oneglance(
+        "replay", recorded, "--model", model, "--json", tmp_path / "none" / "a.json"
+    )
+    assert "there is no folder" in outcome.message
+    assert "frames compared" not in outcome.out
