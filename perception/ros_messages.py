@@ -15,6 +15,7 @@ import numpy as np
 
 from oneglance.perception.result import Result
 from oneglance.streams.frame import Frame
+from oneglance.streams.redaction import printable
 
 _NS = 1_000_000_000
 _SECONDS = 2**31
@@ -71,7 +72,7 @@ def header_of(frame: Frame) -> Header:
     frame_id = frame.metadata.get("frame_id")
     return Header(
         stamp_ns if isinstance(stamp_ns, int) else round(frame.timestamp_s * _NS),
-        frame_id if isinstance(frame_id, str) else frame.source,
+        frame_id if isinstance(frame_id, str) else printable(frame.source),
     )
 
 

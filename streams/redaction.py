@@ -113,6 +113,15 @@ _PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d{0,5})?")
 _SET_TOP = re.compile(r"(?P<before>/(?:live|movie|series|timeshift)/)[^/]+/[^/]+(?=/\d)", re.I)
 
 
+def printable(name: str) -> str:
+    """``name`` as every text can hold it: bytes of a file's name that are no UTF-8 are ``?``.
+
+    >>> printable("drive\\udcff.mp4")
+    'drive?.mp4'
+    """
+    return name.encode("utf-8", "replace").decode()
+
+
 def redact(text: str) -> str:
     """``text`` with every credential inside an address replaced by ``***``.
 

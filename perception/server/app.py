@@ -40,7 +40,7 @@ from oneglance.perception.server.guard import AUTHORISED, Access, Guard
 from oneglance.perception.server.hub import Hub, HubClosed, Shot
 from oneglance.streams.errors import OneglanceError, Reason, StreamError
 from oneglance.streams.live.states import State
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import printable, redact
 
 MOST_VIEWERS = 32
 """Who comes after as many is asked to come later."""
@@ -108,8 +108,8 @@ class Site:
             "fps": summary.fps,
             "frames": summary.frames,
             "latency_ms": {stage: [x.p50, x.p90, x.p99] for stage, x in latencies.items()},
-            "health": self.pipeline.health().as_dict(),
-            "reasons": {source: str(why) for source, why in self.hub.reasons().items()},
+            "health": _printable(self.pipeline.health().as_dict()),
+            "reasons": {printable(name): str(why) for name, why in self.hub.reasons().items()},
             "events": self.hub.events()[-30:],
             "viewers": self.hub.viewers,
             "may_edit": may_edit,
@@ -174,10 +174,11 @@ class Site:
         states = {each.source: each.state for each in self.pipeline.health().sources}
         state = states.get(source, State.CLOSED)
         if shot is None or state is not State.LIVE:
-            raise HTTPException(503, f"no new image of {source}: it is {state}")
+            raise HTTPException(503, f"no new image of {printable(source)}: it is {state}")
         jpeg = await self._jpeg(shot, boxes=_wants_boxes(request))
         if jpeg is None:
-            raise HTTPException(503, f"no image of {source}: its last frame cannot be converted")
+            what = f"no image of {printable(source)}"
+            raise HTTPException(503, f"{what}: its last frame cannot be converted")
         return Response(jpeg, media_type="image/jpeg")
 
     # -- figures ---------------------------------------------------------------------------
@@ -191,7 +192,7 @@ class Site:
         lost = lost_sources(health, self.hub.reasons())
         content: dict[str, Any] = {"status": "lost" if lost or health.stuck else "ok"}
         if self.access.token is None or request.scope.get(AUTHORISED):
-            content |= {"stuck": health.stuck, "lost": lost}
+            content |= {"stuck": health.stuck, "lost": _printable(lost)}
         return JSONResponse(content, 503 if lost or health.stuck else 200)
 
     async def _metrics(self, request: Request) -> Response:
@@ -207,16 +208,17 @@ class Site:
         try:
             name = await asyncio.to_thread(self.pipeline.add, source)
         except OneglanceError as error:
-            raise HTTPException(400, redact(str(error))) from None
-        return JSONResponse({"source": name}, 201)
+            raise HTTPException(400, printable(redact(str(error)))) from None
+        return JSONResponse({"source": printable(name)}, 201)
 
     async def _remove(self, request: Request) -> Response:
         self._may_edit(request)
         try:
-            name = request.query_params.get("source", "")
+            asked = request.query_params.get("source", "")
+            name = self._known().get(asked, asked)
             await asyncio.to_thread(self.pipeline.remove, name)
         except OneglanceError as error:
-            raise HTTPException(400, redact(str(error))) from None
+            raise HTTPException(400, printable(redact(str(error)))) from None
         return Response(status_code=204)
 
     def _may_edit(self, request: Request) -> None:
@@ -227,14 +229,18 @@ class Site:
 
     def _source(self, request: Request) -> str:
         """The source asked for, or the only one."""
-        known = [each.source for each in self.pipeline.health().sources]
+        known = self._known()
         asked = request.query_params.get("source")
         if asked is None and len(known) == 1:
-            return known[0]
+            return next(iter(known.values()))
         if asked not in known:
             names = ", ".join(known) or "none yet"
             raise HTTPException(404, f"?source= is to name a source (sources: {names})")
-        return asked
+        return known[asked]
+
+    def _known(self) -> dict[str, str]:
+        """The sources by what they are called on the page."""
+        return {printable(each.source): each.source for each in self.pipeline.health().sources}
 
     def _room(self) -> None:
         if self.hub.viewers >= MOST_VIEWERS:
@@ -325,3 +331,15 @@ def _asked_source(body: bytes) -> str:
     if not isinstance(source, str) or not source.strip() or not source.isprintable():
         raise HTTPException(400, 'the request is to be {"source": "rtsp://…"}')
     return source.strip()
+
+
+def _printable(value: Any) -> Any:
+    """``value``, ready for JSON, with texts that every encoding of Unicode holds."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {key: _printable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_printable(item) for item in value]
+    return value

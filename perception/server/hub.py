@@ -27,7 +27,7 @@ from oneglance.perception.sinks.jsonl import as_object, encoded
 from oneglance.streams.errors import Reason
 from oneglance.streams.frame import Image
 from oneglance.streams.live.states import Event, State
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import printable, redact
 
 LARGEST_WIDTH = 1280
 """Pixels across of an image that is sent; larger ones are scaled down, boxes are not."""
@@ -272,7 +272,8 @@ class Hub:
                 text = event.detail or str(event.reason)
             else:
                 about, state, text = event.about, "alert", event.detail
-            noted = {"source": redact(about), "state": state, "text": redact(text)}
+            shown = printable(redact(about)), printable(redact(text))
+            noted = {"source": shown[0], "state": state, "text": shown[1]}
             self._events.append({"at": round(time.time(), 1), **noted})
 
     def _leave(self, source: str) -> None:
@@ -335,7 +336,7 @@ class Hub:
                 raise HubClosed
             now_s = self.clock()
             for source, newest in self._newest.items():
-                if wanted is not None and source not in wanted:
+                if wanted is not None and not {source, printable(source)} & set(wanted):
                     continue
                 shown = self._show(newest, now_s)
                 if shown.shot.number > seen.get(source, 0):

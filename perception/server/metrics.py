@@ -29,13 +29,16 @@ from oneglance.perception.health import Health, SourceHealth
 from oneglance.perception.histogram import LatencyHistogram
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.streams.live.states import State
-from oneglance.streams.redaction import HIDDEN
+from oneglance.streams.redaction import HIDDEN, printable
 
 BUCKETS_S = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 """Upper bounds in seconds: close where a frame's stages and ages lie."""
+
+
+_MOST_LABELS = 1024
 
 
 class SourceLabel(StrEnum):
@@ -76,6 +79,7 @@ def label_for(source: str, label: SourceLabel) -> str:
         return ""
     if label is SourceLabel.HASHED:
         return _digest(source)
+    source = printable(source)
     scheme, is_address, rest = source.partition("://")
     if not is_address:
         scheme, _, rest = source.partition(":")
@@ -234,11 +238,17 @@ class PipelineCollector(Collector):
     def _name(self, source: str) -> str:
         """Its label; two sources never share one."""
         if source not in self._labels:
+            self._forget()
             name = label_for(source, self._label)
             if name and name in self._labels.values():
                 name = f"{name} {_digest(source)}"
             self._labels[source] = name
         return self._labels[source]
+
+    def _forget(self) -> None:
+        """The oldest labels, which are those of sources that nobody reports any more."""
+        while len(self._labels) >= _MOST_LABELS:
+            del self._labels[next(iter(self._labels))]
 
     def _with(self, *labels: str) -> list[str]:
         return [*([] if self._label is SourceLabel.NONE else ["source"]), *labels]

@@ -17,6 +17,7 @@ from oneglance.perception.sinks.files import (
 from oneglance.perception.tracking import NO_TRACK
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
+from oneglance.streams.redaction import printable
 
 if TYPE_CHECKING:
     from oneglance.perception.plugins import SinkContext
@@ -50,7 +51,7 @@ class CocoSink:
     def write(self, result: Result) -> None:
         """Add a result."""
         frame, found = result.frame, result.detections
-        source = frame.source.encode("utf-8", "replace").decode()
+        source = printable(frame.source)
         image = {
             "id": len(self._images) + 1,
             "file_name": f"{self._folder(source)}/{frame.index:06}.jpg",

@@ -21,6 +21,7 @@ from oneglance.perception.sinks.files import (
 )
 from oneglance.streams.errors import SinkError
 from oneglance.streams.outputs import output_error
+from oneglance.streams.redaction import printable
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -115,8 +116,7 @@ def as_object(result: Result) -> dict[str, Any]:
     """
     frame = result.frame
     found: dict[str, Any] = {
-        # A file name may hold bytes that are no UTF-8; JSON may not.
-        "source": frame.source.encode("utf-8", "replace").decode(),
+        "source": printable(frame.source),
         "frame": frame.index,
         "timestamp_s": round(frame.timestamp_s, 6),
         "dropped": result.dropped,

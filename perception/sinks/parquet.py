@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from oneglance.perception.batch.schema import ROW_GROUP, DetectionRows, detections_schema
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import OutputFolder, output_error
+from oneglance.streams.redaction import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,8 +64,7 @@ class ParquetSink:
         """
         source = result.frame.source
         if source not in self._sources:
-            name = source.encode("utf-8", "replace").decode()
-            self._sources[source] = DetectionRows(name, self._model, "")
+            self._sources[source] = DetectionRows(printable(source), self._model, "")
         self._sources[source].add(result)
         if len(self._sources[source]) >= ROWS_A_FILE or (
             self._clock() - self._last_s >= WRITTEN_EVERY_S

@@ -29,7 +29,7 @@ from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddre
 from oneglance.streams import shutdown
 from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import output_error
-from oneglance.streams.redaction import redact
+from oneglance.streams.redaction import printable, redact
 
 _KEPT = "What was written before can be opened"
 
@@ -162,4 +162,6 @@ def open_rerun(target: str, context: SinkContext) -> Sink:
         raise UsageError(
             "the sink rerun needs a file or a viewer: rerun:run.rrd, rerun:grpc://127.0.0.1"
         )
+    if place != printable(place):
+        raise UsageError(f"rerun writes no file whose name is not UTF-8: rename {printable(place)}")
     return RerunSink(Path(place), with_image=with_image)

@@ -627,3 +627,18 @@ def test_a_source_that_cannot_be_added_is_reported_without_its_secrets(locked: P
         assert answer.status_code == 400, answer.text
         assert SECRETS[0] not in answer.text
         assert "Traceback" not in answer.text
+
+
+def test_a_source_whose_name_is_no_text_has_one_name_everywhere(detector: Detector) -> None:
+    with page(detector, Camera("caf\udce9"), Camera("left"), token=TOKEN) as shown:
+        with shown.watch(additional_headers=BEARER) as viewer:
+            viewer.send(json.dumps({"sources": ["caf?"]}))
+            wait_until(lambda: next_frame(viewer)[0]["source"] == "caf?")
+            names = {each["source"] for each in next_status(viewer)["health"]["sources"]}
+        assert names == {"caf?", "left"}
+        assert shown.get("/snapshot.jpg?source=caf?", headers=BEARER).status_code == 200
+        assert "caf?" in shown.get("/api/status", headers=BEARER).text
+        assert 'source="caf?"' in shown.get("/metrics", headers=BEARER).text
+        assert "caf?" in shown.get("/snapshot.jpg?source=rear", headers=BEARER).text
+        assert "caf?" in edit(shown, "DELETE", "rear", **BEARER).text
+        assert edit(shown, "DELETE", "caf?", **BEARER).status_code == 204

@@ -28,7 +28,13 @@ from oneglance.models import Detector
 from oneglance.perception import Pipeline, Result
 from oneglance.perception.budget import AgeBudget, BudgetStatus, Step
 from oneglance.perception.health import Health, SourceHealth
-from oneglance.perception.server.metrics import BUCKETS_S, SourceLabel, label_for, metrics_of
+from oneglance.perception.server.metrics import (
+    BUCKETS_S,
+    PipelineCollector,
+    SourceLabel,
+    label_for,
+    metrics_of,
+)
 from oneglance.perception.summary import RunSummary, Telemetry
 from oneglance.streams import State
 from waiting import wait_until
@@ -175,6 +181,25 @@ def test_no_label_is_an_address_or_a_track(label: SourceLabel) -> None:
     assert not [value for value in values if "://" in value or "***" in value or "/home" in value]
     labels = {key for _, pairs in scraped(registry) for key, _ in pairs}
     assert not [key for key in labels if "track" in key]
+
+
+@pytest.mark.parametrize(
+    "name", ['say "hi"', "two\nlines", "back\\slash", "\N{SNOWMAN}", 'x{le="1"}', "caf\udce9", ""]
+)
+def test_whatever_a_source_is_called_prometheus_reads_it(name: str) -> None:
+    registry = metrics_of(Run(health_of(name)))
+    shown = name.replace("\udce9", "?")
+    assert of(registry, "oneglance_frames_produced_total", source=shown) == 100
+
+
+def test_sources_of_ever_new_names_do_not_pile_up() -> None:
+    run = Run()
+    collector = PipelineCollector(run)
+    for number in range(2000):
+        run.sources = (health_of(f"rtsp://camera {number}"),)
+        assert next(iter(collector.collect())).samples[0].labels == {"source": f"camera {number}"}
+    run.sources = (health_of("rtsp://camera 0?again"),)  # the first of that label is forgotten
+    assert next(iter(collector.collect())).samples[0].labels == {"source": "camera 0"}
 
 
 def test_a_hashed_label_is_the_same_from_run_to_run_and_shows_no_name() -> None:

@@ -228,3 +228,13 @@ def test_a_clock_that_stands_elsewhere_does_not_end_a_run(
     nearest = min(max(stamp_ns // 10**9, -(2**31)), 2**31 - 1)
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (nearest, stamp_ns % 10**9)
     assert len(list(read_protobuf(tmp_path / "out.foxglove.mcap"))) == 2
+
+
+def test_a_source_whose_name_is_no_text_does_not_end_a_run(tmp_path: Path, played: Played) -> None:
+    bag = write_ros2(tmp_path / "drive", frames=1)
+    (result,) = played(bag, f"jsonl:{tmp_path / 'run.jsonl'}")
+    sink = SinkChoice.parse(f"mcap:{tmp_path / 'out.mcap'}").open(SinkContext())
+    sink.write(replace(result, frame=Frame(result.frame.image, 0, 0.0, "caf\udce9.mp4")))
+    sink.close()
+    ((_, message),) = read_ros2(tmp_path / "out.mcap")
+    assert message.header.frame_id == "caf?.mp4"
