@@ -43,13 +43,13 @@ def main() -> None:
                 stamps_s.append(time.perf_counter())
                 if len(stamps_s) == options.warmup + 1:
                     before_s = time.process_time()
+                cpu_s = time.process_time()  # the last one before sinks are closed
                 if len(stamps_s) == wanted:
                     break
         if len(stamps_s) < options.warmup + 2:
             raise measuring.TooFewFrames(f"the source ended after {len(stamps_s)} frames")
         summary = pipeline.summary()
-        timed = len(stamps_s) - options.warmup - 1
-        cpu_ms = 1e3 * (time.process_time() - before_s) / timed
+        cpu_ms = 1e3 * (cpu_s - before_s) / (len(stamps_s) - options.warmup - 1)
     measuring.answer(
         intervals_ms=measuring.intervals_ms(stamps_s, warmup=options.warmup),
         cpu_ms=cpu_ms,

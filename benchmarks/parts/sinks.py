@@ -1,6 +1,7 @@
 """What each sink costs the loop, recorded and live, and a bag that goes in and comes out as one.
 
-Recorded, with all CPUs busy, nothing is left out, and a sink costs what CPU time it takes. Live, at
+Recorded, with all CPUs busy, nothing is left out, and a sink costs what CPU time it takes; how far
+two runs without any are apart ("none again") is how far the others may be by chance. Live, at
 a camera's rate, the loop waits for no sink, and one that cannot keep up does without results.
 """
 
@@ -26,7 +27,7 @@ from benchmarks.processes import Answer, Arm, Measured, measure
 from benchmarks.report import intervals, results
 from benchmarks.report.results import Part
 
-NO_SINK = "none"
+NO_SINK, AGAIN = "none", "none again"
 AT_LEAST, BAG_AT_LEAST = 0.97, 0.9
 
 SINKS = {
@@ -86,7 +87,7 @@ def measure_sinks(asked: Options) -> Part:
         for live in (False, True):
             measured = measure(_arms(asked, sinks, live=live), rounds=asked.rounds)
             part.holes += measured.holes
-            names = (NO_SINK, *sinks)
+            names = (NO_SINK, AGAIN, *sinks)
             rows = [row for name in names if (row := _row(part, name, measured, live=live))]
             title = "Live, at the clip's own rate" if live else "Recorded, as fast as it goes"
             note = NOTES[live]
@@ -99,6 +100,7 @@ def measure_sinks(asked: Options) -> Part:
 def _arms(asked: Options, sinks: dict[str, str], *, live: bool) -> list[Arm]:
     return [
         _arm(asked, NO_SINK, asked.clip, None, live=live),
+        _arm(asked, AGAIN, asked.clip, None, live=live),
         *(_arm(asked, name, asked.clip, sink, live=live) for name, sink in sinks.items()),
     ]
 
@@ -135,7 +137,8 @@ def _row(
     if none and name != NO_SINK:
         found = intervals.ratio(rates, _rates(none))
         over = f"{found.value:.3f}"
-        part.claim(f"{key}.rate", f"rate with {words} over none", found, at_least=AT_LEAST)
+        goal = None if name == AGAIN else AT_LEAST
+        part.claim(f"{key}.rate", f"rate with {words} over none", found, at_least=goal)
     return (
         name,
         f"{intervals.median([rate for (rate,) in rates]):.1f}",

@@ -171,20 +171,35 @@ class DetectionRows:
         arrays = []
         for field in schema:
             if field.name in self._fixed:
-                arrays.append(pa.repeat(pa.scalar(self._fixed[field.name]), count))
+                arrays.append(_texts([self._fixed[field.name].encode()] * count))
                 continue
             values = np.concatenate(self._columns[field.name])
-            absent = values == NO_TRACK if field.name == "track_id" else None
-            arrays.append(
-                pa.array(
-                    values.tolist() if values.dtype.kind == "U" else values,
-                    type=field.type,
-                    mask=absent,
-                )
-            )
+            is_there = values != NO_TRACK if field.name == "track_id" else None
+            arrays.append(_array(values, field.type, is_there))
         self._clear()
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _clear(self) -> None:
         self._count = 0
         self._columns = {}
+
+
+def _array(values: np.ndarray, kind: pa.DataType, is_there: np.ndarray | None) -> pa.Array:
+    """A column, null where ``is_there`` is False. By its buffers, for ``pyarrow.array`` imports
+    pandas, where there is one, to see that this is none of it: 0.2 s and 80 MB."""
+    import pyarrow as pa
+
+    if values.dtype.kind == "U":
+        return _texts([text.encode() for text in values.tolist()])
+    buffers = [None if is_there is None else pa.py_buffer(np.packbits(is_there, bitorder="little"))]
+    exact = np.ascontiguousarray(values.astype(kind.to_pandas_dtype(), copy=False))
+    return pa.Array.from_buffers(kind, len(values), [*buffers, pa.py_buffer(exact)])
+
+
+def _texts(texts: list[bytes]) -> pa.Array:
+    """A column of texts, in UTF-8."""
+    import pyarrow as pa
+
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +90,22 @@ def test_the_program_writes_both_and_convert_reads_them(
     assert run.code == 0, run.err
     assert oneglance("convert", table, "--to", "mot", "--out", tmp_path / "mot").code == 0
     assert len((tmp_path / "mot" / "a.txt").read_text().splitlines()) == 12
+
+
+def test_a_table_is_made_without_importing_pandas(tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="pyarrow looks for it")
+    program = f"""
+import sys
+from pathlib import Path
+from oneglance.perception.sinks.parquet import ParquetSink
+from oneglance.perception.testing import results
+sink = ParquetSink(Path({str(tmp_path / "out")!r}))
+for result in results(3):
+    sink.write(result)
+sink.close()
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
