@@ -10,6 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from oneglance.streams.errors import UsageError
 
+MOST_THREADS = 1024
+"""What an inference may ask for: libraries start as many as they are told, and a hundred thousand
+take all memory, and no signal ends them meanwhile."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc/self")
 
@@ -38,10 +42,12 @@ def thread_count(asked: int | None) -> int:
     """``asked``, or every CPU this process may use.
 
     Raises:
-        UsageError: fewer than one.
+        UsageError: fewer than one, or more than ``MOST_THREADS``.
     """
     if asked is not None and asked < 1:
         raise UsageError(f"threads must be at least 1, not {asked}")
+    if asked is not None and asked > MOST_THREADS:
+        raise UsageError(f"threads must be at most {MOST_THREADS}, not {asked}")
     return asked or available_cpus()
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.decode import ClassTable, Decoded, decode
+from oneglance.models.engines import self_check as checking
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine, device_of
-from oneglance.models.engines.loading import DEFAULT_ENGINE, load_engine
+from oneglance.models.engines.loading import DEFAULT_ENGINE, KEEPING, load_engine
 from oneglance.models.engines.providers import CPU
-from oneglance.models.engines.self_check import self_check
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.pixels import Planes, cut, is_planes, size_of
@@ -84,6 +84,8 @@ class Detector:
         self._cache: Path | None = None
         self.engine_reason = ""
         """Why this engine runs it, where ``auto`` chose; else ""."""
+        self.engine_check = ""
+        """What the self-check found and what it cost; "" where there was none."""
 
     @classmethod
     def load(  # noqa: PLR0913 - each is a user's choice
@@ -123,26 +125,36 @@ class Detector:
                 something else on this machine than it should.
             UsageError: an unknown task, a confidence outside 0..1, fewer than one thread, a
                 region that is none, an engine or a precision that is unknown, not installed or
-                not for this CPU.
+                not for this CPU, an engine cache for a device that keeps nothing.
         """
         parsed = None if tasks is None else parse_tasks(tasks)
         seen = None if region is None else Region.of(region)
         file = resolve_model(name_or_path)
         cache = None if engine_cache is None else Path(engine_cache)
-        asked: dict[str, Any] = {"threads": threads, "cache": cache, "check": self_check}
+        asked: dict[str, Any] = {"threads": threads, "cache": cache}
         # The engine first: what it holds while it loads is free again when supervision is imported.
         # The other way round, or both at once in two threads, the run takes 15 MB more.
         if engine == AUTO:
-            choice = choose_engine(file, precision=precision, device=device, **asked)
-            detector = cls(choice.engine, confidence=confidence, tasks=parsed, region=seen)
-            detector.engine_reason = choice.reason
-            detector._checks, detector._file, detector._cache = self_check, file.absolute(), cache
-            return detector
-        loaded = load_engine(
-            file, engine=engine, precision=precision, device=device or CPU, **asked
-        )
+            choice = choose_engine(
+                file, precision=precision, device=device, check=self_check, **asked
+            )
+            loaded, checked, reason = choice.engine, choice.checked, choice.reason
+        else:
+            where = CPU if device is None else device
+            if cache is not None and where != KEEPING:
+                raise UsageError(
+                    f"an engine cache ({cache}) is for device {KEEPING}, which keeps what it "
+                    f"compiles, not for {where}: leave it out, or choose that device"
+                )
+            loaded = load_engine(
+                file, engine=engine, device=where, precision=precision, check=False, **asked
+            )
+            checked = checking.self_check(loaded, origin=str(file)) if self_check else None
+            reason = ""
         detector = cls(loaded, confidence=confidence, tasks=parsed, region=seen)
-        detector._checks, detector._file, detector._cache = self_check, file.absolute(), cache
+        detector.engine_reason, detector.engine_check = reason, str(checked or "")
+        detector._checks, detector._file = self_check, file.absolute()
+        detector._cache = cache if detector.device == KEEPING else None
         return detector
 
     def smaller(self) -> tuple[Detector, ...]:
@@ -181,6 +193,7 @@ class Detector:
         """Another that shares the engine."""
         copied = Detector(self._engine, **self._asked())
         copied._checks, copied.engine_reason = self._checks, self.engine_reason
+        copied.engine_check = self.engine_check
         copied._file, copied._cache = self._file, self._cache
         return copied
 
@@ -198,9 +211,12 @@ class Detector:
     def _again(
         cls, engine: Engine, asked: dict[str, Any], checks: bool, file: Path | None
     ) -> Detector:
+        checked = None
         if checks:
-            self_check(engine, origin=f"{engine.metadata.name}, sent to this process")
+            origin = f"{engine.metadata.name}, sent to this process"
+            checked = checking.self_check(engine, origin=origin)
         detector = cls(engine, **asked)
+        detector.engine_check = str(checked or "")
         detector._checks, detector._file = checks, file
         return detector
 

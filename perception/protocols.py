@@ -51,7 +51,8 @@ class DetectorLike(Protocol):
       many as the CPUs leave room for; without it, one call follows the other;
     - ``smaller()``: detectors of the same that cost less, the dearest first, and
       ``inference_s()``: seconds of one inference; for runs with a budget;
-    - ``engine``, ``device``, ``precision``, ``engine_reason``: words for the summary.
+    - ``engine``, ``device``, ``precision``, ``engine_reason``, ``engine_check``: words for the
+      summary.
     """
 
     @property
@@ -168,7 +169,8 @@ def workers_for(detector: DetectorLike, cpus: int) -> int:
 
 
 def described(detector: DetectorLike) -> dict[str, str]:
-    """A detector's name, its engine and why that, its device and precision, for the summary."""
-    asked = ("engine", "device", "precision", "engine_reason")
+    """A detector's name, its engine, why that and how it was checked, its device and precision,
+    for the summary."""
+    asked = ("engine", "device", "precision", "engine_reason", "engine_check")
     words = {word: str(getattr(detector, word, "")) for word in asked}
     return {"model": detector.name, **words}

@@ -37,7 +37,8 @@ class RunSummary:
 
     ``engine`` and ``precision``: what ran the model, and what it was computed in, ``device``: what
     it ran on;
-    ``engine_reason``: why that, where it was chosen by measuring. ``frames``:
+    ``engine_reason``: why that, where it was chosen by measuring; ``engine_check``: what its
+    self-check found and cost. ``frames``:
     results, and of these ``predicted`` those of frames that the network did not look at;
     ``dropped``: frames that a live run skipped. ``wall_s``: from the
     pipeline's making to this summary. ``fps``: intervals between results by the time from the
@@ -64,6 +65,7 @@ class RunSummary:
     engine: str = ""
     precision: str = ""
     engine_reason: str = ""
+    engine_check: str = ""
     device: str = ""
     predicted: int = 0
     sources: tuple[SourceHealth, ...] = ()
@@ -78,8 +80,8 @@ class RunSummary:
 class Telemetry:
     """Gathers ``Result``s into a ``RunSummary``.
 
-    ``source``, ``mode``, ``model``, ``engine``, ``device``, ``precision`` and ``engine_reason``
-    are passed through; ``clock``: seconds, monotonic.
+    ``source``, ``mode``, ``model``, ``engine``, ``device``, ``precision``, ``engine_reason`` and
+    ``engine_check`` are passed through; ``clock``: seconds, monotonic.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of the summary
@@ -91,12 +93,13 @@ class Telemetry:
         engine: str = "",
         precision: str = "",
         engine_reason: str = "",
+        engine_check: str = "",
         device: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._mode, self._model = source, mode, model
-        self._engine, self._precision, self._engine_reason = engine, precision, engine_reason
-        self._device = device
+        self._engine, self._precision, self._device = engine, precision, device
+        self._engine_reason, self._engine_check = engine_reason, engine_check
         self._clock = clock
         self._stages: dict[str, LatencyHistogram] = {}
         self._end_to_end = LatencyHistogram()
@@ -149,6 +152,7 @@ class Telemetry:
             engine=self._engine,
             precision=self._precision,
             engine_reason=self._engine_reason,
+            engine_check=self._engine_check,
             device=self._device,
             frames=self._end_to_end.count,
             dropped=self._dropped,

@@ -9,12 +9,15 @@ All this in a process of its own, see ``trial``.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from oneglance.models.engines.accuracy_gate import gate_problem
 from oneglance.models.engines.engine import Engine
-from oneglance.models.engines.loading import choices, device_choices, load_engine
+from oneglance.models.engines.loading import KEEPING, choices, device_choices, load_engine
 from oneglance.models.engines.providers import CPU
+from oneglance.models.engines.self_check import SelfCheck, self_check
 from oneglance.models.engines.trial import Candidate, Tried, try_apart
 from oneglance.streams.errors import ModelError, OneglanceError
 
@@ -25,16 +28,25 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine that was taken, and all that were tried, the fastest first."""
+    """The engine that was taken, and all that were tried, the fastest first.
+
+    ``checked``: what the self-check found of it. ``seconds``: what trying took; loading not.
+    """
 
     engine: Engine
     tried: tuple[Tried, ...]
+    checked: SelfCheck | None = None
+    seconds: float = 0.0
 
     @property
     def reason(self) -> str:
-        """Why it was taken, in one phrase."""
+        """Why it was taken and what finding that took, in one phrase; and what the file itself
+        says against it."""
         timed = [str(each) for each in self.tried if each.median_ms is not None]
-        return "fastest here: " + ", ".join(timed)
+        took = f" (tried in {self.seconds:.1f} s)" if self.seconds else ""
+        problem = gate_problem(self.engine.metadata)
+        against = f"; its file {problem}" if problem else ""
+        return f"fastest here: {', '.join(timed)}{took}{against}"
 
 
 def choose_engine(
@@ -50,16 +62,25 @@ def choose_engine(
 
     ``precision``, ``device``: only this one. ``threads``: CPUs one inference may use. ``cache``:
     see ``load_engine``. ``check``: only what finds on the file's reference frames what it should.
+    A file that says that it did not pass the accuracy gate, or was not held to it, is taken only
+    where its precision is asked for; one that says nothing of a gate is judged by the self-check.
 
     Raises:
-        ModelError: the file cannot be loaded by any, or none computes what it should.
+        ModelError: the file cannot be loaded by any, or none computes what it should, or it did
+            not pass the gate.
     """
+    started_s = time.perf_counter()
     candidates = [
-        Candidate(engine, each, file, where, cache)
+        Candidate(
+            *(engine, each, file, where),
+            cache=cache if where == KEEPING else None,
+            ungated=precision is not None,
+        )
         for engine, each, where in (*((*pair, CPU) for pair in choices()), *device_choices())
         if precision in {None, each} and device in {None, where}
     ]
     tried = try_apart(candidates, threads=threads, check=check)
+    seconds = time.perf_counter() - started_s
     failed = [each for each in tried if each.median_ms is None]
     order = sorted(
         (i for i, each in enumerate(tried) if each.median_ms is not None),
@@ -74,16 +95,17 @@ def choose_engine(
                 engine=chosen.engine,
                 precision=chosen.precision,
                 device=chosen.device,
-                cache=cache,
+                cache=chosen.cache,
                 threads=threads,
-                check=check,
+                check=False,
             )
+            checked = self_check(engine, origin=str(file)) if check else None
         except OneglanceError as error:  # there, but not here: memory may have run short
             logger.warning("%s %s: %s", chosen.engine, chosen.precision, error)
             failed.append(chosen.failed(str(error)))
             order = others
             continue
-        return Choice(engine, (*(tried[i] for i in order), *failed))
+        return Choice(engine, (*(tried[i] for i in order), *failed), checked, seconds)
     raise _none_can(file, precision, device, failed)
 
 

@@ -31,6 +31,9 @@ PRECISIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Our engines, and the precisions that each computes in; the first of both are the defaults."""
 
+KEEPING = "tensorrt"
+"""The device that compiles for minutes, and whose engines are kept on disk."""
+
 DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_PRECISION = "fp32"
 
@@ -57,12 +60,12 @@ def load_engine(  # noqa: PLR0913 - each is a choice of the user's
             layout that its metadata does not describe; or it computes something else here than
             it should; or what was kept of it is damaged.
         UsageError: no such engine, precision or device, one that is not installed or not for this
-            CPU, or ``threads`` is below 1.
+            CPU, or ``threads`` is below 1 or more than any machine has.
     """
-    precision = precision or default_precision(engine, device)
+    precision = default_precision(engine, device) if precision is None else precision
     check_choice(engine, precision, device)
     more: dict[str, Any] = {} if device == CPU else {"device": device}
-    if device == "tensorrt":
+    if device == KEEPING:
         more["cache"] = cache
     try:
         loaded = _made(engine, file, precision=precision, threads=threads, **more)
@@ -138,10 +141,19 @@ def check_choice(engine: str, precision: str, device: str = CPU) -> None:
             f"engine {engine} on {device} does not compute in {precision}: choose precision "
             f"{' or '.join(offered)}"
         )
-    others = [name for name, each in PRECISIONS.items() if precision in each]
+    if others := [name for name, each in PRECISIONS.items() if precision in each]:
+        raise UsageError(
+            f"engine {engine} does not compute in {precision}: choose engine "
+            f"{' or '.join(others)}, or precision {' or '.join(offered)}"
+        )
+    where = [
+        f"{name} on {' or '.join(found)}"
+        for name in OURS
+        if (found := [each for each, known in devices_of(name).items() if precision in known])
+    ]
     raise UsageError(
-        f"engine {engine} does not compute in {precision}: choose engine "
-        f"{' or '.join(others)}, or precision {' or '.join(offered)}"
+        f"no engine computes in {precision} on the CPU ({'; '.join(where)}): choose such a device, "
+        f"or precision {' or '.join(offered)}"
     )
 
 

@@ -6,6 +6,7 @@ It is imported when an engine is made: who runs another engine does not pay for 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ from oneglance.models.packed_ir import is_packed
 from oneglance.streams.errors import ModelError, UsageError
 
 _NO_STATISTICS = "ORT_DISABLE_TELEMETRY"
+
+_LONGEST_REASON = 300
 
 
 class OnnxRuntimeEngine:
@@ -130,9 +133,8 @@ class OnnxRuntimeEngine:
             # ONNX Runtime's errors share no base class below Exception; its own kinds live here.
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            reason = str(error).splitlines()[0].split(" : ")[-1]
             raise ModelError(
-                f"{origin} is not an ONNX model that ONNX Runtime can load: {reason}"
+                f"{origin} is not an ONNX model that ONNX Runtime can load: {_reason(error)}"
             ) from None
         return session
 
@@ -163,6 +165,14 @@ def import_onnxruntime() -> Any:
         if silenced:
             os.environ.pop(_NO_STATISTICS, None)
     return onnxruntime
+
+
+def _reason(error: Exception) -> str:
+    """What ONNX Runtime says, without the file's name and the place in its own sources."""
+    words = (str(error).splitlines() or [type(error).__name__])[0].split(" : ")[-1]
+    for pattern in (r"^Load model from .* failed:", r"^/\S+\.(?:cc|h):\d+ .*\) (?=[A-Z])"):
+        words = re.sub(pattern, "", words)
+    return words[:_LONGEST_REASON]
 
 
 def _is_utf8(name: str) -> bool:

@@ -37,6 +37,12 @@ METADATA = ("framework", KEY)
 
 STATISTICS = "openvino_telemetry"
 
+_OWN_SOURCES = (
+    *("Exception from", "Check '", "FrontEnd API failed", "While validating"),
+    *("Model wasn't fully converted", "Summary:"),
+)
+_LONGEST_REASON = 300
+
 
 class OpenVinoEngine:
     """One compiled model, with a stream for each inference that the CPUs have room for.
@@ -101,7 +107,7 @@ class OpenVinoEngine:
             )
         content = read_model_file(Path(origin))
         graph, weights = _parts(content, self.precision, origin)
-        with _loading(origin):
+        with _loading(origin, is_packed=is_packed(content)):
             model = core.read_model(graph, weights)
         metadata = metadata_of(model, origin)
         check_layout(
@@ -213,7 +219,7 @@ def _how(precision: str, threads: int, device: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _loading(origin: str) -> Iterator[None]:
+def _loading(origin: str, *, is_packed: bool = False) -> Iterator[None]:
     """What OpenVINO says in several lines becomes one sentence about ``origin``."""
     try:
         yield
@@ -221,12 +227,25 @@ def _loading(origin: str) -> Iterator[None]:
         # OpenVINO's errors share no base class: some live in its modules, most have no name.
         if not (type(error) is RuntimeError or type(error).__module__.startswith("openvino")):
             raise
-        lines = [line.strip() for line in str(error).splitlines()]
-        words = [line for line in lines if line and not line.startswith("Exception from")]
-        reason = words[0] if words else type(error).__name__
+        reason = _reason(error)
+        if is_packed:
+            raise ModelError(
+                f"{origin} holds no OpenVINO IR that can be loaded ({reason.rstrip('.!')}): it is "
+                "damaged or was changed. Copy or make it again"
+            ) from None
         raise ModelError(
             f"{origin} is not an ONNX model that OpenVINO can load: {reason}"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The line of OpenVINO's many that says most: which operator it lacks, else the first that is
+    not about its own sources."""
+    lines = [line.strip().removeprefix("-- ") for line in str(error).splitlines()]
+    lacking = [line for line in lines if line.startswith("No conversion rule")]
+    words = [line for line in lines if line and not line.startswith(_OWN_SOURCES)]
+    found = [*lacking, *words, *filter(None, lines), type(error).__name__]
+    return found[0][:_LONGEST_REASON]
 
 
 def _compile(

@@ -58,12 +58,23 @@ whole score."""
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """What a self-check found: the largest differences from fp32, and what it took."""
+    """What a self-check found: the largest differences from fp32, how large they may be, and what
+    it took."""
 
     frames: int
     score: float
     side_px: float
     seconds: float
+    allowed: Bound
+
+    def __str__(self) -> str:
+        """For the summary of a run."""
+        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        return (
+            f"{frames} in {1e3 * self.seconds:.0f} ms, scores within {self.score:.4f} of fp32 "
+            f"(allowed {self.allowed.score:g}), sides within {self.side_px:.2f} px (allowed "
+            f"{self.allowed.side_px:g})"
+        )
 
     def within(self, bound: Bound) -> bool:
         """Whether both differences are allowed."""
@@ -105,8 +116,8 @@ def self_check(engine: Engine, *, origin: str) -> SelfCheck | None:
     task = ClassTable(engine.metadata.classes, set(Task)).task
     differences = [largest_difference(*pair, task=task) for pair in pairs]
     score, side_px = (max(each) for each in zip(*differences, strict=True))
-    outcome = SelfCheck(len(frames), score, side_px, time.perf_counter() - started_s)
     bound = BOUNDS.get(engine.precision, BOUNDS["int8"])
+    outcome = SelfCheck(len(frames), score, side_px, time.perf_counter() - started_s, bound)
     if not outcome.within(bound):
         where = f"this CPU ({describe_cpu()})"
         where = where if (device := device_of(engine)) == "cpu" else f"device {device}"
@@ -117,11 +128,7 @@ def self_check(engine: Engine, *, origin: str) -> SelfCheck | None:
             f"{bound.side_px:g}). Choose another engine or precision; onnxruntime in fp32 is the "
             "reference"
         )
-    logger.debug(
-        "%s: %s %s is within %.4f in score and %.2f px of fp32 (%d frames, %.0f ms)",
-        *(origin, engine.name, engine.precision, score, side_px),
-        *(len(frames), 1000 * outcome.seconds),
-    )
+    logger.debug("%s: %s %s: %s", origin, engine.name, engine.precision, outcome)
     return outcome
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from oneglance.models.engines.accuracy_gate import gate_problem
 from oneglance.models.engines.engine import Engine
 from oneglance.models.engines.loading import load_engine
 from oneglance.models.engines.providers import CPU
@@ -47,6 +48,8 @@ class Candidate:
     file: Path
     device: str = CPU
     cache: Path | None = None
+    ungated: bool = False
+    """Also a file that says that it did not pass the accuracy gate, or was never held to it."""
 
     def failed(self, problem: str, *, is_of_file: bool = False) -> Tried:
         """Why it cannot be used."""
@@ -110,15 +113,7 @@ def try_here(
     for number, each in enumerate(candidates):
         yield number
         try:
-            loaded[number] = load_engine(
-                each.file,
-                engine=each.engine,
-                precision=each.precision,
-                device=each.device,
-                cache=each.cache,
-                threads=threads,
-                check=check,
-            )
+            loaded[number] = _loaded(each, threads, check)
         except OneglanceError as error:
             failed[number] = each.failed(str(error), is_of_file=isinstance(error, ModelError))
     times_ms = dict(zip(loaded, timed(list(loaded.values())), strict=True))
@@ -128,6 +123,25 @@ def try_here(
         else:
             median_ms = round(times_ms[number], 2)
             yield Tried(each.engine, each.precision, median_ms, device=each.device)
+
+
+def _loaded(candidate: Candidate, threads: int | None, check: bool) -> Engine:
+    engine = load_engine(
+        candidate.file,
+        engine=candidate.engine,
+        precision=candidate.precision,
+        device=candidate.device,
+        cache=candidate.cache,
+        threads=threads,
+        check=check,
+    )
+    problem = "" if candidate.ungated else gate_problem(engine.metadata)
+    if problem:
+        raise ModelError(
+            f"{candidate.file} {problem}, so auto does not choose it: give the float model that it "
+            "was made from, or name the precision, too (--precision), to run it all the same"
+        )
+    return engine
 
 
 def timed(engines: Sequence[Engine]) -> list[float]:
@@ -162,6 +176,7 @@ def _run(
             [
                 *(each.engine, each.precision, str(each.file), each.device),
                 None if each.cache is None else str(each.cache),
+                each.ungated,
             ]
             for each in candidates
         ],
@@ -203,8 +218,11 @@ def _answers(output: str) -> list[str]:
 def _main() -> None:
     asked: dict[str, Any] = json.load(sys.stdin)
     candidates = [
-        Candidate(engine, precision, Path(file), device, None if cache is None else Path(cache))
-        for engine, precision, file, device, cache in asked["candidates"]
+        Candidate(
+            *(engine, precision, Path(file), device, None if cache is None else Path(cache)),
+            ungated=ungated,
+        )
+        for engine, precision, file, device, cache, ungated in asked["candidates"]
     ]
     for line in try_here(candidates, threads=asked["threads"], check=asked["check"]):
         content = line if isinstance(line, int) else _as_dict(line)

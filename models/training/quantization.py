@@ -29,21 +29,24 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.detector import Detector
+from oneglance.models.engines.accuracy_gate import GATE, QUANTIZATION, Gate, GateRow, record
 from oneglance.models.engines.loading import load_engine
 from oneglance.models.engines.openvino import METADATA, STATISTICS, import_openvino
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.model_file import read_model_file
-from oneglance.models.packed_ir import pack_ir
+from oneglance.models.packed_ir import is_packed, pack_ir
 from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, Detected, detect
-from oneglance.models.training.evaluation.gate import Gate, GateRow, compare
+from oneglance.models.training.evaluation.gate import compare
 from oneglance.streams.errors import DataError, ModelError, UsageError
 
 CALIBRATION_FRAMES = 300
 """What the ranges of activations are taken from; NNCF's own default."""
 
 LEAST_FRAMES = 8
+
+_QUANTISED = "{} is quantised already: give the float model that it was made from"
 
 Image = npt.NDArray[np.uint8]
 
@@ -82,6 +85,8 @@ def quantize(
     if not datasets:
         raise UsageError("the accuracy gate needs labelled images: give a data set (--data)")
     nncf = import_nncf()
+    if is_packed(read_model_file(file)):
+        raise UsageError(_QUANTISED.format(file))
     engine = load_engine(file, engine="openvino")
     before = _detections(Detector(engine, confidence=EVALUATION_CONFIDENCE), datasets)
     tensors = list(_tensors(engine.metadata, datasets, images, frames))
@@ -116,16 +121,11 @@ def quantize(
     rows = [
         row
         for dataset, *found in zip(datasets, before, after, strict=True)
-        for row in compare(dataset.file.parent.name, *found)
+        for row in compare(_set_name(dataset.file), *found)
     ]
-    problems = [
-        f"{row.set_name} {row.task.value}: {problem}"
-        for row in rows
-        for problem in gate.problems(row)
-    ]
-    how["gate"] = {"bounds": dataclasses.asdict(gate), "rows": [row.as_dict() for row in rows]}
+    how[GATE] = record(gate, rows)
     content = _content(quantised, _described(engine.metadata, how))
-    return Quantised(content, tuple(rows), tuple(problems))
+    return Quantised(content, tuple(rows), gate.judge(rows))
 
 
 def import_nncf() -> Any:
@@ -170,6 +170,10 @@ def _quiet() -> Iterator[None]:
     seen = sys.stderr is not None and sys.stderr.isatty()
     with redirect_stdout(sys.stderr if seen else io.StringIO()):
         yield
+
+
+def _set_name(file: Path) -> str:
+    return file.parent.name if file.stem == "data" else file.stem
 
 
 def _detections(detector: Detector, datasets: Sequence[Dataset]) -> list[Detected]:
@@ -232,7 +236,7 @@ def _head(model: Any, file: Path) -> list[str]:
     """
     operators = [operator for operator in model.get_ops() if operator.get_type_name() != "Constant"]
     if any(operator.get_type_name() == "FakeQuantize" for operator in operators):
-        raise ModelError(f"{file} is quantised already: give the float model that it was made from")
+        raise ModelError(_QUANTISED.format(file))
     layers = {
         operator.get_friendly_name(): int(found[1])
         for operator in operators
@@ -248,7 +252,7 @@ def _head(model: Any, file: Path) -> list[str]:
 
 def _described(metadata: Metadata, how: dict[str, Any]) -> str:
     """The text of the metadata, with ``how`` it was quantised in its training facts."""
-    training = {**metadata.training, "quantization": how}
+    training = {**metadata.training, QUANTIZATION: how}
     return dataclasses.replace(metadata, training=training).to_json()
 
 

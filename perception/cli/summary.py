@@ -30,6 +30,8 @@ def render_summary(summary: RunSummary) -> RenderableType:
     parts: list[RenderableType] = [headline]
     if summary.engine_reason:
         parts.append(Text(f"engine: {summary.engine_reason}", overflow="fold"))
+    if summary.engine_check:
+        parts.append(Text(f"self-check: {summary.engine_check}", overflow="fold"))
     if summary.budget is not None:
         parts.append(Text(_budget_line(summary.budget), overflow="fold"))
     if len(summary.sources) > 1 or any(source.last_error for source in summary.sources):

@@ -70,5 +70,40 @@ def test_a_quantised_file_and_its_precision_belong_together(tmp_path: Path, mode
         load_engine(packed, engine="openvino")
     with pytest.raises(UsageError, match="is not quantised, which precision int8 needs"):
         load_engine(model, engine="openvino", precision="int8")
-    with pytest.raises(ModelError, match=r"small-int8\.zip .*that OpenVINO can load"):
+    with pytest.raises(ModelError, match=r"small-int8\.zip .*that can be loaded"):
         load_engine(packed, engine="openvino", precision="int8")
+
+
+GRAPH = """<?xml version="1.0"?>
+<net name="a" version="11"><layers>
+<layer id="0" name="w" type="Const" version="opset1"><data element_type="f32" shape="1,4"
+ offset="0" size="16"/><output><port id="0" precision="FP32"><dim>1</dim><dim>4</dim></port>
+</output></layer>
+<layer id="1" name="r" type="Result" version="opset1"><input><port id="0" precision="FP32">
+<dim>1</dim><dim>4</dim></port></input></layer></layers>
+<edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>
+"""
+
+
+@pytest.mark.parametrize(
+    ("graph", "weights", "reason"),
+    [
+        (GRAPH, b"", "Incorrect weights in bin file"),
+        (GRAPH, b"cut", "Incorrect weights in bin file"),
+        (GRAPH[:200], bytes(16), "mismatch|parsing"),
+    ],
+    ids=["weights missing", "weights cut", "graph cut"],
+)
+@pytest.mark.usefixtures("openvino")
+def test_an_ir_that_openvino_cannot_read_is_told_in_its_words_and_not_by_its_sources(
+    tmp_path: Path, graph: str, weights: bytes, reason: str
+) -> None:
+    packed = tmp_path / "small-int8.zip"
+    packed.write_bytes(pack_ir(graph.encode(), weights))
+    with pytest.raises(ModelError, match=reason) as error:
+        load_engine(packed, engine="openvino", precision="int8")
+    words = str(error.value)
+    assert words.startswith(f"{packed} holds no OpenVINO IR that can be loaded (")
+    assert words.endswith(": it is damaged or was changed. Copy or make it again")
+    assert "src/" not in words
+    assert "\n" not in words

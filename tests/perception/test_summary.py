@@ -81,6 +81,7 @@ def test_a_summary_is_ready_for_json(result: Callable[..., Result]) -> None:
             "engine",
             "precision",
             "engine_reason",
+            "engine_check",
             "device",
         ),
         *("predicted", "sources", "budget", "sinks"),

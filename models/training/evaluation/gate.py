@@ -1,19 +1,19 @@
-"""The accuracy gate: whether a quantised model still finds what its float original does.
+"""The accuracy gate's figures: whether a quantised model still finds what its float original does.
 
 Per set and task, on the same labelled images: what is lost of average precision and of F1, and how
-far confidences have moved. Pure figures: nothing is run here.
+far confidences have moved. Nothing is run here; ``engines.accuracy_gate`` judges them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from oneglance.models.detector import DEFAULT_CONFIDENCE
+from oneglance.models.engines.accuracy_gate import GateRow
 from oneglance.models.overlap import iou
 from oneglance.models.tasks import Task
 from oneglance.models.training.evaluation.bootstrap import CATEGORY, average_precision, f1, match
@@ -21,64 +21,6 @@ from oneglance.models.training.evaluation.coco import Detected
 
 SAME_IOU = 0.5
 """From this overlap on, two detections of one task are of one object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a quantised model may lose: mAP50-95 and F1 in 0..1, and how far the mean confidence
-    may move, up or down."""
-
-    map_loss: float = 0.005
-    f1_loss: float = 0.01
-    confidence_shift: float = 0.02
-
-    def problems(self, row: GateRow) -> tuple[str, ...]:
-        """What of ``row`` is out of bounds, in words; empty where it passes."""
-        found = [
-            f"{name} {loss:+.2f} points (at most {-100 * bound:+.2f})"
-            for name, loss, bound in (
-                ("mAP50-95", -100 * row.map_loss, self.map_loss),
-                ("F1", -100 * row.f1_loss, self.f1_loss),
-            )
-            if not loss >= -100 * bound  # not a number fails too
-        ]
-        if not abs(row.shift) <= self.confidence_shift:
-            found.append(f"mean confidence {row.shift:+.3f} (at most ±{self.confidence_shift:g})")
-        return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class GateRow:
-    """One task of one set: figures of the original and of the quantised model, all in 0..1.
-
-    ``shift``: how much surer the quantised one is, on average, of what the original shows.
-    ``boxes``: labelled ones.
-    """
-
-    set_name: str
-    task: Task
-    boxes: int
-    map50_95: float
-    map50_95_quantised: float
-    f1: float
-    f1_quantised: float
-    shift: float
-
-    @property
-    def map_loss(self) -> float:
-        """What is lost of mAP50-95; below 0 where it has risen."""
-        return self.map50_95 - self.map50_95_quantised
-
-    @property
-    def f1_loss(self) -> float:
-        """What is lost of F1 at the default confidence."""
-        return self.f1 - self.f1_quantised
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, figures with five digits."""
-        content = asdict(self) | {"set": self.set_name, "task": self.task.value}
-        del content["set_name"]
-        return {k: round(v, 5) if isinstance(v, float) else v for k, v in content.items()}
 
 
 def compare(set_name: str, original: Detected, quantised: Detected) -> list[GateRow]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +60,7 @@ def quantize(
 
     file = resolve_model(model)
     refuse_read(out, [file, *data, *(source or ())])
+    _check_place(out)  # before minutes of work
     found = quantize_model(
         file,
         [read_dataset(each) for each in data],
@@ -79,6 +82,24 @@ def quantize(
         f"{out}: {len(found.content) / 1e6:.1f} MB in int8, the accuracy gate passed; run it with "
         "--engine openvino --precision int8"
     )
+
+
+def _check_place(out: Path) -> None:
+    """See that a file can appear there, as far as can be seen without making anything.
+
+    Raises:
+        SinkError: it cannot.
+    """
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    number = 0
+    if out.is_dir():
+        number = errno.EISDIR
+    elif not above.is_dir():
+        number = errno.ENOTDIR
+    elif not os.access(above, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise output_error(out, OSError(number, os.strerror(number)))
 
 
 def _frames(sources: list[str] | tuple[str, ...]) -> Iterator[Image]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -89,6 +90,7 @@ def test_a_detector_says_what_was_chosen_and_why(model: Path) -> None:
     detector = Detector.load(model, engine="auto", threads=1)
     assert f"{detector.engine} {detector.precision}" in detector.engine_reason
     assert Detector.load(model, threads=1).engine_reason == ""
+    assert re.search(r"\(tried in \d+\.\d s\)$", detector.engine_reason)
     assert len(detector(np.zeros((48, 64, 3), np.uint8))) == 3
 
 

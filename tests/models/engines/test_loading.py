@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from oneglance.models import Detector
 from oneglance.models.engines.loading import PRECISIONS, load_engine
 from oneglance.models.metadata import Head
 from oneglance.streams.errors import ModelError, UsageError
@@ -156,6 +157,92 @@ def test_a_damaged_byte_anywhere_is_no_matter_or_is_reported(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("opset", "Opset 99 is under development"),
+        ("ir", "Unsupported model IR version: 99"),
+        ("operator", "com.mine"),
+        ("half", "Protobuf parsing failed"),
+    ],
+)
+def test_a_model_of_another_time_or_maker_is_told_without_the_librarys_own_sources(
+    make_model: Any, tmp_path: Path, change: str, reason: str
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    file = make_model(ROWS)
+    content = onnx.load(file)
+    if change == "opset":
+        content.opset_import[0].version = 99
+    elif change == "ir":
+        content.ir_version = 99
+    elif change == "operator":
+        content.opset_import.add(domain="com.mine", version=1)
+        content.graph.node[0].domain, content.graph.node[0].op_type = "com.mine", "Mean"
+    whole = content.SerializeToString()
+    other = tmp_path / "other.onnx"
+    other.write_bytes(whole[: len(whole) // 2] if change == "half" else whole)
+    with pytest.raises(ModelError, match=reason) as error:
+        load_engine(other)
+    words = str(error.value)
+    assert words.startswith(f"{other} is not an ONNX model that ONNX Runtime can load: ")
+    assert "\n" not in words
+    assert "onnxruntime_src" not in words
+    assert words.count("other.onnx") == 1
+
+
+@pytest.mark.usefixtures("openvino")
+def test_openvino_names_the_operator_that_it_lacks(make_model: Any, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    content = onnx.load(make_model(ROWS))
+    content.opset_import.add(domain="com.mine", version=1)
+    content.graph.node[0].domain, content.graph.node[0].op_type = "com.mine", "Mean"
+    other = tmp_path / "other.onnx"
+    onnx.save(content, other)
+    with pytest.raises(ModelError, match=r"OpenVINO can load: .*com\.mine") as error:
+        load_engine(other, engine="openvino")
+    assert "src/" not in str(error.value)
+
+
+def test_more_threads_than_any_machine_has_are_refused_before_they_are_started(
+    make_model: Any,
+) -> None:
+    with pytest.raises(UsageError, match="threads must be at most 1024, not 100000"):
+        load_engine(make_model(ROWS), threads=100_000)
+
+
+def test_an_engine_cache_for_a_device_that_keeps_nothing_is_refused(
+    make_model: Any, tmp_path: Path, oneglance: Any
+) -> None:
+    file = make_model(ROWS)
+    with pytest.raises(UsageError, match=r"is for device tensorrt, .*, not for cpu: leave it out"):
+        Detector.load(file, engine_cache=tmp_path / "kept")
+    outcome = oneglance(
+        *("run", "rendered:?frames=2", "--model", file, "--engine-cache", tmp_path / "kept")
+    )
+    assert outcome.code == 2
+    assert "leave it out" in outcome.message
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"precision": ""}, "unknown precision ''"),
+        ({"device": ""}, "unknown device ''"),
+        (
+            {"precision": "fp16"},
+            r"no engine computes in fp16 on the CPU \(.*openvino on gpu or npu",
+        ),
+    ],
+)
+def test_an_empty_choice_is_none_of_ours(
+    make_model: Any, choice: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Detector.load(make_model(ROWS), **choice)  # type: ignore[arg-type]
+
+
 def test_no_thread_at_all_is_refused(load: Any, make_model: Any) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         load(make_model(ROWS), threads=0)
@@ -193,6 +280,7 @@ def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(
     if engine == "openvino":
         request.getfixturevalue("openvino")
     program = f"""
+from oneglance.models import Detector
 from oneglance.models.engines.loading import PRECISIONS, load_engine
 from oneglance.models.zoo import resolve_model
 load_engine(resolve_model("road4-n"), engine={engine!r}, threads=1)

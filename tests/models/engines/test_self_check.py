@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,7 +162,20 @@ def test_it_costs_three_inferences_at_most_and_says_what_it_cost(
     assert outcome is not None
     assert outcome.frames == 3
     assert outcome.seconds > 0
-    assert "(3 frames, " in caplog.text
+    assert str(outcome).startswith("3 frames in ")
+    assert str(outcome) in caplog.text
+
+
+def test_a_run_says_what_its_self_check_found_and_cost(oneglance: Any, model: Path) -> None:
+    run = ("run", "rendered:?frames=2", "--model")
+    for words in ((), ("--engine", "auto")):
+        outcome = oneglance(*run, "road4-n-416", *words)
+        assert outcome.code == 0, outcome.err
+        assert re.search(r"self-check: \d frames? in \d+ ms, scores within 0\.\d{4} ", outcome.out)
+    summary = json.loads(oneglance(*run, "road4-n-416", "--json-summary", "-").out)
+    assert "(allowed 0.01)" in summary["engine_check"]
+    for without in (("road4-n-416", "--no-self-check"), (model,)):
+        assert "self-check" not in oneglance(*run, *without).out
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])

@@ -17,11 +17,11 @@ if any(importlib.util.find_spec(name) is None for name in ("openvino", "nncf")):
     pytest.skip("needs the 'quantize' extra", allow_module_level=True)
 
 from oneglance.models import Detector
+from oneglance.models.engines.accuracy_gate import Gate, gate_problem
 from oneglance.models.engines.openvino import import_openvino
 from oneglance.models.packed_ir import pack_ir, unpack_ir
 from oneglance.models.training import quantization
 from oneglance.models.training.data.datasets import Dataset, read_dataset
-from oneglance.models.training.evaluation.gate import Gate
 from oneglance.models.training.quantization import Quantised, import_nncf, quantize
 from oneglance.models.zoo import resolve_model
 from oneglance.streams import open_stream
@@ -70,6 +70,8 @@ def test_it_is_one_small_file_that_describes_itself_and_finds_the_same(
     how = after.training["quantization"]
     assert how["calibration"]["frames"] == 16
     assert how["gate"]["rows"] == [row.as_dict() for row in quantised.rows]
+    assert how["gate"]["passed"] is True
+    assert gate_problem(after) == ""
     assert {row.task.value for row in quantised.rows} >= {"car", "sign"}
     with open_stream("rendered:?frames=61&seed=2") as stream:
         *_, frame = stream
@@ -156,6 +158,7 @@ def test_what_the_gate_refuses_is_not_written_and_the_command_shows_why(
         (("--out", "small.onnx"), "--out ends in .zip"),
         (("--out", "small.zip", "--engine", "onnxruntime"), "slower than fp32"),
         (("--out", "small.zip", "--data", "absent.yaml"), "absent.yaml"),
+        (("--out", f"{__file__}/new/small.zip"), "is not a folder"),
     ],
 )
 def test_what_the_command_cannot_do_is_a_sentence(
@@ -189,10 +192,21 @@ def test_sets_that_cannot_serve_are_refused_before_anything_is_calibrated(
         quantize(model, [subset(drives, tmp_path, one_split)])
 
 
+def test_a_set_is_named_by_its_file_where_that_has_a_name_of_its_own(
+    drives: Path, tmp_path: Path
+) -> None:
+    text = (drives / "data.yaml").read_text().replace("path: .", f"path: {drives}")
+    assert str(drives) in text
+    (tmp_path / "rain.yaml").write_text(text)
+    again = read_dataset(tmp_path / "rain.yaml")
+    found = quantize(resolve_model(MODEL), [again], frames=8, gate=ANYTHING)
+    assert {row.set_name for row in found.rows} == {"rain"}
+
+
 def test_a_quantised_model_is_not_quantised_again_nor_one_without_a_known_head(
     file: Path, model: Path, drives: Path
 ) -> None:
-    with pytest.raises(UsageError, match="is quantised"):
+    with pytest.raises(UsageError, match="is quantised already: give the float model"):
         quantize(file, [read_dataset(drives)])
     with pytest.raises(ModelError, match="which of its layers are the detection head"):
         quantize(model, [read_dataset(drives)])
