@@ -18,6 +18,8 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 
+LEAST = (3, 11)
+
 
 def place() -> None:
     """Let ``oneglance.models`` be this clone's ``models``, and so on, where it is not installed: a
@@ -33,6 +35,13 @@ def place() -> None:
 
 
 def main(words: list[str]) -> int:
+    if sys.version_info < LEAST:  # before anything of ours, which would end in a traceback
+        print(
+            f"error: needs Python {LEAST[0]}.{LEAST[1]} or newer, and {sys.executable} is "
+            f"{sys.version_info[0]}.{sys.version_info[1]}",
+            file=sys.stderr,
+        )
+        return 2
     place()
     if words[:1] == ["measure"]:
         from benchmarks.gpu import measure

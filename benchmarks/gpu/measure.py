@@ -23,6 +23,10 @@ from oneglance.models.engines.self_check import BOUNDS, self_check
 
 NETWORKS = 4
 
+RUNTIMES = ("onnxruntime", "torch", "torch-captured")
+
+FULL_HD = (1920, 1080)
+
 Run = Callable[[], object]
 Figures = dict[str, Any]
 
@@ -31,7 +35,7 @@ def main(words: list[str]) -> None:
     """Measure what ``words`` say, and print the answer as every arm does."""
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.gpu measure")
     arguments.add_argument("what", choices=MEASURES)
-    arguments.add_argument("--runtime", choices=("onnxruntime", "torch"), default="onnxruntime")
+    arguments.add_argument("--runtime", choices=RUNTIMES, default="onnxruntime")
     arguments.add_argument("--device", required=True)
     arguments.add_argument("--precision", default="fp32")
     arguments.add_argument("--model", type=Path, required=True)
@@ -97,6 +101,33 @@ def measure_batch(asked: argparse.Namespace) -> Figures:
     return latency(lambda: run(tensors), frames=asked.frames, images=BATCH)
 
 
+def measure_frame(asked: argparse.Namespace) -> Figures:
+    """From a frame in memory to boxes: letterbox, inference, decoding of the output. It needs
+    neither a video decoder nor a tracker."""
+    import cv2
+
+    from oneglance.models.decode import ClassTable, decode
+    from oneglance.models.detector import DEFAULT_CONFIDENCE
+    from oneglance.models.letterbox import Canvas
+    from oneglance.models.tasks import Task
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = _engine(asked, Path(folder))
+    metadata = engine.metadata
+    width, height = metadata.size
+    seen = [frame.image() for frame in metadata.reference_frames[:1]]
+    image = cv2.resize(seen[0] if seen else np.zeros((height, width, 3), np.uint8), FULL_HD)
+    canvas, table = Canvas(metadata.size), ClassTable(metadata.classes, set(Task))
+
+    def boxes() -> int:
+        tensor, _ = canvas.fill(np.asarray(image, np.uint8))
+        output, _ = engine.run(tensor)
+        found = decode(output, metadata.head, confidence=DEFAULT_CONFIDENCE, table=table)
+        return len(found.xyxy)
+
+    return {"boxes": boxes(), **latency(boxes, frames=asked.frames)}
+
+
 def measure_four(asked: argparse.Namespace) -> Figures:
     """One network against four of its size: after one another, and in a thread each."""
     with tempfile.TemporaryDirectory() as folder:
@@ -150,12 +181,15 @@ def measure_loop(asked: argparse.Namespace) -> Figures:
 
 
 def _engine(asked: argparse.Namespace, cache: Path) -> Engine:
-    if asked.runtime == "torch":
+    if asked.runtime != "onnxruntime":
         from benchmarks.gpu.torch_graph import load
 
-        return load(asked.model, device=asked.device, precision=asked.precision)
+        captured = asked.runtime == "torch-captured"
+        how = {"device": asked.device, "precision": asked.precision, "captured": captured}
+        return load(asked.model, **how)
     how = {"device": asked.device, "precision": asked.precision, "cache": cache}
-    return load_engine(asked.model, threads=1, check=False, **how)
+    threads = None if asked.device == providers.CPU else 1
+    return load_engine(asked.model, threads=threads, check=False, **how)
 
 
 def _session(content: bytes, device: str, precision: str) -> Any:
@@ -173,6 +207,7 @@ def _session(content: bytes, device: str, precision: str) -> Any:
 MEASURES: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "one": measure_one,
     "batch": measure_batch,
+    "frame": measure_frame,
     "four": measure_four,
     "loop": measure_loop,
 }

@@ -14,6 +14,10 @@ FRAMES = 200
 BATCH = 8
 
 TORCH = "the graph of the exported file in torch, node by node: not what oneglance runs"
+CAPTURED = (
+    "the graph of the exported file in torch, its kernels recorded as a CUDA graph: what the card "
+    "needs without Python between them, not what oneglance runs"
+)
 ORT = "ONNX Runtime through oneglance's own engine"
 
 _LOOP = ("av", "supervision", "trackers", "cv2")
@@ -36,7 +40,7 @@ class Part:
     @property
     def by(self) -> str:
         """What computes it."""
-        return TORCH if self.runtime == "torch" else ORT
+        return {"torch": TORCH, "torch-captured": CAPTURED}.get(self.runtime, ORT)
 
     def words(self, model: str, frames: int) -> tuple[str, ...]:
         """What ``measure`` is asked."""
@@ -53,13 +57,35 @@ class Part:
 _IN_TORCH = ("torch", "onnx", "numpy", "cv2")
 
 PARTS = (
+    Part(
+        "cpu", "this machine's CPUs fp32, one image: what the card is compared with", "one", "cpu"
+    ),
     Part("cuda", "CUDA fp32, one image", "one", "cuda"),
+    Part("cuda-frame", "from a frame of 1080p to boxes, CUDA fp32", "frame", "cuda"),
     Part(
         "cuda-batch", f"CUDA fp32, {BATCH} images", "batch", "cuda", needs=("onnxruntime", "onnx")
     ),
     Part("tensorrt", "TensorRT fp16, one image", "one", "tensorrt", "fp16", about_s=90),
     Part("torch", "torch fp32, one image", "one", "cuda", "fp32", "torch", needs=_IN_TORCH),
     Part("torch-half", "torch fp16, one image", "one", "cuda", "fp16", "torch", needs=_IN_TORCH),
+    Part(
+        "torch-captured",
+        "torch fp16 as a CUDA graph, one image",
+        "one",
+        "cuda",
+        "fp16",
+        "torch-captured",
+        needs=_IN_TORCH,
+    ),
+    Part(
+        "torch-frame",
+        "from a frame of 1080p to boxes, torch fp16",
+        "frame",
+        "cuda",
+        "fp16",
+        "torch",
+        needs=_IN_TORCH,
+    ),
     Part(
         "torch-batch",
         f"torch fp16, {BATCH} images",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.outputs import OutputFolder, write_file
 
 FILE = "gpu.json"
+
+COLD_S = 90.0
+"""What a part may take at the least: on a machine that was just started, importing torch and
+loading CUDA's libraries from its disk take longer than measuring."""
 LIBRARIES = (
     *("onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx", "tensorrt", "torch"),
     *("onnx", "numpy", "opencv-python", "opencv-python-headless", "av"),
@@ -73,25 +80,69 @@ def find_gpu() -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
-        raise UsageError(
-            "there is no NVIDIA GPU here that can be used (nvidia-smi cannot be run): this "
-            "benchmark measures one; --plan says what it would do"
-        ) from None
+        if name := torch_gpu().name:  # a container may have the card without that program
+            return name
+        raise _no_gpu("nvidia-smi cannot be run") from None
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         said = " ".join((done.stdout + done.stderr).split()) or "nothing"
-        raise UsageError(
-            f"there is no NVIDIA GPU here that can be used (nvidia-smi says: {said[:200]}): this "
-            "benchmark measures one; --plan says what it would do"
-        )
+        raise _no_gpu(f"nvidia-smi says: {said[:200]}")
     return lines[0].strip()
+
+
+def _no_gpu(why: str) -> UsageError:
+    return UsageError(
+        f"there is no NVIDIA GPU here that can be used ({why}): this benchmark measures one; "
+        "--plan says what it would do"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TorchGpu:
+    """The first card that torch can use, by ``name``; or why there is none."""
+
+    name: str
+    problem: str
+
+
+@cache
+def torch_gpu() -> TorchGpu:
+    """Asked in a process of its own: torch keeps gigabytes, and a driver that it does not fit may
+    end the process."""
+    if importlib.util.find_spec("torch") is None:
+        return TorchGpu("", "torch not installed")
+    command = [sys.executable, "-c", _ASK_TORCH]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=COLD_S, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return TorchGpu("", f"torch cannot be imported within {COLD_S:g} s")
+    name, _, version = done.stdout.strip().partition("\n")
+    if done.returncode or not version:
+        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        return TorchGpu("", f"torch finds no card: {last[:200]}")
+    if name == "none":
+        return TorchGpu("", f"torch {version} finds no card that it can use")
+    return TorchGpu(name, "")
+
+
+_ASK_TORCH = """
+import torch
+found = torch.cuda.is_available() and torch.cuda.get_device_name(0)
+print(found or "none")
+print(torch.__version__, "for CUDA", torch.version.cuda)
+"""
 
 
 def plan(model: str) -> str:
     """What would be measured here, in order, and what is missing for the rest."""
-    lines = [f"{model}: each part a process of its own, {FRAMES} timed calls"]
-    for part in PARTS:
-        problem = _problem(part)
+    problems = [_problem(part) for part in PARTS]
+    about_s = sum(p.about_s for p, no in zip(PARTS, problems, strict=True) if not no)
+    lines = [
+        f"{model}: each part a process of its own, {FRAMES} timed calls; about {about_s} s in all"
+    ]
+    for part, problem in zip(PARTS, problems, strict=True):
         state = f"not here: {problem}" if problem else "would be measured"
         lines.append(f"- {part.name}: {part.title} ({part.by}), about {part.about_s} s: {state}")
     return "\n".join(lines)
@@ -129,7 +180,7 @@ def measured(part: Part, model: Path, left_s: float) -> Results:
         return what | {"missing": "no time was left for it; run it again, it goes on from here"}
     print(f"{part.title}: about {part.about_s} s …", file=sys.stderr, flush=True)
     words = part.words(str(model), FRAMES)
-    most_s = max(30.0, min(left_s, 3.0 * part.about_s))
+    most_s = max(30.0, min(left_s, max(COLD_S, 3.0 * part.about_s)))
     try:
         figures = run_arm(Arm(part.name, part.title, "benchmarks.gpu", words, timeout_s=most_s))
     except ArmFailed as error:
@@ -142,7 +193,9 @@ def _problem(part: Part) -> str:
     """What is missing here for a part, as far as can be seen without the card; "" for nothing."""
     if missing := part.missing():
         return f"{', '.join(missing)} not installed"
-    if part.runtime != "onnxruntime" or part.device not in PROVIDERS:
+    if part.runtime != "onnxruntime":
+        return torch_gpu().problem
+    if part.device not in PROVIDERS:
         return ""
     try:
         check_provider(import_onnxruntime(), part.device)

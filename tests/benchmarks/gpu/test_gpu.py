@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ def test_a_plan_says_what_would_be_measured_and_measures_nothing(tmp_path: Path)
     for part in PARTS:
         assert f"- {part.name}: {part.title}" in done.stdout
     assert "not what oneglance runs" in done.stdout
+    assert re.search(r"^road4-n: .*; about \d+ s in all$", done.stdout.splitlines()[0])
+    if not running.torch_gpu().name:
+        assert f"not here: {running.torch_gpu().problem}" in done.stdout
     if "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers():
         assert "not here: device cuda cannot be used" in done.stdout
     assert not (tmp_path / "out").exists()
@@ -143,10 +147,72 @@ def test_a_folder_of_somebody_else_is_refused(
     assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_nvidia_smi_that_cannot_be_run_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def other_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], running.TorchGpu]]:
+    """``other_torch(source)``: what a torch of that source says of its card."""
+
+    def ask(source: str) -> running.TorchGpu:
+        (tmp_path / "torch.py").write_text(source)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        running.torch_gpu.cache_clear()
+        return running.torch_gpu()
+
+    yield ask
+    running.torch_gpu.cache_clear()
+
+
+WITH_A_CARD = """
+class cuda:
+    is_available = staticmethod(lambda: True)
+    get_device_name = staticmethod(lambda number: "Fake H100")
+class version:
+    cuda = "12.8"
+__version__ = "2.9"
+"""
+
+
+def test_nvidia_smi_that_cannot_be_run_is_no_gpu_unless_torch_finds_one(
+    monkeypatch: pytest.MonkeyPatch, other_torch: Callable[[str], running.TorchGpu]
+) -> None:
+    pytest.importorskip("torch", reason="another one is put in its place")
     monkeypatch.setenv("PATH", "")
+    assert not other_torch(WITH_A_CARD.replace("True", "False")).name
     with pytest.raises(UsageError, match="nvidia-smi cannot be run"):
         running.find_gpu()
+    assert other_torch(WITH_A_CARD).name == "Fake H100"
+    assert running.find_gpu() == "Fake H100"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (WITH_A_CARD.replace("True", "False"), "torch 2.9 for CUDA 12.8 finds no card that it can"),
+        ("raise OSError('libcudart.so.12: cannot open')", "OSError: libcudart.so.12: cannot open"),
+        ("import os; os._exit(3)", "torch finds no card: it says nothing"),
+    ],
+)
+def test_a_torch_without_a_card_says_why_for_every_part_of_it(
+    other_torch: Callable[[str], running.TorchGpu], source: str, problem: str
+) -> None:
+    pytest.importorskip("torch", reason="another one is put in its place")
+    pytest.importorskip("onnx", reason="every part of torch needs it")
+    assert problem in other_torch(source).problem
+    for part in PARTS:
+        if part.runtime != "onnxruntime" and not part.missing():
+            found = running.measured(part, resolve_model("road4-n-416"), 60.0)
+            assert problem in found["missing"]
+
+
+def test_an_older_python_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.gpu import __main__ as program
+
+    monkeypatch.setattr(program, "LEAST", (9, 0))
+    assert program.main(["--plan"]) == 2
+    assert capsys.readouterr().err.startswith("error: needs Python 9.0 or newer, and ")
 
 
 @pytest.fixture
@@ -167,6 +233,8 @@ def test_every_measure_runs_on_the_cpu_too(request: pytest.FixtureRequest, runti
     one = measure.measure_one(asked("one", runtime=runtime))
     assert one["largest difference in score"] <= one["allowed in score"]
     assert one["p50_ms"] <= one["p99_ms"]
+    frame = measure.measure_frame(asked("frame", runtime=runtime))
+    assert frame["boxes"] > 0
     batch = measure.measure_batch(asked("batch", runtime=runtime))
     assert batch["image_ms"] == pytest.approx(batch["p50_ms"] / 8, abs=0.01)
     if runtime == "onnxruntime":
@@ -227,10 +295,10 @@ sys.exit(main(sys.argv[1:]))
 
 def test_it_runs_in_a_clone_beside_little_more_than_onnx_runtime() -> None:
     """Not even oneglance is installed there."""
-    words = ["measure", "one", "--device", "cpu", "--frames", "3"]
-    words += ["--model", str(resolve_model("road4-n-416"))]
-    done = subprocess.run(
-        [sys.executable, "-c", BARE, *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "p50_ms" in done.stdout
+    for what in ("one", "frame"):
+        words = ["measure", what, "--device", "cpu", "--frames", "3"]
+        words += ["--model", str(resolve_model("road4-n-416"))]
+        command = [sys.executable, "-c", BARE, *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "p50_ms" in done.stdout
