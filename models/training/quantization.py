@@ -1,8 +1,9 @@
 """Post-training quantisation to int8, by NNCF, for the engine that gains by it: OpenVINO.
 
 The detection head stays in float: with it quantised, road4-n loses 3 to 14 points of mAP50-95;
-without, up to 1.2 on small sets. Weights of the first layer keep to seven bits (NNCF's fix of
-overflows), for CPUs without VNNI, whose sums of products saturate; in all layers they cost more.
+without, up to 1.2 on small sets. Where that does not pass the accuracy gate, more stays in float,
+see ``float_layers``. Weights of the first layer keep to seven bits (NNCF's fix of overflows), for
+CPUs without VNNI, whose sums of products saturate; in all layers they cost more.
 
 The same quantisation as ONNX (QDQ) is right in ONNX Runtime, but slower there than its fp32, and
 in OpenVINO it finds nothing. So a file of OpenVINO's own is written, see ``packed_ir``.
@@ -14,7 +15,6 @@ import dataclasses
 import importlib
 import io
 import logging
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,26 +39,33 @@ from oneglance.models.packed_ir import is_packed, pack_ir
 from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, Detected, detect
 from oneglance.models.training.evaluation.gate import compare
-from oneglance.streams.errors import DataError, ModelError, UsageError
+from oneglance.models.training.float_layers import Kept, operators_in_float, steps
+from oneglance.streams.errors import DataError, UsageError
 
 CALIBRATION_FRAMES = 300
 """What the ranges of activations are taken from; NNCF's own default."""
 
 LEAST_FRAMES = 8
 
-_QUANTISED = "{} is quantised already: give the float model that it was made from"
 
 Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A quantised model: the ``content`` of its file, and how it compares with its original."""
+    """A quantised model: the ``content`` of its file, and how it compares with its original.
+
+    ``kept``: what of it stays in float. ``refused``: those with less in float that were tried
+    before, and did not pass the gate.
+    """
 
     content: bytes
     rows: tuple[GateRow, ...]
     problems: tuple[str, ...]
     """Why it must not be used, a line each; empty where it passed the gate."""
+
+    kept: Kept = Kept.HEAD
+    refused: tuple[Quantised, ...] = ()
 
 
 def quantize(
@@ -68,8 +75,12 @@ def quantize(
     images: Iterable[Image] = (),
     frames: int = CALIBRATION_FRAMES,
     gate: Gate | None = None,
+    first: Kept = Kept.HEAD,
 ) -> Quantised:
     """``file`` (a float ONNX model of ours) in int8, calibrated and held to ``gate``.
+
+    Tried with what ``first`` says in float, then with more, until one passes; the last one where
+    none does.
 
     ``datasets``: ranges are taken from their train images, ``frames`` of all together, and the
     gate is run on their val images. ``images``: H×W×3 BGR uint8 frames to calibrate with, too.
@@ -86,46 +97,63 @@ def quantize(
         raise UsageError("the accuracy gate needs labelled images: give a data set (--data)")
     nncf = import_nncf()
     if is_packed(read_model_file(file)):
-        raise UsageError(_QUANTISED.format(file))
+        raise UsageError(f"{file} is quantised already: give the float model that it was made from")
     engine = load_engine(file, engine="openvino")
     before = _detections(Detector(engine, confidence=EVALUATION_CONFIDENCE), datasets)
     tensors = list(_tensors(engine.metadata, datasets, images, frames))
+    refused: list[Quantised] = []
+    for kept in steps(first):
+        how: dict[str, Any] = {
+            "precision": "int8",
+            "by": f"nncf {nncf.__version__}",
+            "float": str(kept),
+            "refused": [{"float": str(each.kept), **record(gate, each.rows)} for each in refused],
+            "calibration": {
+                "frames": len(tensors),
+                "data": [str(dataset.file) for dataset in datasets],
+            },
+        }
+        model = _quantised(nncf, file, tensors, kept)
+        unproven = _content(model, _described(engine.metadata, how))
+        after = _detections_of(unproven, file.stem, datasets)
+        rows = [
+            row
+            for dataset, *found in zip(datasets, before, after, strict=True)
+            for row in compare(_set_name(dataset.file), *found)
+        ]
+        how[GATE] = record(gate, rows)
+        content = _content(model, _described(engine.metadata, how))
+        last = Quantised(content, tuple(rows), gate.judge(rows), kept, tuple(refused))
+        if not last.problems:
+            break
+        refused.append(last)
+    return last
+
+
+def _quantised(nncf: Any, file: Path, tensors: list[Any], kept: Kept) -> Any:
     model = _read(file)
+    # The first layer is the one whose sums saturate: its input fills the whole range.
+    overflow = nncf.OverflowFix.FIRST_LAYER if kept is Kept.HEAD else nncf.OverflowFix.DISABLE
     with _quiet():
-        quantised = nncf.quantize(
+        return nncf.quantize(
             model,
             nncf.Dataset(tensors),
             subset_size=len(tensors),
             preset=nncf.QuantizationPreset.MIXED,  # what SiLU gives is not symmetric
-            ignored_scope=nncf.IgnoredScope(names=_head(model, file)),
+            ignored_scope=nncf.IgnoredScope(names=operators_in_float(model, kept, origin=file)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.FIRST_LAYER,
+                overflow_fix=overflow,
                 activations_range_estimator_params=_ranges(),
             ),
         )
-    how: dict[str, Any] = {
-        "precision": "int8",
-        "by": f"nncf {nncf.__version__}",
-        "float": "the detection head",
-        "calibration": {
-            "frames": len(tensors),
-            "data": [str(dataset.file) for dataset in datasets],
-        },
-    }
-    content = _content(quantised, _described(engine.metadata, how))
+
+
+def _detections_of(content: bytes, name: str, datasets: Sequence[Dataset]) -> list[Detected]:
     with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder) / f"{file.stem}-int8.zip"
+        packed = Path(folder) / f"{name}-int8.zip"
         packed.write_bytes(content)
         loaded = load_engine(packed, engine="openvino", precision="int8", check=False)
-        after = _detections(Detector(loaded, confidence=EVALUATION_CONFIDENCE), datasets)
-    rows = [
-        row
-        for dataset, *found in zip(datasets, before, after, strict=True)
-        for row in compare(_set_name(dataset.file), *found)
-    ]
-    how[GATE] = record(gate, rows)
-    content = _content(quantised, _described(engine.metadata, how))
-    return Quantised(content, tuple(rows), gate.judge(rows))
+        return _detections(Detector(loaded, confidence=EVALUATION_CONFIDENCE), datasets)
 
 
 def import_nncf() -> Any:
@@ -226,28 +254,6 @@ def _read(file: Path) -> Any:
         True,
     )
     return model
-
-
-def _head(model: Any, file: Path) -> list[str]:
-    """The names of the detection head's operators: those of the last layer, ``/model.N/…``.
-
-    Raises:
-        ModelError: there are none of such names, or it is quantised already.
-    """
-    operators = [operator for operator in model.get_ops() if operator.get_type_name() != "Constant"]
-    if any(operator.get_type_name() == "FakeQuantize" for operator in operators):
-        raise ModelError(_QUANTISED.format(file))
-    layers = {
-        operator.get_friendly_name(): int(found[1])
-        for operator in operators
-        if (found := re.match(r"/model\.(\d+)/", operator.get_friendly_name()))
-    }
-    if not layers:
-        raise ModelError(
-            f"{file}: which of its layers are the detection head cannot be known, for they are not "
-            "named /model.N: export it with 'oneglance export'"
-        )
-    return [name for name, layer in layers.items() if layer == max(layers.values())]
 
 
 def _described(metadata: Metadata, how: dict[str, Any]) -> str:

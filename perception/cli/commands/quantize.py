@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from oneglance.models.packed_ir import SUFFIX
+from oneglance.models.training.float_layers import Kept
 from oneglance.models.zoo import resolve_model
 from oneglance.perception.cli.common import Debug, configure, missing, say
 from oneglance.perception.cli.terminal import Terminal
@@ -40,6 +42,14 @@ def quantize(
     frames: Annotated[
         int, typer.Option(min=8, help="Train images to calibrate with, of all sets together.")
     ] = 300,
+    keep: Annotated[
+        Kept,
+        typer.Option(
+            "--float",
+            help="What stays in float at the least: the head; fine layers, too; the neck, too. "
+            "Where that does not pass the gate, more is tried.",
+        ),
+    ] = Kept.HEAD,
     engine: Annotated[str, typer.Option(help="What is to run it: openvino.")] = "openvino",
     debug: Debug = False,
 ) -> None:
@@ -66,12 +76,15 @@ def quantize(
         [read_dataset(each) for each in data],
         images=_frames(source or ()),
         frames=frames,
+        first=keep,
     )
-    _show(found)
+    for each in (*found.refused, found):
+        _show(each)
     if found.problems:
         raise ModelError(
-            f"{out} is not written: in int8 {model} does not pass the accuracy gate "
-            f"({'; '.join(found.problems)}). More --frames of what it will see may help"
+            f"{out} is not written: in int8, {found.kept} in float, {model} does not pass the "
+            f"accuracy gate ({'; '.join(found.problems)}). More --frames of what it will see may "
+            "help"
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +92,8 @@ def quantize(
         raise output_error(out, error) from None
     write_file(out, found.content)
     say(
-        f"{out}: {len(found.content) / 1e6:.1f} MB in int8, the accuracy gate passed; run it with "
-        "--engine openvino --precision int8"
+        f"{out}: {len(found.content) / 1e6:.1f} MB in int8, {found.kept} in float, the accuracy "
+        "gate passed; run it with --engine openvino --precision int8"
     )
 
 
@@ -111,6 +124,8 @@ def _frames(sources: list[str] | tuple[str, ...]) -> Iterator[Image]:
 
 
 def _show(found: Quantised) -> None:
+    verdict = "does not pass the accuracy gate" if found.problems else "passes the accuracy gate"
+    Terminal(highlight=False, soft_wrap=True).print(Text(f"{found.kept} in float: {verdict}"))
     table = Table("set", "task", "boxes", "mAP50-95", "F1", "confidence", box=None)
     for row in found.rows:
         table.add_row(

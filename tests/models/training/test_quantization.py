@@ -22,6 +22,7 @@ from oneglance.models.engines.openvino import import_openvino
 from oneglance.models.packed_ir import pack_ir, unpack_ir
 from oneglance.models.training import quantization
 from oneglance.models.training.data.datasets import Dataset, read_dataset
+from oneglance.models.training.float_layers import Kept
 from oneglance.models.training.quantization import Quantised, import_nncf, quantize
 from oneglance.models.zoo import resolve_model
 from oneglance.streams import open_stream
@@ -45,7 +46,12 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quantised(drives: Path) -> Quantised:
     with open_stream("rendered:?frames=4&seed=5") as stream:
         images = [frame.image for frame in stream]
-    datasets = [read_dataset(drives)]
+    text = drives.read_text()
+    assert "path: ." in text
+    # A set is named by its file, if that has a name of its own.
+    named = drives.parent.parent / "rain.yaml"
+    named.write_text(text.replace("path: .", "path: drives"))
+    datasets = [read_dataset(named)]
     return quantize(resolve_model(MODEL), datasets, images=images, gate=ANYTHING)
 
 
@@ -72,7 +78,10 @@ def test_it_is_one_small_file_that_describes_itself_and_finds_the_same(
     assert how["gate"]["rows"] == [row.as_dict() for row in quantised.rows]
     assert how["gate"]["passed"] is True
     assert gate_problem(after) == ""
+    assert {row.set_name for row in quantised.rows} == {"rain"}
     assert {row.task.value for row in quantised.rows} >= {"car", "sign"}
+    assert (quantised.kept, quantised.refused) == (Kept.HEAD, ())
+    assert how["float"] == "the detection head"
     with open_stream("rendered:?frames=61&seed=2") as stream:
         *_, frame = stream
     found, expected = detector(frame.image), original(frame.image)
@@ -141,11 +150,14 @@ def test_one_whose_scales_are_wrong_does_not_pass_the_self_check(
 def test_what_the_gate_refuses_is_not_written_and_the_command_shows_why(
     drives: Path, tmp_path: Path, oneglance: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each of the three tries is shown, with more in float each time."""
     monkeypatch.setattr(quantization, "Gate", lambda: NOTHING)
     out = tmp_path / "new" / "small.zip"
     outcome = oneglance("quantize", MODEL, "--data", drives, "--frames", "8", "--out", out)
     assert outcome.code == 2
-    assert "does not pass the accuracy gate (drives " in outcome.message
+    assert "less in float, road4-n-416 does not pass the accuracy gate (drives " in outcome.message
+    shown = [line for line in outcome.out.splitlines() if " in float: " in line]
+    assert shown == [f"{each} in float: does not pass the accuracy gate" for each in Kept]
     assert "mAP50-95" in outcome.out
     assert " → " in outcome.out
     assert "%" not in outcome.out  # no progress of others where nobody looks
@@ -190,17 +202,6 @@ def test_sets_that_cannot_serve_are_refused_before_anything_is_calibrated(
     one_split = "path: HERE\ntrain: images/train\nnames: {0: pedestrian, 1: car, 2: sign, 3: light}"
     with pytest.raises(DataError, match="has no 'val:' entry"):
         quantize(model, [subset(drives, tmp_path, one_split)])
-
-
-def test_a_set_is_named_by_its_file_where_that_has_a_name_of_its_own(
-    drives: Path, tmp_path: Path
-) -> None:
-    text = (drives / "data.yaml").read_text().replace("path: .", f"path: {drives}")
-    assert str(drives) in text
-    (tmp_path / "rain.yaml").write_text(text)
-    again = read_dataset(tmp_path / "rain.yaml")
-    found = quantize(resolve_model(MODEL), [again], frames=8, gate=ANYTHING)
-    assert {row.set_name for row in found.rows} == {"rain"}
 
 
 def test_a_quantised_model_is_not_quantised_again_nor_one_without_a_known_head(
