@@ -79,7 +79,7 @@ def write_file(path: Path, content: bytes | str) -> None:
     Raises:
         SinkError: the file cannot be written; what was there before is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         if _is_special(path):
             path.write_bytes(data)
@@ -89,8 +89,8 @@ def write_file(path: Path, content: bytes | str) -> None:
         raise output_error(path, error) from None
 
 
-def replace_file(path: Path, data: bytes | memoryview) -> None:
-    """Put a file of ``data`` in the place of ``path``, which may be a link: it is not followed.
+def replace_file(path: Path, data: bytes | memoryview | str) -> None:
+    """Put ``data`` (text as UTF-8) in the place of ``path``, which may be a link: not followed.
 
     Raises:
         OSError: from the operating system; ``path`` is as it was.
@@ -101,7 +101,7 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
         with part.open("xb") as file:
             with suppress(OSError):  # one that is replaced keeps its permissions
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat(follow_symlinks=False).st_mode))
-            file.write(data)
+            file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -229,7 +229,7 @@ class OutputFolder:
         """
         path = self.path / name
         try:
-            replace_file(path, content.encode() if isinstance(content, str) else content)
+            replace_file(path, content)
         except OSError as error:
             raise output_error(path, error) from None
         return path

@@ -31,7 +31,7 @@ from oneglance.streams.outputs import write_file
 HANG_S = 10.0
 MOST_MB = 1000.0
 START_S = 60.0
-"""How long a new process may take before its first answer: it imports everything."""
+"""How long a new process may take before the first answer of a door: it imports what that needs."""
 
 FINDINGS = ("traceback", "crash", "hang", "memory")
 
@@ -41,12 +41,12 @@ class Opener:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._fresh = True
+        self._used: set[str] = set()
         self._start()
 
     def open(self, door: str, file: Path) -> Outcome:
         """What became of ``file`` behind ``door``."""
-        patience_s = START_S if self._fresh else HANG_S
+        patience_s = HANG_S if door in self._used else START_S
         try:
             self._here.send((door, str(file)))
             if not self._here.poll(patience_s):
@@ -58,7 +58,7 @@ class Opener:
             code = self._process.exitcode
             self._again()
             return Outcome("crash", f"the process ended with code {code}")
-        self._fresh = False
+        self._used.add(door)
         if outcome.grown_mb > MOST_MB and outcome.kind not in FINDINGS:
             return Outcome("memory", f"{outcome.grown_mb:.0f} MB", outcome.grown_mb)
         return outcome
@@ -74,7 +74,7 @@ class Opener:
         self._process = self._context.Process(target=serve, args=(there,), daemon=True)
         self._process.start()
         there.close()
-        self._fresh = True
+        self._used.clear()
 
     def _again(self) -> None:
         self.close()

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from ultralytics.nn.modules.head import Detect
@@ -35,8 +36,9 @@ def read_checkpoint(file: Path) -> DetectionModel:
     """The YOLO detection network in ``file``, on the CPU, in float32, in evaluation mode.
 
     Raises:
-        ModelError: no such file, a file that is not a YOLO checkpoint, or one that would run
-            code of its own; nothing of it has been run then.
+        ModelError: no such file, a file that is not a YOLO checkpoint, one whose weights are not
+            finite or which does not name its classes and strides, or one that would run code of
+            its own; nothing of it has been run then.
     """
     if not file.is_file():
         raise ModelError(f"no pretrained weights {file}")
@@ -66,7 +68,44 @@ def read_checkpoint(file: Path) -> DetectionModel:
             "trained and exported here"
         )
     assert isinstance(model, DetectionModel)
+    _check_description(model, file)
+    _refuse_broken_weights(model, file)
     return model.float().eval()
+
+
+def _check_description(model: DetectionModel, file: Path) -> None:
+    """See that the network says what its outputs mean; put its names in their order."""
+    layers: Any = model.model
+    head = layers[-1]
+    names = getattr(model, "names", None)
+    if isinstance(names, list | tuple):  # of old versions
+        names = dict(enumerate(names))
+    places = range(head.nc)
+    if not isinstance(names, dict) or {*names} != {*places}:
+        count = len(names) if isinstance(names, dict) else 0
+        raise ModelError(
+            f"{file} has {head.nc} classes and {count} names for them, or not numbered from 0: "
+            "which is which cannot be known"
+        )
+    if odd := [name for name in names.values() if not isinstance(name, str)]:
+        raise ModelError(f"{file} names a class {odd[0]!r}, which is no text")
+    model.names = {place: names[place] for place in places}
+    strides = getattr(model, "stride", None), getattr(head, "stride", None)
+    mine, heads = ([float(s) for s in each] if torch.is_tensor(each) else [] for each in strides)
+    described = isinstance(getattr(model, "yaml", None), dict)
+    if mine != heads or not mine or min(mine) < 1 or not described:
+        raise ModelError(
+            f"{file} does not say which strides and layers it has: it was not saved by ultralytics"
+        )
+
+
+def _refuse_broken_weights(model: DetectionModel, file: Path) -> None:
+    for name, found in model.state_dict().items():
+        if found.is_floating_point() and not bool(found.isfinite().all()):
+            raise ModelError(
+                f"{file} cannot be used: of its weights, {name} is not finite: the training that "
+                "made it diverged; give a checkpoint of before"
+            )
 
 
 @contextmanager

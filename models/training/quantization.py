@@ -24,7 +24,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +35,10 @@ from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.model_file import read_model_file
 from oneglance.models.packed_ir import is_packed, pack_ir
+from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.images import read_image
+from oneglance.models.training.data.labels import refuse
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, Detected, detect
 from oneglance.models.training.evaluation.gate import compare
 from oneglance.models.training.float_layers import Kept, operators_in_float, steps
@@ -86,8 +88,8 @@ def quantize(
     gate is run on their val images. ``images``: H×W×3 BGR uint8 frames to calibrate with, too.
 
     Raises:
-        DataError: a set has no train or val images, or labels none of the model's tasks; or there
-            are too few frames to calibrate with.
+        DataError: a set has no train or val images, or labels none of the model's tasks; no val
+            image has a box to compare by; or there are too few frames to calibrate with.
         ModelError: not a float model of ours, one without a known detection head, or the quantised
             one computes something else than it should.
         UsageError: NNCF or OpenVINO is not installed, or there is no set for the gate.
@@ -100,6 +102,7 @@ def quantize(
         raise UsageError(f"{file} is quantised already: give the float model that it was made from")
     engine = load_engine(file, engine="openvino")
     before = _detections(Detector(engine, confidence=EVALUATION_CONFIDENCE), datasets)
+    _refuse_empty_gate(before, datasets)
     tensors = list(_tensors(engine.metadata, datasets, images, frames))
     refused: list[Quantised] = []
     for kept in steps(first):
@@ -208,6 +211,15 @@ def _detections(detector: Detector, datasets: Sequence[Dataset]) -> list[Detecte
     return [detect(detector, dataset) for dataset in datasets]
 
 
+def _refuse_empty_gate(found: Sequence[Detected], datasets: Sequence[Dataset]) -> None:
+    """Refuse sets on which nothing could fail: the gate compares average precision."""
+    if not any(row for each in found for row in compare("", each, each)):
+        raise DataError(
+            f"{', '.join(str(dataset.file) for dataset in datasets)}: the accuracy gate has "
+            "nothing to compare: not one box of a task labelled completely in the val images"
+        )
+
+
 def _tensors(
     metadata: Metadata, datasets: Sequence[Dataset], images: Iterable[Image], frames: int
 ) -> Iterator[npt.NDArray[np.float32]]:
@@ -232,11 +244,9 @@ def _train_images(datasets: Sequence[Dataset], frames: int) -> Iterator[Image]:
     for dataset in datasets:
         files = dataset.images("train")
         share = min(len(files), max(1, frames // len(datasets)))
-        for place in np.linspace(0, len(files) - 1, share).round().astype(int):
-            image = cv2.imread(str(files[place]), cv2.IMREAD_COLOR)
-            if image is None:
-                raise DataError(f"cannot read image {files[place]}")
-            yield np.asarray(image, np.uint8)
+        chosen = [files[i] for i in np.linspace(0, len(files) - 1, share).round().astype(int)]
+        refuse([problem for wrong in check_images(dataset, chosen) for problem in wrong])
+        yield from map(read_image, chosen)
 
 
 def _read(file: Path) -> Any:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from oneglance.models.training.data.subsets import Subset, Thinned
 from oneglance.streams.errors import DataError, UsageError
 
 STRIDE = 32
 """Both sides of a network's input are multiples of it."""
+
+MOST_SIDE = 8192
+"""Of an input, in pixels: a larger one than this is a slip of the hand, and fills any memory."""
+
+MODEL = "model.pt"
+"""The result of a training, in its folder."""
 
 
 class HeadInit(StrEnum):
@@ -145,9 +152,7 @@ class Recipe:
             raise UsageError(f"weather must be from 0 to 1, not {self.weather}")
         if not 0 < self.alpha <= 1:
             raise UsageError(f"alpha must be above 0 and at most 1, not {self.alpha}")
-        if any(side < STRIDE or side % STRIDE for side in self.size):
-            width, height = self.size
-            raise UsageError(f"size {width}x{height}: both sides must be multiples of {STRIDE}")
+        check_sides(self.size)
         _ = self.subset  # refuses a share that is none
 
     @property
@@ -179,11 +184,29 @@ class Recipe:
         )
 
 
+def check_sides(size: tuple[int, int], stride: int = STRIDE) -> None:
+    """See that ``size``, (width, height) in pixels, can be the input of a network of ``stride``.
+
+    Raises:
+        UsageError: a side is no multiple of it, or larger than ``MOST_SIDE``.
+    """
+    width, height = size
+    if any(side < stride or side % stride for side in size):
+        near = "x".join(str(max(stride, round(side / stride) * stride)) for side in size)
+        network = "" if stride == STRIDE else " for this network"
+        raise UsageError(
+            f"size {width}x{height}: both sides must be multiples of {stride}{network}, "
+            f"such as {near}"
+        )
+    if max(size) > MOST_SIDE:
+        raise UsageError(f"size {width}x{height}: a side is at most {MOST_SIDE} pixels")
+
+
 def read_recipe(file: Path) -> dict[str, Any]:
     """What a ``recipe.json`` says; {} where there is none.
 
     Raises:
-        DataError: it is damaged.
+        DataError: it is damaged, or is none of ours.
     """
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
@@ -191,7 +214,7 @@ def read_recipe(file: Path) -> dict[str, Any]:
         return {}
     except (ValueError, RecursionError):
         facts = None
-    if not isinstance(facts, dict):
+    if not _is_recipe(facts):
         raise DataError(
             f"{file} is damaged: nothing says how the weights beside it were made; train anew in "
             "another folder"
@@ -199,15 +222,48 @@ def read_recipe(file: Path) -> dict[str, Any]:
     return facts
 
 
+def _is_recipe(facts: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is of the form of a training's recipe, or of an average's."""
+    if not isinstance(facts, dict):
+        return False
+    if "average_of" in facts:
+        parts = facts["average_of"]
+        return isinstance(parts, list) and bool(parts) and all(map(_is_recipe, parts))
+    run = facts.get("run", {})
+    data = run.get("data", []) if isinstance(run, dict) else None
+    return isinstance(data, list) and all(isinstance(file, str) for file in data)
+
+
 def training_facts(weights: Path) -> dict[str, Any]:
-    """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one.
+    """What ``recipe.json`` beside ``weights`` says of how they were made; {} without one, or where
+    it speaks of other weights than these.
 
     Folders are left out: they say nothing to anybody else and may hold names.
+
+    Raises:
+        DataError: the recipe is damaged; or ``weights`` bear the name of those that it speaks
+            of, and are others.
     """
-    facts = read_recipe(weights.parent / "recipe.json")
-    if "run" in facts:  # an average says the same of its parts
+    recipe = weights.parent / "recipe.json"
+    facts = read_recipe(recipe)
+    if "model_sha256" in facts and not is_whole(weights, facts):
+        if weights.name != MODEL:
+            return {}
+        raise DataError(
+            f"{weights} is not what {recipe} speaks of: it is damaged, or was exchanged. The "
+            "command that made it makes it anew; weights of your own belong in a folder of theirs"
+        )
+    if "data" in facts.get("run", {}):  # an average says the same of its parts
         facts["run"]["data"] = [_set_name(Path(data)) for data in facts["run"]["data"]]
     return facts
+
+
+def is_whole(weights: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the weights are those that the recipe speaks of, to the last byte."""
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest() == facts.get("model_sha256")
+    except FileNotFoundError:
+        return False
 
 
 def _set_name(file: Path) -> str:

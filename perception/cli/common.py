@@ -115,7 +115,7 @@ def write_json(file: Path, content: dict[str, object]) -> None:
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not all(re.fullmatch(r"[0-9]{1,6}", side) for side in (width, height)):
         raise UsageError(f"{option} is WxH, like 640x384, not '{text}'")
     return int(width), int(height)
 

@@ -15,7 +15,8 @@ class Box:
     """One box: ``xyxy`` in pixels, ``confidence`` in 0..1, ``track_id`` None for no track.
 
     Raises:
-        ValueError: a number is none.
+        ValueError: a number is none, a corner lies on the wrong side of the other, or the
+            confidence is another one.
     """
 
     task: str
@@ -27,6 +28,11 @@ class Box:
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (*self.xyxy, self.confidence))):
             raise ValueError(f"a '{self.class_name}' has a side or a confidence that is no number")
+        x1, y1, x2, y2 = self.xyxy
+        if x2 < x1 or y2 < y1:
+            raise ValueError(f"a '{self.class_name}' has a width or height below zero")
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"a '{self.class_name}' has the confidence {self.confidence:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class FrameBoxes:
     own file, with ``/``; None for one of a clip. Time and size are None where they are unknown.
 
     Raises:
-        ValueError: they are no time, or no size.
+        ValueError: they are no time, no size, or no frame's number.
     """
 
     clip: str
@@ -46,6 +52,8 @@ class FrameBoxes:
     image: str | None = None
 
     def __post_init__(self) -> None:
+        if self.index < 0:
+            raise ValueError(f"there is no frame {self.index}")
         if self.timestamp_s is not None and not math.isfinite(self.timestamp_s):
             raise ValueError(f"frame {self.index} has a time that is no number")
         if self.size is not None and not all(1 <= side <= MOST_PIXELS for side in self.size):

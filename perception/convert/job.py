@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from oneglance.perception.convert.boxes import MOST_PIXELS, FrameBoxes
@@ -66,7 +67,18 @@ def convert_results(
 def _sized(
     first: FrameBoxes | None, rest: Iterator[FrameBoxes], size: tuple[int, int] | None
 ) -> Iterator[FrameBoxes]:
-    if first is not None:
-        yield replace(first, size=first.size or size)
-    for frame in rest:
+    for frame in chain([] if first is None else [first], rest):
+        if frame.size is None and size is not None:
+            _check_size(frame, size)
         yield replace(frame, size=frame.size or size)
+
+
+def _check_size(frame: FrameBoxes, size: tuple[int, int]) -> None:
+    """Refuse a size that is another frame's: a box may stick out, but not by half of the frame."""
+    width, height = size
+    for x1, y1, x2, y2 in (box.xyxy for box in frame.boxes):
+        if x1 >= width or y1 >= height or x2 > 1.5 * width or y2 > 1.5 * height:
+            raise UsageError(
+                f"--size {width}x{height} is not that of {frame.clip}: frame {frame.index} has a "
+                f"box that reaches to {x2:g}, {y2:g}"
+            )

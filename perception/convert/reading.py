@@ -118,7 +118,10 @@ def _frame_of(found: dict[str, Any]) -> FrameBoxes:
         width, height = map(int, found["size"])
         size = (width, height)
     image = safe_name(str(found["image"])) if "image" in found else None
-    return FrameBoxes(str(found["source"]), index, timestamp_s, size, tuple(boxes), image)
+    source = found["source"]
+    if not isinstance(source, str):
+        raise TypeError("a source has a name")
+    return FrameBoxes(source, index, timestamp_s, size, tuple(boxes), image)
 
 
 def seen_clips(path: Path) -> frozenset[str]:

@@ -46,7 +46,7 @@ def in_a_network_of_its_own(
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(notes.read_text())
@@ -79,7 +79,7 @@ def test_whoever_wants_ultralytics_online_has_it_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "set", frames=8, seed=5, size=(96, 64))
     base, run = tmp_path / "base.pt", tmp_path / "run"
@@ -92,6 +92,11 @@ def test_no_command_asks_anything_of_the_network(tmp_path: Path) -> None:
         ("average", run, run, "--out", tmp_path / "mean"),
         ("export", run / "model.pt", "--out", model, *small),
         ("audit", data, *small),
+        ("audit", data, *small, "--model", model, "--candidates", tmp_path / "unlabelled"),
+        (
+            *("study", data, "--base", base, "--out", tmp_path / "study", *small, "--epochs", 1),
+            *("--seeds", "0", "--questions", "2", "--without", "one-scratch"),
+        ),
         ("eval", model, data),
         ("run", "rendered:?frames=3&size=96x64", "--model", model, "--video", tmp_path / "a.mp4"),
         ("run", "rendered:?frames=3&size=96x64", "--engine", "openvino", "--model", model),

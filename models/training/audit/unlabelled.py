@@ -20,6 +20,7 @@ from oneglance.models.detector import Detector
 from oneglance.models.overlap import Boxes, iou, to_xywh
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.images import read_image
 from oneglance.models.training.evaluation.coco import Truth, truths
 from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import OutputFolder, output_error, write_file
@@ -129,9 +130,7 @@ def _boxes(xywh: Sequence[tuple[float, float, float, float]]) -> Boxes:
 
 def _crop(one: Candidate) -> npt.NDArray[np.uint8]:
     """The object in its surroundings, framed."""
-    image = cv2.imread(str(one.image), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"cannot read image {one.image}")
+    image = read_image(one.image)
     height, width = image.shape[:2]
     x1, y1, x2, y2 = one.xyxy
     around_x, around_y = MARGIN * (x2 - x1) + 8, MARGIN * (y2 - y1) + 8

@@ -16,7 +16,7 @@ from pathlib import Path
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import SPLITS, Dataset
 from oneglance.models.training.data.finding import without_labels
-from oneglance.models.training.data.folders import files_below
+from oneglance.models.training.data.folders import files_below, identity
 from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
@@ -41,7 +41,7 @@ def check(dataset: Dataset) -> list[Problem]:
     problems: list[Problem] = []
     boxes = dict.fromkeys(dataset.labelled_tasks, 0)
     label_files: set[Path] = set()
-    trained: set[Path] = set()
+    trained: set[object] = set()
     polygons = 0
     for split in SPLITS:
         try:
@@ -56,7 +56,7 @@ def check(dataset: Dataset) -> list[Problem]:
         label_files.update(map(dataset.label_file, images))
         problems += chain.from_iterable(check_images(dataset, images))
         problems += _unlabelled(dataset, split, images)
-        files = {image.resolve() for image in images}
+        files = set(map(identity, images))
         problems += _trained_on(dataset, split, len(files), len(files & trained))
         trained |= files if split == "train" else set()
         for image in images:

@@ -8,13 +8,16 @@ from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from oneglance.models.training.data.labels import (
     LabelledBox,
     Labels,
     Problem,
+    Read,
     class_by_name,
     is_set,
+    other_shape,
     pixels_to_box,
 )
 from oneglance.models.training.data.masks import mask_edges
@@ -44,6 +47,7 @@ class CocoFile:
             self._objects: dict[Any, list[dict[str, Any]]] = {}
             for found in content["annotations"]:
                 self._objects.setdefault(found["image_id"], []).append(found)
+            _refuse_unknown_images(self._objects.keys(), [i["id"] for i in content["images"]])
         except OSError as error:
             raise DataError(f"cannot read {file}: {error.strerror}") from None
         except RecursionError:
@@ -66,12 +70,18 @@ class CocoFile:
         entry = self._entry(image)
         if entry is None:
             return None
+        if entry["ambiguous"]:
+            what = f"names several images that {image} may be: give their folders in 'file_name'"
+            return Labels((), (Problem(self.file, None, what, usable=False),))
         try:
             width, height = float(entry["width"]), float(entry["height"])
             if not (width > 0 and height > 0):
                 raise ValueError("no size")
         except (KeyError, TypeError, ValueError):
             what = f"says no width and height of {entry['file_name']}"
+            return Labels((), (Problem(self.file, None, what, usable=False),))
+        if (what := other_shape((width, height), image) or "") and self._objects.get(entry["id"]):
+            what = f"{entry['file_name']}: {what}"
             return Labels((), (Problem(self.file, None, what, usable=False),))
         boxes: dict[LabelledBox, None] = {}
         problems: list[Problem] = []
@@ -91,14 +101,18 @@ class CocoFile:
         return Labels(tuple(boxes), tuple(problems))
 
     def _entry(self, image: Path) -> dict[str, Any] | None:
-        """The entry whose path ends as the image's does, on most parts."""
-        tail = image.parts[::-1]
-        entries = self._images.get(image.name, [])
-        return max(entries, key=lambda entry: _shared(tail, entry["parts"][::-1]), default=None)
+        """The entry whose path ends as the image's does, on most parts; whether others do too."""
+        tail = tuple(normalize("NFC", part) for part in image.parts[::-1])
+        entries = self._images.get(tail[0], [])
+        shared = [_shared(tail, entry["parts"][::-1]) for entry in entries]
+        if not entries:
+            return None
+        most = max(shared)
+        return entries[shared.index(most)] | {"ambiguous": shared.count(most) > 1}
 
     def _box(
         self, found: Mapping[str, Any], names: Mapping[int, str], size: tuple[float, float]
-    ) -> tuple[LabelledBox | None, str | None] | str:
+    ) -> Read:
         category = found.get("category_id")
         name = self._categories.get(category) if isinstance(category, Hashable) else None
         if name is None:
@@ -140,6 +154,19 @@ def _each_once(what: str, ids: Iterable[Any]) -> None:
         seen.add(each)
 
 
+def _refuse_unknown_images(of_objects: Iterable[Any], images: Iterable[Any]) -> None:
+    """Raise a ValueError where ids are text here and numbers there, or none fits.
+
+    A part of the images may have been taken out, without their annotations.
+    """
+    known, unknown = set(images), set(of_objects)
+    unknown -= known
+    none_fits = unknown and len(unknown) == len(set(of_objects))
+    if none_fits or {str(each) for each in unknown} & {str(each) for each in known}:
+        first = min(map(repr, unknown))
+        raise ValueError(f"an annotation is of image {first}, which it does not have")
+
+
 def _edges(box: Any) -> tuple[float, float, float, float] | None:
     """Left, top, right, bottom of a COCO box; None where it is none."""
     try:
@@ -151,7 +178,9 @@ def _edges(box: Any) -> tuple[float, float, float, float] | None:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part for part in name.replace("\\", "/").split("/") if part not in {"", "."})
+    """Of a path, as one letter where an accent may be two; see ``folders.same_name``."""
+    parts = normalize("NFC", name).replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in {"", "."})
 
 
 def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:

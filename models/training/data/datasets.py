@@ -20,18 +20,33 @@ boxes in ``…/labels/….txt``.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from oneglance.models.tasks import ModelClass, Task, normalised, parse_tasks, task_of
 from oneglance.models.training.data.coco_labels import read_coco
-from oneglance.models.training.data.folders import coco_in, entry_of, files_below, listed
-from oneglance.models.training.data.labels import LabelledBox, Labels, label_file, scan_labels
+from oneglance.models.training.data.folders import (
+    NO_ENTRY,
+    annotations_of,
+    entry_of,
+    files_below,
+    listed,
+    root_of,
+    same_name,
+)
+from oneglance.models.training.data.labels import (
+    LabelledBox,
+    Labels,
+    Problem,
+    differ,
+    label_file,
+    scan_labels,
+)
 from oneglance.models.training.data.mappings import PART_OF_A_TASK, meaning
-from oneglance.models.training.data.text import YamlFile
+from oneglance.models.training.data.text import YamlFile, meant_key
 from oneglance.streams.errors import DataError, UsageError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -39,7 +54,6 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 SPLITS = ("train", "val", "test")
 
 OUR_KEYS = ("annotations", "classes", "labels")
-_NO_ENTRY: tuple[object, ...] = (None, "", "~", "null", [])
 _ULTRALYTICS_KEYS = frozenset(
     {"path", "train", "val", "test", "minival", "names", "nc", "channels", "download"}
 )
@@ -131,39 +145,59 @@ class Dataset:
     def read_labels(self, image: Path) -> Labels:
         """What the set says of ``image``, and what is wrong with it; see ``scan_labels``.
 
+        Where several files speak of it (text, VOC's XML, COCO's), they must say the same.
+
         Raises:
             DataError: a COCO file cannot be read.
         """
-        file = self.label_file(image)
-        if not file.exists():
-            if (xml := file.with_suffix(".xml")).exists():
-                from oneglance.models.training.data.voc import scan_voc
-
-                return scan_voc(xml, self.names, image)
-            for coco in self._coco_files(image):
-                labels = read_coco(coco).labels(image, self.names)
-                if labels is not None:
-                    return labels
-        return scan_labels(file, self.names, image)
+        said = list(self._said(image))
+        if not said:  # a missing file is an image without boxes
+            return scan_labels(self.label_file(image), self.names, image)
+        (first, labels), *others = said
+        for file, other in others:
+            if differ(labels, other):
+                what = f"says something else of {image.name} than {first}: keep one of the two"
+                return replace(
+                    labels, problems=(*labels.problems, Problem(file, None, what, False))
+                )
+        return labels
 
     def has_labels(self, image: Path) -> bool:
         """Whether there is a label file that speaks of ``image``, be it that nothing is there."""
         file = self.label_file(image)
         return (
             file.exists()
+            or file.is_symlink()
             or file.with_suffix(".xml").exists()
-            or any(read_coco(coco).speaks_of(image) for coco in self._coco_files(image))
+            or any(read_coco(coco).speaks_of(image) for coco in chain(*self._coco_files(image)))
         )
 
-    def _coco_files(self, image: Path) -> Iterable[Path]:
-        """COCO files that may name ``image``, those of its split first."""
-        own = [
+    def _said(self, image: Path) -> Iterator[tuple[Path, Labels]]:
+        """What each file that speaks of ``image`` says."""
+        file = self.label_file(image)
+        if file.exists() or file.is_symlink():
+            yield file, scan_labels(file, self.names, image)
+        if (xml := file.with_suffix(".xml")).exists():
+            from oneglance.models.training.data.voc import scan_voc
+
+            yield xml, scan_voc(xml, self.names, image)
+        for files in self._coco_files(image):
+            read = ((coco, read_coco(coco).labels(image, self.names)) for coco in files)
+            found = [(coco, labels) for coco, labels in read if labels is not None]
+            yield from found
+            if found:  # other splits may have an image of that name, too
+                return
+
+    def _coco_files(self, image: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """COCO files of the split that ``image`` is of, and those of others."""
+        own = {
             split
             for split in self.coco_files
-            if any(image.is_relative_to(folder) for folder in self.folders.get(split, ()))
-        ]
-        for split in (*own, *(split for split in self.coco_files if split not in own)):
-            yield from self.coco_files[split]
+            if not split or any(image.is_relative_to(at) for at in self.folders.get(split, ()))
+        }
+        of_own = (self.coco_files[split] for split in self.coco_files if split in own)
+        of_others = (self.coco_files[split] for split in self.coco_files if split not in own)
+        return tuple(chain(*of_own)), tuple(chain(*of_others))
 
     def class_of(self, box: LabelledBox) -> ModelClass | None:
         """The class of ours that ``box`` shows; None where it shows none, or is a region."""
@@ -177,8 +211,12 @@ class Dataset:
         return self.regions.get(box.class_id, frozenset()) & self.labelled_tasks
 
     def label_file(self, image: Path) -> Path:
-        """The label file of ``image``; it need not exist (an image without boxes)."""
-        return label_file(image, self.annotations)
+        """The label file of ``image``; it need not exist (an image without boxes).
+
+        Accents may be written as one letter in the one's name and as two in the other's.
+        """
+        file = label_file(image, self.annotations)
+        return file if file.name.isascii() else same_name(file, (".txt", ".xml"))
 
 
 def read_dataset(file: str | os.PathLike[str]) -> Dataset:
@@ -210,7 +248,7 @@ def _dataset(source: YamlFile) -> Dataset:
     tasks = _labelled(source, names, classes)
     objects = {n: c for n, c in classes.items() if n not in meant.regions}
     _no_task_ignored(source, names, objects, tasks)
-    annotations, coco_files = _annotations(source)
+    annotations, coco_files = annotations_of(source, SPLITS)
     count = source.content.get("nc")
     return Dataset(
         file=source.path,
@@ -224,7 +262,7 @@ def _dataset(source: YamlFile) -> Dataset:
         unmapped=frozenset(meant.unmapped),
         annotations=annotations,
         coco_files=coco_files,
-        root=_root(source),
+        root=root_of(source),
         count=int(count) if isinstance(count, str) and count.isdecimal() else None,
         lines=source.lines,
     )
@@ -232,12 +270,13 @@ def _dataset(source: YamlFile) -> Dataset:
 
 def _open(path: Path) -> YamlFile:
     source = YamlFile(path)
+    for key in source.content:
+        meant = meant_key(key, OUR_KEYS, _ULTRALYTICS_KEYS)
+        # Beside the right one, other tools' keys may be called as they like, but not as ours.
+        if meant is not None and (meant in OUR_KEYS or meant not in source.content):
+            raise DataError(f"{source.at(key)}: unknown key '{key}:'; did you mean '{meant}:'?")
     if "names" not in source.content:
         raise DataError(f"{path} is not a data set file: it has no 'names:'")
-    for key in source.content:
-        near = difflib.get_close_matches(key, OUR_KEYS, n=1, cutoff=0.75)
-        if near and key not in OUR_KEYS and key not in _ULTRALYTICS_KEYS:
-            raise DataError(f"{source.at(key)}: unknown key '{key}:'; did you mean '{near[0]}:'?")
     return source
 
 
@@ -276,7 +315,7 @@ def _labelled(
 ) -> frozenset[Task]:
     served = {cls.task for cls in classes.values() if cls is not None}
     given, where = source.content.get("labels"), source.at("labels")
-    if given in _NO_ENTRY:
+    if given in NO_ENTRY:
         whole = {
             cls.task
             for number, cls in classes.items()
@@ -341,43 +380,13 @@ def _no_task_ignored(
 
 
 def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
-    root = _root(source)
+    root = root_of(source)
     folders: dict[str, tuple[Path, ...]] = {}
     for split in SPLITS:
         value = source.content.get(split)
-        if value not in _NO_ENTRY:
+        if value not in NO_ENTRY:
             entries = value if isinstance(value, list) else [value]
             folders[split] = tuple(entry_of(root, str(entry)) for entry in entries)
     if not folders:
         raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
     return folders
-
-
-def _root(source: YamlFile) -> Path:
-    path = source.content.get("path")
-    return (source.path.parent / ("." if path in _NO_ENTRY else str(path))).resolve()
-
-
-def _annotations(source: YamlFile) -> tuple[str, dict[str, tuple[Path, ...]]]:
-    """The folder of label files, and COCO's files by split."""
-    value = source.content.get("annotations")
-    root = _root(source)
-    if value in _NO_ENTRY:
-        return "labels", {}
-    if isinstance(value, str) and Path(value).suffix != ".json":
-        if Path(value).name != value:
-            raise DataError(
-                f"{source.at('annotations')}: 'annotations:' is the name of one folder, like "
-                "labels, or COCO's JSON files"
-            )
-        return value, {"": coco_in(root / value)}
-    by_split = value if isinstance(value, dict) else {"": value}
-    found: dict[str, tuple[Path, ...]] = {}
-    for split, entry in by_split.items():
-        files = tuple(root / str(file) for file in (entry if isinstance(entry, list) else [entry]))
-        missing = [str(file) for file in files if not file.is_file()]
-        if missing or str(split) not in {"", *SPLITS}:
-            what = f"{missing[0]} does not exist" if missing else f"there is no split '{split}'"
-            raise DataError(f"{source.at('annotations')}: 'annotations:': {what}")
-        found[str(split)] = files
-    return "labels", found

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
-from oneglance.models.training.data.text import read_text
+from oneglance.models.training.data.text import YamlFile, read_text
 from oneglance.streams.errors import DataError
+
+NO_ENTRY: tuple[object, ...] = (None, "", "~", "null", [])
+"""What a key says that says nothing."""
 
 
 def coco_in(folder: Path) -> tuple[Path, ...]:
@@ -50,6 +55,16 @@ def files_below(folder: Path) -> list[Path]:
     return found
 
 
+def same_name(file: Path, suffixes: Sequence[str]) -> Path:
+    """``file``, or the spelling of its name in Unicode by which there is one of ``suffixes``: macOS
+    and archives made there write an accent as a letter of its own."""
+    spellings = [file, *(file.with_name(normalize(form, file.name)) for form in ("NFC", "NFD"))]
+    for spelling in spellings:
+        if any(spelling.with_suffix(suffix).exists() for suffix in suffixes):
+            return spelling
+    return file
+
+
 def listed(file: Path) -> list[Path]:
     """The images that a text file lists, beside it.
 
@@ -62,4 +77,52 @@ def listed(file: Path) -> list[Path]:
         raise DataError(
             f"{file} is no list of images: {getattr(error, 'strerror', error)}"
         ) from None
+    if any("\0" in line for line in lines):
+        raise DataError(f"{file} is no list of images: there are zero bytes in it")
     return [file.parent / line.strip() for line in lines if line.strip()]
+
+
+def identity(file: Path) -> object:
+    """What is equal for the same file on the disk, by whatever link, hard ones included."""
+    try:
+        found = file.stat()
+    except OSError:
+        return file.resolve()
+    return (found.st_dev, found.st_ino) if found.st_ino else file.resolve()
+
+
+def root_of(source: YamlFile) -> Path:
+    """The folder that a data set's paths start from."""
+    path = source.content.get("path")
+    return (source.path.parent / ("." if path in NO_ENTRY else str(path))).resolve()
+
+
+def annotations_of(
+    source: YamlFile, splits: Sequence[str]
+) -> tuple[str, dict[str, tuple[Path, ...]]]:
+    """The folder of label files, and COCO's files by split, as ``annotations:`` says.
+
+    Raises:
+        DataError: a file or a split that is not there, or more than a folder's name.
+    """
+    value = source.content.get("annotations")
+    root = root_of(source)
+    if value in NO_ENTRY:
+        return "labels", {}
+    if isinstance(value, str) and Path(value).suffix != ".json":
+        if Path(value).name != value:
+            raise DataError(
+                f"{source.at('annotations')}: 'annotations:' is the name of one folder, like "
+                "labels, or COCO's JSON files"
+            )
+        return value, {"": coco_in(root / value)}
+    by_split = value if isinstance(value, dict) else {"": value}
+    found: dict[str, tuple[Path, ...]] = {}
+    for split, entry in by_split.items():
+        files = tuple(root / str(file) for file in (entry if isinstance(entry, list) else [entry]))
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing or str(split) not in {"", *splits}:
+            what = f"{missing[0]} does not exist" if missing else f"there is no split '{split}'"
+            raise DataError(f"{source.at('annotations')}: 'annotations:': {what}")
+        found[str(split)] = files
+    return "labels", found

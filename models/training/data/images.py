@@ -9,9 +9,13 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ExifTags import Base
 from PIL.Image import DecompressionBombError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -20,6 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from oneglance.models.training.data.text import refuse_pipe
+from oneglance.streams.errors import DataError
 from oneglance.streams.files.jpeg import is_damaged_jpeg
 
 MOST_PIXELS = 200_000_000
@@ -59,6 +64,16 @@ def _opened(file: Path, start: bytes) -> ImageFile:
     raise ValueError("no JPEG, PNG, BMP, WebP or TIFF")
 
 
+def shown_size(image: ImageFile) -> tuple[int, int]:
+    """(width, height) in pixels as OpenCV reads it: turned as its camera says."""
+    width, height = image.size
+    try:
+        orientation = image.getexif().get(Base.Orientation)
+    except UNREADABLE:
+        orientation = None
+    return (height, width) if orientation in {5, 6, 7, 8} else (width, height)
+
+
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError),
     *(struct.error, zlib.error, DecompressionBombError),
@@ -81,6 +96,40 @@ def decode_image(file: Path) -> tuple[int, int]:
             raise ValueError("a JPEG that was cut or damaged")
         opened.draft(opened.mode, (width // 8, height // 8))  # JPEG alone can
         opened.load()
-    if not cv2.haveImageReader(str(file)):
+    if not _can_be_read(file):
         raise ValueError("OpenCV cannot read its format")
     return width, height
+
+
+def read_image(file: Path) -> npt.NDArray[np.uint8]:
+    """An image as H×W×3 BGR uint8, by OpenCV, as training reads it.
+
+    Raises:
+        DataError: it is missing, or no image.
+    """
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR) if _is_unicode(file) else _decoded(file)
+    if image is None:
+        raise DataError(f"cannot read image {file}")
+    return np.asarray(image, np.uint8)
+
+
+def _can_be_read(file: Path) -> bool:
+    return cv2.haveImageReader(str(file)) if _is_unicode(file) else _decoded(file) is not None
+
+
+def _is_unicode(file: Path) -> bool:
+    """Whether its name is text: a name of other bytes, as old archives have them, ends the process
+    in OpenCV (5.0, a segmentation fault)."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _decoded(file: Path) -> Any:
+    try:
+        content = np.frombuffer(file.read_bytes(), np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None

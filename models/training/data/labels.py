@@ -17,6 +17,9 @@ from oneglance.streams.errors import DataError
 SLACK = 1e-3
 """How far a box may leave 0..1 by the rounding of well-meant labels."""
 
+LEAST_EXTENT = 1e-6
+"""Of a box in 0..1: less is written as nothing."""
+
 MAX_LINES_SHOWN = 20
 
 
@@ -64,6 +67,24 @@ class Labels:
     polygons: int = 0
 
 
+def differ(one: Labels, other: Labels) -> bool:
+    """Whether two files cannot both be right of an image: in how many boxes of a class there are.
+
+    Regions may be left out in one: few formats know them.
+    """
+    for class_id in {box.class_id for box in (*one.boxes, *other.boxes)}:
+        least, most = zip(*(_counts(labels, class_id) for labels in (one, other)), strict=True)
+        if max(least) > min(most):
+            return True
+    return False
+
+
+def _counts(labels: Labels, class_id: int) -> tuple[int, int]:
+    """How many boxes of a class there are, without and with regions."""
+    crowds = [box.crowd for box in labels.boxes if box.class_id == class_id]
+    return crowds.count(False), len(crowds)
+
+
 def label_file(image: Path, folder: str = "labels") -> Path:
     """The label file that belongs to ``image``: the last ``images`` in its path is ``folder``.
 
@@ -84,15 +105,18 @@ def label_file(image: Path, folder: str = "labels") -> Path:
 def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None) -> Labels:
     """Read a label file and say what is wrong with every line that is.
 
-    A missing file is an image without boxes. A box that leaves the image is cut to it, a box
-    without area and a line written twice are left out: usable problems. A line that cannot be
-    understood (not five numbers, a number that is not finite, a class the set does not have)
-    is not: what is there in the image is then unknown. ``image``: whose labels these are; needed
-    for KITTI's lines alone, which count in its pixels.
+    A missing file is an image without boxes; a link to a missing one is not. A box that leaves the
+    image is cut to it, a box without area and a line written twice are left out: usable problems.
+    A line that cannot be understood (not five numbers, a number that is not finite, a width or
+    height below zero, a class the set does not have) is not: what is there in the image is then
+    unknown. ``image``: whose labels these are; needed for KITTI's lines alone, which count in its
+    pixels.
     """
     try:
         text = read_text(file)
     except FileNotFoundError:
+        if file.is_symlink():
+            return Labels((), (Problem(file, None, "is a link that leads nowhere", False),))
         return Labels((), ())
     except (OSError, UnicodeDecodeError) as error:
         reason = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror
@@ -122,11 +146,11 @@ def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None)
     return Labels(tuple(boxes), tuple(problems), polygons)
 
 
-_Read = tuple[LabelledBox | None, str | None] | str
+Read = tuple[LabelledBox | None, str | None] | str
 """The box and what was mended; or what makes the line unusable."""
 
 
-def _box(fields: Sequence[str], names: Mapping[int, str]) -> _Read:
+def _box(fields: Sequence[str], names: Mapping[int, str]) -> Read:
     shown = " ".join(fields) if len(fields) <= 6 else " ".join((*fields[:6], "…"))
     polygon = len(fields) > 6 and len(fields) % 2 == 1
     if len(fields) != 5 and not polygon:
@@ -161,28 +185,48 @@ def pixels_to_box(
     size: tuple[float, float],
     *,
     crowd: bool = False,
-) -> tuple[LabelledBox | None, str | None]:
+) -> Read:
     """``edges_to_box`` of edges in pixels of an image of ``size`` (width, height)."""
     left, top, right, bottom = edges
     width, height = size
+    if max(map(abs, edges)) <= 1 < min(size):
+        return "lies within the first pixel: 0..1, where pixels are expected"
     unit = (left / width, top / height, right / width, bottom / height)
     return edges_to_box(class_id, unit, crowd=crowd)
 
 
 def edges_to_box(
     class_id: int, edges: tuple[float, float, float, float], *, crowd: bool = False
-) -> tuple[LabelledBox | None, str | None]:
+) -> Read:
     """The box between ``edges`` (left, top, right, bottom, in 0..1), and what was mended of it."""
     left, top, right, bottom = edges
     centre, extent = ((left + right) / 2, (top + bottom) / 2), (right - left, bottom - top)
     return _within(LabelledBox(class_id, *centre, *extent, crowd))
 
 
+def other_shape(said: tuple[float, float], image: Path | None) -> str | None:
+    """Why boxes in pixels of an image of the size ``said`` (width, height) cannot be placed: the
+    image is of another shape, as when it was turned or cropped; None where it is not.
+
+    It may have been made smaller or larger, which rounds its sides.
+    """
+    found = None if image is None else image_size(image)
+    if found is None:
+        return None
+    (width, height), (said_width, said_height) = found, said
+    if abs(said_width * height - said_height * width) <= 0.03 * said_height * width:
+        return None
+    return (
+        f"says that the image is {said_width:g}x{said_height:g} pixels, which is {width}x{height}: "
+        "its boxes cannot be placed"
+    )
+
+
 KITTI_FIELDS = (15, 16)
 """Type, truncation, occlusion, angle, four edges in pixels, seven of 3D; results add a score."""
 
 
-def _kitti(fields: Sequence[str], names: Mapping[int, str], image: Path | None) -> _Read:
+def _kitti(fields: Sequence[str], names: Mapping[int, str], image: Path | None) -> Read:
     what = f"KITTI's format ('{fields[0]}' and {len(fields) - 1} numbers)"
     class_id = class_by_name(fields[0], names)
     if class_id is None:
@@ -206,12 +250,17 @@ def class_by_name(name: str, names: Mapping[int, str]) -> int | None:
 
 
 def image_size(image: Path) -> tuple[int, int] | None:
-    """(width, height) of an image in pixels, as it is stored; None where it cannot be read."""
-    from oneglance.models.training.data.images import UNREADABLE, open_image  # Pillow: if needed
+    """(width, height) of an image in pixels, as it is shown and trained on: turned as its camera
+    says; None where it cannot be read."""
+    from oneglance.models.training.data.images import (  # Pillow: if needed
+        UNREADABLE,
+        open_image,
+        shown_size,
+    )
 
     try:
         with open_image(image) as opened:
-            return opened.size
+            return shown_size(opened)
     except UNREADABLE:
         return None
 
@@ -233,9 +282,11 @@ def is_number(field: str) -> bool:
         return False
 
 
-def _within(box: LabelledBox) -> tuple[LabelledBox | None, str | None]:
+def _within(box: LabelledBox) -> Read:
     """What of ``box`` lies in the image, and what had to be done for it."""
-    if box.width <= 0 or box.height <= 0:
+    if box.width < 0 or box.height < 0:
+        return "has a width or height below zero: where the object is cannot be known"
+    if box.width < LEAST_EXTENT or box.height < LEAST_EXTENT:
         return None, "the box has no area: left out"
     left, right = box.x - box.width / 2, box.x + box.width / 2
     top, bottom = box.y - box.height / 2, box.y + box.height / 2

@@ -27,6 +27,7 @@ from oneglance.models.training.data.checks import (
 )
 from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.data.finding import without_labels
+from oneglance.models.training.data.folders import identity
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
@@ -260,8 +261,8 @@ def _check_partial(dataset: Dataset, boxed: Set[Task]) -> None:
 
 def _held_out(train: Sequence[_Merged], val: Sequence[_Merged]) -> list[_Merged]:
     """The validation images that are not trained on; some sets name one folder for both."""
-    trained = {merged.image.resolve() for merged in train}
-    return [merged for merged in val if merged.image.resolve() not in trained]
+    trained = {identity(merged.image) for merged in train}
+    return [merged for merged in val if identity(merged.image) not in trained]
 
 
 def _write(

@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from oneglance.models.tasks import CLASS_NAMES, CLASSES, Task
 
 _SYNONYMS = {
-    "pedestrian": "human man woman child kid boy girl adult walker passerby individual",
-    "car": "automobile auto suv taxi cab sedan pickup minivan minibus coach jeep ambulance "
-    "motorcar caravan veh",
-    "sign": "signboard signpost roadboard speedlimit giveway noentry yield",
-    "light": "trafficsignal trafficlamp trafficlite stoplight semaphore signal tfl",
+    "pedestrian": "human man woman child kid boy girl adult baby toddler walker "
+    "passerby individual",
+    "car": "automobile auto suv taxi taxis cab sedan hatchback limousine pickup minivan minibus "
+    "coach jeep ambulance firetruck motorcar caravan veh hgv lgv lcv hcv",
+    "sign": "signboard signpost roadboard speedlimit giveway noentry yield regulatory",
+    "light": "trafficsignal trafficlamp trafficlite stoplight semaphore signal tfl tl",
+    "sign_prohibitory": "prohibitory",
+    "sign_mandatory": "mandatory",
+    "sign_danger": "danger",
 }
 _FOREIGN = {
     "pedestrian": "ped peds fussganger passant pieton personne peaton persona pedone pedestre "
@@ -28,8 +32,8 @@ _FOREIGN = {
     "coche vehiculo carro veiculo caminhao veicolo autovettura voertuig vrachtwagen bil lastbil "
     "samochod pojazd ciezarowka автомобиль машина грузовик автобус 汽车 轿车 车辆 车 卡车 公交车 "
     "車 車両 自動車 자동차 차량 차",
-    "sign": "verkehrszeichen verkehrsschild strassenschild panneau signalisation senal "
-    "senaldetrafico cartello segnale placa verkeersbord vagmarke znak знак дорожныйзнак "
+    "sign": "verkehrszeichen verkehrsschild strassenschild schild schilder panneau signalisation "
+    "senal senaldetrafico cartello segnale placa verkeersbord vagmarke znak знак дорожныйзнак "
     "交通标志 标志 標識 道路標識 交通標誌 표지판 교통표지판",
     "light": "ampel lichtsignal verkehrsampel feu feutricolore semaforo verkeerslicht stoplicht "
     "trafikljus sygnalizator светофор 红绿灯 交通灯 交通信号灯 信号灯 信号 信号機 紅綠燈 신호등",
@@ -38,7 +42,7 @@ _FOREIGN = {
 
 _COLOURS = frozenset({"red", "yellow", "green"})
 _ARROWS = frozenset({"left", "right", "straight", "forward", "arrow", "up", "circle", "ball"})
-_LAST = frozenset({"signal", "auto", "individual"})
+_LAST = frozenset({"signal", "auto", "individual", "danger", "mandatory"})
 """Mean one of ours as the last word of a name only: ``traffic signal``, not ``signal pole``."""
 
 _ALL_TASKS = frozenset(Task)
@@ -82,7 +86,8 @@ def near_class(name: str) -> str | None:
     if whole in _KNOWN:
         return _KNOWN[whole]
     colours = [word for word in words if word in _COLOURS]
-    if len(colours) == 1 and set(words) <= _COLOURS | _ARROWS:
+    others = set(words) - _COLOURS - _ARROWS
+    if len(colours) == 1 and all(_KNOWN.get(word) == "light" for word in others):
         return f"light_{colours[0]}"
     for run, last in _runs(words):
         if run in _KNOWN and run not in _COLOURS and (last or run not in _LAST):

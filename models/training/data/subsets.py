@@ -66,11 +66,16 @@ class Subset:
 
     def keeps(self, image: Path, number: int) -> bool:
         """Whether box ``number`` stays, of an image that loses some."""
-        drawn = hashlib.sha256(f"{self.seed}/{image.name}/{number}".encode()).digest()
+        drawn = _digest(f"{self.seed}/{image.name}/{number}")
         return int.from_bytes(drawn[:4], "big") < KEPT_BOXES * 2**32
 
     def _rank(self, image: Path) -> bytes:
-        return hashlib.sha256(f"{self.seed}/{image.name}".encode()).digest()
+        return _digest(f"{self.seed}/{image.name}")
+
+
+def _digest(text: str) -> bytes:
+    """Of a text with a file's name in it, whatever its bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 WHOLE = Subset()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import errno
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,35 @@ class _Twice(Exception):
         self.line = line
 
 
+MOST_VALUES = 1_000_000
+"""So many a file may hold, each counted as often as an alias repeats it: a few lines of aliases of
+aliases are more than any memory holds."""
+
+
+def _count(node: yaml.Node | None, counted: dict[int, int]) -> int:
+    """How many values ``node`` stands for; ``counted``: of those seen before.
+
+    Raises:
+        yaml.composer.ComposerError: more than ``MOST_VALUES``, or endless: it holds itself; or
+            there is a zero character in one, which no path and no name has.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        if node is not None and "\0" in node.value:
+            raise yaml.composer.ComposerError(None, None, "a zero character", node.start_mark)
+        return 1
+    known = counted.get(id(node))
+    if known is None:
+        counted[id(node)] = MOST_VALUES  # until it is known: who meets it inside goes round
+        parts = node.value
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        known = counted[id(node)] = 1 + sum(_count(part, counted) for part in parts)
+    if known > MOST_VALUES:
+        what = "its aliases repeat themselves or each other more than a million times"
+        raise yaml.composer.ComposerError(None, None, what, node.start_mark)
+    return known
+
+
 class YamlFile:
     """A YAML file that holds a mapping: ``content``, its scalars text as written; ``lines``, on
     which line each of its keys stands, counted from 1.
@@ -95,8 +126,9 @@ class YamlFile:
         self.lines: dict[str, int] = {}
         try:
             text = read_text(path)
-            content = yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
             root = yaml.compose(text, Loader=_AsWritten)
+            _count(root, {})
+            content = yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
         except _Twice as error:
             raise DataError(f"{path}:{error.line}: {error}") from None
         except OSError as error:
@@ -113,3 +145,27 @@ class YamlFile:
     def at(self, key: str) -> str:
         """``file:line`` of a key, or the file where it has none such."""
         return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
+
+
+def meant_key(key: str, ours: Collection[str], others: Collection[str]) -> str | None:
+    """The key of ``ours`` or ``others`` that ``key`` almost is; None where it is one, or none.
+
+    >>> meant_key("Lables", ["labels"], ["val"]), meant_key("valid", ["labels"], ["val"])
+    ('labels', 'val')
+    """
+    if key in ours or key in others:
+        return None
+    word = key.strip().lower()
+    word = _OTHER_WORDS.get(word, word)
+    if word in ours or word in others:
+        return word
+    return next(iter(difflib.get_close_matches(word, ours, n=1, cutoff=0.75)), None)
+
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("valid", "validate", "validation", "dev"), "val"),
+    "training": "train",
+    "testing": "test",
+    **dict.fromkeys(("name", "class_names", "classnames"), "names"),
+}
+"""What keys are called elsewhere."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from oneglance.models.training.data.labels import (
     LabelledBox,
     Labels,
     Problem,
+    Read,
     class_by_name,
     image_size,
     is_number,
     is_set,
+    other_shape,
     pixels_to_box,
 )
 from oneglance.models.training.data.text import read_bytes
@@ -41,6 +43,8 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
     size = _size(root) or (None if image is None else image_size(image))
     if size is None:
         return _nothing(file, "says no <size> of the image, which cannot be read either")
+    if (what := other_shape(size, image)) is not None:
+        return _nothing(file, what)
     boxes: dict[LabelledBox, None] = {}
     problems: list[Problem] = []
     for number, found in enumerate(root.iter("object"), 1):
@@ -55,11 +59,12 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
             what = f"object {number}, a '{name}', has no <bndbox> with four numbers"
             problems.append(Problem(file, None, what, usable=False))
             continue
-        left, top, right, bottom = map(float, edges)
-        # Some count from 0 all the same: no box starts before the image for that.
-        pixels = max(left - 1, 0.0), max(top - 1, 0.0), right, bottom
-        difficult = is_set(found.findtext("difficult"))
-        box, mended = pixels_to_box(class_id, pixels, size, crowd=difficult)
+        read = _box(found, class_id, [float(edge) for edge in edges], size)
+        if isinstance(read, str):
+            what = f"object {number}, a '{name}', {read}"
+            problems.append(Problem(file, None, what, usable=False))
+            continue
+        box, mended = read
         if box is not None and box in boxes:
             mended = "the same box as one before: left out"
         elif box is not None:
@@ -67,6 +72,15 @@ def scan_voc(file: Path, names: Mapping[int, str], image: Path | None = None) ->
         if mended is not None:
             problems.append(Problem(file, None, f"object {number}: {mended}", usable=True))
     return Labels(tuple(boxes), tuple(problems))
+
+
+def _box(found: Any, class_id: int, edges: Sequence[float], size: tuple[float, float]) -> Read:
+    left, top, right, bottom = edges
+    if len(found.findall("bndbox")) > 1:
+        return "has several <bndbox>"
+    # Some count from 0 all the same: no box starts before the image for that.
+    pixels = max(left - 1, 0.0), max(top - 1, 0.0), right, bottom
+    return pixels_to_box(class_id, pixels, size, crowd=is_set(found.findtext("difficult")))
 
 
 def _size(root: Any) -> tuple[float, float] | None:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import supervision as sv
@@ -26,6 +25,7 @@ from oneglance.models.tasks import ModelClass, Task
 from oneglance.models.training.data.checks import check_images
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.finding import without_labels
+from oneglance.models.training.data.images import read_image
 from oneglance.models.training.data.labels import refuse
 from oneglance.models.training.evaluation.bootstrap import CATEGORY
 from oneglance.models.training.evaluation.partial import PartialAccuracy, partial_accuracy
@@ -122,9 +122,32 @@ def evaluate(detector: Detector, dataset: Dataset, *, split: str = "val") -> Eva
 
     Raises:
         DataError: the split is missing, an image cannot be read, labels are broken (all are
-            named), or the model and the set have no task in common.
+            named), no box is labelled, or the model and the set have no task in common.
     """
+    refuse_boxless(detector, dataset, split)
     return evaluation_of(detect(detector, dataset, split=split), detector)
+
+
+def refuse_boxless(detector: Detector, dataset: Dataset, split: str) -> None:
+    """Refuse to score on images that show none of what ``detector`` finds: any would pass.
+
+    Raises:
+        DataError: there is no such split, or not one box of a task of its in it.
+    """
+    served = {cls.task for cls in detector.classes} & dataset.labelled_tasks
+    images = dataset.images(split)
+    for image in images:
+        labels = dataset.read_labels(image)
+        classes = (dataset.class_of(box) for box in labels.boxes)
+        if any(cls is not None and cls.task in served for cls in classes):
+            return
+        if any(not problem.usable for problem in labels.problems):
+            return  # what is broken is named when all are read
+    if served and any(map(dataset.has_labels, images)):
+        raise DataError(
+            f"{dataset.file}: not one box of {', '.join(sorted(served))} in its {split} images: "
+            "there is nothing to score"
+        )
 
 
 def evaluation_of(found: Detected, detector: Detector) -> Evaluation:
@@ -267,11 +290,9 @@ def truths(dataset: Dataset, split: str, images: Iterable[Path]) -> Iterator[Tru
     # OpenCV makes grey of what a cut file lacks.
     refuse([problem for wrong in check_images(dataset, files) for problem in wrong])
     for path, labels in labelled:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"cannot read image {path}")
+        image = read_image(path)
         height, width = image.shape[:2]
-        truth = Truth(path, np.asarray(image, np.uint8), [])
+        truth = Truth(path, image, [])
         for box in labels.boxes:
             left, top = (box.x - box.width / 2) * width, (box.y - box.height / 2) * height
             xywh = left, top, box.width * width, box.height * height

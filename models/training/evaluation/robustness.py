@@ -27,6 +27,7 @@ from oneglance.models.training.evaluation.coco import (
     TaskAccuracy,
     detect_altered,
     evaluation_of,
+    refuse_boxless,
 )
 from oneglance.models.training.evaluation.conditions import Condition, Severity, apply_condition
 from oneglance.streams.errors import UsageError
@@ -130,6 +131,7 @@ def evaluate_under_conditions(
         DataError, UsageError: as ``evaluate`` and ``apply_condition`` do; no task of the set is
             labelled completely.
     """
+    refuse_boxless(detector, dataset, split)
     pairs = [(condition, severity) for condition in conditions for severity in severities]
     alterations: list[Alteration] = [lambda image, _: image]
     alterations += [partial(_altered, condition=c, severity=s) for c, s in pairs]

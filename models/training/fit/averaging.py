@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.fit.heads import class_branches
-from oneglance.models.training.recipe import training_facts
-from oneglance.streams.errors import DataError, UsageError
+from oneglance.models.training.recipe import MODEL, training_facts
+from oneglance.streams.errors import DataError, ModelError, UsageError
 from oneglance.streams.outputs import OutputFolder
 
 
@@ -49,9 +50,9 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
 
     Raises:
         UsageError: fewer than two runs, or ``out`` is one of them.
-        ModelError: a run has no ``model.pt``, or one that is not a YOLO checkpoint.
-        DataError: they did not start from the same weights or are not for the same classes; or
-            nothing says what they started from.
+        ModelError: a run is a file or has no ``model.pt``, or one that is not a YOLO checkpoint.
+        DataError: they did not start from the same weights, are not for the same classes or have
+            other layers; nothing says what they started from; or a ``model.pt`` was exchanged.
         SinkError: ``out`` holds anything but an average of ours, or cannot be written.
     """
     if len(runs) < 2:
@@ -60,17 +61,29 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
         raise UsageError(f"{out} is one of the runs: averaging there would destroy it")
     place = OutputFolder(out, "average")
     place.check(runs)
-    models = [read_checkpoint(run / "model.pt") for run in runs]
-    facts = [training_facts(run / "model.pt") for run in runs]
+    for run in runs:
+        if not (run / MODEL).is_file():
+            what = (
+                "is a file: give the folder of a training" if run.is_file() else f"has no {MODEL}"
+            )
+            raise ModelError(f"{run} {what}")
+    models = [read_checkpoint(run / MODEL) for run in runs]
+    facts = [training_facts(run / MODEL) for run in runs]
     for key, what in (("base_sha256", "start from the same weights"), ("classes", "find the same")):
         first = _fact(facts[0], key, runs[0])
         for other, run in zip(facts[1:], runs[1:], strict=True):
             if _fact(other, key, run) != first:
                 raise DataError(f"{runs[0]} and {run} did not {what}: they cannot be averaged")
+    layers = [{name: tensor.shape for name, tensor in _weights(model).items()} for model in models]
+    for found, run in zip(layers, runs, strict=True):
+        if found != layers[0]:
+            raise DataError(f"{runs[0]} and {run} have other layers: they cannot be averaged")
     _mean(models)
+    content = checkpoint_bytes(models[0])
     place.claim()
-    place.write("recipe.json", json.dumps({"average_of": facts}, indent=2) + "\n")
-    return place.write("model.pt", checkpoint_bytes(models[0]))
+    made_of = {"average_of": facts, "model_sha256": hashlib.sha256(content).hexdigest()}
+    place.write("recipe.json", json.dumps(made_of, indent=2) + "\n")
+    return place.write(MODEL, content)
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from pathlib import Path
 from ultralytics.nn.tasks import DetectionModel
 
 from oneglance.models.training.fit.heads import last_layer
-from oneglance.models.training.recipe import STRIDE
-from oneglance.streams.errors import ModelError, UsageError
+from oneglance.models.training.recipe import check_sides
+from oneglance.streams.errors import ModelError
 
 
 def check_base(model: DetectionModel, file: Path, size: tuple[int, int]) -> None:
@@ -32,11 +32,4 @@ def check_size(model: DetectionModel, size: tuple[int, int]) -> None:
     Raises:
         UsageError: they are not.
     """
-    stride = int(max(model.stride))
-    if any(side < stride or side % stride for side in size):
-        near = "x".join(str(max(stride, round(side / stride) * stride)) for side in size)
-        network = "" if stride == STRIDE else " for this network"
-        raise UsageError(
-            f"size {size[0]}x{size[1]}: both sides must be multiples of {stride}{network}, "
-            f"such as {near}"
-        )
+    check_sides(size, int(max(model.stride)))

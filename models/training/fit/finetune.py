@@ -36,6 +36,7 @@ from oneglance.models.training.recipe import (
     GradientSurgery,
     Recipe,
     Unlabelled,
+    is_whole,
     read_recipe,
     training_facts,
 )
@@ -74,7 +75,8 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     learning; see ``distillation``).
 
     Raises:
-        DataError: a data set cannot be used, or ``out`` holds a run made another way.
+        DataError: a data set cannot be used, ``base`` is not what the recipe beside it speaks of,
+            or ``out`` holds a run made another way.
         SinkError: ``out`` holds anything but a training of ours, or cannot be written.
         ModelError: ``base`` is not a YOLO detection checkpoint.
         UsageError: there is no ``base`` to distil from or to average with, its stride does not go
@@ -87,6 +89,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     _check_base(base, recipe, classes)
     _check_surgery(recipe, classes)
     _check_teachers(teachers, recipe, classes)
+    of_base = {} if base is None else training_facts(base)
     place = OutputFolder(out, "train")
     place.check([*_inputs(datasets, base), *teachers])
     description = _describe(datasets, base, recipe, classes)
@@ -98,7 +101,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     earlier = read_recipe(recipe_file)
     if earlier and (model_file.is_file() or states.any):
         same = _same_run(earlier, description, out)
-        if same and "stopped" not in earlier and _is_whole(model_file, earlier):
+        if same and "stopped" not in earlier and is_whole(model_file, earlier):
             return model_file
     with _claimed(place):
         merged = merge(
@@ -133,7 +136,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
         "torch": torch.__version__,
         "ultralytics": ultralytics.__version__,
     }
-    if base is not None and (of_base := training_facts(base)):
+    if of_base:
         facts["base_training"] = of_base
     place.write(recipe_file.name, _json({"run": description, **facts}))
     return model_file
@@ -303,14 +306,6 @@ def _untrained(job: Job) -> RoadModel:
     if job.recipe.task_branches:
         add_task_branches(model)
     return model
-
-
-def _is_whole(model: Path, facts: dict[str, Any]) -> bool:
-    """Whether the weights are those that the recipe speaks of, to the last byte."""
-    try:
-        return hashlib.sha256(model.read_bytes()).hexdigest() == facts.get("model_sha256")
-    except FileNotFoundError:
-        return False
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from oneglance.models.training.recipe import (
     Recipe,
     TrainableLayers,
     Unlabelled,
+    check_sides,
     training_facts,
 )
 from oneglance.models.zoo import resolve_model
@@ -328,6 +329,7 @@ def _export_trained(weights: Path, out: Path, how: _Export) -> None:
     from oneglance.streams.rendered.reference import reference_images
 
     size = parse_size(how.size)
+    check_sides(size)
     parity = export_model(
         weights,
         out,

@@ -13,7 +13,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the 'train' extra")
 pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 
+from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.checkpoints import read_checkpoint
+from oneglance.models.training.fit.heads import from_scratch
 from oneglance.streams.errors import ModelError
 
 pytestmark = [
@@ -121,6 +123,72 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"model": torch.nn.Conv2d(3, 3, 1)}, tmp_path / "conv.pt")
     with pytest.raises(ModelError, match="holds Conv2d, not a YOLO detection network"):
         read_checkpoint(tmp_path / "conv.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["model.0.conv.weight", "model.0.bn.running_var"])
+def test_weights_that_are_no_numbers_are_refused(
+    tmp_path: Path, coco_base: Path, name: str, value: float
+) -> None:
+    content = torch.load(coco_base, weights_only=False)
+    content["model"].state_dict()[name].view(-1)[3] = value
+    torch.save(content, tmp_path / "diverged.pt")
+    with pytest.raises(ModelError, match=rf"of its weights, {name} is not finite"):
+        read_checkpoint(tmp_path / "diverged.pt")
+
+
+NAMES = {0: "pedestrian", 1: "car", 2: "sign", 3: "light"}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A checkpoint of four classes, to be changed."""
+    torch.manual_seed(0)
+    model = from_scratch(FOUR_TASKS).as_ultralytics()
+    file = tmp_path_factory.mktemp("small") / "small.pt"
+    torch.save({"model": model}, file)
+    return file
+
+
+def _changed(small: Path, file: Path, **attributes: Any) -> Path:
+    content = torch.load(small, weights_only=False)
+    vars(content["model"]).update(attributes)
+    torch.save(content, file)
+    return file
+
+
+@pytest.mark.parametrize("names", [[*NAMES.values()], dict(reversed(NAMES.items()))])
+def test_names_are_those_of_the_outputs_in_whatever_order_they_stand(
+    small: Path, tmp_path: Path, names: Any
+) -> None:
+    model = read_checkpoint(_changed(small, tmp_path / "a.pt", names=names))
+    assert [*model.names.items()] == [*NAMES.items()]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        *(
+            ({"names": names}, rf"has 4 classes and {count} names for them, or not numbered from 0")
+            for names, count in (
+                *((None, 0), ({}, 0), ({0: "car"}, 1), (NAMES | {4: "car"}, 5)),
+                *(({1: "car", 2: "sign", 3: "light", 4: "pedestrian"}, 4), (["car"], 1)),
+            )
+        ),
+        ({"names": NAMES | {2: 3}}, "names a class 3, which is no text"),
+        *(
+            ({"stride": stride}, "does not say which strides and layers it has")
+            for stride in (None, torch.zeros(3), torch.tensor([4.0, 8.0, 16.0]), 32)
+        ),
+        ({"yaml": None}, "does not say which strides and layers it has"),
+    ],
+)
+def test_a_network_that_does_not_say_what_its_outputs_mean_is_refused(
+    small: Path, tmp_path: Path, attributes: Any, message: str
+) -> None:
+    file = _changed(small, tmp_path / "odd.pt", **attributes)
+    with pytest.raises(ModelError, match=rf"odd\.pt {message}"):
+        read_checkpoint(file)
 
 
 def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, coco_base: Path) -> None:

@@ -313,6 +313,28 @@ def test_a_size_that_the_stride_does_not_go_into_is_refused(tmp_path: Path) -> N
         export(weights, tmp_path / "out.onnx", name="own", size=(100, 60))
 
 
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [
+        ("0x0", "size 0x0: both sides must be multiples of 32, such as 32x32"),
+        ("99968x32", "size 99968x32: a side is at most 8192 pixels"),
+        ("99999999999x32", "--size is WxH, like 640x384, not '99999999999x32'"),
+        ("\N{SUPERSCRIPT TWO}x32", "--size is WxH, like 640x384, not '\N{SUPERSCRIPT TWO}x32'"),
+        ("-32x32", "--size is WxH, like 640x384, not '-32x32'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["export", "train", "study"])
+def test_a_size_that_no_network_has_is_a_sentence(
+    tmp_path: Path, oneglance: Callable[..., Any], command: str, size: str, what: str
+) -> None:
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [car]\n")
+    weights, out = own_network(tmp_path, "person", "car"), tmp_path / "out"
+    words = [weights] if command == "export" else [tmp_path / "data.yaml", "--base", weights]
+    outcome = oneglance(command, *words, "--out", out, f"--size={size}")
+    assert (outcome.code, outcome.message) == (2, what)
+    assert not out.exists()
+
+
 def test_a_file_of_another_layout_than_a_detector_takes_is_never_written(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

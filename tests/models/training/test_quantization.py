@@ -202,6 +202,11 @@ def test_sets_that_cannot_serve_are_refused_before_anything_is_calibrated(
     one_split = "path: HERE\ntrain: images/train\nnames: {0: pedestrian, 1: car, 2: sign, 3: light}"
     with pytest.raises(DataError, match="has no 'val:' entry"):
         quantize(model, [subset(drives, tmp_path, one_split)])
+    boxless = write_dataset(tmp_path / "boxless", frames=16, seed=3, size=(96, 64))
+    for labels in (boxless.parent / "labels" / "val").iterdir():
+        labels.write_text("")
+    with pytest.raises(DataError, match="the accuracy gate has nothing to compare"):
+        quantize(model, [read_dataset(boxless)])
 
 
 def test_a_quantised_model_is_not_quantised_again_nor_one_without_a_known_head(

@@ -64,6 +64,8 @@ def test_yolo_takes_the_size_that_lines_do_not_have(
     assert not out.exists()
     assert "no frame is 0x48" in oneglance(*words, "--size", "0x48").message
     assert not out.exists()
+    assert "is not that of" in oneglance(*words, "--size", "32x24").message
+    assert not out.exists()
     assert oneglance(*words, "--size", "64x48").code == 0
     assert len(list((out / "labels").iterdir())) == 4
 
@@ -82,6 +84,32 @@ def test_numbers_that_are_none_are_one_sentence_with_their_line(
     run = oneglance("convert", bad, "--to", "bdd100k", "--out", tmp_path / "out")
     assert run.code == 2
     assert f"{bad}, line 2: no result" in run.message
+
+
+BOX = {"task": "car", "class": "car", "confidence": 0.5, "track_id": None, "xyxy": [1, 2, 9, 8]}
+
+
+@pytest.mark.parametrize(
+    ("of_box", "of_frame"),
+    [
+        *(({"xyxy": box}, {}) for box in ([9, 2, 1, 8], [1, 8, 9, 2], [1, 2, 9], "abcd")),
+        *(({"confidence": share}, {}) for share in (7, -0.1, "x")),
+        *(({}, frame) for frame in ({"frame": -3}, {"source": None}, {"source": ["a"]})),
+    ],
+)
+def test_a_result_that_no_run_writes_is_one_sentence_with_its_line(
+    oneglance: Program, tmp_path: Path, of_box: dict[str, object], of_frame: dict[str, object]
+) -> None:
+    good = json.loads(LINE) | {"detections": [BOX]}
+    file, out = tmp_path / "a.jsonl", tmp_path / "out"
+    file.write_text(json.dumps(good) + "\n")
+    assert oneglance("convert", file, "--to", "csv", "--out", out).code == 0
+    bad = good | {"detections": [BOX | of_box]} | of_frame
+    file.write_text(json.dumps(good) + "\n" + json.dumps(bad) + "\n")
+    for words in (("convert", file, "--to", "csv"), ("mine", file)):
+        run = oneglance(*words, "--out", tmp_path / "new")
+        assert (run.code, f"{file}, line 2: no result" in run.message) == (2, True)
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("content", ["{}\n", "hello\n", "[]\n", '{"frame": 1}\n', "\xff\n"])

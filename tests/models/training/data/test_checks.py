@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from oneglance.models.tasks import CLASSES
 from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.training.data.merging import merge
 
 CAR = "1 0.5 0.5 0.2 0.2"
 ALL = "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.3 0.2\n2 0.5 0.5 0.4 0.2\n3 0.5 0.5 0.5 0.2"
@@ -81,6 +83,20 @@ def test_val_images_below_the_training_folder_are_reported(make_set: Any) -> Non
     (file.parent / "images" / "train" / "sub").unlink()
     (problem,) = [line for line in reported(file) if "trained on" in line]
     assert "'val:' has 1 images of 2 that are trained on" in problem
+
+
+def test_val_images_that_are_hard_links_to_training_images_are_reported_and_not_held_out(
+    make_set: Any, tmp_path: Path
+) -> None:
+    file = make_set(train={"a": CAR, "b": CAR}, val={"c": CAR, "d": CAR})
+    images = file.parent / "images"
+    (images / "val" / "c.jpg").unlink()
+    os.link(images / "train" / "a.jpg", images / "val" / "c.jpg")
+    (problem,) = [p.what for p in check(read_dataset(file)) if "trained on" in p.what]
+    assert problem.startswith("'val:' has 1 images of 2 that are trained on")
+    merge([read_dataset(file)], [CLASSES["car"]], tmp_path / "merged")
+    held = [f.name for f in (tmp_path / "merged" / "images" / "val").iterdir()]
+    assert [name[-5:] for name in held] == ["d.jpg"]
 
 
 def test_pipes_devices_and_images_of_any_claimed_size_are_reported_and_hang_nothing(

@@ -71,6 +71,14 @@ def test_images_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -
         ),
         ({"category_id": "3"}, "is of category '3', which the file does not have"),
         ({"category_id": [3]}, "is of category [3], which the file does not have"),
+        (
+            {"bbox": [40, 30, -20, -10]},
+            "has a width or height below zero: where the object is cannot be known",
+        ),
+        (
+            {"bbox": [0.2, 0.2, 0.5, 0.5]},
+            "lies within the first pixel: 0..1, where pixels are expected",
+        ),
     ],
 )
 def test_an_annotation_that_cannot_be_understood_is_reported(
@@ -187,3 +195,47 @@ def test_brackets_without_end_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match="not of COCO's form"):
         read_coco(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("image_id", ["3", 4, None])
+def test_annotations_of_images_that_the_file_does_not_have_are_never_lost(
+    tmp_path: Path, image_id: object
+) -> None:
+    file = written(tmp_path / "a.json", CAR | {"image_id": image_id})
+    with pytest.raises(DataError, match=r"an annotation is of image .*, which it does not have"):
+        CocoFile(file)
+    # A part of the images may have been taken out, without what was said of them.
+    rest = CocoFile(written(tmp_path / "b.json", CAR, CAR | {"image_id": 4}))
+    assert len(present(rest.labels(tmp_path / "a.jpg", NAMES)).boxes) == 1
+
+
+def test_an_image_that_two_entries_may_be_is_not_guessed(tmp_path: Path) -> None:
+    images = [IMAGE, IMAGE | {"id": 4}]
+    file = CocoFile(written(tmp_path / "a.json", CAR, images=images))
+    (problem,) = present(file.labels(tmp_path / "a.jpg", NAMES)).problems
+    assert "names several images that" in problem.what
+    assert not problem.usable
+    assert file.speaks_of(tmp_path / "a.jpg")
+
+
+def test_the_size_of_another_image_places_no_boxes(make_set: Any, tmp_path: Path) -> None:
+    image = make_set(train={"a": None}).parent / "images" / "train" / "a.jpg"  # 64x48
+    for size, fits in (
+        ((48, 64), False),
+        ((640, 360), False),
+        ((640, 480), True),
+        ((21, 16), True),
+    ):
+        said = IMAGE | {"width": size[0], "height": size[1]}
+        file = CocoFile(written(tmp_path / f"{size}.json", CAR, images=[said]))
+        found = present(file.labels(image, NAMES))
+        assert [p.what for p in found.problems if not p.usable] == (
+            []
+            if fits
+            else [
+                (
+                    f"a.jpg: says that the image is {size[0]}x{size[1]} pixels, which is 64x48: "
+                    "its boxes cannot be placed"
+                )
+            ]
+        )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (
             "train: x\nnames: [car]\nlables: [car]\n",
             ":3: unknown key 'lables:'; did you mean 'labels:'?",
+        ),
+        *(
+            (
+                text,
+                f":{line}: unknown key '{key}:'; did you mean '{meant}:'?",
+            )
+            for text, line, key, meant in (
+                ("train: x\nnames: [car]\nCLASSES: {car: sign}\n", 3, "CLASSES", "classes"),
+                ("train: x\nnames: [car]\nLabels: [car]\n", 3, "Labels", "labels"),
+                ("train: x\nvalid: y\nnames: [car]\n", 2, "valid", "val"),
+                ("train: x\nValidation: y\nnames: [car]\n", 2, "Validation", "val"),
+                ("Train: x\nval: y\nnames: [car]\n", 1, "Train", "train"),
+                ("Path: z\ntrain: x\nnames: [car]\n", 1, "Path", "path"),
+                ("train: x\nNames: [car]\n", 2, "Names", "names"),
+                ("train: x\nclass_names: [car]\n", 2, "class_names", "names"),
+            )
         ),
         (
             "train: x\nnames: [car]\nlabels: [cars]\n",
@@ -321,6 +338,35 @@ def test_what_stands_twice_or_has_no_name_is_reported(
     assert problem_of(tmp_path / "data.yaml", text) == expected
 
 
+@pytest.mark.parametrize("key", ["names", "labels", "classes", "train", "path", "annotations"])
+def test_aliases_of_aliases_end_in_a_sentence(tmp_path: Path, key: str) -> None:
+    bomb = "a0: &a0 [x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    rest = {"train": "x", "names": "[car]"} | {key: "*a11"}
+    file = tmp_path / "data.yaml"
+    for text in (bomb, "a11: &a11 [x, *a11]\n"):
+        file.write_text(text + "".join(f"{name}: {value}\n" for name, value in rest.items()))
+        with pytest.raises(DataError, match="is not YAML: its aliases repeat themselves"):
+            read_dataset(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['path: "a\\0"\ntrain: x\n', 'train: ["x", "y\\0"]\n', 'train: "\\0"\n', "train: l.txt\n"],
+)
+def test_a_zero_byte_in_a_path_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "l.txt").write_bytes(b"images/a\0.jpg\n")
+    (tmp_path / "data.yaml").write_text(f"{text}names: [car]\n")
+    with pytest.raises(DataError, match=r"a zero character|there are zero bytes in it"):
+        read_dataset(tmp_path / "data.yaml").images("train")
+
+
+def test_other_tools_keys_are_left_alone_beside_those_that_are_read(make_set: Any) -> None:
+    file = make_set(train={"a": "0 0.5 0.5 0.2 0.2"}, val={"b": None})
+    file.write_text(file.read_text() + "valid: elsewhere\nVal: 3\nroboflow: {version: 3}\n")
+    assert [image.name for image in read_dataset(file).images("val")] == ["b.jpg"]
+
+
 def test_a_merge_key_is_no_key_that_stands_twice(tmp_path: Path) -> None:
     file = tmp_path / "data.yaml"
     file.write_text("train: x\nnames: &n {0: car, 1: dog}\nval: {<<: *n, <<: *n}\n")
@@ -368,6 +414,31 @@ def test_regions_are_known_by_their_names_and_can_be_said(make_set: Any) -> None
     assert dataset.regions == {2: everything, 3: people, 4: everything, 5: everything, 6: people}
     assert dataset.background == ()
     assert dataset.unmapped == frozenset()
+
+
+@pytest.mark.parametrize("way", ["text", "xml", "coco"])
+def test_an_accent_that_is_two_letters_elsewhere_loses_no_label(make_set: Any, way: str) -> None:
+    one, two = (unicodedata.normalize(form, "Stra\u00dfe \u00e9") for form in ("NFC", "NFD"))
+    more = {"annotations": "a.json"} if way == "coco" else {}
+    file = make_set(train={one: None, "b": None}, **more)
+    labels = file.parent / "labels" / "train"
+    (labels / "b.txt").write_text("")
+    if way == "text":
+        (labels / f"{two}.txt").write_text("1 0.5 0.5 0.5 0.5")
+    elif way == "xml":
+        edges = "<xmin>17</xmin><ymin>13</ymin><xmax>48</xmax><ymax>36</ymax>"
+        (labels / f"{two}.xml").write_text(
+            f"<annotation><object><name>car</name><bndbox>{edges}</bndbox></object></annotation>"
+        )
+    else:
+        named = {"id": 1, "file_name": f"{two}.jpg", "width": 64, "height": 48}
+        car = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [16, 12, 32, 24]}
+        coco = {"images": [named], "annotations": [car], "categories": [{"id": 1, "name": "car"}]}
+        (file.parent / "a.json").write_text(json.dumps(coco))
+    dataset = read_dataset(file)
+    image = next(image for image in dataset.images("train") if image.stem == one)
+    assert dataset.has_labels(image)
+    assert [(box.class_id, box.width) for box in dataset.read_labels(image).boxes] == [(1, 0.5)]
 
 
 def test_a_linked_folder_of_images_is_looked_through_and_loops_end(

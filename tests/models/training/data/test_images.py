@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 
 from media import photograph
 from oneglance.models.training.data.images import open_image
+from program import COMMAND
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
@@ -31,3 +35,29 @@ def test_what_is_no_image_is_an_error_and_installs_nothing(
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises((OSError, SyntaxError, ValueError)):
         open_image(tmp_path / "a.jpg")
+
+
+ONE_EPOCH = ("--epochs", 1, "--size", "96x64", "--trainable-layers", "last")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_image_whose_name_is_no_text_is_an_image_to_every_command(
+    tmp_path: Path, data: Path, base: Path, model: Path
+) -> None:
+    given = shutil.copytree(data.parent, tmp_path / "set") / "data.yaml"
+    for file in [*given.parent.glob("*/*/*.*")]:
+        try:
+            file.rename(os.fsdecode(os.fsencode(file.with_suffix("")) + b"\xff") + file.suffix)
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    for words in (
+        ("audit", given, "--model", model, "--candidates", tmp_path / "found"),
+        ("eval", model, given),
+        ("train", given, "--base", base, "--out", tmp_path / "run", *ONE_EPOCH),
+    ):
+        # A process of its own: OpenCV ended it.
+        done = subprocess.run(
+            [*COMMAND, *map(str, words)], capture_output=True, check=False, timeout=280
+        )
+        assert done.returncode == 0, (words, done.stderr)

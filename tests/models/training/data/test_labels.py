@@ -34,6 +34,12 @@ def test_good_lines_are_boxes_and_blank_ones_are_nothing(tmp_path: Path) -> None
     assert found.problems == ()
 
 
+def test_a_link_that_leads_nowhere_is_no_image_without_boxes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to("nowhere.txt")
+    (problem,) = scan_labels(tmp_path / "a.txt", NAMES).problems
+    assert (problem.what, problem.usable) == ("is a link that leads nowhere", False)
+
+
 def test_a_missing_file_is_an_image_without_boxes(tmp_path: Path) -> None:
     found = scan_labels(tmp_path / "none.txt", NAMES)
     assert (found.boxes, found.problems) == ((), ())
@@ -42,6 +48,13 @@ def test_a_missing_file_is_an_image_without_boxes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
+        *(
+            (
+                f"0 0.5 0.5 {extent}",
+                "has a width or height below zero: where the object is cannot be known",
+            )
+            for extent in ("0.2 -0.2", "-0.2 0.2", "-0.2 -1e-9")
+        ),
         ("0 0.5 0.5 0.2", "expected 'class x y w h', got '0 0.5 0.5 0.2'"),
         ("0 0.5 0.5 0.2 0.2 0.9", "expected 'class x y w h', got '0 0.5 0.5 0.2 0.2 0.9'"),
         ("car 0.5 0.5 0.2 0.2", "expected 'class x y w h', got 'car 0.5 0.5 0.2 0.2'"),
@@ -83,7 +96,7 @@ def test_rounding_at_the_edge_is_no_problem(tmp_path: Path) -> None:
     ("line", "what"),
     [
         ("0 0.5 0.5 0 0.2", "the box has no area: left out"),
-        ("0 0.5 0.5 0.2 -0.2", "the box has no area: left out"),
+        ("0 0.5 0.5 4e-7 0.2", "the box has no area: left out"),  # six digits are written
         ("0 1.5 0.5 0.2 0.2", "the box is outside the image (0..1): left out"),
     ],
 )

@@ -85,6 +85,10 @@ def test_other_things_are_not_near(name: Any) -> None:
         ("speedLimit50", "sign"),
         ("peds", "pedestrian"),
         ("...", None),
+        *(("TL", "light"), ("tl-red", "light_red"), ("Schild", "sign"), ("Taxis", "car")),
+        *(("FireTruck", "car"), ("HGV", "car"), ("hatchbacks", "car"), ("babies", "pedestrian")),
+        *(("danger", "sign_danger"), ("Mandatory", "sign_mandatory"), ("danger zone", None)),
+        *(("prohibitory", "sign_prohibitory"), ("regulatory--stop--g1", "sign")),
     ],
 )
 def test_a_name_with_a_word_of_ours_is_near(name: str, ours: Any) -> None:

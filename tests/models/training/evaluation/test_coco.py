@@ -312,6 +312,19 @@ def test_broken_labels_are_all_named_before_any_work(make_set: Any, tmp_path: An
         evaluate_file(build_model(tmp_path / "m.onnx", PERFECT), file)
 
 
+@pytest.mark.parametrize("more", [(), ("--conditions",)], ids=["clean", "conditions"])
+def test_images_without_a_box_to_find_are_nothing_to_score(
+    make_set: Any, tmp_path: Any, oneglance: Any, more: Any
+) -> None:
+    model = build_model(tmp_path / "perfect.onnx", PERFECT)
+    file = make_set(val={"a": "2 0.5 0.5 0.2 0.2", "b": ""}, names=["person", "car", "dog"])
+    outcome = oneglance("eval", model, file, "--json", tmp_path / "out.json", *more)
+    assert outcome.code == 2
+    what = "not one box of car, pedestrian in its val images: there is nothing to score"
+    assert what in outcome.message
+    assert not (tmp_path / "out.json").exists()
+
+
 def test_an_image_that_cannot_be_read_is_named(make_set: Any, tmp_path: Any) -> None:
     file = make_set(val={"a": CAR})
     (file.parent / "images" / "val" / "a.jpg").write_text("no image")

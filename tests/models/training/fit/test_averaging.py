@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -143,8 +144,10 @@ def test_only_trainings_that_match_are_averaged(coco_base: Path, tmp_path: Path)
         average([run], out=out)
     with pytest.raises(UsageError, match="is one of the runs"):
         average([run, other], out=tmp_path / "out" / ".." / "run")
-    with pytest.raises(ModelError, match=r"no pretrained weights .*nowhere.model\.pt"):
+    with pytest.raises(ModelError, match=r"nowhere has no model\.pt"):
         average([run, tmp_path / "nowhere"], out=out)
+    with pytest.raises(ModelError, match=r"model\.pt is a file: give the folder of a training"):
+        average([run, run / "model.pt"], out=out)
     with pytest.raises(DataError, match="fewer did not find the same: they cannot be averaged"):
         average([run, fewer], out=out)
     with pytest.raises(DataError, match="other did not start from the same weights"):
@@ -152,6 +155,70 @@ def test_only_trainings_that_match_are_averaged(coco_base: Path, tmp_path: Path)
     with pytest.raises(DataError, match=r"unnamed has no recipe.json that names its base_sha256"):
         average([run, unnamed], out=out)
     assert not out.exists()
+
+
+def _put(run: Path, change: Callable[[Any], None]) -> None:
+    """Change the network of a run's folder."""
+    content = torch.load(run / "model.pt", weights_only=False)
+    change(content["model"])
+    torch.save(content, run / "model.pt")
+
+
+def _fill_with_nan(model: Any) -> None:
+    next(model.parameters()).data.fill_(float("nan"))
+
+
+def _widen(model: Any) -> None:
+    conv = model.model[0].conv
+    conv.weight.data = torch.zeros(conv.weight.shape[0] + 8, *conv.weight.shape[1:])
+
+
+def test_weights_that_cannot_be_averaged_are_refused_and_nothing_is_written(
+    coco_base: Path, tmp_path: Path
+) -> None:
+    run, out = _run(tmp_path / "run", coco_base, add=0.0), tmp_path / "out"
+    diverged = _run(tmp_path / "diverged", coco_base, add=0.0)
+    _put(diverged, _fill_with_nan)
+    with pytest.raises(ModelError, match=r"diverged.model\.pt cannot be used: .* is not finite"):
+        average([run, diverged], out=out)
+    wider = _run(tmp_path / "wider", coco_base, add=0.0)
+    _put(wider, _widen)
+    for runs in ([run, wider], [wider, run]):
+        with pytest.raises(DataError, match="have other layers: they cannot be averaged"):
+            average(runs, out=out)
+    exchanged = average([run, run], out=tmp_path / "exchanged").parent
+    (exchanged / "model.pt").write_bytes((wider / "model.pt").read_bytes())
+    with pytest.raises(DataError, match=r"model\.pt is not what .*recipe\.json speaks of"):
+        average([run, exchanged], out=out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *('{"run": 3}', '{"run": {"data": 3}}', '{"run": {"data": [1]}}', '{"average_of": []}'),
+        *('{"average_of": 3}', '{"average_of": [1]}', "null", '{"a": ' * 5000, b"\xff\xfe{"),
+    ],
+    ids=lambda recipe: recipe[:24] if isinstance(recipe, str) else "no text",
+)
+def test_a_recipe_of_another_form_is_damaged(recipe: str | bytes, tmp_path: Path) -> None:
+    content = recipe.encode() if isinstance(recipe, str) else recipe
+    (tmp_path / "recipe.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"recipe\.json is damaged: nothing says how"):
+        training_facts(tmp_path / "model.pt")
+
+
+def test_a_recipe_speaks_of_its_own_weights_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(b"trained")
+    sha256 = hashlib.sha256(b"trained").hexdigest()
+    (tmp_path / "recipe.json").write_text(json.dumps({"device": "cpu", "model_sha256": sha256}))
+    assert training_facts(weights)["device"] == "cpu"
+    weights.write_bytes(b"of somebody else")
+    with pytest.raises(DataError, match=r"model\.pt is not what .*recipe\.json speaks of"):
+        training_facts(weights)
+    (tmp_path / "other.pt").write_bytes(b"of somebody else")
+    assert training_facts(tmp_path / "other.pt") == {}
 
 
 def test_the_program_averages_and_says_of_what(
