@@ -12,17 +12,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from oneglance.streams.decoding.ffv1 import SliceChecks
 from oneglance.streams.decoding.nal_units import (
     HEAD,
+    SECTOR,
+    ZEROS,
     BitReader,
+    has_hole,
     length_size_of,
     nal_units,
     parameter_sets,
     unescaped,
 )
 
-_ZEROS, _SECTOR = bytes(4), bytes(512)
-"""What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
+_ONE_EACH = frozenset(
+    ("av1", "libdav1d", "flv", "h263", "h263i", "msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2")
+)
+"""Of each of their packets comes a frame, and the headers alone do not say more."""
 
 _ARITHMETIC = frozenset(("vp8", "vp9", "av1", "libdav1d"))
 
@@ -48,20 +54,21 @@ class CodedFrame:
 
     ``recovery``: see ``Refresh.GRADUAL``. ``is_reference``: others may depend on it.
     ``leads``: it depends on frames before the last refresh (True), never does (False), or its
-    time decides (None). ``shows``: a frame must come of it. ``lost_before``: reference frames
+    time decides (None). ``shows``: a frame must come of it (True), none does (False), or nothing
+    is known: then one is missing if the decoder fails (None). ``lost_before``: reference frames
     that were left out before it, by its own count. ``begins``: its first slice is that of its
-    first rows. ``has_hole``: zeros stand in it where no encoder writes any, as after a disk or a
-    download that left a part out.
+    first rows. ``fault``: what its own bytes show to be wrong with it, in words: zeros where no
+    encoder writes any, as after a disk or a download that left a part out; a wrong checksum.
     """
 
     refresh: Refresh = Refresh.NONE
     recovery: int = 0
     is_reference: bool = True
     leads: bool | None = None
-    shows: bool = True
+    shows: bool | None = True
     lost_before: int = 0
     begins: bool = True
-    has_hole: bool = False
+    fault: str = ""
 
 
 _UNREADABLE = CodedFrame(is_reference=False)
@@ -80,25 +87,57 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
         see = (_H264(extradata or b"") if is_h264 else _H265(extradata or b"")).see
         is_slice = _is_h264_slice if is_h264 else _is_h265_slice
         size = length_size_of(extradata or b"", 4 if is_h264 else 21)
-        return _noticing(see, lambda data: _lacks_slices(data, size, is_slice))
+        return _noticing(see, lambda data: has_hole(data, size, is_slice))
     if codec in ("mpeg4", "mpeg1video", "mpeg2video"):
         return _mpeg4 if codec == "mpeg4" else _mpeg2
-    # Others may hide frames on purpose (VP8, VP9): that none comes of a packet says nothing.
-    other: Inspector = lambda _data, key: CodedFrame(  # noqa: E731 - as the others are functions
-        Refresh.FULL if key else Refresh.NONE, shows=False
+    if codec == "ffv1":
+        return _checked()
+    shows = _SHOWN.get(codec, lambda _content: codec in _ONE_EACH or None)
+    other: Inspector = lambda data, key: CodedFrame(  # noqa: E731 - as the others are functions
+        Refresh.FULL if key else Refresh.NONE, shows=shows(data)
     )
     return _noticing(other, _lacks_sectors) if codec in _ARITHMETIC else other
 
 
-def _noticing(see: Inspector, has_hole: Callable[[bytes], bool]) -> Inspector:
+def _shows_vp8(data: memoryview) -> bool | None:
+    """Frames that others only depend on are packets of their own (RFC 6386, 9.1)."""
+    return bool(data[0] & 0x10) if len(data) else None
+
+
+def _shows_vp9(data: memoryview) -> bool | None:
+    """They come together with one that is shown, or alone (VP9 specification, 6.2, annex B)."""
+    if not len(data) or data[0] >> 6 != 2:
+        return None
+    if data[-1] >> 5 == 6:  # several frames
+        return True
+    bits = BitReader(bytes(data[:2]).ljust(2, b"\0"))
+    if bits.read(4) & 3 == 3:
+        bits.read(1)
+    return bool(bits.read(1)) or bool(bits.read(2) & 1)
+
+
+_SHOWN = {"vp8": _shows_vp8, "vp9": _shows_vp9}
+
+
+def _noticing(see: Inspector, lacks: Callable[[bytes], bool]) -> Inspector:
     def noticing(data: memoryview, key: bool) -> CodedFrame:
         coded = see(data, key)
         content = bytes(data)
-        if _ZEROS in content and has_hole(content):
-            return replace(coded, has_hole=True)
+        if ZEROS in content and lacks(content):
+            return replace(coded, fault="a hole in its data")
         return coded
 
     return noticing
+
+
+def _checked() -> Inspector:
+    checks = SliceChecks()
+
+    def see(data: memoryview, key: bool) -> CodedFrame:
+        fault = "a wrong checksum" if checks.is_wrong(bytes(data)) else ""
+        return CodedFrame(Refresh.FULL if key else Refresh.NONE, fault=fault)
+
+    return see
 
 
 def _is_h264_slice(head: int) -> bool:
@@ -110,31 +149,7 @@ def _is_h265_slice(head: int) -> bool:
 
 
 def _lacks_sectors(content: bytes) -> bool:
-    return _SECTOR in content
-
-
-def _lacks_slices(content: bytes, length_size: int, is_slice: Callable[[int], bool]) -> bool:
-    """Whether zeros stand inside a slice, where they would be escaped (H.264, 7.4.1; H.265,
-    7.4.2.1). What follows a slice may be filled up with them.
-    """
-    if length_size:
-        units = list(_whole_units(content, length_size))
-    else:
-        units = content.split(b"\0\0\1")[1:]
-    for unit in units:
-        if unit and is_slice(unit[0]):
-            filled = unit.rstrip(b"\0")
-            if _ZEROS in filled or len(unit) - len(filled) >= len(_SECTOR):
-                return True
-    return False
-
-
-def _whole_units(content: bytes, length_size: int) -> Iterator[bytes]:
-    at = 0
-    while at + length_size < len(content):
-        size = int.from_bytes(content[at : at + length_size], "big")
-        yield content[at + length_size : at + length_size + size]
-        at += length_size + size
+    return SECTOR in content
 
 
 def has_hash(data: memoryview) -> bool:

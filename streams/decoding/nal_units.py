@@ -3,10 +3,13 @@ that has come to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 HEAD = 4096
 """Bytes in which parameter sets and messages before the first slice usually fit."""
+
+ZEROS, SECTOR = bytes(4), bytes(512)
+"""What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
 
 
 class BitReader:
@@ -81,3 +84,27 @@ def nal_units(data: memoryview, length_size: int) -> Iterator[bytes]:
             content = bytes(data)
             end = content.find(b"\0\0\1", at + 3)
         at = end
+
+
+def has_hole(content: bytes, length_size: int, is_slice: Callable[[int], bool]) -> bool:
+    """Whether zeros stand inside a slice, where they would be escaped (H.264, 7.4.1; H.265,
+    7.4.2.1). What follows a slice may be filled up with them.
+    """
+    if length_size:
+        units = list(_whole_units(content, length_size))
+    else:
+        units = content.split(b"\0\0\1")[1:]
+    for unit in units:
+        if unit and is_slice(unit[0]):
+            filled = unit.rstrip(b"\0")
+            if ZEROS in filled or len(unit) - len(filled) >= len(SECTOR):
+                return True
+    return False
+
+
+def _whole_units(content: bytes, length_size: int) -> Iterator[bytes]:
+    at = 0
+    while at + length_size < len(content):
+        size = int.from_bytes(content[at : at + length_size], "big")
+        yield content[at + length_size : at + length_size + size]
+        at += length_size + size

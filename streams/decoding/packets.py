@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,7 +16,8 @@ from av.video.frame import VideoFrame
 
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
-from oneglance.streams.decoding.loss_marks import LossCount, LossMark, find_marks
+from oneglance.streams.decoding.loss_marks import LossMark, find_marks
+from oneglance.streams.decoding.options import DecodeOptions
 from oneglance.streams.decoding.padding import packet_of
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.decoding.vop_times import OwnTimes
@@ -35,6 +37,9 @@ _LONG_STEP = 1.5
 _LONGEST_LOSS = 30
 """Periods up to which a gap is a loss and no pause or splice."""
 
+_LATE = 0.25
+"""Share of an outage by which its end may come early or late."""
+
 _AHEAD = 20
 """Packets that a source may be ahead of the decoder by."""
 
@@ -44,26 +49,14 @@ _H264_NUMBERS = 16
 _PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
+_STRICT = {"mjpeg": "explode"} | dict.fromkeys(
+    ("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2"), "bitstream+buffer"
+)
+"""Decoders that play on over wrong codes unless they are asked to look (``err_detect``)."""
 
-FindLoss = Callable[[int, int], Loss | None]
-"""What was lost from the frame that begins at one byte to the one that begins at the other."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeOptions:
-    """How to decode.
-
-    ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
-    ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
-    ``DecodedFrame.arrival_s`` comes from. ``find_loss``: where the packets' bytes can be had.
-    ``losses``: of a source that marks what it lost among those bytes.
-    """
-
-    joins: bool = False
-    damaged: str = Damaged.SKIP
-    clock: Callable[[], float] = time.perf_counter
-    find_loss: FindLoss | None = None
-    losses: LossCount | None = None
+_NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv1", "flv", "h263"))
+"""Decoders that notice most wrong bytes, and know whose they are better than a checksum over many
+frames does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +102,16 @@ class FrameDecoder:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
         self._clock, self._find_loss = options.clock, options.find_loss
+        self._is_wrong_at = options.is_wrong_at
         self._keeps = options.damaged != Damaged.SKIP
         self._marks = options.damaged == Damaged.MARK
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
-        if self._codec == "mjpeg":
-            context.options = {"err_detect": "explode"}  # it plays on over wrong codes otherwise
+        if self._codec in _NOTICING:
+            self._is_wrong_at = None
+        if self._codec in _STRICT:
+            context.options = {"err_detect": _STRICT[self._codec]}
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
         self._inspect = inspector(
             context.name,
@@ -135,12 +131,14 @@ class FrameDecoder:
             joins=options.joins,
         )
         self._is_parsed = container.format.name in _PARSED
+        self._is_live = options.joins
         self._flagged = 0  # packets for which a flagged one matters still
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
         self._near_loss = 0  # packets near which something was lost, by what its source says
         self._behind: list[LossMark] = []  # in the packet before
         self._suspect: tuple[Entry, int | None] | None = None
         self._last_dts: int | None = None
+        self._came_s: deque[float] = deque(maxlen=3)  # of a live source's last packets
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         """Frames in presentation order.
@@ -170,6 +168,7 @@ class FrameDecoder:
         if stats.packets == 1 and self._codec == "hevc" and has_hash(memoryview(packet)):
             # Its decoder notices no other damage inside a frame.
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            self._is_wrong_at = None
         packet, marks = self._without_marks(packet)
         entry = self._entered(packet, marks)
         if not packet.size:
@@ -252,11 +251,15 @@ class FrameDecoder:
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
-        entry.behind_loss = any(mark.after for mark in self._behind)
+        entry.behind_loss = any(mark.after for mark in self._behind) or (
+            near_loss and leap > _LONGEST_LOSS and self._took_as_long(packet.dts)
+        )
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
-        if coded.has_hole:
-            self._stats.last_error = "a hole in its data"
+        if coded.fault:
+            self._stats.last_error = coded.fault
             entry.near_loss = entry.broken = True
+        if self._is_wrong_at and packet.pos is not None and self._is_wrong_at(packet.pos):
+            self._stats.last_error, entry.broken = "a wrong checksum", True
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
@@ -269,7 +272,18 @@ class FrameDecoder:
         elif packet.is_corrupt:
             entry.near_loss = entry.broken = True
         self._last_dts = packet.dts
+        if self._is_live:
+            self._came_s.append(self._clock())
         return entry
+
+    def _took_as_long(self, dts: int | None) -> bool:
+        """Whether a live source was silent for as long as its times say: an outage, no splice."""
+        last, unit = self._last_dts, self._stream.time_base
+        if dts is None or last is None or unit is None or len(self._came_s) < 3:
+            return False
+        step_s = float((dts - last) * unit)
+        # The last packet before an outage is known to have ended when the next one comes.
+        return abs(self._clock() - self._came_s[0] - step_s) <= _LATE * step_s
 
     def _add_slots(self, slots: list[int], packet: Packet[VideoStream], dts: int) -> None:
         """Note the times at which the frames of a packet of AVI are shown."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
@@ -30,6 +30,10 @@ _STEPS = 15
 
 _LONGEST_LOSS, _LONGEST_LOSS_AT_REFRESH = 300, 30
 """Periods up to which a gap is a loss and no pause or splice (which begins with a refresh)."""
+
+_LONGEST_OUTAGE = 10_000_000
+"""Periods up to which it is one where a splice is out of the question; the clocks of transport
+streams and of RTP come round before."""
 
 
 class References:
@@ -175,6 +179,7 @@ class FrameLedger(Generic[T]):
         self._waiting: deque[Entry] = deque()
         self._held: deque[tuple[Entry, T]] = deque()
         self._missing: list[Entry] = []
+        self._recent: deque[Entry] = deque(maxlen=2 * _DEEPEST_REORDER)
         self._last: Entry | None = None
         self._untimed = 0  # frames without a time since then
 
@@ -186,6 +191,7 @@ class FrameLedger(Generic[T]):
         self._note_loss(entry)
         self._fed += 1
         self._waiting.append(entry)
+        self._recent.append(entry)
         return entry
 
     def find(self, pts: int | None) -> Entry | None:
@@ -200,6 +206,8 @@ class FrameLedger(Generic[T]):
 
     def fails(self, entry: Entry) -> None:
         """Nothing will come of it: it is empty, or the decoder says so."""
+        if entry.coded.shows is None:
+            entry.coded = replace(entry.coded, shows=True)
         entry.broken = entry.settled = entry.near_loss = True
         self._note_loss(entry)
 
@@ -240,6 +248,8 @@ class FrameLedger(Generic[T]):
             entry, frame = self._held[0]
             if any(not e.settled and e.is_shown_before(entry) for e in self._waiting):
                 return
+            if not ended and entry is self._recent[-1] and self._is_far(entry):
+                return  # the next packet shows whether its time is true
             self._held.popleft()
             yield from self._missing_before(entry)
             yield from self._gap_before(entry)
@@ -310,13 +320,38 @@ class FrameLedger(Generic[T]):
             if self._period is None and step > 0:
                 self._steps.append(step)
             return 0
-        period = self._period or (sorted(self._steps)[len(self._steps) // 2] if self._steps else 0)
-        if not period:
-            return 0
-        periods = step / period
+        periods = self._in_periods(step)
         is_loss = last.epoch == entry.epoch or entry.behind_loss
         most = _LONGEST_LOSS if is_loss else _LONGEST_LOSS_AT_REFRESH
+        if periods > most and self._is_outage(last, entry):
+            most = _LONGEST_OUTAGE
         return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
+
+    def _in_periods(self, step: int) -> float:
+        """How many frames a step in time makes; 0 where that is not known."""
+        period = self._period or (sorted(self._steps)[len(self._steps) // 2] if self._steps else 0)
+        return step / period if period else 0.0
+
+    def _is_far(self, entry: Entry) -> bool:
+        """Whether it would be shown so long after the last one that an outage lies between them."""
+        last = self._last
+        if last is None or last.pts is None or entry.pts is None or not entry.near_loss:
+            return False
+        return self._in_periods(entry.pts - last.pts) > _LONGEST_LOSS
+
+    def _is_outage(self, last: Entry, entry: Entry) -> bool:
+        """Whether a long gap is one in which everything was lost. A splice would begin with a
+        refresh, and a time that is wrong would stand alone."""
+        is_splice = last.epoch != entry.epoch or entry.coded.refresh is not Refresh.NONE
+        if not entry.near_loss or (is_splice and not entry.behind_loss):
+            return False
+        return any(
+            other.number > entry.number
+            and other.pts is not None
+            and entry.pts is not None
+            and abs(self._in_periods(other.pts - entry.pts)) <= _LONGEST_LOSS_AT_REFRESH
+            for other in self._recent
+        )
 
     def _note_loss(self, entry: Entry) -> None:
         if entry.near_loss:

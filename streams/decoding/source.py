@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.loss_marks import LossCount
-from oneglance.streams.decoding.packets import DecodedFrame, DecodeOptions, FindLoss, FrameDecoder
+from oneglance.streams.decoding.options import DecodeOptions, FindLoss, IsWrongAt
+from oneglance.streams.decoding.packets import DecodedFrame, FrameDecoder
 from oneglance.streams.decoding.parts import (
     Part,
     PartPackets,
@@ -186,6 +187,7 @@ class AvSource(PlayedOnce):
             damaged=self._asked.damaged,
             clock=clock,
             find_loss=self._find_loss(),
+            is_wrong_at=self._checksums(),
             losses=self._loss_count(),
         )
         if self._part is None:
@@ -198,6 +200,10 @@ class AvSource(PlayedOnce):
 
     def _find_loss(self) -> FindLoss | None:
         """What looks up which bytes were lost, where they can be had."""
+        return None
+
+    def _checksums(self) -> IsWrongAt | None:
+        """What holds the packets' bytes to their checksums, where the container has some."""
         return None
 
     def _loss_count(self) -> LossCount | None:

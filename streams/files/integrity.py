@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
 from oneglance.streams.files.boxes import top_level_boxes
+from oneglance.streams.files.matroska import CLUSTER, EBML, SEGMENT, element_at
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 _BOXES = frozenset(
     b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
 )
-_EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
-_MEDIA_DATA = frozenset((b"mdat", _CLUSTER))
+_MEDIA_DATA = frozenset((b"mdat", CLUSTER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,32 +169,20 @@ def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
 
 def _elements(content: BinaryIO, size: int) -> Iterator[_Part]:
     """The segment of a Matroska file and the elements in it, as far as their lengths are known."""
-    content.seek(0)
-    if content.read(4) != _EBML:
+    found = element_at(content, 0)
+    if found is None or found.name != EBML:
         return
-    at = 0
-    while at + 2 <= size:
-        content.seek(at)
-        head = content.read(12)
-        id_width = _width(head[0])
-        width = _width(head[id_width]) if id_width < len(head) else 0
-        if not 0 < id_width <= 4 or not 0 < width <= 8:
+    while found is not None:
+        if found.end is None and found.name != SEGMENT:  # written as a stream
             return
-        name, start = head[:id_width], id_width + width
-        length = int.from_bytes(head[id_width:start], "big") & ((1 << 7 * width) - 1)
-        if length == (1 << 7 * width) - 1:  # unknown: written as a stream
-            if name != _SEGMENT:
-                return
-            length = 0
-        yield name, at + start + length
-        if name == _SEGMENT and 0 < length <= size - at - start:
-            return  # all of it is there, and so is all that is in it: nothing more need be read
-        at += start if name == _SEGMENT else start + length
-
-
-def _width(lead: int) -> int:
-    """Bytes of the number that begins with this byte; 9 when it cannot begin one."""
-    return 9 - lead.bit_length()
+        yield found.name, found.begin if found.end is None else found.end
+        if found.name == SEGMENT:
+            if found.end is not None and found.begin < found.end <= size:
+                return  # all of it is there, and so is all that is in it: no more need be read
+            found = element_at(content, found.begin)
+        else:
+            assert found.end is not None
+            found = element_at(content, found.end) if found.end < size else None
 
 
 def _riffs(content: BinaryIO, size: int) -> Iterator[_Part]:

@@ -12,7 +12,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
-from oneglance.streams.decoding.packets import FindLoss
+from oneglance.streams.decoding.options import FindLoss, IsWrongAt
 from oneglance.streams.decoding.parallel import use_threads
 from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
@@ -24,6 +24,7 @@ from oneglance.streams.files.integrity import (
     find_truncation,
     lacks_index,
 )
+from oneglance.streams.files.matroska import ClusterChecks
 from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
@@ -45,10 +46,16 @@ class VideoFile(AvSource):
     Of several videos in one file the largest is played, unless another is chosen.
 
     Not honoured: mirroring, pixels that are not square.
-    Not noticed, because libav does not report it: wrong bytes within a frame of H.265 (but holes
-    of zeros, and frames with MD5s), VP8, VP9 or FFV1; wrong
-    bits of any coding that decode to other frames by chance; and frames of a Matroska or AVI file
-    that were lost with their own chunk's header.
+    Codings whose decoders notice no wrong bytes (H.265, VP8, VP9, AV1) are held to checksums:
+    those of H.265's own images (MD5) or of the clusters of Matroska, which ffmpeg writes into
+    ``.mkv`` and not into ``.webm``. They show which few seconds are wrong, and all frames of these
+    are damaged. FFV1's slices have checksums of their own.
+
+    Not noticed, because nothing shows it: wrong bytes within frames of those codings in other
+    containers (but holes of zeros); wrong bits of any coding that decode to other frames by
+    chance; and frames of a Matroska or AVI file that were lost with their own chunk's header. A gap
+    in the times of a transport stream counts as lost frames where packets are known to be missing
+    at it and it does not begin with a key frame: that may be another recording, put behind it.
     """
 
     def __init__(
@@ -104,6 +111,10 @@ class VideoFile(AvSource):
         if self._container.format.name != "mpegts":
             return None
         return lambda begin, end: find_loss(self._file, begin, end, self._stream.id)
+
+    def _checksums(self) -> IsWrongAt | None:
+        is_matroska = self._container.format.name.startswith("matroska")
+        return ClusterChecks(self._file).is_wrong if is_matroska else None
 
 
 def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:

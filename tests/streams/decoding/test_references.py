@@ -154,3 +154,30 @@ def test_times_of_decoding_where_those_of_showing_should_be_cost_no_frame() -> N
         found.comes(entries[number], str(number), corrupt=False)
         letters += reported(found)
     assert [*letters, *reported(found, ended=True)] == ["0", "2", "3", "1", "5", "6", "4"]
+
+
+def outage(times: list[int], *, second: str = "G", sure: bool = False) -> list[str]:
+    """A frame at 0 and 1, and, after a loss, those of ``times``."""
+    found = ledger()
+    letters: list[str] = []
+    for number, at in enumerate([0, 1, *times]):
+        letter = {0: "I", 2: second}.get(number, "P")
+        entry = found.enters(IMAGES[letter], at, near_loss=number == 2)
+        entry.behind_loss = sure and number == 2
+        found.comes(entry, str(at), corrupt=False)
+        letters += reported(found)
+    return [*letters, *reported(found, ended=True)]
+
+
+def test_an_outage_of_any_length_is_counted() -> None:
+    found = outage([50_000, 50_001, 50_002])
+    assert found[:2] == ["0", "1"]
+    assert found[2:-3] == ["!"] * (50_000 - 2)
+    assert found[-3:] == ["50000!", "50001!", "50002!"]
+    assert outage([400_000, 400_001], second="I") == ["0", "1", "400000", "400001"]
+    assert len(outage([400_000, 400_001], second="I", sure=True)) == 400_002
+
+
+def test_a_wrong_time_after_a_loss_is_no_outage() -> None:
+    assert len(outage([50_000, 3, 4])) < 60
+    assert len(outage([50_000])) == 3  # nothing bears it out

@@ -1,0 +1,147 @@
+"""Wrong bytes in codings whose decoders play on over them: what has checksums is held to them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from drives import FRAMES, GROUP, LARGE, RATE, Played, play, scenery, wrong
+from media import make_video
+from oneglance.streams import Frame
+from present import present
+
+_X265 = f"log-level=none:keyint={GROUP}:min-keyint={GROUP}:scenecut=0:pools=none:bframes=0"
+CODECS = {
+    "libvpx": {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "10"},
+    "libvpx-vp9": {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "10"},
+    "libsvtav1": {"g": str(GROUP), "preset": "12"},
+    "libx265": {"x265-params": f"{_X265}:frame-threads=1", "preset": "ultrafast"},
+    "ffv1": {"g": str(GROUP), "level": "3", "slicecrc": "1", "slices": "4"},
+    "msmpeg4": {"g": str(GROUP)},
+    "wmv2": {"g": str(GROUP)},
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVT_LOG", "0")
+
+
+def filmed(folder: Path, name: str, codec: str, *, loops: int = 1) -> Path:
+    shown = [scenery()[20:212, 9 * index : 9 * index + 320].copy() for index in range(FRAMES)]
+    return make_video(
+        folder / name,
+        codec=codec,
+        options=CODECS[codec],
+        images=shown * loops,
+        size=LARGE,
+        rate=RATE,
+    )
+
+
+def spoilt(path: Path, how: str) -> Iterator[tuple[int, Played]]:
+    """The recording with some bytes of one frame wrong, of one frame after the other; which frame
+    it is, and what came of it."""
+    with av.open(str(path)) as opened:
+        frames = [bytes(packet) for packet in opened.demux(video=0) if packet.size]
+    content = path.read_bytes()
+    for number, frame in enumerate(frames):
+        at = content.find(frame)
+        if number % 4 != 1 or at < 0 or len(frame) < 40:
+            continue
+        changed, chance = bytearray(content), random.Random(number)
+        begin, size = at + len(frame) // 2, min(len(frame) // 3, 64)
+        for place in range(begin, begin + size):
+            changed[place] = changed[place] ^ 0xFF if how == "flipped" else chance.randrange(1, 256)
+        path.write_bytes(changed)
+        yield number, play(path)
+    path.write_bytes(content)
+
+
+def clean(path: Path) -> list[Frame]:
+    found = play(path)
+    assert (len(found.frames), found.damaged, found.message) == (FRAMES, 0, "")
+    return found.frames
+
+
+@pytest.mark.parametrize("how", ["flipped", "random"])
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [(codec, "a.mkv") for codec in CODECS if codec not in ("msmpeg4", "wmv2")]
+    + [("ffv1", "a.avi"), ("ffv1", "a.nut"), ("msmpeg4", "a.avi")],
+)
+def test_wrong_bytes_in_any_frame_smear_none_and_none_is_uncounted(
+    tmp_path: Path, codec: str, name: str, how: str
+) -> None:
+    path = filmed(tmp_path, name, codec)
+    whole, tried = clean(path), 0
+    for number, found in spoilt(path, how):
+        assert wrong(found, whole) == [], number
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+        assert found.damaged > 0, number
+        tried += 1
+    assert tried >= 3
+
+
+def test_wrong_bytes_in_ffv1_cost_their_own_group(tmp_path: Path) -> None:
+    path = filmed(tmp_path, "a.mkv", "ffv1")
+    for number, found in spoilt(path, "flipped"):
+        until = (number // GROUP + 1) * GROUP
+        assert [f.index for f in found.frames] == [*range(number), *range(until, FRAMES)]
+        assert "frame" in found.message
+
+
+def test_ffv1_without_checksums_plays(tmp_path: Path) -> None:
+    for level in ("1", "3"):
+        options = {"level": level, "slicecrc": "0"} if level == "3" else {"level": level}
+        path = make_video(tmp_path / "a.mkv", codec="ffv1", frames=5, options=options)
+        assert (len(play(path).frames), play(path).message) == (5, "")
+
+
+def test_a_wrong_checksum_costs_its_cluster_and_no_other(tmp_path: Path) -> None:
+    path = filmed(tmp_path, "a.mkv", "libvpx-vp9", loops=14)
+    with av.open(str(path)) as opened:
+        places = [(present(p.pos), p.size) for p in opened.demux(video=0) if p.size]
+    content = bytearray(path.read_bytes())
+    begins = [at for at in range(len(content)) if content[at : at + 4] == b"\x1f\x43\xb6\x75"]
+    assert len(begins) > 2
+    own = [i for i, (at, _) in enumerate(places) if begins[1] < at < begins[2]]
+    at, size = places[own[len(own) // 2]]
+    content[at + size // 2] ^= 0xFF
+    path.write_bytes(content)
+    found = play(path)
+    assert [frame.index for frame in found.frames] == [
+        index for index in range(14 * FRAMES) if not own[0] <= index <= own[-1]
+    ]
+    assert found.damaged == len(own)
+
+
+def test_a_writer_whose_checksums_are_all_wrong_is_not_believed(tmp_path: Path) -> None:
+    path = filmed(tmp_path, "a.mkv", "libvpx-vp9")
+    content = bytearray(path.read_bytes())
+    for at in range(len(content) - 6):
+        if content[at : at + 2] == b"\xbf\x84":
+            content[at + 2 : at + 6] = b"\1\2\3\4"
+    path.write_bytes(content)
+    clean(path)
+
+
+@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "libvpx"])
+def test_frames_that_a_decoder_swallows_are_counted_in_mp4_too(tmp_path: Path, codec: str) -> None:
+    path = filmed(tmp_path, "a.mp4" if codec != "libvpx" else "a.webm", codec)
+    content = path.read_bytes()
+    clean(path)
+    with av.open(str(path)) as opened:
+        places = [(present(p.pos), p.size) for p in opened.demux(video=0) if p.size]
+    for number in range(1, FRAMES, 3):
+        at, size = places[number]
+        changed = bytearray(content)
+        changed[at : at + size // 2] = bytes(size // 2)
+        path.write_bytes(changed)
+        found = play(path)
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+        assert all(f.index == round(f.timestamp_s * RATE) for f in found.frames), number
