@@ -13,6 +13,7 @@ class DecodeStats:
     ``packets`` read; frames ``produced`` by the source, ``delivered`` ones among them, and
     ``damaged`` ones, delivered or not, with ``first_damaged``, the index of the first of them,
     at ``first_damaged_s``; ``last_error``: what the decoder has said since the last intact frame;
+    ``is_end_lost``: more followed the last frame, and nobody knows how much;
     ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
     """
 
@@ -23,6 +24,7 @@ class DecodeStats:
     first_damaged: int | None = None
     first_damaged_s: float = 0.0
     last_error: str = ""
+    is_end_lost: bool = False
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
 

@@ -8,14 +8,14 @@ bytes: what cannot be read is an ordinary frame that depends on the one before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from oneglance.streams.decoding.ffv1 import SliceChecks
 from oneglance.streams.decoding.nal_units import (
+    FILLED,
     HEAD,
-    SECTOR,
     ZEROS,
     BitReader,
     has_hole,
@@ -96,7 +96,7 @@ def inspector(codec: str, extradata: bytes | None, *, intra_only: bool) -> Inspe
     other: Inspector = lambda data, key: CodedFrame(  # noqa: E731 - as the others are functions
         Refresh.FULL if key else Refresh.NONE, shows=shows(data)
     )
-    return _noticing(other, _lacks_sectors) if codec in _ARITHMETIC else other
+    return _noticing(other, _has_gap) if codec in _ARITHMETIC else other
 
 
 def _shows_vp8(data: memoryview) -> bool | None:
@@ -113,7 +113,8 @@ def _shows_vp9(data: memoryview) -> bool | None:
     bits = BitReader(bytes(data[:2]).ljust(2, b"\0"))
     if bits.read(4) & 3 == 3:
         bits.read(1)
-    return bool(bits.read(1)) or bool(bits.read(2) & 1)
+    # One that is hidden is alone in no stream that is known, but where its end is lost.
+    return True if bits.read(1) or bits.read(2) & 1 else None
 
 
 _SHOWN = {"vp8": _shows_vp8, "vp9": _shows_vp9}
@@ -148,8 +149,8 @@ def _is_h265_slice(head: int) -> bool:
     return (head >> 1 & 63) < 32
 
 
-def _lacks_sectors(content: bytes) -> bool:
-    return SECTOR in content
+def _has_gap(content: bytes) -> bool:
+    return bytes(FILLED) in content
 
 
 def has_hash(data: memoryview) -> bool:

@@ -11,6 +11,9 @@ HEAD = 4096
 ZEROS, SECTOR = bytes(4), bytes(512)
 """What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
 
+FILLED = 128
+"""Zeros that some encoders put behind a frame whose length its container says."""
+
 
 class BitReader:
     """A reader of bits. Raises IndexError at the end."""
@@ -88,8 +91,9 @@ def nal_units(data: memoryview, length_size: int) -> Iterator[bytes]:
 
 def has_hole(content: bytes, length_size: int, is_slice: Callable[[int], bool]) -> bool:
     """Whether zeros stand inside a slice, where they would be escaped (H.264, 7.4.1; H.265,
-    7.4.2.1). What follows a slice may be filled up with them.
+    7.4.2.1). What follows a slice may be filled up with them, less so where units have a length.
     """
+    most = FILLED if length_size else len(SECTOR)
     if length_size:
         units = list(_whole_units(content, length_size))
     else:
@@ -97,7 +101,7 @@ def has_hole(content: bytes, length_size: int, is_slice: Callable[[int], bool]) 
     for unit in units:
         if unit and is_slice(unit[0]):
             filled = unit.rstrip(b"\0")
-            if ZEROS in filled or len(unit) - len(filled) >= len(SECTOR):
+            if ZEROS in filled or len(unit) - len(filled) >= most:
                 return True
     return False
 

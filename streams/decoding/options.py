@@ -7,14 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from oneglance.streams.decoding.loss_marks import LossCount
+from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.layout import Look
 from oneglance.streams.files.transport import Loss
 from oneglance.streams.options import Damaged
 
 FindLoss = Callable[[int, int], Loss | None]
 """What was lost from the frame that begins at one byte to the one that begins at the other."""
 
-IsWrongAt = Callable[[int], bool]
-"""Whether a checksum shows that what lies around a byte is not as it was recorded."""
+STRICT = {"mjpeg": "explode"} | dict.fromkeys(
+    ("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2"), "bitstream+buffer"
+)
+"""Decoders that play on over wrong codes unless they are asked to look (``err_detect``)."""
+
+NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv1", "flv", "h263"))
+"""Decoders that notice most wrong bytes, and know whose they are better than a checksum over many
+frames does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +31,15 @@ class DecodeOptions:
 
     ``joins``: a live source, joined in the middle: what cannot be decoded at first is none of
     ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
-    ``DecodedFrame.arrival_s`` comes from. ``find_loss``, ``is_wrong_at``: where the packets' bytes
-    can be had, and where they have checksums. ``losses``: of a source that marks what it lost
-    among those bytes.
+    ``DecodedFrame.arrival_s`` comes from. ``find_loss``, ``look``: where the packets' bytes can
+    be had, and where their container shows what is wrong with them. ``losses``: of a source that
+    marks what it lost among those bytes. ``index``: of an AVI.
     """
 
     joins: bool = False
     damaged: str = Damaged.SKIP
     clock: Callable[[], float] = time.perf_counter
     find_loss: FindLoss | None = None
-    is_wrong_at: IsWrongAt | None = None
+    look: Look | None = None
     losses: LossCount | None = None
+    index: AviIndex | None = None

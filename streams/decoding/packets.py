@@ -6,8 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import av
@@ -17,12 +15,15 @@ from av.video.frame import VideoFrame
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, find_marks
-from oneglance.streams.decoding.options import DecodeOptions
+from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
 from oneglance.streams.decoding.padding import packet_of
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
-from oneglance.streams.decoding.vop_times import OwnTimes
+from oneglance.streams.decoding.tracks import period_of
+from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
 from oneglance.streams.errors import cause
+from oneglance.streams.files.integrity import declared_end
 from oneglance.streams.files.jpeg import is_cut_jpeg
+from oneglance.streams.files.layout import Wrong
 from oneglance.streams.files.transport import Loss
 from oneglance.streams.options import Damaged
 
@@ -40,6 +41,9 @@ _LONGEST_LOSS = 30
 _LATE = 0.25
 """Share of an outage by which its end may come early or late."""
 
+_TORN = 8
+"""Zeros at its end from which on a frame reaches into a hole, where there is one."""
+
 _AHEAD = 20
 """Packets that a source may be ahead of the decoder by."""
 
@@ -48,15 +52,6 @@ _H264_NUMBERS = 16
 
 _PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
-
-_STRICT = {"mjpeg": "explode"} | dict.fromkeys(
-    ("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2"), "bitstream+buffer"
-)
-"""Decoders that play on over wrong codes unless they are asked to look (``err_detect``)."""
-
-_NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv1", "flv", "h263"))
-"""Decoders that notice most wrong bytes, and know whose they are better than a checksum over many
-frames does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,41 +92,42 @@ class FrameDecoder:
         container: InputContainer,
         stream: VideoStream,
         stats: DecodeStats,
-        options: DecodeOptions = DecodeOptions(),
+        options: DecodeOptions = DecodeOptions(),  # noqa: B008 - it is frozen
     ) -> None:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
         self._clock, self._find_loss = options.clock, options.find_loss
-        self._is_wrong_at = options.is_wrong_at
+        self._look = options.look
+        self._last_pos: int | None = None
         self._keeps = options.damaged != Damaged.SKIP
         self._marks = options.damaged == Damaged.MARK
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
-        if self._codec in _NOTICING:
-            self._is_wrong_at = None
-        if self._codec in _STRICT:
-            context.options = {"err_detect": _STRICT[self._codec]}
+        self._is_hashed = self._codec in NOTICING
+        if self._codec in STRICT:
+            context.options = {"err_detect": STRICT[self._codec]}
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
         self._inspect = inspector(
             context.name,
             context.extradata,
             intra_only=context.codec.intra_only,
         )
-        self._period = _period(stream)
+        self._period = period_of(stream)
         references = References(intact=self._codec != "mpeg4")
         # AVI counts packets where others have times of frames.
-        self._slots: list[int] | None = [] if container.format.name == "avi" else None
-        self._own_times: OwnTimes | None = None
-        if self._slots is not None and self._codec == "mpeg4" and stream.time_base:
-            self._own_times = OwnTimes(context.extradata, stream.time_base)
+        self._avi: AviTimes | None = None
+        if container.format.name == "avi" and stream.time_base:
+            has_own = self._codec == "mpeg4"
+            own = OwnTimes(context.extradata, stream.time_base) if has_own else None
+            self._avi = AviTimes(own, options.index)
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references,
-            period=None if self._slots is not None else self._period,
+            period=None if self._avi is not None else self._period,
             joins=options.joins,
         )
         self._is_parsed = container.format.name in _PARSED
-        self._is_live = options.joins
+        self._is_mp4, self._is_live = container.format.name.startswith("mov"), options.joins
         self._flagged = 0  # packets for which a flagged one matters still
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
         self._near_loss = 0  # packets near which something was lost, by what its source says
@@ -160,6 +156,13 @@ class FrameDecoder:
     def _rest(self) -> Iterator[DecodedFrame]:
         self._count_empty(None)
         self._take(lambda: self._stream.decode(None), None)
+        if self._avi is not None and self._stats.packets:
+            self._ledger.ends_after(self._avi.ends())
+        if Wrong.LAYOUT in self._wrong_before(None):
+            # What MP4 declares here is what was found of it.
+            end = None if self._is_mp4 else declared_end(self._stream)
+            self._stats.is_end_lost = end is None
+            self._ledger.ends_before(end)
         yield from self._given(self._ledger.verdicts(ended=True))
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
@@ -168,7 +171,7 @@ class FrameDecoder:
         if stats.packets == 1 and self._codec == "hevc" and has_hash(memoryview(packet)):
             # Its decoder notices no other damage inside a frame.
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
-            self._is_wrong_at = None
+            self._is_hashed = True
         packet, marks = self._without_marks(packet)
         entry = self._entered(packet, marks)
         if not packet.size:
@@ -241,25 +244,24 @@ class FrameDecoder:
         if leap >= _LONG_STEP or self._last_dts is None:
             self._count_empty(packet.dts)
         is_ahead = self._near_unmarked()
-        near_loss = self._flagged > 0 or self._near_loss > 0
+        wrong = self._wrong_before(packet.pos)
+        is_gap = Wrong.LAYOUT in wrong and leap >= _LONG_STEP
+        near_loss = self._flagged > 0 or self._near_loss > 0 or is_gap
         if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
-        coded = self._coded(packet)
-        pts = None if self._slots is not None else packet.pts
-        if self._slots is not None and packet.dts is not None:
-            self._add_slots(self._slots, packet, packet.dts)
+        coded = self._coded(packet, is_gap=is_gap)
+        pts = None if self._avi is not None else packet.pts
+        if self._avi is not None and packet.dts is not None:
+            coded = self._placed(coded, packet, packet.dts)
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
-        entry.behind_loss = any(mark.after for mark in self._behind) or (
-            near_loss and leap > _LONGEST_LOSS and self._took_as_long(packet.dts)
-        )
+        entry.behind_loss = is_gap or any(mark.after for mark in self._behind)
+        if near_loss and leap > _LONGEST_LOSS:
+            entry.behind_loss |= self._took_as_long(packet.dts)
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
-        if coded.fault:
-            self._stats.last_error = coded.fault
-            entry.near_loss = entry.broken = True
-        if self._is_wrong_at and packet.pos is not None and self._is_wrong_at(packet.pos):
-            self._stats.last_error, entry.broken = "a wrong checksum", True
+        is_torn = Wrong.LAYOUT in wrong and bytes(packet)[-_TORN:] == bytes(_TORN)
+        self._note_faults(entry, wrong, is_torn=is_torn)
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
@@ -276,6 +278,18 @@ class FrameDecoder:
             self._came_s.append(self._clock())
         return entry
 
+    def _note_faults(self, entry: Entry, wrong: Wrong, *, is_torn: bool) -> None:
+        """What the frame's own bytes, or its container, show to be wrong with it."""
+        if is_torn:
+            entry.coded = replace(entry.coded, fault="a hole in its data")
+        if entry.coded.fault:
+            self._stats.last_error = entry.coded.fault
+            entry.near_loss = entry.broken = True
+            entry.coded = replace(entry.coded, shows=entry.coded.shows is not False)
+            entry.settled = not entry.coded.shows
+        if Wrong.BYTES in wrong and not self._is_hashed:
+            self._stats.last_error, entry.broken = "a wrong checksum", True
+
     def _took_as_long(self, dts: int | None) -> bool:
         """Whether a live source was silent for as long as its times say: an outage, no splice."""
         last, unit = self._last_dts, self._stream.time_base
@@ -285,24 +299,26 @@ class FrameDecoder:
         # The last packet before an outage is known to have ended when the next one comes.
         return abs(self._clock() - self._came_s[0] - step_s) <= _LATE * step_s
 
-    def _add_slots(self, slots: list[int], packet: Packet[VideoStream], dts: int) -> None:
-        """Note the times at which the frames of a packet of AVI are shown."""
-        own = self._own_times
-        times = None if own is None else own.slots(memoryview(packet), dts)
-        if times is None:
-            self._own_times, times = None, [dts]
-        # libav passes empty place holders over; their places are counted.
-        self._stats.packets = max(self._stats.packets, dts + 1)
-        for shown_at in times:
-            heappush(slots, shown_at)
+    def _placed(self, coded: CodedFrame, packet: Packet[VideoStream], dts: int) -> CodedFrame:
+        """The frame of a packet of AVI, with what a hole swallowed before it."""
+        assert self._avi is not None
+        lost = self._avi.enters(memoryview(packet), packet.pos, dts)
+        self._stats.packets = max(self._stats.packets, self._avi.packets)
+        return replace(coded, lost_before=lost) if lost else coded
 
-    def _coded(self, packet: Packet[VideoStream]) -> CodedFrame:
+    def _wrong_before(self, place: int | None) -> Wrong:
+        """What the container shows to be wrong from the packet before to the one there."""
+        if self._look is None:
+            return Wrong.NOTHING
+        last, self._last_pos = self._last_pos, place
+        return self._look(last, place)
+
+    def _coded(self, packet: Packet[VideoStream], *, is_gap: bool) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)
         if not packet.size:
             coded = replace(coded, shows=True)
-        if self._flagged and self._codec != "h264" and self._leap(packet.dts) >= _LONG_STEP:
-            return replace(coded, lost_before=1)
-        return coded
+        is_gap |= self._flagged > 0 and self._leap(packet.dts) >= _LONG_STEP
+        return replace(coded, lost_before=1) if is_gap and self._codec != "h264" else coded
 
     def _behind_marks(self, coded: CodedFrame, *, is_ahead: bool) -> CodedFrame:
         """The packet behind one in which something was marked as lost, or may have been."""
@@ -323,7 +339,7 @@ class FrameDecoder:
         """Frames of mp4 that were left empty between the last packet and that time (None: the
         end): libav's parsers pass them over without a word, the index shows them.
         """
-        if not self._container.format.name.startswith("mov"):
+        if not self._is_mp4:
             return
         entries, last = self._stream.index_entries, self._last_dts
         at = len(entries) if before is None else entries.search_timestamp(before, any_frame=True)
@@ -367,7 +383,7 @@ class FrameDecoder:
         stats = self._stats
         for verdict in verdicts:
             index = stats.count(damaged=verdict.damaged)
-            pts = heappop(self._slots) if self._slots and verdict.had_packet else None
+            pts = self._avi.next() if self._avi is not None and verdict.had_packet else None
             taken = verdict.frame
             if taken is None or (verdict.damaged and not self._keeps):
                 continue
@@ -376,14 +392,8 @@ class FrameDecoder:
             yield DecodedFrame(
                 taken.frame,
                 index,
-                taken.frame.pts if self._slots is None else pts,
+                taken.frame.pts if self._avi is None else pts,
                 verdict.damaged and self._marks,
                 taken.arrival_s,
                 taken.decode_s,
             )
-
-
-def _period(stream: VideoStream) -> float | None:
-    """A frame's length in units of the stream's time base."""
-    rate = stream.average_rate or stream.codec_context.framerate
-    return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None

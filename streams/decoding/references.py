@@ -175,6 +175,7 @@ class FrameLedger(Generic[T]):
         self._in_order = True  # times are presentation times
         self._came: Entry | None = None
         self._owed = 0  # frames that were lost entirely, and not counted yet
+        self._ending = 0  # likewise, at the end
         self._last_loss = -_DEEPEST_REORDER - 1  # the last number near which something was lost
         self._waiting: deque[Entry] = deque()
         self._held: deque[tuple[Entry, T]] = deque()
@@ -203,6 +204,16 @@ class FrameLedger(Generic[T]):
     def misses(self, count: int) -> None:
         """So many packets are missing before the next one."""
         self._owed += count
+
+    def ends_before(self, pts: int | None) -> None:
+        """Something is known to be missing at the end, which should be shown up to that time."""
+        times = [entry.pts for entry in self._recent if entry.pts is not None]
+        if pts is not None and times and self._in_order:
+            self._ending = max(0, round(self._in_periods(pts - max(times))) - 1)
+
+    def ends_after(self, count: int) -> None:
+        """So many packets are known to be missing at the end."""
+        self._ending = count
 
     def fails(self, entry: Entry) -> None:
         """Nothing will come of it: it is empty, or the decoder says so."""
@@ -259,9 +270,9 @@ class FrameLedger(Generic[T]):
                 yield Verdict(frame, bool(entry.damaged))
         if ended:
             yield from self._missing_before(None)
-            for _ in range(self._owed):  # they would have been shown last
+            for _ in range(max(self._owed, self._ending)):  # they would have been shown last
                 yield Verdict(None, damaged=True, had_packet=False)
-            self._owed = 0
+            self._owed = self._ending = 0
 
     def _judge(self, entry: Entry) -> None:
         references, coded = self._references, entry.coded

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from oneglance.streams.decoding.accounting import DecodeStats
 from oneglance.streams.decoding.loss_marks import LossCount
-from oneglance.streams.decoding.options import DecodeOptions, FindLoss, IsWrongAt
+from oneglance.streams.decoding.options import DecodeOptions, FindLoss
 from oneglance.streams.decoding.packets import DecodedFrame, FrameDecoder
 from oneglance.streams.decoding.parts import (
     Part,
@@ -26,6 +26,8 @@ from oneglance.streams.decoding.parts import (
 from oneglance.streams.decoding.planes import DecodedImage, can_convert
 from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
+from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.layout import Look
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.playing import PlayedOnce
@@ -187,7 +189,8 @@ class AvSource(PlayedOnce):
             damaged=self._asked.damaged,
             clock=clock,
             find_loss=self._find_loss(),
-            is_wrong_at=self._checksums(),
+            look=self._look(),
+            index=self._index(),
             losses=self._loss_count(),
         )
         if self._part is None:
@@ -202,8 +205,12 @@ class AvSource(PlayedOnce):
         """What looks up which bytes were lost, where they can be had."""
         return None
 
-    def _checksums(self) -> IsWrongAt | None:
-        """What holds the packets' bytes to their checksums, where the container has some."""
+    def _look(self) -> Look | None:
+        """What looks up what the container itself shows to be wrong with it."""
+        return None
+
+    def _index(self) -> AviIndex | None:
+        """Which frames of an AVI lie where."""
         return None
 
     def _loss_count(self) -> LossCount | None:

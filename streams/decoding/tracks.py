@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from av.stream import Disposition
@@ -87,3 +88,9 @@ def _is_tiled(container: InputContainer) -> bool:
     them is a thumbnail), and not a video with layers."""
     tiles = [stream for stream in container.streams.video if _is_tile(stream)]
     return len(tiles) > 1 and all(stream.frames <= 1 for stream in container.streams.video)
+
+
+def period_of(stream: VideoStream) -> float | None:
+    """A frame's length in units of the stream's time base; None where no rate is declared."""
+    rate = stream.average_rate or stream.codec_context.framerate
+    return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None

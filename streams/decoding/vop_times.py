@@ -1,4 +1,5 @@
-"""Times that MPEG-4 frames carry themselves (ISO/IEC 14496-2, 6.2.3 and 6.2.5).
+"""Times of the frames of an AVI, and those that MPEG-4 frames carry themselves (ISO/IEC 14496-2,
+6.2.3 and 6.2.5).
 
 AVI counts packets. Where one packet holds two frames (packed B-frames) and place holders stand
 for others, that count is no time of showing; the frames' own headers have it.
@@ -7,8 +8,10 @@ for others, that count is no time of showing; the frames' own headers have it.
 from __future__ import annotations
 
 from fractions import Fraction
+from heapq import heappop, heappush
 
 from oneglance.streams.decoding.nal_units import BitReader
+from oneglance.streams.files.avi_index import AviIndex
 
 _HEADER = 64
 """Bytes that a header fits in."""
@@ -81,6 +84,42 @@ class OwnTimes:
             self._origin = times_s[0] - dts * self._time_base
         found = [round((time_s - self._origin) / self._time_base) for time_s in times_s]
         return found if all(abs(slot - dts) <= _APART for slot in found) else None
+
+
+class AviTimes:
+    """When the frames of an AVI are shown, which knows their places alone, in its time base."""
+
+    def __init__(self, own: OwnTimes | None, index: AviIndex | None) -> None:
+        """``own``: the times that its frames carry themselves; ``index``: of its file."""
+        self._own, self._index = own, index
+        self._swallowed = 0
+        self._shown_at: list[int] = []
+        self.packets = 0
+        """Frames up to the last packet, place holders too, which libav passes over."""
+
+    def enters(self, data: memoryview, place: int | None, number: int) -> int:
+        """A packet of that ``number`` by libav's count, whose bytes begin at ``place``; how many
+        frames a hole swallowed before it."""
+        lost, expected = 0, number + self._swallowed
+        true = None if self._index is None or place is None else self._index.number(place)
+        if self._index is not None and true is not None and true > expected:
+            lost = self._index.lost_between(expected - 1, true)
+            self._swallowed, expected = true - number, true
+        times = None if self._own is None else self._own.slots(data, expected)
+        if times is None:
+            self._own, times = None, [expected]
+        self.packets = max(self.packets, expected + 1)
+        for shown_at in times:
+            heappush(self._shown_at, shown_at)
+        return lost
+
+    def ends(self) -> int:
+        """How many frames a hole swallowed behind the last packet."""
+        return 0 if self._index is None else self._index.lost_between(self.packets - 1, None)
+
+    def next(self) -> int | None:
+        """When the next frame of those that entered is shown."""
+        return heappop(self._shown_at) if self._shown_at else None
 
 
 def _resolution(bits: BitReader) -> int:

@@ -9,6 +9,22 @@ HEADER = 8
 _LONG_HEADER = 16
 
 
+BOXES = frozenset(
+    b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
+)
+"""What may stand at the top level."""
+
+
+def box_at(content: IO[bytes], at: int) -> tuple[bytes, int | None]:
+    """The name and the length of the box that begins at that byte; None: it reaches to the end."""
+    content.seek(at)
+    header = content.read(_LONG_HEADER)
+    length = int.from_bytes(header[:4], "big")
+    if length == 1:
+        length = int.from_bytes(header[8:16], "big")
+    return header[4:8], length or None
+
+
 def top_level_boxes(content: IO[bytes], size: int) -> Iterator[tuple[bytes, int | None]]:
     """The name of each box of a file of ``size`` bytes, and the offset at which it should end.
 
@@ -22,12 +38,8 @@ def top_level_boxes(content: IO[bytes], size: int) -> Iterator[tuple[bytes, int 
     """
     at = 0
     while at + HEADER <= size:
-        content.seek(at)
-        header = content.read(_LONG_HEADER)
-        length, name = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        if length == 0:
+        name, length = box_at(content, at)
+        if length is None:
             yield name, None
             return
         if length < HEADER:

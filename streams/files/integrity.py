@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
-from oneglance.streams.files.boxes import top_level_boxes
+from oneglance.streams.files.boxes import BOXES, top_level_boxes
 from oneglance.streams.files.matroska import CLUSTER, EBML, SEGMENT, element_at
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
     from oneglance.streams.decoding.accounting import DecodeStats
 
-_BOXES = frozenset(
-    b"ftyp styp moov moof mdat mfra meta free skip wide uuid sidx ssix prft emsg udta pnot".split()
-)
-_MEDIA_DATA = frozenset((b"mdat", CLUSTER))
+_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +61,9 @@ def check_integrity(
             if truncation.missing_bytes
             else "the file ends too early, or is damaged before"
         )
+        raise broken(source, stream, stats, what)
+    if stats.is_end_lost:
+        what = "what follows in the file is damaged, and cannot be found"
         raise broken(source, stream, stats, what)
     if stats.damaged:
         raise SourceBroken(f"{source}: {_damage(stats)}")
@@ -133,22 +133,23 @@ def _falls_short(stream: VideoStream, stats: DecodeStats, truncation: Truncation
         return False
     if truncation.in_media or (truncation.missing_bytes and stream.frames):
         return True
-    declared_s = _declared_s(stream)
-    if declared_s is None:
+    length_s = declared_s(stream)
+    if length_s is None:
         return truncation.missing_bytes > 0
     played_s = float(stats.end_s - stats.begin_s)
     period_s = float(1 / (stream.average_rate or 25))
     if truncation.missing_bytes:
-        return played_s < declared_s - 0.5 * period_s
+        return played_s < length_s - 0.5 * period_s
     # Without missing bytes only both together count; either alone is wrong in good files.
-    return bool(stream.frames) and played_s < declared_s - 1.5 * period_s
+    return bool(stream.frames) and played_s < length_s - 1.5 * period_s
 
 
 def _copy(truncation: Truncation) -> str:
     return f" ({truncation.missing_bytes} bytes are missing: copy it again)"
 
 
-def _declared_s(stream: VideoStream) -> float | None:
+def declared_s(stream: VideoStream) -> float | None:
+    """How long the video is by its container, in seconds; None: it does not say."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
@@ -157,13 +158,23 @@ def _declared_s(stream: VideoStream) -> float | None:
     return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
 
 
+def declared_end(stream: VideoStream) -> int | None:
+    """When the video ends by its container, in units of its time base; None: it does not say."""
+    length_s = declared_s(stream)
+    if length_s is None or stream.time_base is None:
+        return None
+    # What Matroska declares is a time, and no length.
+    start = 0 if stream.duration is None else stream.start_time or 0
+    return start + round(length_s / stream.time_base)
+
+
 _Part = tuple[bytes, int]
 """A part of a file: its name, and the offset at which it should end."""
 
 
 def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
     """Top-level boxes of ISO media, as far as they are of known types."""
-    for name, end in takewhile(lambda box: box[0] in _BOXES, top_level_boxes(content, size)):
+    for name, end in takewhile(lambda box: box[0] in BOXES, top_level_boxes(content, size)):
         yield name, size if end is None else end
 
 

@@ -9,15 +9,34 @@ from __future__ import annotations
 import bisect
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from oneglance.streams.files.layout import Wrong
 
 EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 
 _CHECK = b"\xbf\x84"
 """How content that is checked begins: with an element of four bytes."""
+
+HOLE = b""
+"""What is called an element and is none."""
+
+_TOP = frozenset(
+    (
+        *(b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", CLUSTER),
+        *(b"\x1c\x53\xbb\x6b", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70"),
+        *(b"\x12\x54\xc3\x67", b"\xec", b"\xbf"),
+    )
+)
+"""What a segment is made of, and a cluster."""
+_BLOCK = b"\xa3"
+_IN_CLUSTER = frozenset(
+    (b"\xe7", _BLOCK, b"\xa0", b"\xa7", b"\xab", b"\xec", b"\xbf", b"\x58\x54", b"\xaf")
+)
 
 _PIECE = 1 << 20
 _ASKED = 8
@@ -60,38 +79,59 @@ def _width(lead: int) -> int:
 
 
 class ClusterChecks:
-    """Looks up whether what lies at a place in a file is as it was recorded.
+    """Looks at the clusters of one file, each of them once.
 
-    A writer is believed if one of its checksums nearby is right.
+    Checksums are believed if one of those nearby is right. A hole may swallow the heads of blocks
+    and of clusters; libav goes on at the next cluster without a word.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._elements: list[Element] | None = None
         self._are_right: dict[int, bool | None] = {}
-        self._last, self._is_last_wrong = range(0), False
+        self._found: dict[int, Wrong] = {}
 
-    def is_wrong(self, place: int) -> bool:
-        """Whether the cluster around that byte is not what its checksum says; False where it has
-        none, or cannot be read completely."""
-        if place not in self._last:
-            try:
-                with self._file.open("rb") as content:
-                    self._last, self._is_last_wrong = self._look(content, place)
-            except OSError:
-                return False
-        return self._is_last_wrong
+    def look(self, begin: int | None, end: int | None) -> Wrong:
+        """See ``Look``."""
+        try:
+            with ExitStack() as files:
+                return self._look(lambda: files.enter_context(self._file.open("rb")), begin, end)
+        except OSError:
+            return Wrong.NOTHING
 
-    def _look(self, content: BinaryIO, place: int) -> tuple[range, bool]:
-        """The cluster around a byte, and whether it is wrong."""
+    def _look(self, open_: Callable[[], BinaryIO], begin: int | None, end: int | None) -> Wrong:
         if self._elements is None:
-            self._elements = list(_in_segment(content))
-        at = bisect.bisect_right(self._elements, place, key=lambda each: each.begin) - 1
-        found = self._elements[at] if at >= 0 else None
-        if found is None or found.end is None or not found.begin <= place < found.end:
-            return range(0), False
-        is_wrong = found.name == CLUSTER and self._is_right(content, at) is False
-        return range(found.begin, found.end), is_wrong and self._can_trust(content, at)
+            self._elements = list(_in_segment(open_()))
+        count = len(self._elements)
+        first, last = self._at(begin or 0), count - 1 if end is None else self._at(end)
+        if last < 0:
+            return Wrong.NOTHING
+        missing = [at for at in range(max(0, first), last + 1) if at not in self._found]
+        if missing:
+            content = open_()
+            for at in missing:
+                self._found[at] = self._state(content, at)
+        states = [self._found[at] for at in range(max(0, first), last + 1)]
+        found = Wrong.NOTHING
+        if any(Wrong.LAYOUT in state for state in states):
+            found |= Wrong.LAYOUT
+        return found if end is None else found | (states[-1] & Wrong.BYTES)
+
+    def _at(self, place: int) -> int:
+        assert self._elements is not None
+        return bisect.bisect_right(self._elements, place, key=lambda each: each.begin) - 1
+
+    def _state(self, content: BinaryIO, at: int) -> Wrong:
+        assert self._elements is not None
+        element = self._elements[at]
+        if element.name == HOLE:
+            return Wrong.LAYOUT
+        if element.name != CLUSTER or (is_right := self._is_right(content, at)):
+            return Wrong.NOTHING
+        found = Wrong.NOTHING if _is_laid_out(content, element) else Wrong.LAYOUT
+        if is_right is False and self._can_trust(content, at):
+            found |= Wrong.BYTES
+        return found
 
     def _is_right(self, content: BinaryIO, at: int) -> bool | None:
         assert self._elements is not None
@@ -106,15 +146,23 @@ class ClusterChecks:
 
 
 def _in_segment(content: BinaryIO) -> Iterator[Element]:
+    """Elements, and the holes between them."""
+    size = content.seek(0, os.SEEK_END)
     head = element_at(content, 0)
     segment = None if head is None or head.end is None else element_at(content, head.end)
     if head is None or segment is None or (head.name, segment.name) != (EBML, SEGMENT):
         return
-    size = content.seek(0, os.SEEK_END)
-    found = element_at(content, segment.begin)
-    while found is not None and found.end is not None and found.end <= size:
+    at = segment.begin
+    while at + 2 <= size:
+        found = element_at(content, at)
+        if found is not None and found.name in _TOP and (found.end is None or found.end > size):
+            return  # it was written as a stream, or is truncated
+        if found is None or found.end is None or found.name not in _TOP:
+            after = _next_cluster(content, at + 1, size)
+            found = Element(HOLE, at, after)
         yield found
-        found = element_at(content, found.end)
+        assert found.end is not None
+        at = found.end
 
 
 def _matches(content: BinaryIO, element: Element) -> bool | None:
@@ -131,3 +179,30 @@ def _matches(content: BinaryIO, element: Element) -> bool | None:
             return None
         left, found = left - len(piece), zlib.crc32(piece, found)
     return found == int.from_bytes(check[2:], "little")
+
+
+def _next_cluster(content: BinaryIO, at: int, size: int) -> int:
+    content.seek(at)
+    kept = b""
+    while piece := content.read(_PIECE):
+        found = (kept + piece).find(CLUSTER)
+        if found >= 0:
+            return content.tell() - len(kept + piece) + found
+        kept = (kept + piece)[-3:]
+    return size
+
+
+def _is_laid_out(content: BinaryIO, cluster: Element) -> bool:
+    """Whether a cluster is a row of elements that belong there, to its last byte."""
+    assert cluster.end is not None
+    at = cluster.begin
+    while at < cluster.end:
+        found = element_at(content, at)
+        if found is None or found.end is None or found.name not in _IN_CLUSTER:
+            return False
+        if found.name == _BLOCK:  # it begins with the number of its track
+            content.seek(found.begin)
+            if content.read(1) in (b"", b"\0"):
+                return False
+        at = found.end
+    return at == cluster.end

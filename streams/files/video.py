@@ -12,11 +12,12 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
-from oneglance.streams.decoding.options import FindLoss, IsWrongAt
+from oneglance.streams.decoding.options import FindLoss
 from oneglance.streams.decoding.parallel import use_threads
 from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
+from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.integrity import (
     Truncation,
     broken,
@@ -24,6 +25,7 @@ from oneglance.streams.files.integrity import (
     find_truncation,
     lacks_index,
 )
+from oneglance.streams.files.layout import FragmentChecks, Look
 from oneglance.streams.files.matroska import ClusterChecks
 from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
@@ -112,9 +114,16 @@ class VideoFile(AvSource):
             return None
         return lambda begin, end: find_loss(self._file, begin, end, self._stream.id)
 
-    def _checksums(self) -> IsWrongAt | None:
-        is_matroska = self._container.format.name.startswith("matroska")
-        return ClusterChecks(self._file).is_wrong if is_matroska else None
+    def _look(self) -> Look | None:
+        name = self._container.format.name
+        if name.startswith("matroska"):
+            return ClusterChecks(self._file).look
+        # What is not in fragments has an index.
+        return FragmentChecks(self._file).look if name.startswith("mov") else None
+
+    def _index(self) -> AviIndex | None:
+        is_avi = self._container.format.name == "avi"
+        return AviIndex(self._file, self._stream.index) if is_avi else None
 
 
 def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:

@@ -1,4 +1,4 @@
-"""Wrong bytes in codings whose decoders play on over them: what has checksums is held to them."""
+"""Wrong bytes that neither decoder nor demuxer reports: checksums and layouts show them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,34 @@ from pathlib import Path
 import av
 import pytest
 
-from drives import FRAMES, GROUP, LARGE, RATE, Played, play, scenery, wrong
+from drives import FRAMES, GROUP, LARGE, RATE, Played, clip, play, scenery, wrong
 from media import make_video
 from oneglance.streams import Frame
 from present import present
 
 _X265 = f"log-level=none:keyint={GROUP}:min-keyint={GROUP}:scenecut=0:pools=none:bframes=0"
+_VPX = {
+    "g": str(GROUP),
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "auto-alt-ref": "1",
+    "lag-in-frames": "10",
+}
 CODECS = {
-    "libvpx": {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "10"},
-    "libvpx-vp9": {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "10"},
+    "libvpx": {
+        "g": str(GROUP),
+        "deadline": "realtime",
+        "cpu-used": "8",
+        "auto-alt-ref": "1",
+        "lag-in-frames": "10",
+    },
+    "libvpx-vp9": {
+        "g": str(GROUP),
+        "deadline": "realtime",
+        "cpu-used": "8",
+        "auto-alt-ref": "1",
+        "lag-in-frames": "10",
+    },
     "libsvtav1": {"g": str(GROUP), "preset": "12"},
     "libx265": {"x265-params": f"{_X265}:frame-threads=1", "preset": "ultrafast"},
     "ffv1": {"g": str(GROUP), "level": "3", "slicecrc": "1", "slices": "4"},
@@ -145,3 +164,82 @@ def test_frames_that_a_decoder_swallows_are_counted_in_mp4_too(tmp_path: Path, c
         found = play(path)
         assert len(found.frames) + found.damaged == found.produced == FRAMES, number
         assert all(f.index == round(f.timestamp_s * RATE) for f in found.frames), number
+
+
+HOLE = 4096
+"""Bytes that a disk or a download leaves out at once."""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mkv", "h264"),
+        ("a.mkv", "h264 b-frames"),
+        ("a.mkv", "h265"),
+        ("a.mkv", "mpeg4"),
+        ("a.webm", "libvpx-vp9"),
+        ("a.webm", "libvpx"),
+        ("a.avi", "h264"),
+        ("a.avi", "mpeg4"),
+    ],
+)
+def test_a_hole_anywhere_in_a_file_costs_no_frame_uncounted(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = filmed(tmp_path, name, codec) if codec in CODECS else clip(tmp_path, name, codec, LARGE)
+    whole, content = clean(path), path.read_bytes()
+    places = range(2 * HOLE, len(content) - HOLE, HOLE)
+    for at in places[:: max(1, len(places) // 16)]:
+        path.write_bytes(content[:at] + bytes(HOLE) + content[at + HOLE :])
+        found = play(path)
+        assert wrong(found, whole) == [], at
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, at
+        assert found.message, at
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_fragment_that_is_not_there_is_counted_or_said(tmp_path: Path, codec: str) -> None:
+    plain = clip(tmp_path, "plain.mp4", codec, LARGE)
+    path = tmp_path / "a.mp4"
+    with (
+        av.open(str(plain)) as source,
+        av.open(
+            str(path), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        ) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for loop in range(2):
+            source.seek(0)
+            for packet in source.demux(video=0):
+                if packet.pts is None or packet.dts is None:
+                    continue
+                ticks = FRAMES * loop * packet.duration if packet.duration else 0
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = stream
+                out.mux(packet)
+    content = path.read_bytes()
+    whole = play(path)
+    assert (len(whole.frames), whole.message) == (2 * FRAMES, "")
+    moofs = [at for at in range(len(content)) if content[at + 4 : at + 8] == b"moof"]
+    assert len(moofs) == 4
+    renamed = bytearray(content)
+    renamed[moofs[1] + 4 : moofs[1] + 8] = bytes(4)
+    for changed in (content[: moofs[1]] + content[moofs[2] :], bytes(renamed)):
+        path.write_bytes(changed)
+        found = play(path)
+        expected = [*range(GROUP), *range(2 * GROUP, 2 * FRAMES)]
+        assert [frame.index for frame in found.frames] == expected
+        assert (found.damaged, found.produced) == (GROUP, 2 * FRAMES)
+    path.write_bytes(content[: moofs[3]] + bytes(8) + content[moofs[3] + 8 :])
+    found = play(path)
+    assert len(found.frames) == 3 * GROUP
+    assert "broke after 36" in found.message
+    path.write_bytes(content[: moofs[3]] + b"\xff\xff\xff\xff" + content[moofs[3] + 4 :])
+    assert "broke after" in play(path).message
+
+
+def test_room_that_a_recorder_laid_aside_is_no_hole(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    path = make_video(tmp_path / "a.mp4", frames=8, container_options=options)
+    path.write_bytes(path.read_bytes() + bytes(9000))
+    assert (len(play(path).frames), play(path).message) == (8, "")

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
 import pytest
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from drives import (
     CODINGS,
@@ -33,6 +37,9 @@ from lossy_rtsp import Film, lossy_rtsp
 from media import make_video
 from oneglance.streams import ConnectOptions, UsageError, open_stream
 from oneglance.streams.decoding import parallel
+from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.options import DecodeOptions
+from oneglance.streams.decoding.packets import FrameDecoder
 from present import present
 from program import Program
 from scripted_camera import TS_HEADER, Connection, scripted_camera
@@ -118,6 +125,56 @@ def coded(path: Path) -> list[tuple[int, int]]:
             for packet in opened.demux(video=0)
             if packet.size and packet.pos is not None
         ]
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 b-frames", "h265", "mpeg4"])
+def test_an_outage_of_any_length_in_a_transport_stream_is_counted(
+    tmp_path: Path, name: str
+) -> None:
+    path, until = clip(tmp_path, "a.ts", name, LARGE, loops=18), 400
+    parts = packets(path.read_bytes())
+    begins = [index for index, part in enumerate(parts) if begins_frame(part)]
+    shown = play(path).frames
+    path.write_bytes(b"".join(parts[: begins[30] + 1] + parts[begins[until] + 1 :]))
+    found = play(path)
+    assert found.produced == len(found.frames) + found.damaged == 18 * FRAMES
+    clean = -(-until // GROUP) * GROUP
+    came = [frame.index for frame in found.frames]
+    early = [index for index in came if index < until]  # B-frames come in another order
+    assert (came[:28], came[len(early) :]) == (list(range(28)), list(range(clean, 18 * FRAMES)))
+    assert len(early) <= 30
+    assert [f.index for f in found.frames if differs(f.image, shown[f.index].image)] == []
+
+
+@pytest.mark.parametrize(("passes", "counted"), [(1.0, True), (0.0, False)])
+def test_of_a_live_source_an_outage_is_one_if_it_was_silent_as_long(
+    tmp_path: Path, passes: float, counted: bool
+) -> None:
+    path = clip(tmp_path, "a.ts", "h264", loops=8)
+    parts = packets(path.read_bytes())
+    begins = [index for index, part in enumerate(parts) if begins_frame(part)]
+    # What comes next is a key frame, as of another recording put behind it, but for its tables.
+    path.write_bytes(b"".join(parts[: begins[30] + 1] + parts[begins[120] :]))
+    now_s, stats = [0.0], DecodeStats()
+
+    class Arriving:
+        """A container whose packets take as long to come as their times are apart."""
+
+        def __init__(self, container: InputContainer) -> None:
+            self.format, self._container = container.format, container
+
+        def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+            for packet in self._container.demux(stream):
+                if packet.dts is not None:
+                    now_s[0] = passes * float(packet.dts * present(stream.time_base))
+                yield packet
+
+    with av.open(str(path)) as opened:
+        options = DecodeOptions(joins=True, clock=lambda: now_s[0])
+        container = cast("InputContainer", Arriving(opened))
+        decoder = FrameDecoder(container, opened.streams.video[0], stats, options)
+        last = [got.index for got in decoder][-1]
+    assert (last == 8 * FRAMES - 1) is counted
 
 
 @pytest.mark.parametrize("name", [name for name in CODINGS if "mpeg4" not in name])

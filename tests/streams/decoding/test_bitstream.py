@@ -130,3 +130,29 @@ def test_zeros_inside_a_slice_are_a_hole_and_those_behind_it_are_filling(
     assert is_hole(full + bytes(4) + full)
     assert is_hole(full, full + bytes(600) + b"\x55")
     assert is_hole(full + bytes(512), full)
+
+
+@pytest.mark.parametrize(
+    ("codec", "first", "last", "expected"),
+    [
+        ("vp8", 0x90, 0, True),
+        ("vp8", 0x81, 0, False),
+        ("vp9", 0x82, 0, True),
+        ("vp9", 0x84, 0, None),
+        ("vp9", 0x84, 0xC1, True),
+        ("av1", 0, 0, True),
+        ("theora", 0, 0, None),
+    ],
+)
+def test_which_packets_a_frame_must_come_of(
+    codec: str, first: int, last: int, expected: bool | None
+) -> None:
+    see = inspector(codec, None, intra_only=False)
+    assert see(memoryview(bytes((first, 0, 0, last))), False).shows is expected
+
+
+def test_no_bytes_of_any_coding_raise() -> None:
+    for codec in ("vp8", "vp9", "av1", "ffv1", "theora", "wmv2"):
+        see = inspector(codec, None, intra_only=False)
+        for content in (b"", b"\0", b"\x82", b"\xff" * 9, b"\x80" + bytes(40)):
+            see(memoryview(content), False)

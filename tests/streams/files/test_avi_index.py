@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+
+from media import make_video
+from oneglance.streams.files.avi_index import AviIndex
+from present import present
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_video(tmp_path / "a.avi", codec="mpeg4", frames=12, audio_s=0.3)
+
+
+def places(film: Path) -> dict[int, int]:
+    """Where each frame lies, and its place among those that the recorder left empty."""
+    with av.open(str(film)) as opened:
+        packets = [packet for packet in opened.demux(video=0) if packet.size]
+        return {present(packet.pos): present(packet.dts) for packet in packets}
+
+
+def test_every_frame_is_found_at_its_place(film: Path) -> None:
+    found = places(film)
+    index = AviIndex(film, 0)
+    assert {place: index.number(place) for place in found} == found
+    assert index.number(min(found) + 1) is None
+    numbers = list(found.values())
+    assert index.lost_between(numbers[3], numbers[7]) == 3
+    assert index.lost_between(numbers[9], None) == 2
+
+
+def test_it_is_found_though_the_list_of_frames_has_lost_its_head(film: Path) -> None:
+    found, content = places(film), film.read_bytes()
+    at = content.index(b"movi")
+    film.write_bytes(content[:at] + bytes(12) + content[at + 12 :])
+    index = AviIndex(film, 0)
+    assert {place: index.number(place) for place in found} == found
+
+
+def test_without_an_index_nothing_is_known(film: Path, tmp_path: Path) -> None:
+    found, content = places(film), film.read_bytes()
+    film.write_bytes(content[: content.index(b"idx1") + 3])
+    assert AviIndex(film, 0).number(list(found)[3]) is None
+    assert AviIndex(film, 0).lost_between(-1, None) == 0
+    assert AviIndex(tmp_path / "not there", 0).number(0) is None
+    film.write_bytes(b"idx1" * 1000)
+    assert AviIndex(film, 0).number(list(found)[3]) is None
+
+
+def test_an_index_of_another_file_is_not_believed(film: Path) -> None:
+    found, content = places(film), film.read_bytes()
+    at = content.index(b"movi") + 4
+    film.write_bytes(content[:at] + b"JUNK\x05\0\0\0spare\0" + content[at:])
+    assert AviIndex(film, 0).number(list(found)[3]) is None
