@@ -159,7 +159,7 @@ class FrameDecoder:
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())
         if Wrong.LAYOUT in self._wrong_before(None):
-            # What MP4 declares here is what was found of it.
+            # Of MP4's fragments no more is declared than was found.
             end = None if self._is_mp4 else declared_end(self._stream)
             self._stats.is_end_lost = end is None
             self._ledger.ends_before(end)
@@ -315,10 +315,11 @@ class FrameDecoder:
 
     def _coded(self, packet: Packet[VideoStream], *, is_gap: bool) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)
-        if not packet.size:
-            coded = replace(coded, shows=True)
-        is_gap |= self._flagged > 0 and self._leap(packet.dts) >= _LONG_STEP
-        return replace(coded, lost_before=1) if is_gap and self._codec != "h264" else coded
+        coded = coded if packet.size else replace(coded, shows=True)
+        leap = self._leap(packet.dts)
+        is_gap |= self._flagged > 0 and leap >= _LONG_STEP
+        knows = self._codec == "h264" and leap <= _H264_NUMBERS  # by its own numbers
+        return replace(coded, lost_before=1) if is_gap and not knows else coded
 
     def _behind_marks(self, coded: CodedFrame, *, is_ahead: bool) -> CodedFrame:
         """The packet behind one in which something was marked as lost, or may have been."""
