@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from oneglance.streams.decoding.accounting import DecodeStats
 
-_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER))
+_FLASH, _FILE_SIZE, _FIRST_TAG, _LARGEST_FLASH = b"FLV", b"\0\x08filesize\0", 4096, 1 << 50
+_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, _FLASH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> S
 def find_truncation(file: Path) -> Truncation:
     """Compare a file with the lengths written in it.
 
-    Knows ISO media (mp4, mov), Matroska (mkv, webm) and RIFF (avi).
+    Knows ISO media (mp4, mov), Matroska (mkv, webm), RIFF (avi), and FLV whose size is in it.
 
     Raises:
         OSError: the file cannot be read.
@@ -108,7 +110,7 @@ def truncation_of(content: BinaryIO, size: int) -> Truncation:
     Raises:
         OSError: it cannot be read.
     """
-    for parts in (_boxes, _elements, _riffs):
+    for parts in (_boxes, _elements, _riffs, _flash):
         over = [(end - size, name) for name, end in parts(content, size) if end > size]
         if over:
             return Truncation(max(over)[0], any(name in _MEDIA_DATA for _, name in over))
@@ -207,3 +209,14 @@ def _riffs(content: BinaryIO, size: int) -> Iterator[_Part]:
             return
         at += 8 + length + length % 2
         yield header[8:12], at
+
+
+def _flash(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """An FLV, as far as its first tag says how large it is to be; a live one does not."""
+    content.seek(0)
+    head = content.read(_FIRST_TAG)
+    at = head.find(_FILE_SIZE)
+    if head.startswith(b"FLV") and 0 < at <= len(head) - len(_FILE_SIZE) - 8:
+        (length,) = struct.unpack_from(">d", head, at + len(_FILE_SIZE))
+        if size < length < _LARGEST_FLASH:
+            yield _FLASH, int(length)

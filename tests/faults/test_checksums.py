@@ -243,3 +243,17 @@ def test_room_that_a_recorder_laid_aside_is_no_hole(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", frames=8, container_options=options)
     path.write_bytes(path.read_bytes() + bytes(9000))
     assert (len(play(path).frames), play(path).message) == (8, "")
+
+
+def test_a_flash_video_that_ends_between_two_frames_is_held_to_its_size(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.flv", frames=12, options={"bf": "0"})
+    content = path.read_bytes()
+    assert (len(play(path).frames), play(path).message) == (12, "")
+    at, tags = 13, []
+    while at + 11 < len(content):
+        tags.append(at)
+        at += int.from_bytes(content[at + 1 : at + 4], "big") + 15
+    path.write_bytes(content[: tags[8]])
+    found = play(path)
+    assert 0 < len(found.frames) < 12
+    assert f"({len(content) - tags[8]} bytes are missing: copy it again)" in found.message
