@@ -38,6 +38,8 @@ UNNAMED = "a package without a name"
 _VALUE = re.compile(r"[\w.]+\s*(:\s*[\w.]+)?")
 _MOST_SIGNS = 300
 _NO_PLUGINS = frozenset({OURS, "click", "typer"})
+_CHECKING = frozenset({"oneglance.streams.frame"})
+"""Modules of ours whose errors are of what they were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def blamed_for(error: BaseException) -> str | None:
     """What to tell who used a plugin whose code raised ``error``, or called what did; None where
     our own code is nearer to it, or no other package's is anywhere near."""
     modules = [str(place.tb_frame.f_globals.get("__name__", "")) for place in _places(error)]
-    tops = [name.partition(".")[0] for name in modules]
+    tops = [name.partition(".")[0] for name in modules if name not in _CHECKING]
     if not tops or tops[-1] in _NO_PLUGINS:  # the usual case, and without a look at what is there
         return None
     offers = {

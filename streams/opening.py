@@ -175,6 +175,11 @@ def _open_plugin(text: str, options: ConnectOptions) -> Stream:
             f"the plugin for {scheme}:// gave a {type(stream).__name__}, which is no Stream: "
             "see oneglance.streams.Stream for what one has"
         )
+    if not isinstance(stream.source, str):
+        raise UsageError(
+            f"the plugin for {scheme}:// gave a Stream whose source is no name but a "
+            f"{type(stream.source).__name__}"
+        )
     return stream
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oneglance.perception.health import DropRateMonitor, SourceHealth
 from oneglance.perception.mode import Alert, Live
-from oneglance.perception.readers.frame_reader import CapturedFrame
+from oneglance.perception.readers.frame_reader import CapturedFrame, checked_frame
 from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.errors import Reason, StreamError
 from oneglance.streams.live.reconnecting import ReconnectingStream
@@ -75,9 +75,10 @@ class Channel:
         """Read the stream to its end, and hand in every new image. Runs in its own thread."""
         live = self.stream.live
         pace = None if live else pacer_for(self.stream.frame_rate, self._clock)
-        for frame in self.stream:
+        for given in self.stream:
             if self._closed.is_set():
                 break
+            frame = checked_frame(given, self.name)
             if pace is not None:
                 pace.wait_for(frame.timestamp_s, self._closed)
             arrival_s = self._clock()

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from oneglance.streams import shutdown
+from oneglance.streams.errors import SourceBroken
 from oneglance.streams.frame import Frame
 from oneglance.streams.stream import Stream
 
@@ -136,6 +137,20 @@ class FrameReader(Protocol):
     def join(self, patience_s: Callable[[], float]) -> bool:
         """Wait for the reading threads; see ``joined``. Then every frame is accounted for."""
         ...
+
+
+def checked_frame(given: object, source: str) -> Frame:
+    """What a stream gave, which may be anybody's.
+
+    Raises:
+        SourceBroken: it is no ``Frame``.
+    """
+    if not isinstance(given, Frame):
+        kind = type(given).__name__
+        raise SourceBroken(
+            f"{source} gave a {kind}, which is no Frame: see oneglance.streams.Frame"
+        )
+    return given
 
 
 def joined(threads: Sequence[threading.Thread], patience_s: Callable[[], float]) -> bool:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from oneglance.perception.readers.frame_reader import CapturedFrame, Source, SourceFailed, joined
+from oneglance.perception.readers.frame_reader import (
+    CapturedFrame,
+    Source,
+    SourceFailed,
+    checked_frame,
+    joined,
+)
 from oneglance.streams import shutdown
 from oneglance.streams.buffers import BlockingBuffer
-from oneglance.streams.errors import StreamError, UsageError
+from oneglance.streams.errors import SourceBroken, StreamError, UsageError
 from oneglance.streams.stream import Stream
 
 if TYPE_CHECKING:
@@ -114,9 +121,15 @@ class RecordedReader:
             frames = iter(self._stream)
             while not self._closed.is_set():
                 started = time.perf_counter()
-                frame = next(frames, None)
-                if frame is None:
+                given = next(frames, None)
+                if given is None:
                     break
+                frame = checked_frame(given, self.name)
+                if not math.isfinite(frame.timestamp_s):  # a live one has its arrival
+                    raise SourceBroken(
+                        f"{self.name} broke: the time of frame {frame.index} is no number "
+                        f"({frame.timestamp_s})"
+                    )
                 decode_s = frame.decode_s
                 if decode_s is None and not self._stream.live:
                     # Nobody waits for a recording: what it does not say can be measured.

@@ -264,3 +264,18 @@ def test_who_raised_an_error_is_known_by_where_it_came_from(package: Package) ->
     with pytest.raises(UsageError) as ours:
         sys.modules["mine"].calls(lambda: load_offer(SINKS, "nothing", what="sink"))
     assert blamed_for(ours.value) is None
+
+
+def test_a_frame_that_a_package_makes_of_no_image_is_its_own_fault(package: Package) -> None:
+    code = STREAM.replace("(48, 64, 3)", "(48, 64)")
+    package("mine", {SOURCES: {"count": "mine:Counting"}}, code=code)
+    with open_stream("count://x") as stream, pytest.raises(ValueError, match="H×W×3") as raised:
+        list(stream)
+    assert "the plugin count of mine 1.2 failed: ValueError" in str(blamed_for(raised.value))
+
+
+def test_a_stream_without_a_name_is_refused(package: Package) -> None:
+    code = STREAM.replace("self.source, self.options = uri", "self.source, self.options = None")
+    package("mine", {SOURCES: {"count": "mine:Counting"}}, code=code)
+    with pytest.raises(UsageError, match="whose source is no name but a NoneType"):
+        open_stream("count://x")

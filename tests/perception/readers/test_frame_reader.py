@@ -18,6 +18,7 @@ from oneglance.perception.readers.frame_reader import (
     CapturedFrame,
     FrameReader,
     SourceFailed,
+    checked_frame,
     joined,
 )
 from oneglance.perception.readers.multi_source import MultiSourceReader
@@ -248,3 +249,32 @@ def test_who_waits_for_threads_gives_up_when_its_patience_ends() -> None:
     assert not joined([stuck], lambda: 0.05)
     over.set()
     assert joined([stuck], lambda: LONG_S)
+
+
+@pytest.mark.parametrize("given", [5, "frame", None, b""])
+def test_what_is_no_frame_is_named_with_who_gave_it(given: object) -> None:
+    with pytest.raises(SourceBroken, match=r"^lidar gave a \w+, which is no Frame"):
+        checked_frame(given, "lidar")
+
+
+class Timed(Script):
+    """A recording of frames at given times."""
+
+    def __init__(self, *times_s: float) -> None:
+        super().__init__(live=False)
+        self._times_s = times_s
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, time_s in enumerate(self._times_s):
+            yield Frame(numbered_image(index), index, time_s, self.source)
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf")])
+def test_a_recording_breaks_where_a_time_is_no_number(time_s: float) -> None:
+    with closing(recorded(Timed(0.0, time_s, 0.2))) as reader:
+        reader.start(None)
+        assert reader.get(LONG_S).frame.index == 0
+        with pytest.raises(SourceFailed) as failed:
+            reader.get(LONG_S)
+    assert isinstance(failed.value.error, SourceBroken)
+    assert "the time of frame 1 is no number" in str(failed.value.error)
