@@ -159,6 +159,27 @@ def test_the_folder_of_the_project_itself_is_refused(
     assert state(project) == before
 
 
+@pytest.mark.parametrize("command", ["train", "study", "audit"])
+@pytest.mark.parametrize("way", ["below", "itself", "by a link"])
+def test_nothing_is_written_among_the_images_that_are_read(
+    command: str, way: str, project: Path, base: Path, model: Path, oneglance: Program
+) -> None:
+    images = project / "data" / "images" / "train"
+    (project / "link").symlink_to(images)
+    out = {"below": images / "run", "itself": images, "by a link": project / "link" / "run"}[way]
+    data = project / "data" / "data.yaml"
+    before = state(project)
+    words = (
+        ["audit", data, "--model", model, "--candidates", out]
+        if command == "audit"
+        else COMMANDS[command](data, base, out)
+    )
+    outcome = oneglance(*words)
+    assert outcome.code == 2, outcome.err
+    assert "and images in there are those of" in outcome.message
+    assert state(project) == before
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A file system that cannot be written to."""

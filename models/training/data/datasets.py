@@ -34,6 +34,7 @@ from oneglance.models.training.data.folders import (
     entry_of,
     files_below,
     listed,
+    refuse_among,
     root_of,
     same_name,
 )
@@ -131,6 +132,10 @@ class Dataset:
                 f"{self.file}: no image in {split} ({', '.join(map(str, self.folders[split]))})"
             )
         return sorted(found)
+
+    def refuse_output(self, out: Path) -> None:
+        """Refuse an output folder among its images; see ``folders.refuse_among``."""
+        refuse_among(out, [at for folders in self.folders.values() for at in folders], self.file)
 
     def count_boxes(self, images: Iterable[Path]) -> dict[Task, int]:
         """How many boxes of each task it labels are on ``images``; broken lines are not counted."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
 from oneglance.models.training.data.text import YamlFile, read_text
-from oneglance.streams.errors import DataError
+from oneglance.streams.errors import DataError, SinkError
 
 NO_ENTRY: tuple[object, ...] = (None, "", "~", "null", [])
 """What a key says that says nothing."""
@@ -80,6 +80,22 @@ def listed(file: Path) -> list[Path]:
     if any("\0" in line for line in lines):
         raise DataError(f"{file} is no list of images: there are zero bytes in it")
     return [file.parent / line.strip() for line in lines if line.strip()]
+
+
+def refuse_among(out: Path, folders: Iterable[Path], file: Path) -> None:
+    """Refuse an output folder below one of the ``folders`` of images that ``file`` names: images in
+    it would become more of them.
+
+    Raises:
+        SinkError: it lies in one, or is one.
+    """
+    place = out.resolve()
+    for folder in folders:
+        if folder.is_dir() and place.is_relative_to(folder.resolve()):
+            raise SinkError(
+                f"cannot write to {out}: it lies in {folder}, and images in there are those of "
+                f"{file}; give an output folder elsewhere"
+            )
 
 
 def identity(file: Path) -> object:

@@ -91,6 +91,8 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     _check_teachers(teachers, recipe, classes)
     of_base = {} if base is None else training_facts(base)
     place = OutputFolder(out, "train")
+    for dataset in datasets:
+        dataset.refuse_output(out)
     place.check([*_inputs(datasets, base), *teachers])
     description = _describe(datasets, base, recipe, classes)
     if teachers:

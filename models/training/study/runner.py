@@ -88,6 +88,8 @@ def open_study(data: Sequence[Path], *, base: Path, out: Path, options: StudyOpt
     folders = (
         folder for dataset in datasets for part in dataset.folders.values() for folder in part
     )
+    for dataset in datasets:
+        dataset.refuse_output(out)
     OutputFolder(out, "study").check([base, *data, *folders])
     trained = _trained(datasets)
     sets = tuple(

@@ -86,8 +86,11 @@ def _list_unlabelled(model: str, data: list[Path], folder: Path) -> None:
     )
     from oneglance.models.training.data.datasets import read_dataset
 
+    datasets = [read_dataset(file) for file in data]
+    for dataset in datasets:
+        dataset.refuse_output(folder)
     detector = Detector.load(model, confidence=SURE)
-    found = [one for file in data for one in unlabelled_objects(detector, read_dataset(file))]
+    found = [one for dataset in datasets for one in unlabelled_objects(detector, dataset)]
     file = write_candidates(sorted(found, key=lambda one: -one.confidence), folder)
     counts = Counter(one.task.value for one in found)
     listed = ", ".join(f"{count} {task}" for task, count in sorted(counts.items())) or "none"
