@@ -308,10 +308,10 @@ class FrameDecoder:
 
     def _wrong_before(self, place: int | None) -> Wrong:
         """What the container shows to be wrong from the packet before to the one there."""
-        if self._look is None:
-            return Wrong.NOTHING
         last, self._last_pos = self._last_pos, place
-        return self._look(last, place)
+        if self._look is None or (last is None and place is None):
+            return Wrong.NOTHING
+        return self._look(place if last is None else last, place)  # a part begins in the middle
 
     def _coded(self, packet: Packet[VideoStream], *, is_gap: bool) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)

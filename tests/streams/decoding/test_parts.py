@@ -14,6 +14,8 @@ import pytest
 from media import cut
 from oneglance.streams.decoding.parts import Part, PartPackets, SeenPart, why_inexact
 from oneglance.streams.errors import StreamError
+from oneglance.streams.files.layout import Wrong
+from oneglance.streams.files.matroska import ClusterChecks
 from oneglance.streams.files.video import VideoFile
 from oneglance.streams.frame import Frame
 
@@ -238,3 +240,24 @@ def test_neighbours_that_decode_other_pixels_are_noticed() -> None:
     assert "does not count" in why_inexact([parts[0], Part(10, None, 4)], [one, other])
     one.fed = 6
     assert "6 packets, 5 frames" in why_inexact(parts, [one, other])
+
+
+def test_what_lies_before_and_behind_a_part_is_not_looked_at(
+    video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = video("a.mkv", frames=80, **H264_CLOSED)
+    looked: list[tuple[int, int]] = []
+    look = ClusterChecks.look
+
+    def seen(checks: ClusterChecks, begin: int | None, end: int | None) -> Wrong:
+        looked.append((begin or 0, file.stat().st_size if end is None else end))
+        return look(checks, begin, end)
+
+    monkeypatch.setattr(ClusterChecks, "look", seen)
+    parts = parts_of(file)
+    played(file, parts[1:2])
+    size = file.stat().st_size
+    assert len(parts) > 2
+    assert looked
+    assert min(begin for begin, _ in looked) > size * 0.15
+    assert max(end for _, end in looked) < size * 0.9
