@@ -192,7 +192,8 @@ def _array(values: np.ndarray, kind: pa.DataType, is_there: np.ndarray | None) -
     if values.dtype.kind == "U":
         return _texts([text.encode() for text in values.tolist()])
     buffers = [None if is_there is None else pa.py_buffer(np.packbits(is_there, bitorder="little"))]
-    exact = np.ascontiguousarray(values.astype(kind.to_pandas_dtype(), copy=False))
+    name = {"float": "float32", "double": "float64"}.get(str(kind), str(kind))
+    exact = np.ascontiguousarray(values.astype(name, copy=False))
     return pa.Array.from_buffers(kind, len(values), [*buffers, pa.py_buffer(exact)])
 
 

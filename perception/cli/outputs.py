@@ -95,6 +95,16 @@ def _target(link: Path) -> str:
         return "it cannot be read"
 
 
+def check_report(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse a file of figures that belongs to what is read or cannot be written, before the work.
+
+    Raises:
+        SinkError: see ``refuse_read`` and ``check_writable``.
+    """
+    refuse_read(output, inputs)
+    check_writable(output)
+
+
 def refuse_read(output: Path, inputs: Iterable[str | Path]) -> None:
     """Refuse an output file that is, or belongs to, something that is read: a file, a source
     however it is named, an image or a label of a data set.

@@ -43,5 +43,7 @@ def test_memory_stays_flat_over_twenty_thousand_frames_played_live(tmp_path: Pat
     assert len(memory) == FRAMES // WARM_UP - 1
     assert growth < MOST_GROWTH_BYTES
     assert summary.frames + summary.dropped == FRAMES
-    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == summary.frames
+    lines, (sink,) = (tmp_path / "out.jsonl").read_bytes().splitlines(), summary.sinks
+    assert len(lines) + sink.behind == summary.frames  # a live run does not wait for its file
+    assert sink.behind < 0.01 * summary.frames
     assert not [t for t in threading.enumerate() if t.name.startswith("oneglance-")]

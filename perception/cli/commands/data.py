@@ -57,10 +57,10 @@ def audit(
 ) -> None:
     """Look through data sets: what they hold, what is wrong, how to train with them."""
     configure(debug)
-    from oneglance.perception.cli.outputs import refuse_read
+    from oneglance.perception.cli.outputs import check_report
 
     if json_file is not None:
-        refuse_read(json_file, data)
+        check_report(json_file, data)
     try:
         from oneglance.models.training.audit.report import audit_files, show
     except ModuleNotFoundError as error:
@@ -120,11 +120,11 @@ def evaluate(
     configure(debug)
     if plot is not None and not conditions:
         raise UsageError("--plot draws what --conditions measures: give both")
-    from oneglance.perception.cli.outputs import refuse_read
+    from oneglance.perception.cli.outputs import check_report
 
     for file in (json_file, plot):
         if file is not None:
-            refuse_read(file, [data, model])
+            check_report(file, [data, model])
     try:
         from oneglance.models.training.evaluation.coco import evaluate_file
         from oneglance.models.training.evaluation.robustness import evaluate_file_under_conditions

@@ -53,12 +53,11 @@ def replay(
 
     from oneglance.models.detector import Detector
     from oneglance.models.tasks import Task, parse_tasks
-    from oneglance.perception.cli.outputs import refuse_read
+    from oneglance.perception.cli.outputs import check_report, refuse_read
     from oneglance.perception.replay.comparison import Tolerance
     from oneglance.perception.replay.playing import image_of
     from oneglance.perception.replay.playing import replay as play
     from oneglance.perception.replay.runs import read_run, source_of
-    from oneglance.perception.sinks.files import check_writable
     from oneglance.streams.opening import open_stream
 
     tolerance = Tolerance(iou=iou, score=score, share=share)
@@ -85,8 +84,7 @@ def replay(
     )
     played = source_of(recorded, run, source)
     if json_file is not None:
-        refuse_read(json_file, [played])
-        check_writable(json_file)
+        check_report(json_file, [played])
     comparison, shown = play(
         recorded,
         open_stream(played),

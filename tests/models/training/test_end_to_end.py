@@ -16,6 +16,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="builds ONNX files")
 
 from oneglance.models import Detector
+from oneglance.models.decode import NMS_IOU
 from oneglance.models.engines.self_check import Bound
 from oneglance.models.metadata import KEY, Head
 from oneglance.models.overlap import iou, to_xywh
@@ -51,6 +52,14 @@ def frames() -> list[npt.NDArray[np.uint8]]:
     return found
 
 
+def hanging(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], tasks: npt.NDArray[Any]) -> int:
+    """How many boxes a little more or less of a score or of an overlap would add or take."""
+    at_threshold = scores < 0.25 + BOUND.score
+    overlaps = np.triu(iou(to_xywh(boxes), to_xywh(boxes)), 1)
+    is_near = (np.abs(overlaps - NMS_IOU) < 0.05) & (tasks[:, None] == tasks)
+    return int((at_threshold | is_near.any(axis=0)).sum())
+
+
 @pytest.mark.parametrize(
     "size",
     [(1280, 720), (1920, 1080), (640, 480), (375, 667), (416, 256), (961, 201), (200, 200)],
@@ -82,11 +91,12 @@ def test_it_finds_what_the_detector_finds(
             best = near[0]
             assert abs(scores[best] - score) <= BOUND.score
             assert np.abs(boxes[best] - box).max() <= pixels
-        assert (
-            abs(len(boxes) - len(expected))
-            <= (scores < 0.25 + BOUND.score).sum()
-            + (expected.confidence < 0.25 + BOUND.score).sum()
+        expected_tasks = expected.data["task"]
+        assert isinstance(expected_tasks, np.ndarray)
+        undecided = hanging(boxes, scores, tasks) + hanging(
+            expected.xyxy, expected.confidence, expected_tasks
         )
+        assert abs(len(boxes) - len(expected)) <= undecided
     assert sure >= 5
 
 

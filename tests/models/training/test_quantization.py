@@ -147,6 +147,7 @@ def test_one_whose_scales_are_wrong_does_not_pass_the_self_check(
         Detector.load(wrong, engine="openvino", precision="int8")
 
 
+@pytest.mark.timeout(900)  # three models are quantised, and each is scored
 def test_what_the_gate_refuses_is_not_written_and_the_command_shows_why(
     drives: Path, tmp_path: Path, oneglance: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

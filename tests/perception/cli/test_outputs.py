@@ -94,3 +94,14 @@ def test_a_run_refuses_before_the_source_is_touched(
     assert outcome.code == 2
     assert WOULD_DESTROY in outcome.message
     assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [("eval", "absent.onnx", "absent.yaml"), ("audit", "absent.yaml")]
+)
+def test_figures_that_cannot_be_written_are_refused_before_the_work(
+    words: tuple[str, ...], oneglance: Program
+) -> None:
+    outcome = oneglance(*words, "--json", "nowhere/figures.json")
+    assert outcome.code == 2
+    assert "cannot write nowhere/figures.json" in outcome.message

@@ -175,10 +175,17 @@ def test_durations_in_whole_seconds_may_promise_too_much() -> None:
     assert shape(coverage.holes(is_truncated=True)) == [(288.0, 300.0)]
 
 
-@pytest.mark.parametrize("leap_s", [-2.0, 1000.0])
+@pytest.mark.parametrize("leap_s", [-2.0, -1.0, -0.2, 0.2, 0.5, 1.0, 1000.0])
 def test_a_clock_that_leaps_at_a_splice_is_no_hole(leap_s: float) -> None:
     plan = playlist(splices_s=(2.0,))
     coverage = Coverage(plan, period_s=PERIOD_S)
     times_s = [coverage.place(n * PERIOD_S + (leap_s if n >= 50 else 0.0)) for n in range(125)]
     assert times_s == pytest.approx([n * PERIOD_S for n in range(125)])
     assert coverage.holes() == []
+
+
+@pytest.mark.parametrize("lost_s", [0.4, 1.0])
+def test_what_is_lost_behind_a_splice_is_missed_in_the_end(lost_s: float) -> None:
+    times_s = [n * PERIOD_S for n in range(125) if not 2.0 <= n * PERIOD_S < 2.0 + lost_s]
+    holes = covered(times_s, playlist(splices_s=(2.0,)))
+    assert sum(hole.duration_s for hole in holes) == pytest.approx(lost_s, abs=PERIOD_S)
