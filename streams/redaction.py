@@ -92,8 +92,12 @@ _HOST_AND_PATH = re.compile(rf"{_HOST}(?::\d+)?/", re.IGNORECASE)
 # An at sign in a value, as mail addresses have, and not the one before a host.
 _AT_IN_VALUE = re.compile(rf"{_HOST}(?::\d+)?/[^?;#@\s]*[?;#][^?@\s]*=", re.IGNORECASE)
 _ADDRESS = re.compile(rf"{_HOST}(?::\d+)?(?=[/?;#&]|$)", re.IGNORECASE)
+# A value may be JSON, or in quotes; other quotes end an address.
 _BODY = re.compile(
-    r"(?:(?<=[=:])(?:basic|bearer|digest|token)[ ]+(?=\S)|[^\s'\"<>])*", re.IGNORECASE
+    r"(?:(?<=[=:])(?:basic|bearer|digest|token)[ ]+(?=\S)"
+    r"|(?<==)(?:\{[^{}\n]*\}|\[[^\[\]\n]*\]|[{\['\"][^\s<>]*)"
+    r"|[^\s'\"<>])*",
+    re.IGNORECASE,
 )
 _LONGEST_PATH = 4096
 _WORD = re.compile(r"[^\s'\"(<]+")
