@@ -202,7 +202,7 @@ def _export(asked: Asked, arm: str) -> Path | None:
 
 
 def _scores(asked: Asked, arm: str, model: Path) -> dict[str, Any]:
-    """By set that labels something of ``arm``, what ``evaluate`` says of the exported file."""
+    """By set whose val images have a box of a task of ``arm``, what ``evaluate`` says of it."""
     from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.evaluation.coco import evaluate_file
 
@@ -210,7 +210,10 @@ def _scores(asked: Asked, arm: str, model: Path) -> dict[str, Any]:
     tasks = {cls.task for cls in road4.classes_of(arm)}
     for name, file in asked.data.items():
         dataset = read_dataset(file)
-        if SETS[name].scored and "val" in dataset.folders and tasks & dataset.labelled_tasks:
+        if not SETS[name].scored or "val" not in dataset.folders:
+            continue
+        boxes = dataset.count_boxes(dataset.images("val"))
+        if any(boxes.get(task) for task in tasks):
             scores[name] = evaluate_file(model, file).as_dict()
             figures = ", ".join(
                 f"{task} {one['map50']:.3f}" for task, one in scores[name]["tasks"].items()
