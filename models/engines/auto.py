@@ -22,7 +22,7 @@ from pathlib import Path
 
 from oneglance.models.engines.accuracy_gate import gate_problem
 from oneglance.models.engines.engine import Engine
-from oneglance.models.engines.loading import KEEPING, choices, device_choices, load_engine
+from oneglance.models.engines.loading import KEEPING, choices, device_choices
 from oneglance.models.engines.providers import CPU
 from oneglance.models.engines.self_check import SelfCheck, self_check
 from oneglance.models.engines.trial import Candidate, Tried, try_apart
@@ -97,15 +97,7 @@ def choose_engine(
         best, *others = order
         chosen = candidates[best]
         try:
-            engine = load_engine(
-                chosen.file,
-                engine=chosen.engine,
-                precision=chosen.precision,
-                device=chosen.device,
-                cache=chosen.cache,
-                threads=threads,
-                check=False,
-            )
+            engine = chosen.load(threads=threads, check=False)
             checked = self_check(engine, origin=str(file)) if check else None
         except OneglanceError as error:  # there, but not here: memory may have run short
             logger.warning("%s %s: %s", chosen.engine, chosen.precision, error)

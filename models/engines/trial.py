@@ -51,6 +51,18 @@ class Candidate:
     ungated: bool = False
     """Also a file that says that it did not pass the accuracy gate, or was never held to it."""
 
+    def load(self, *, threads: int | None, check: bool) -> Engine:
+        """The engine; see ``load_engine``."""
+        return load_engine(
+            self.file,
+            engine=self.engine,
+            precision=self.precision,
+            device=self.device,
+            cache=self.cache,
+            threads=threads,
+            check=check,
+        )
+
     def failed(self, problem: str, *, is_of_file: bool = False) -> Tried:
         """Why it cannot be used."""
         return Tried(self.engine, self.precision, None, problem, is_of_file, self.device)
@@ -126,15 +138,7 @@ def try_here(
 
 
 def _loaded(candidate: Candidate, threads: int | None, check: bool) -> Engine:
-    engine = load_engine(
-        candidate.file,
-        engine=candidate.engine,
-        precision=candidate.precision,
-        device=candidate.device,
-        cache=candidate.cache,
-        threads=threads,
-        check=check,
-    )
+    engine = candidate.load(threads=threads, check=check)
     problem = "" if candidate.ungated else gate_problem(engine.metadata)
     if problem:
         raise ModelError(
