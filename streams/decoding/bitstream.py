@@ -30,6 +30,7 @@ _ONE_EACH = frozenset(
 )
 """Of each of their packets comes a frame, and the headers alone do not say more."""
 
+_GAP = bytes(FILLED)
 _ARITHMETIC = frozenset(("vp8", "vp9", "av1", "libdav1d"))
 
 _LARGEST_PLACE_HOLDER = 19
@@ -150,7 +151,7 @@ def _is_h265_slice(head: int) -> bool:
 
 
 def _has_gap(content: bytes) -> bool:
-    return bytes(FILLED) in content
+    return _GAP in content
 
 
 def has_hash(data: memoryview) -> bool:

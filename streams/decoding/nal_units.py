@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 HEAD = 4096
 """Bytes in which parameter sets and messages before the first slice usually fit."""
 
-ZEROS, SECTOR = bytes(4), bytes(512)
-"""What no slice has inside, and what no arithmetic coder writes: a sector of a disk."""
+ZEROS = bytes(4)
+"""What no slice has inside."""
+
+SECTOR = 512
+"""Bytes of a disk that are lost together."""
 
 FILLED = 128
-"""Zeros that some encoders put behind a frame whose length its container says."""
+"""More zeros than encoders put behind a frame whose length its container says, or arithmetic
+coders write."""
 
 
 class BitReader:
@@ -93,7 +97,7 @@ def has_hole(content: bytes, length_size: int, is_slice: Callable[[int], bool]) 
     """Whether zeros stand inside a slice, where they would be escaped (H.264, 7.4.1; H.265,
     7.4.2.1). What follows a slice may be filled up with them, less so where units have a length.
     """
-    most = FILLED if length_size else len(SECTOR)
+    most = FILLED if length_size else SECTOR
     if length_size:
         units = list(_whole_units(content, length_size))
     else:

@@ -58,8 +58,8 @@ class FragmentChecks:
                     self._fragments = list(_fragments(content))
             except OSError:
                 self._fragments = []
-        first, last = self._at(begin or 0), len(self._fragments) - 1 if end is None else 0
-        last = last if end is None else self._at(end)
+        first = self._at(begin or 0)
+        last = len(self._fragments) - 1 if end is None else self._at(end)
         between = self._fragments[first + 1 : last + 1]
         return Wrong.LAYOUT if any(each.is_behind_hole for each in between) else Wrong.NOTHING
 
