@@ -1,20 +1,37 @@
-"""Results made by hand, as sinks and telemetry meet them."""
+"""A detector that sees, and results made by hand, as sinks and telemetry meet them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import supervision as sv
 
+from oneglance.models import Detector
 from oneglance.perception.result import Result
 from oneglance.streams.frame import Frame, Image
+from silences import our_threads
+from waiting import wait_until
 
 Row = tuple[str, float, tuple[float, float, float, float], int]
 """Task, confidence, box, track (-1: none yet)."""
 
 ResultMaker = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def detector(model: Path) -> Detector:
+    """One that sees a car, a pedestrian and a sign in every image."""
+    return Detector.load(model, threads=1)
+
+
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
+    """Fails a test after which a thread of ours goes on."""
+    yield
+    wait_until(lambda: not our_threads(), our_threads)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,24 +21,13 @@ from oneglance.perception.sinks.thread import WAITING
 from oneglance.streams import UsageError, open_stream
 from oneglance.streams.buffers import BlockingBuffer
 from oneglance.streams.decoding.planes import DecodedImage
-from onnx_models import seeing_model
 from present import present
 from scripted_loop import Hooked, Sink, Source
-from silences import our_threads
-from waiting import LONG_S, wait_until
+from waiting import LONG_S
 
 MakeVideo = Callable[..., Path]
 
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    wait_until(lambda: not our_threads(), our_threads)
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 # -- recorded ------------------------------------------------------------------------------

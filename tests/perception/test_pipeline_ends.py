@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -23,21 +23,11 @@ from oneglance.perception import Pipeline, Result, Tracker
 from oneglance.perception.sinks.thread import WAITING
 from oneglance.streams import SinkError, SourceBroken, UsageError, shutdown
 from oneglance.streams.buffers import Closed
-from onnx_models import build_model, seeing_model
+from onnx_models import build_model
 from scripted_loop import Hooked, Sink, Source, Trouble, raising, taken_until
-from silences import our_threads
 from waiting import ENDED_S, LONG_S, Stopwatch, wait_until, within
 
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    wait_until(lambda: not our_threads(), our_threads)
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 # -- errors --------------------------------------------------------------------------------

@@ -19,15 +19,9 @@ from oneglance.perception.result import STAGES
 from oneglance.streams import Stream, UsageError
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.frame import Image
-from onnx_models import seeing_model
 from scripted_camera import Connection, scripted_camera
 
 MakeVideo = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
 
 
 def taken(

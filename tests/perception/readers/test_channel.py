@@ -19,14 +19,8 @@ from oneglance.perception.readers.channel import Channel, capture_time
 from oneglance.perception.readers.frame_reader import CapturedFrame
 from oneglance.streams import ConnectOptions, Frame, SourceBroken
 from oneglance.streams.live.states import State
-from onnx_models import seeing_model
 
 EPOCH_S = 1.79e9  # what a ROS header says
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return Detector.load(seeing_model(tmp_path_factory.mktemp("model") / "seeing.onnx"), threads=1)
 
 
 class Stamped:

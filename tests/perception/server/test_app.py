@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,11 +40,6 @@ from waiting import LONG_S, wait_until, within
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 SECRETS = ("hunter2secret", "s1gnatur3")
-
-
-@pytest.fixture(scope="module")
-def detector(model: Path) -> Detector:
-    return Detector.load(model, threads=1)
 
 
 @pytest.fixture(scope="module")

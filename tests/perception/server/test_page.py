@@ -38,11 +38,6 @@ return count;
 
 
 @pytest.fixture(scope="module")
-def detector(model: Path) -> Detector:
-    return Detector.load(model, threads=1)
-
-
-@pytest.fixture(scope="module")
 def site(detector: Detector) -> Iterator[Page]:
     with page(detector) as shown:
         yield shown
