@@ -19,6 +19,8 @@ from typing import Any
 
 from benchmarks import facts
 from benchmarks.publish import DATA
+from benchmarks.report.pages import markdown
+from benchmarks.report.results import MADE_BY, Table
 from oneglance.models.engines.accuracy_gate import Gate, record
 from oneglance.models.engines.loading import load_engine
 from oneglance.models.engines.openvino import INT8
@@ -28,7 +30,10 @@ from oneglance.models.training.float_layers import Kept
 from oneglance.models.training.quantization import CALIBRATION_FRAMES, Quantised, quantize
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import OneglanceError, UsageError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.outputs import OutputFolder, refuse_inputs, write_file
+
+COLUMNS = ("set", "task", "boxes", "mAP50-95", "in int8", "F1", "in int8", "confidence")
+SCORES = ("map50_95", "f1")
 
 SETS = ("gtsdb", "highway", "lights", "lights_asia", "seoul", "roadsigns")
 
@@ -61,6 +66,10 @@ def _run(asked: argparse.Namespace) -> None:
     files = asked.data or [DATA[name] for name in SETS if DATA[name].is_file()]
     if not files:
         raise UsageError("none of the sets is here: name some (--data)")
+    place = OutputFolder(asked.out, MADE_BY)  # before minutes of work
+    place.check([file, *files])
+    if asked.file is not None:
+        refuse_inputs(asked.file, [file, *files])
     about = facts.gather(file)
     found = quantize(
         file,
@@ -76,9 +85,9 @@ def _run(asked: argparse.Namespace) -> None:
         "not shown": "Other CPUs: int8 gains most with VNNI. Sets of a few dozen boxes move by "
         "more than the gate's bounds when one box does.",
     }
-    asked.out.mkdir(parents=True, exist_ok=True)
-    write_file(asked.out / f"{file.stem}.json", json.dumps(results, indent=1) + "\n")
-    write_file(asked.out / f"{file.stem}.md", page(file.stem, results))
+    place.claim()
+    place.write(f"{file.stem}.json", json.dumps(results, indent=1) + "\n")
+    place.write(f"{file.stem}.md", page(file.stem, results))
     if asked.file is not None and not found.problems:
         write_file(asked.file, found.content)
     print(page(file.stem, results))
@@ -111,17 +120,16 @@ def page(name: str, results: dict[str, Any]) -> str:
     lines.append(f"- inference: {', '.join(f'{k} {v} ms' for k, v in times.items())}")
     for tried in results["tries"]:
         verdict = "passes the gate" if tried["passed"] else "does not pass the gate"
-        lines += [
-            *("", f"## {tried['float']} in float, {tried['MB']} MB: {verdict}", ""),
-            "| set | task | boxes | mAP50-95 | in int8 | F1 | in int8 | confidence |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {row['set']} | {row['task']} | {row['boxes']} | {row['map50_95']:.4f} "
-            f"| {row['map50_95_quantised']:.4f} | {row['f1']:.4f} | {row['f1_quantised']:.4f} "
-            f"| {row['shift']:+.4f} |"
+        rows = tuple(
+            (
+                *(row["set"], row["task"], str(row["boxes"])),
+                *(f"{row[f'{score}{of}']:.4f}" for score in SCORES for of in ("", "_quantised")),
+                f"{row['shift']:+.4f}",
+            )
             for row in tried["rows"]
-        ]
+        )
+        lines += ["", f"## {tried['float']} in float, {tried['MB']} MB: {verdict}", ""]
+        lines += markdown(Table("", COLUMNS, rows))
         lines += ["", *(f"- {problem}" for problem in tried["problems"])]
     lines += ["", f"Not shown: {results['not shown']}", ""]
     return "\n".join(lines)

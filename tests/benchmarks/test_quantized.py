@@ -46,3 +46,20 @@ def test_what_it_cannot_use_is_one_sentence(
     assert "none.yaml" in said
     assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_over_what_is_not_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = write_dataset(tmp_path / "drawn", frames=16, seed=3, val_share=0.25)
+    card = tmp_path / "zoo" / "road4-n-416.md"
+    card.parent.mkdir()
+    card.write_text("a card")
+    described = drawn.read_text()
+    words = ["road4-n-416", "--data", str(drawn)]
+    assert quantized.main([*words, "--out", str(card.parent)]) == 2
+    assert "holds what oneglance did not make" in capsys.readouterr().err
+    assert quantized.main([*words, "--out", str(tmp_path / "new"), "--file", str(drawn)]) == 2
+    assert list(card.parent.iterdir()) == [card]
+    assert card.read_text() == "a card"
+    assert drawn.read_text() == described
