@@ -55,7 +55,7 @@ of the rest waits for cameras that are slow or silent, so two or more run at a t
 RAY = ("tests/perception/batch/test_on_ray.py", "tests/perception/batch/test_ray_cluster.py")
 """What needs the extra ``ray``, which is no part of ``dev``: see ``--ray``."""
 
-RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "rtsp_server_main.py"))
+RTSP_SERVER = ("/usr/bin/python3", str(ROOT / "tests" / "servers" / "rtsp_server_main.py"))
 RTSP_PACKAGES = (
     "python3-gi",
     "gir1.2-gst-rtsp-server-1.0",

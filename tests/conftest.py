@@ -25,7 +25,9 @@ from program import Outcome, Program, run_here
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
-collect_ignore = ["rtsp_server_main.py"]  # the system's Python runs it, with packages of its own
+collect_ignore = [
+    "servers/rtsp_server_main.py"
+]  # the system's Python runs it, with packages of its own
 
 
 @pytest.fixture

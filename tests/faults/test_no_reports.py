@@ -25,7 +25,7 @@ from program import COMMAND
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-RECORDER = Path(__file__).resolve().parents[1] / "recorded_network.py"
+RECORDER = Path(__file__).resolve().parents[1] / "running" / "recorded_network.py"
 
 
 def in_a_network_of_its_own(

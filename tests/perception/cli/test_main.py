@@ -6,7 +6,6 @@ What goes wrong in the world is in ``tests/faults/test_runs.py``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,34 +20,10 @@ import av
 import cv2
 import pytest
 
-from oneglance.models import zoo
 from oneglance.perception.result import STAGES
-from onnx_models import seeing_model
-from program import Program, lines_of, start
+from program import ROAD, Program, lines_of, start
 
 MakeVideo = Callable[..., Path]
-
-ROAD = "rendered:?frames=5&size=320x180"
-
-
-@pytest.fixture
-def small_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A zoo of two tiny models in place of ours; the default is one of them."""
-    folder = tmp_path / "zoo"
-    folder.mkdir()
-    entries = {}
-    for name in ("road4-s", "road4-n"):
-        file = seeing_model(folder / f"{name}.onnx")
-        entries[name] = {
-            "file": file.name,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "input": "64x32",
-            "classes": "pedestrian, car, sign, light",
-            "summary": f"tiny {name}",
-        }
-    (folder / "zoo.json").write_text(json.dumps(entries))
-    monkeypatch.setattr(zoo, "FOLDER", folder)
-    return folder
 
 
 def frames_in(file: Path) -> int:
@@ -304,99 +279,6 @@ def test_a_command_brings_none_of_what_the_others_need() -> None:
     assert not [name for name in brought if name.startswith("oneglance.models.training")]
 
 
-# -- mistakes ------------------------------------------------------------------------------
-
-MISTAKES = {
-    "tasks": (["--tasks", "pedestrain"], "unknown task 'pedestrain'; did you mean 'pedestrian'?"),
-    "no task": (["--tasks", ""], "unknown task ''"),
-    "model": (["--model", "raod4-n"], "no model named 'raod4-n'; did you mean road4-n"),
-    "model file": (["--model", "no/such.onnx"], "no model file no/such.onnx"),
-    "conf": ([ROAD, "--conf", "1.5"], "confidence must be between 0 and 1, not 1.5"),
-    "no number": ([ROAD, "--conf", "nan"], "confidence must be between 0 and 1, not nan"),
-    "threads": ([ROAD, "--threads", "0"], "threads must be at least 1, not 0"),
-    "engine": ([ROAD, "--engine", "onxruntime"], "unknown engine 'onxruntime'; did you mean 'onn"),
-    "precision": ([ROAD, "--precision", "bf16"], "engine onnxruntime does not compute in bf16"),
-    "device": ([ROAD, "--device", "cdua"], "unknown device 'cdua'; did you mean 'cuda'?"),
-    "no device": ([ROAD, "--device", "coreml"], "device coreml cannot be used: this ONNX Runtime"),
-    "its engine": ([ROAD, "--device", "npu"], "onnxruntime does not run on npu (it does on cpu,"),
-    "budget": ([ROAD, "--budget", "50"], "a budget is for live runs"),
-    "no budget": ([ROAD, "--mode", "live", "--budget", "0"], "milliseconds above 0, not 0"),
-    "small budget": ([ROAD, "--mode", "live", "--budget", "1e-6"], "1e-06 ms cannot be held"),
-    "frames": (["--max-frames", "0"], "--max-frames must be at least 1, not 0"),
-    "scheme": (["gopher://host/x"], "cannot play gopher://host/x: 'gopher://' is not supported"),
-    "rendered": (["rendered:?sed=7"], "rendered: unknown option 'sed=7'"),
-    "missing": (["no-such.mp4"], "no file or folder no-such.mp4"),
-    "camera": (["93"], "no camera /dev/video93"),
-    "format": ([ROAD, "--video", "out.wmv"], "cannot write out.wmv: a video's name ends in .mp4"),
-    "folder": ([ROAD, "--jsonl", "no/out.jsonl"], "there is no folder no; create it first"),
-    "video folder": ([ROAD, "--video", "no/out.mp4"], "there is no folder no; create it first"),
-    "summary": ([ROAD, "--json-summary", "no/s.json"], "there is no folder no; create it first"),
-    "a folder": ([ROAD, "--jsonl", "zoo"], "cannot write zoo: it is a folder; name a file in it"),
-    "two outputs": ([ROAD, "--jsonl", "a", "--json-summary", "a"], "a is given for two outputs"),
-    "two sources": ([ROAD, ROAD, "--video", "a.mp4"], "--video takes one source"),
-    "itself": (["zoo/zoo.json", "--jsonl", "zoo/zoo.json"], "writing there would destroy it"),
-}
-
-
-@pytest.mark.parametrize(("words", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_reported_in_one_sentence(
-    oneglance: Program,
-    small_zoo: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
-    message: str,
-) -> None:
-    monkeypatch.chdir(small_zoo.parent)
-    before = sorted(small_zoo.parent.rglob("*"))
-    run = oneglance("run", *words)
-    assert run.code == 2
-    assert message in run.message
-    assert run.out == ""
-    assert sorted(small_zoo.parent.rglob("*")) == before  # nothing is left lying about
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["run", "--modle", "x"], "--model"),
-        (["run", "--mode", "lively"], "'--mode'"),
-        (["run", "--max-frames", "many"], "'--max-frames'"),
-        (["walk"], "'walk'"),
-        (["train", "data.yaml"], "'--base'"),
-    ],
-)
-def test_a_word_the_command_line_does_not_know_is_a_mistake(
-    oneglance: Program, words: list[str], named: str
-) -> None:
-    run = oneglance(*words)
-    assert run.code == 2
-    assert run.out == ""
-    assert "Usage: oneglance" in run.err
-    assert "Traceback" not in run.err
-    assert named in run.err
-
-
-def test_an_old_output_survives_a_mistake(
-    oneglance: Program, small_zoo: Path, tmp_path: Path
-) -> None:
-    names = ("out.jsonl", "out.mp4", "summary.json")
-    outputs = [tmp_path / name for name in names]
-    for output in outputs:
-        output.write_text("precious")
-    options = zip(("--jsonl", "--video", "--json-summary"), outputs, strict=True)
-    words = [word for option in options for word in option]
-    assert oneglance("run", "no-such.mp4", *words).code == 2
-    assert oneglance("run", ROAD, "--model", "road5", *words).code == 2
-    for word in ("--jsonl", "--video", "--json-summary"):  # one of the three cannot be written
-        others = [w for w in words if w not in (word, words[words.index(word) + 1])]
-        bad = tmp_path / "no" / "such.mp4"
-        assert oneglance("run", ROAD, *others, word, bad).code == 2
-    others = [w for w in words if w not in ("--video", outputs[1])]
-    assert oneglance("run", ROAD, *others, "--video", tmp_path / "out.wmv").code == 2
-    assert [output.read_text() for output in outputs] == ["precious"] * 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "zoo"])
-
-
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_lines_may_go_into_a_named_pipe(oneglance: Program, model: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
@@ -415,21 +297,6 @@ def test_a_sink_on_standard_output_has_it_for_itself(
     assert run.code == 0
     assert len(lines_of(run.out)) == 5
     assert "end to end" in run.err
-
-
-@pytest.mark.parametrize("other", ["--jsonl=-", "--json-summary=-", "--sink=csv", "--sink=jsonl:-"])
-def test_standard_output_is_given_to_one_output_alone(
-    oneglance: Program, model: Path, other: str
-) -> None:
-    run = oneglance("run", ROAD, "--model", model, "--sink", "jsonl", other)
-    assert (run.code, run.message) == (2, "standard output is given for two outputs")
-
-
-def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
-    run = oneglance("run", "no-such.mp4", "--debug")
-    assert run.code == 2
-    assert "Traceback" in run.err
-    assert "error: no file or folder no-such.mp4" in run.err
 
 
 def test_images_are_worked_on_without_opencvs_own_threads(oneglance: Program, model: Path) -> None:

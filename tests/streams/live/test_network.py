@@ -26,7 +26,6 @@ from oneglance.streams import (
     redact,
 )
 from oneglance.streams.live.browser import SplitStream
-from oneglance.streams.live.connectivity import proxy_of
 from oneglance.streams.live.network import NetworkStream
 from oneglance.streams.live.reconnecting import open_with_reconnect
 from playing import play_until
@@ -350,26 +349,6 @@ def test_what_a_proxy_answers_is_reported_as_such(
     monkeypatch.delenv("no_proxy", raising=False)
     message = fails("http://camera.invalid/status", SourceUnreadable)
     assert message.endswith(f"(asked through the proxy {web})")
-
-
-@pytest.mark.parametrize(
-    ("url", "no_proxy", "is_asked"),
-    [
-        ("http://cam.local/x", "", True),
-        ("https://cam.local/x", "", True),
-        ("rtsp://cam.local/x", "", False),
-        ("http://cam.local/x", "*", False),
-        ("http://cam.local/x", "a.org, .local", False),
-        ("http://cam.local/x", "cam.local", False),
-        ("http://mycam.local/x", "cam.local", True),
-    ],
-)
-def test_the_proxy_of_an_address_is_the_one_that_libav_asks(
-    url: str, no_proxy: str, is_asked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    monkeypatch.setenv("no_proxy", no_proxy)
-    assert proxy_of(url) == ("http://proxy:3128" if is_asked else None)
 
 
 @pytest.mark.parametrize("kind", ["after", "untyped", "long", "short", "gzip"])

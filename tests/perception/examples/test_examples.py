@@ -21,7 +21,7 @@ from present import present
 
 FOLDER = Path(examples.__file__).parent
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init__")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def printed(name: str, *words: str, cwd: Path) -> list[str]:

@@ -20,7 +20,7 @@ from oneglance.perception.protocols import Sink
 from oneglance.perception.testing import SinkTests, SourceTests
 from oneglance.streams import ConnectOptions, Stream
 
-PACKAGE = Path(__file__).parents[2] / "perception" / "examples" / "plugin_package"
+PACKAGE = Path(__file__).parents[3] / "perception" / "examples" / "plugin_package"
 PROGRAM = "from oneglance.perception.cli.main import main; main()"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from live_runs import Camera, quick
@@ -23,6 +24,9 @@ from oneglance.perception.server.serving import PageServer, listen
 from waiting import LONG_S, wait_until
 
 TOKEN = "a-token-for-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+SECRETS = ("hunter2secret", "s1gnatur3")
+"""What an address says, and nobody may read."""
 
 
 @dataclass(frozen=True)
@@ -106,3 +110,12 @@ def next_status(viewer: ClientConnection) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(message)
             return found
         viewer.send(json.dumps({"drawn": parsed(message)[0]["number"]}))
+
+
+def code_at_the_end(viewer: ClientConnection) -> int | None:
+    """Read until the server hangs up; its reason, None when it gave none."""
+    while True:
+        try:
+            viewer.recv(LONG_S)
+        except ConnectionClosed as closed:
+            return None if closed.rcvd is None else closed.rcvd.code

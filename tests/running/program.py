@@ -15,6 +15,9 @@ import pytest
 
 from oneglance.perception.cli.main import main
 
+ROAD = "rendered:?frames=5&size=320x180"
+"""A source that is short, small and needs nothing."""
+
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]

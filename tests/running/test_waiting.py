@@ -61,7 +61,7 @@ def test_every_sleep_in_a_test_says_what_it_is() -> None:
     """A slow peer, source or engine, never a wait: for what happens there is ``wait_until``."""
     lines = [
         (str(file), line.strip())
-        for file in Path(__file__).parent.rglob("*.py")
+        for file in Path(__file__).parents[1].rglob("*.py")
         for line in file.read_text(encoding="utf-8").splitlines()
         if re.search(r"\b(time|asyncio)\.sleep\(", line)
     ]

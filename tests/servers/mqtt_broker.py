@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import pytest
 
+from oneglance.perception.plugins import SinkChoice, SinkContext
+from oneglance.perception.sinks.mqtt import MqttSink
 from waiting import wait_until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -127,3 +129,10 @@ def listening(port: int, topics: str = "#") -> Iterator[Listener]:
         yield listener
     finally:
         listener.close()
+
+
+def opened(target: str, **context: object) -> MqttSink:
+    """The sink that ``--sink TARGET`` opens."""
+    sink = SinkChoice.parse(target).open(SinkContext(**context))  # type: ignore[arg-type]
+    assert isinstance(sink, MqttSink)
+    return sink
