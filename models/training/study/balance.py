@@ -10,6 +10,8 @@ from oneglance.models.training.study.arms import step_cost
 from oneglance.models.training.study.planner import (
     BALANCES,
     BORN_AGAIN,
+    BORN_AGAIN_HALF_WEIGHTED,
+    HALF_WEIGHTED,
     ONE,
     TASK_WEIGHTED,
     same_compute,
@@ -34,12 +36,13 @@ from oneglance.models.training.study.tables import (
 
 LABELS = {
     ONE: "every box the same",
-    "one-half-weighted": "half-way",
+    HALF_WEIGHTED: "half-way",
     TASK_WEIGHTED: "every task the same",
     "one-uncertainty": "uncertainty",
     "one-pcgrad": "PCGrad",
     "one-task-branches": "task branches",
     BORN_AGAIN: "born-again",
+    BORN_AGAIN_HALF_WEIGHTED: "born-again half-way",
 }
 """What the arms are called, by their stem."""
 

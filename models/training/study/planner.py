@@ -41,12 +41,14 @@ OVERSAMPLED = "one-oversampled"
 TASK_WEIGHTED = "one-task-weighted"
 LONGER = "one-longer"
 BORN_AGAIN = "one-born-again"
+HALF_WEIGHTED = "one-half-weighted"
+BORN_AGAIN_HALF_WEIGHTED = "one-born-again-half-weighted"
 IN_PART = "one-labelled-in-part"
 AS_COMPLETE = "one-in-part-as-complete"
 
 BALANCES: dict[str, dict[str, Any]] = {
     ONE: {},
-    "one-half-weighted": {"loss_weight": LossWeight.TASK, "balance": 0.5},
+    HALF_WEIGHTED: {"loss_weight": LossWeight.TASK, "balance": 0.5},
     TASK_WEIGHTED: {"loss_weight": LossWeight.TASK},
     "one-uncertainty": {"loss_weight": LossWeight.UNCERTAINTY},
     "one-pcgrad": {"gradient_surgery": GradientSurgery.PCGRAD},
@@ -232,7 +234,10 @@ def _balances(planner: _Planner) -> Iterator[Arm]:
     yield from single
     arms = {stem: replace(planner.one(stem), **how) for stem, how in BALANCES.items()}
     yield from arms.values()
-    yield replace(planner.one(BORN_AGAIN), teachers=tuple(arm.name for arm in single))
+    teachers = tuple(arm.name for arm in single)
+    yield replace(planner.one(BORN_AGAIN), teachers=teachers)
+    name = planner.one(BORN_AGAIN_HALF_WEIGHTED).name
+    yield replace(arms[HALF_WEIGHTED], name=name, teachers=teachers)
     for stem, arm in arms.items():
         times = together(planner.sets) / step_cost(arm)
         name = planner.one(same_compute(stem)).name

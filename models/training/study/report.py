@@ -22,7 +22,8 @@ from oneglance.models.training.study.arms import Arm, images_of
 from oneglance.models.training.study.results import ArmResult, Failure, Outcome
 from oneglance.models.training.study.statistics import Ledger
 from oneglance.models.training.study.tables import NONE, Answer, Table
-from oneglance.streams.outputs import OutputFolder, output_error
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import output_error
 
 LIBRARIES = ("torch", "ultralytics", "onnxruntime", "faster-coco-eval", "numpy", "opencv-python")
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from oneglance.models.tasks import Task
 from oneglance.streams.errors import DataError
-from oneglance.streams.outputs import OutputFolder, write_file
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import write_file
 
 Floats = npt.NDArray[np.float64]
 

@@ -44,7 +44,7 @@ from oneglance.models.training.study.results import (
 from oneglance.models.training.study.sets import SetFacts, trained_tasks
 from oneglance.models.training.study.statistics import Ledger
 from oneglance.streams.errors import DataError, OneglanceError, SinkError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""

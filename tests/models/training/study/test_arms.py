@@ -172,6 +172,9 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
     assert {arm.epochs for name, arm in arms.items() if name in {*equal, *singles}} == {36}
     born_again = arms["one-born-again.s0"]
     assert born_again.teachers == tuple(singles)
+    both = arms["one-born-again-half-weighted.s0"]
+    assert (both.teachers, both.epochs) == (born_again.teachers, 36)
+    assert both.recipe(options()).balance == 0.5
     order = list(arms)
     assert all(order.index(single) < order.index("one-born-again.s0") for single in singles)
     # 640 images for the single-task models, 360 for the one network: 64 epochs of it, or 64 / 3.25
