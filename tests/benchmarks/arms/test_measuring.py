@@ -49,3 +49,26 @@ def test_memory_is_counted_where_it_is_touched() -> None:
 def test_memory_of_a_process_that_is_gone_is_not_reported() -> None:
     assert measuring.pss_mb(["self", 2**22 + 1]) is None
     assert measuring.peak_memory_mb(os.getpid()) == measuring.peak_memory_mb()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's clocks of processes")
+def test_cpu_time_of_a_process_counts_threads_that_have_ended() -> None:
+    program = (
+        "import sys, threading, time\n"
+        "def work():\n"
+        "    while time.thread_time() < 0.2: pass\n"
+        "thread = threading.Thread(target=work)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        spent_ms = measuring.process_cpu_ms(process.pid)
+        process.communicate()
+    assert spent_ms is not None
+    assert spent_ms >= 200
+    assert measuring.process_cpu_ms(process.pid) is None
