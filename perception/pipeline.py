@@ -5,9 +5,8 @@
     (one a source)    newest     infer, decode boxes
 
 Recorded mode waits and loses nothing: as many workers as the detector's threads leave room
-for run whole frames side by side, and results come back in order. Live mode keeps the newest
-frame and counts the rest: one frame is in work at a time, begun only when the last result has
-been taken: a slow consumer sees fresh results. What lies behind is the ``FrameReader``'s business.
+for, and two more, run whole frames side by side. Live mode keeps the newest frame, counts the
+rest, and begins one when the last result has been taken. What lies behind is the reader's business.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from oneglance.perception.protocols import (
     Sink,
     TrackerLike,
     described,
+    slots_for,
     workers_for,
 )
 from oneglance.perception.readers.frame_reader import (
@@ -143,7 +143,7 @@ class Pipeline:
         self._sinks = SinkThreads(sinks, live=self._reader.live)
         self._workers = 1 if self._reader.live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
-        self._slots = threading.Semaphore(1 if self._reader.live else 2 * self._workers)
+        self._slots = threading.Semaphore(1 if self._reader.live else slots_for(self._workers))
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._take_lock = threading.Lock()
         self._stopping = threading.Event()

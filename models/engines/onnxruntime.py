@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from oneglance.models.cpus import thread_count
+from oneglance.models.cpus import available_cpus, thread_count
 from oneglance.models.engines import providers
 from oneglance.models.engines.engine_cache import cache_key, cached, check_kept, default_folder
 from oneglance.models.engines.forking import check_unchanged, gate, loaded_anew, stamp
@@ -71,15 +72,24 @@ class OnnxRuntimeEngine:
             origin=str(file),
         )
         self._input = str(inputs[0].name)
+        self._room = self._room_for_runs()
+
+    def _room_for_runs(self) -> AbstractContextManager[object]:
+        """Lets as many inferences begin as there are CPUs for: one more is no faster, and holds
+        what it computes meanwhile (30 MB for road4-n)."""
+        if self.device != providers.CPU:
+            return nullcontext()
+        return threading.BoundedSemaphore(max(1, available_cpus() // self.threads))
 
     def run(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
         """See ``engines.Engine``."""
         with gate.working():
             if self._process != os.getpid():
                 self._follow_fork()
-            started = time.perf_counter()
-            output = self._session.run(None, {self._input: tensor})[0]
-            return output, time.perf_counter() - started
+            with self._room:
+                started = time.perf_counter()
+                output = self._session.run(None, {self._input: tensor})[0]
+                return output, time.perf_counter() - started
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or copied, it is loaded anew: a session lives in one process alone."""
@@ -146,6 +156,7 @@ class OnnxRuntimeEngine:
                     check_unchanged(self._file, self._stamp)
                     self._left_behind = self._session  # to free it waits for its threads, for ever
                     self._session = loaded_anew(lambda: self._open(str(self._file)), self._file)
+                self._room = self._room_for_runs()  # who was in it stayed behind
                 self._process = os.getpid()
 
 

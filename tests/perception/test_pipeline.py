@@ -14,6 +14,7 @@ import pytest
 from media import KINDS, index_of
 from oneglance.models import Detector
 from oneglance.perception import Pipeline, Tracker, pipeline
+from oneglance.perception.protocols import slots_for, workers_for
 from oneglance.perception.readers import recorded
 from oneglance.perception.readers.frame_reader import CapturedFrame
 from oneglance.perception.result import STAGES
@@ -102,6 +103,17 @@ def test_several_workers_infer_at_once_and_keep_the_order(
     assert [(r.frame.index, index_of(r.frame.image)) for r in loop] == [(i, i) for i in range(24)]
 
 
+@pytest.mark.parametrize(
+    ("threads", "cpus", "workers"), [(1, 2, 4), (1, 8, 10), (2, 4, 4), (1, 1, 1), (4, 4, 1)]
+)
+def test_where_calls_run_side_by_side_two_more_workers_prepare_and_finish(
+    detector: Detector, threads: int, cpus: int, workers: int
+) -> None:
+    asked = type("Asked", (), {"name": "asked", "threads": threads, "__call__": detector})
+    assert workers_for(asked(), cpus) == workers
+    assert slots_for(workers) >= workers
+
+
 def test_a_worker_that_dawdles_with_a_frame_in_its_hand_keeps_its_place(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +160,8 @@ def test_only_a_few_frames_are_decoded_ahead_of_a_slow_consumer(detector: Detect
     for _ in Pipeline(source, detector):
         taken += 1
     # In work or ready, and decoded ahead; one in the reader's hand, one just handed to us.
-    most = 2 * pipeline.available_cpus() + recorded.DECODED_AHEAD + 2  # type: ignore[attr-defined]
+    workers = workers_for(detector, pipeline.available_cpus())  # type: ignore[attr-defined]
+    most = slots_for(workers) + recorded.DECODED_AHEAD + 2
     assert 1 < max(ahead) <= most < 50
 
 
