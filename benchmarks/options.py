@@ -17,7 +17,8 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION, 
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError
-from oneglance.streams.outputs import OutputFolder, write_file
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import write_file
 
 CLIP = facts.ROOT.parent / "shared" / "clips" / "udacity_lanes_540p.mp4"
 DATA = facts.ROOT.parent / "shared" / "data" / "gtsdb" / "data.yaml"

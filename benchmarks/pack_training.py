@@ -29,7 +29,7 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.text import YamlFile
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 MANIFEST = "manifest.json"
 QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40, 30, 20)

@@ -30,7 +30,8 @@ from oneglance.models.training.float_layers import Kept
 from oneglance.models.training.quantization import CALIBRATION_FRAMES, Quantised, quantize
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import OneglanceError, UsageError
-from oneglance.streams.outputs import OutputFolder, refuse_inputs, write_file
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import refuse_inputs, write_file
 
 COLUMNS = ("set", "task", "boxes", "mAP50-95", "in int8", "F1", "in int8", "confidence")
 SCORES = ("map50_95", "f1")

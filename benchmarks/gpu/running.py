@@ -21,7 +21,8 @@ from oneglance.models.engines.onnxruntime import import_onnxruntime
 from oneglance.models.engines.providers import PROVIDERS, check_provider, installed_runtimes
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
-from oneglance.streams.outputs import OutputFolder, write_file
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import write_file
 
 FILE = "gpu.json"
 

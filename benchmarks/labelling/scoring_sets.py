@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from oneglance.models.tasks import FOUR_TASKS, Task
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in shares (0..1) of the image's sides."""

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.report import goals, results, side_by_side
 from benchmarks.report.results import Claim, Part, Table
 from oneglance.streams.errors import OneglanceError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 CIRCUMSTANCES = ("commit", "date", "CPUs busy before")
 """Facts of every part that a table of their own compares."""

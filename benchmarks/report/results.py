@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.report import intervals
 from benchmarks.report.intervals import Interval
 from oneglance.streams.errors import DataError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 FORMAT = 1
 

@@ -19,13 +19,8 @@ from oneglance.perception.batch.listing import (
     scheme_of,
 )
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
-from oneglance.streams.outputs import (
-    MARK,
-    OutputFolder,
-    output_error,
-    replace_file,
-    sync_folder,
-)
+from oneglance.streams.output_folder import MARK, OutputFolder
+from oneglance.streams.outputs import output_error, replace_file, sync_folder
 from oneglance.streams.redaction import redact
 
 DETECTIONS, CLIPS = "detections", "clips"

@@ -14,7 +14,7 @@ from oneglance.perception.convert.labelling import to_label_studio
 from oneglance.perception.convert.reading import read_results
 from oneglance.perception.convert.writers import WRITERS
 from oneglance.streams.errors import UsageError
-from oneglance.streams.outputs import OutputFolder, output_error
+from oneglance.streams.output_folder import OutputFolder
 
 
 def convert_results(
@@ -46,22 +46,7 @@ def convert_results(
     # Read before anything is written: a source that cannot be used leaves no folder behind.
     frames = read_results(source)
     first = next(frames, None)
-    if folder.marked:
-        folder.clear()
-    folder.claim()
-    count = 0
-    try:
-        with folder.making() as note:
-            for name, content in write(_sized(first, frames, size)):
-                note(name).parent.mkdir(parents=True, exist_ok=True)
-                folder.write(name, content)
-                count += 1
-    except OSError as error:
-        raise output_error(out, error) from None
-    except BaseException:
-        folder.clear()
-        raise
-    return count
+    return folder.refill(write(_sized(first, frames, size)))
 
 
 def _sized(

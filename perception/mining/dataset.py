@@ -14,7 +14,8 @@ from oneglance.perception.convert.names import ClipNames
 from oneglance.perception.mining.looks import to_jpeg
 from oneglance.perception.mining.reasons import Candidate, Reason
 from oneglance.streams.frame import Frame
-from oneglance.streams.outputs import OutputFolder, output_error
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import output_error
 
 LIST = "picked.jsonl"
 PAGE = "index.html"

@@ -28,7 +28,7 @@ from oneglance.perception.mining.reasons import (
 )
 from oneglance.streams.errors import DataError, OneglanceError, SinkError, UsageError
 from oneglance.streams.frame import Frame
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 LOOK_EVERY_S = 1.0
 """Seconds between the frames that are looked at for rare conditions, and by a second network."""

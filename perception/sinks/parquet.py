@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from oneglance.perception.batch.schema import ROW_GROUP, DetectionRows, detections_schema
 from oneglance.streams.errors import UsageError
-from oneglance.streams.outputs import OutputFolder, output_error
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import output_error
 from oneglance.streams.redaction import printable
 
 if TYPE_CHECKING:

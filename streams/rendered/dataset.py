@@ -12,7 +12,8 @@ import numpy as np
 
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.frame import Image
-from oneglance.streams.outputs import OutputFolder, output_error, replace_file
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import output_error, replace_file
 from oneglance.streams.rendered.stream import RenderedStream
 from oneglance.streams.rendered.things import LABELLED
 from oneglance.streams.rendered.truth import RenderedBox

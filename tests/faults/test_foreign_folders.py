@@ -20,7 +20,7 @@ from filling import filling
 from mounts import mounted
 from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.fit.heads import from_scratch
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 from oneglance.streams.rendered.dataset import write_dataset
 from program import Program
 

@@ -23,7 +23,7 @@ from oneglance.models.training.data.datasets import Dataset
 from oneglance.models.training.data.images import read_image
 from oneglance.models.training.evaluation.coco import Truth, truths
 from oneglance.streams.errors import DataError
-from oneglance.streams.outputs import OutputFolder, output_error, write_file
+from oneglance.streams.output_folder import OutputFolder
 
 SURE = 0.5
 """Confidence from which a detection is worth looking at."""
@@ -36,6 +36,7 @@ MARGIN = 0.5
 """How much of its own size a crop shows around an object, on each side."""
 
 MOST_CROPS = 500
+LIST = "candidates.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +83,21 @@ def write_candidates(candidates: Sequence[Candidate], folder: Path) -> Path:
     """
     place = OutputFolder(folder, "audit")
     place.check(one.image for one in candidates)
-    place.clear()
-    place.claim()
+    place.refill(_files(candidates))
+    return folder / LIST
+
+
+def _files(candidates: Sequence[Candidate]) -> Iterator[tuple[str, bytes | str]]:
     lines = io.StringIO()
     table = csv.writer(lines)
     table.writerow(("number", "task", "confidence", "image", "split", "x1", "y1", "x2", "y2"))
-    try:
-        with place.making() as made:
-            made("crops").mkdir(exist_ok=True)
-            for number, one in enumerate(candidates, 1):
-                corners = [round(side, 1) for side in one.xyxy]
-                table.writerow(
-                    (number, one.task, f"{one.confidence:.3f}", one.image, one.split, *corners)
-                )
-                if number <= MOST_CROPS:
-                    crop = cv2.imencode(".jpg", _crop(one))[1].tobytes()
-                    write_file(made(f"crops/{number:04d}-{one.task}.jpg"), crop)
-            file = made("candidates.csv")
-    except OSError as error:
-        raise output_error(folder, error) from None
-    write_file(file, lines.getvalue())
-    return file
+    for number, one in enumerate(candidates, 1):
+        corners = [round(side, 1) for side in one.xyxy]
+        table.writerow((number, one.task, f"{one.confidence:.3f}", one.image, one.split, *corners))
+        if number <= MOST_CROPS:
+            crop = cv2.imencode(".jpg", _crop(one))[1].tobytes()
+            yield f"crops/{number:04d}-{one.task}.jpg", crop
+    yield LIST, lines.getvalue()
 
 
 def _without_box(

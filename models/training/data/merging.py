@@ -31,7 +31,7 @@ from oneglance.models.training.data.folders import identity
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 LABEL_MASK = "label_mask.json"
 PARTIAL = "partial.json"

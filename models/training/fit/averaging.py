@@ -15,7 +15,7 @@ from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpo
 from oneglance.models.training.fit.heads import class_branches
 from oneglance.models.training.recipe import MODEL, training_facts
 from oneglance.streams.errors import DataError, ModelError, UsageError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ from oneglance.models.training.running.session import Session, train
 from oneglance.models.training.running.states import State, TrainingStates
 from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 _NAMES = {"data_sha256": "data", "base_sha256": "base", "teachers_sha256": "teachers"}
 """What a difference of a run is called."""

@@ -19,7 +19,8 @@ import torch
 
 from oneglance.models.training.checkpoints import foreign_code
 from oneglance.streams.errors import ModelError
-from oneglance.streams.outputs import OutputFolder, output_error, sync_folder
+from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import output_error, sync_folder
 
 LAST, PREVIOUS, NEXT = "last.pt", "previous.pt", "next.pt"
 

@@ -19,7 +19,7 @@ from oneglance.perception.cli.common import (
     write_json,
 )
 from oneglance.perception.cli.terminal import Terminal
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from oneglance.perception.replay.comparison import Comparison

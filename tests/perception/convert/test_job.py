@@ -55,6 +55,18 @@ def test_a_folder_is_made_anew_and_a_strangers_is_refused(
     assert (out / "a.txt").exists()
 
 
+def test_an_earlier_result_stays_where_the_new_one_fails_half_way(
+    lines: Path, oneglance: Program, tmp_path: Path
+) -> None:
+    out, bad = tmp_path / "out", tmp_path / "bad.jsonl"
+    assert oneglance("convert", lines, "--to", "kitti", "--out", out).code == 0
+    before = {file: file.read_text() for file in out.rglob("*.txt")}
+    bad.write_text(lines.read_text() + "{}\n")
+    for to in ("kitti", "mot", "coco"):
+        assert oneglance("convert", bad, "--to", to, "--out", out).code == 2
+        assert {file: file.read_text() for file in out.rglob("*.txt")} == before
+
+
 def test_yolo_takes_the_size_that_lines_do_not_have(
     lines: Path, oneglance: Program, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from filling import filling
 from oneglance.streams.errors import SinkError
 from oneglance.streams.files.lock import FolderLock
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 pytest.importorskip("fcntl", reason="no locks on this system")
 

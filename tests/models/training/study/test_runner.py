@@ -25,7 +25,7 @@ from oneglance.models.training.study.runner import (
     run,
 )
 from oneglance.streams.errors import DataError
-from oneglance.streams.outputs import OutputFolder
+from oneglance.streams.output_folder import OutputFolder
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
