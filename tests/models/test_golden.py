@@ -6,8 +6,8 @@ from typing import Any
 
 import cv2
 import pytest
-from golden.regenerate import CONFIDENCE, answers, differences, golden_file
 
+from golden.regenerate import CONFIDENCE, answers, differences, golden_file
 from oneglance.models import list_zoo
 
 HINT = "if the change is meant: python tests/golden/regenerate.py"

@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 import pytest
-from golden.regenerate import CLIP, CLIP_FRAMES, CLIP_SOURCE, DRIVE
 
+from golden.regenerate import CLIP, CLIP_FRAMES, CLIP_SOURCE, DRIVE
 from oneglance.perception.cli.commands.replay import EXIT_DIFFERENT
 from program import Program
 
