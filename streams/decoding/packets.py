@@ -108,11 +108,8 @@ class FrameDecoder:
         if self._codec in STRICT:
             context.options = {"err_detect": STRICT[self._codec]}
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
-        self._inspect = inspector(
-            context.name,
-            context.extradata,
-            intra_only=context.codec.intra_only,
-        )
+        intra_only = context.codec.intra_only
+        self._inspect = inspector(self._codec, context.extradata, intra_only=intra_only)
         self._period = period_of(stream)
         references = References(intact=self._codec != "mpeg4")
         # AVI counts packets where others have times of frames.
@@ -123,7 +120,7 @@ class FrameDecoder:
             self._avi = AviTimes(own, options.index)
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references,
-            period=None if self._avi is not None else self._period,
+            period=1 if self._avi is not None else self._period,
             joins=options.joins,
         )
         self._is_parsed = container.format.name in _PARSED
@@ -252,7 +249,7 @@ class FrameDecoder:
         coded = self._coded(packet, is_gap=is_gap)
         pts = None if self._avi is not None else packet.pts
         if self._avi is not None and packet.dts is not None:
-            coded = self._placed(coded, packet, packet.dts)
+            coded, pts = self._placed(coded, packet, packet.dts)
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss)
@@ -299,12 +296,15 @@ class FrameDecoder:
         # The last packet before an outage is known to have ended when the next one comes.
         return abs(self._clock() - self._came_s[0] - step_s) <= _LATE * step_s
 
-    def _placed(self, coded: CodedFrame, packet: Packet[VideoStream], dts: int) -> CodedFrame:
-        """The frame of a packet of AVI, with what a hole swallowed before it."""
+    def _placed(
+        self, coded: CodedFrame, packet: Packet[VideoStream], dts: int
+    ) -> tuple[CodedFrame, int | None]:
+        """The frame of a packet of AVI, with what a hole swallowed before it, and its time."""
         assert self._avi is not None
-        lost = self._avi.enters(memoryview(packet), packet.pos, dts)
+        lost, pts = self._avi.enters(memoryview(packet), packet.pos, dts)
         self._stats.packets = max(self._stats.packets, self._avi.packets)
-        return replace(coded, lost_before=lost) if lost else coded
+        self._ledger.misses(lost if pts is not None else 0)
+        return replace(coded, lost_before=lost) if lost else coded, pts
 
     def _wrong_before(self, place: int | None) -> Wrong:
         """What the container shows to be wrong from the packet before to the one there."""

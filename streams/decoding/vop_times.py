@@ -7,6 +7,7 @@ for others, that count is no time of showing; the frames' own headers have it.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from heapq import heappop, heappush
 
@@ -15,6 +16,10 @@ from oneglance.streams.files.avi_index import AviIndex
 
 _HEADER = 64
 """Bytes that a header fits in."""
+
+_HEAD = 512
+_PACKED = re.compile(rb"\0\0\x01\xb2DivX\d+b\d+p")
+"""What encoders write in the user data before the first frame of a stream that packs B-frames."""
 
 _APART = 16
 """Frames by which showing and decoding may be apart, and more."""
@@ -26,6 +31,8 @@ class VopTimes:
     def __init__(self, extradata: bytes | None) -> None:
         self._resolution = 0
         self._base_s = self._base_before_s = 0
+        self.ends_in_b = False
+        """Whether the last frame that was read is a B-frame, which is shown when it is decoded."""
         self._read(extradata or b"")
 
     def times_s(self, data: memoryview) -> list[Fraction]:
@@ -51,7 +58,7 @@ class VopTimes:
         return found
 
     def _frame(self, bits: BitReader) -> list[Fraction]:
-        is_b = bits.read(2) == 2
+        self.ends_in_b = is_b = bits.read(2) == 2
         seconds = 0
         while bits.read(1):
             seconds += 1
@@ -72,6 +79,13 @@ class OwnTimes:
         self._times = VopTimes(extradata)
         self._time_base = time_base
         self._origin: Fraction | None = None
+        self.is_certain = False
+        """Whether the frames' times count from where the container's do."""
+
+    @property
+    def ends_in_b(self) -> bool:
+        """See ``VopTimes``."""
+        return self._times.ends_in_b
 
     def slots(self, data: memoryview, dts: int) -> list[int] | None:
         """When each frame of a packet is shown, [] for a place holder; ``dts`` is the packet's
@@ -80,8 +94,12 @@ class OwnTimes:
         times_s = self._times.times_s(data)
         if not times_s:
             return None if self._origin is None else []
-        if self._origin is None:
-            self._origin = times_s[0] - dts * self._time_base
+        if not self.is_certain and len(times_s) == 1 and self._times.ends_in_b:
+            # The frame after it was decoded before.
+            self._origin, self.is_certain = times_s[0] - (dts - 1) * self._time_base, True
+        elif self._origin is None:
+            # Of another one than the first it is not known what is shown before.
+            self._origin, self.is_certain = times_s[0] - dts * self._time_base, dts == 0
         found = [round((time_s - self._origin) / self._time_base) for time_s in times_s]
         return found if all(abs(slot - dts) <= _APART for slot in found) else None
 
@@ -93,13 +111,15 @@ class AviTimes:
         """``own``: the times that its frames carry themselves; ``index``: of its file."""
         self._own, self._index = own, index
         self._swallowed = 0
+        self._is_packed = self._knows = False
         self._shown_at: list[int] = []
         self.packets = 0
         """Frames up to the last packet, place holders too, which libav passes over."""
 
-    def enters(self, data: memoryview, place: int | None, number: int) -> int:
+    def enters(self, data: memoryview, place: int | None, number: int) -> tuple[int, int | None]:
         """A packet of that ``number`` by libav's count, whose bytes begin at ``place``; how many
-        frames a hole swallowed before it."""
+        frames a hole swallowed before it, and when its own is shown: None where its file does not
+        know, or its packets hold more than one."""
         lost, expected = 0, number + self._swallowed
         true = None if self._index is None or place is None else self._index.number(place)
         if self._index is not None and true is not None and true > expected:
@@ -108,10 +128,15 @@ class AviTimes:
         times = None if self._own is None else self._own.slots(data, expected)
         if times is None:
             self._own, times = None, [expected]
+        self._is_packed |= len(times) > 1 or _PACKED.search(bytes(data[:_HEAD])) is not None
+        # Once it is certain, from a frame on that none is shown before which was decoded earlier.
+        self._knows |= self._own is not None and self._own.is_certain and not self._own.ends_in_b
+        self._knows &= self._own is not None and not self._is_packed
+        is_known = self._knows and len(times) == 1
         self.packets = max(self.packets, expected + 1)
         for shown_at in times:
             heappush(self._shown_at, shown_at)
-        return lost
+        return lost, times[0] if is_known else None
 
     def ends(self) -> int:
         """How many frames a hole swallowed behind the last packet."""

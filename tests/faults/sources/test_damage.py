@@ -98,35 +98,6 @@ def test_changed_bytes_in_any_frame_cost_what_leans_on_it(
         assert len(found.frames) + found.damaged == found.produced == FRAMES, number
 
 
-@pytest.mark.parametrize("name", [name for name in CODINGS if "threads" not in name])
-@pytest.mark.parametrize("container", ["a.mp4", "a.mkv", "a.avi"])
-def test_zeros_where_a_disk_left_a_hole_cost_what_depends_on_the_frame(
-    tmp_path: Path, name: str, container: str
-) -> None:
-    if container == "a.avi" and "h265" in name:
-        pytest.skip("H.265 in AVI is nobody's format")
-    path = clip(tmp_path, container, name, LARGE)
-    content, whole = path.read_bytes(), play(path)
-    assert (len(whole.frames), whole.message) == (FRAMES, "")
-    for number, (at, size) in list(enumerate(coded(path)))[::3]:
-        holed = bytearray(content)
-        holed[at + size // 2 : at + size * 3 // 4] = bytes(size * 3 // 4 - size // 2)
-        path.write_bytes(holed)
-        found = play(path)
-        assert wrong(found, whole.frames) == [], number
-        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
-
-
-def coded(path: Path) -> list[tuple[int, int]]:
-    """Where each packet of the video begins in the file, and its size."""
-    with av.open(str(path)) as opened:
-        return [
-            (packet.pos, packet.size)
-            for packet in opened.demux(video=0)
-            if packet.size and packet.pos is not None
-        ]
-
-
 @pytest.mark.parametrize("name", ["h264", "h264 b-frames", "h265", "mpeg4"])
 def test_an_outage_of_any_length_in_a_transport_stream_is_counted(
     tmp_path: Path, name: str

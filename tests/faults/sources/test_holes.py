@@ -1,0 +1,63 @@
+"""Sectors of zeros where a disk lost them: what they swallow is counted, and no frame moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+
+from drives import (
+    CODINGS,
+    FRAMES,
+    LARGE,
+    clip,
+    play,
+    wrong,
+)
+
+SECTOR = 4096
+
+
+@pytest.mark.parametrize("name", [name for name in CODINGS if "threads" not in name])
+@pytest.mark.parametrize("container", ["a.mp4", "a.mkv", "a.avi"])
+def test_zeros_where_a_disk_left_a_hole_cost_what_depends_on_the_frame(
+    tmp_path: Path, name: str, container: str
+) -> None:
+    if container == "a.avi" and "h265" in name:
+        pytest.skip("H.265 in AVI is nobody's format")
+    path = clip(tmp_path, container, name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    for number, (at, size) in list(enumerate(coded(path)))[::3]:
+        holed = bytearray(content)
+        holed[at + size // 2 : at + size * 3 // 4] = bytes(size * 3 // 4 - size // 2)
+        path.write_bytes(holed)
+        found = play(path)
+        assert wrong(found, whole.frames) == [], number
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+
+
+@pytest.mark.parametrize("name", ["mpeg4", "mpeg4 b-frames"])
+def test_a_lost_sector_of_an_avi_costs_its_frames_their_places_and_no_others(
+    tmp_path: Path, name: str
+) -> None:
+    path = clip(tmp_path, "a.avi", name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    (first, _), *_, (last, size) = coded(path)
+    for at in range(first // SECTOR * SECTOR, last + size - SECTOR, SECTOR):
+        path.write_bytes(content[:at] + bytes(SECTOR) + content[at + SECTOR :])
+        found = play(path)
+        assert wrong(found, whole.frames) == [], at
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, at
+
+
+def coded(path: Path) -> list[tuple[int, int]]:
+    """Where each packet of the video begins in the file, and its size."""
+    with av.open(str(path)) as opened:
+        return [
+            (packet.pos, packet.size)
+            for packet in opened.demux(video=0)
+            if packet.size and packet.pos is not None
+        ]
