@@ -4,6 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """A frame as it came out of the decoder.
+
+    ``pts``: when it is shown, in units of the stream's time base; None where unknown.
+    ``damaged``: it is marked so. Its packet ``arrival_s``, and decoding it took ``decode_s``,
+    without the wait for the packet.
+    """
+
+    frame: VideoFrame
+    index: int
+    pts: int | None
+    damaged: bool
+    arrival_s: float
+    decode_s: float
 
 
 @dataclass(slots=True)
@@ -13,7 +34,8 @@ class DecodeStats:
     ``packets`` read; frames ``produced`` by the source, ``delivered`` ones among them, and
     ``damaged`` ones, delivered or not, with ``first_damaged``, the index of the first of them,
     at ``first_damaged_s``; ``last_error``: what the decoder has said since the last intact frame;
-    ``is_end_lost``: more followed the last frame, and nobody knows how much;
+    ``is_start_lost``: something came before the first frame, whose time shows how much;
+    ``is_end_lost``: more followed the last one, and nobody knows how much;
     ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
     """
 
@@ -24,6 +46,7 @@ class DecodeStats:
     first_damaged: int | None = None
     first_damaged_s: float = 0.0
     last_error: str = ""
+    is_start_lost: bool = False
     is_end_lost: bool = False
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)

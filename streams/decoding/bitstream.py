@@ -166,6 +166,8 @@ def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
     at = content.find(b"\0\0\1\xb6")
     if at < 0 or at + 4 >= len(content):
         return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
+    if content[at + 4] == 0:  # a marker bit is always set there; zeros would be an I-frame
+        return CodedFrame(fault="a hole in its data")
     coding_type = content[at + 4] >> 6
     return CodedFrame(
         Refresh.OPEN if coding_type == 0 else Refresh.NONE,

@@ -12,7 +12,7 @@ import av
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
-from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, find_marks
 from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
@@ -52,23 +52,6 @@ _H264_NUMBERS = 16
 
 _PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedFrame:
-    """A frame as it came out of the decoder.
-
-    ``pts``: when it is shown, in units of the stream's time base; None where unknown.
-    ``damaged``: it is marked so. Its packet ``arrival_s``, and decoding it took ``decode_s``,
-    without the wait for the packet.
-    """
-
-    frame: VideoFrame
-    index: int
-    pts: int | None
-    damaged: bool
-    arrival_s: float
-    decode_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +154,11 @@ class FrameDecoder:
             self._is_hashed = True
         packet, marks = self._without_marks(packet)
         entry = self._entered(packet, marks)
+        has_times = self._avi is None  # otherwise each frame's place is told by the decoder's order
+        if entry.coded.fault and self._codec == "h264" and has_times and not self._keeps:
+            # It would be left out, and in libav's decoder can spoil the key frame after it.
+            self._ledger.fails(entry)
+            return
         if not packet.size:
             stats.last_error = "an empty packet"
             self._ledger.fails(entry)
@@ -242,7 +230,7 @@ class FrameDecoder:
             self._count_empty(packet.dts)
         is_ahead = self._near_unmarked()
         wrong = self._wrong_before(packet.pos)
-        is_gap = Wrong.LAYOUT in wrong and leap >= _LONG_STEP
+        is_gap = Wrong.GAP in wrong or (Wrong.LAYOUT in wrong and leap >= _LONG_STEP)
         near_loss = self._flagged > 0 or self._near_loss > 0 or is_gap
         if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
@@ -311,13 +299,18 @@ class FrameDecoder:
         last, self._last_pos = self._last_pos, place
         if self._look is None or (last is None and place is None):
             return Wrong.NOTHING
-        return self._look(place if last is None else last, place)  # a part begins in the middle
+        if last is None and self._is_live:  # a part begins in the middle
+            last = place
+        return self._look(last, place)
 
     def _coded(self, packet: Packet[VideoStream], *, is_gap: bool) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)
         coded = coded if packet.size else replace(coded, shows=True)
         leap = self._leap(packet.dts)
         is_gap |= self._flagged > 0 and leap >= _LONG_STEP
+        if is_gap and self._stats.packets == 1 and self._period and packet.pts is not None:
+            self._stats.is_start_lost = True
+            return replace(coded, lost_before=max(1, round(packet.pts / self._period)))
         knows = self._codec == "h264" and leap <= _H264_NUMBERS  # by its own numbers
         return replace(coded, lost_before=1) if is_gap and not knows else coded
 

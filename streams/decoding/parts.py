@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from oneglance.streams.decoding.accounting import DecodeStats
-    from oneglance.streams.decoding.packets import DecodedFrame
+    from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats
 
 _CONTAINERS = frozenset(("mp4", "matroska"))
 _CODINGS = frozenset(("h264", "hevc", "mpeg4"))

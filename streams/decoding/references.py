@@ -316,7 +316,7 @@ class FrameLedger(Generic[T]):
             return
         self._last = entry
         count = entry.coded.lost_before
-        if entry.pts is not None:
+        if entry.pts is not None and last is not None:
             count = max(0, self._periods_between(last, entry) - self._untimed)
         self._untimed = 0
         self._owed = max(0, self._owed - count)

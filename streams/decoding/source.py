@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 from av.video.stream import VideoStream
 
-from oneglance.streams.decoding.accounting import DecodeStats
+from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.decoding.options import DecodeOptions, FindLoss
-from oneglance.streams.decoding.packets import DecodedFrame, FrameDecoder
+from oneglance.streams.decoding.packets import FrameDecoder
 from oneglance.streams.decoding.parts import (
     Part,
     PartPackets,
@@ -170,7 +170,8 @@ class AvSource(PlayedOnce):
                 timestamp_s = got.index * period
             elif unit is not None:
                 if got.pts is not None:
-                    timestamp_s = got.pts * unit - self._start_s
+                    start_s = 0 if stats.is_start_lost else self._start_s
+                    timestamp_s = got.pts * unit - start_s
                 if got.frame.duration:
                     lasts_s = got.frame.duration * unit
             if stats.delivered == 1:

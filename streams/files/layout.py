@@ -28,6 +28,8 @@ class Wrong(Flag):
     """Bytes around a packet are not as they were recorded."""
     LAYOUT = 2
     """Packets may be missing before one."""
+    GAP = 4
+    """Something is missing between the two, and what it was is not known."""
 
 
 Look = Callable[[int | None, int | None], Wrong]

@@ -33,10 +33,13 @@ _TOP = frozenset(
     )
 )
 """What a segment is made of, and a cluster."""
-_BLOCK = b"\xa3"
+_BLOCK, _GROUP = b"\xa3", b"\xa0"
+_BLOCKS = frozenset((_BLOCK, b"\xa1"))
 _IN_CLUSTER = frozenset(
-    (b"\xe7", _BLOCK, b"\xa0", b"\xa7", b"\xab", b"\xec", b"\xbf", b"\x58\x54", b"\xaf")
+    (b"\xe7", _BLOCK, _GROUP, b"\xa7", b"\xab", b"\xec", b"\xbf", b"\x58\x54", b"\xaf")
 )
+
+_IN_GROUP = frozenset((b"\xa1", b"\x9b", b"\xfb", b"\xfa", b"\xa4", b"\x75\xa1", b"\x75\xa2"))
 
 _PIECE = 1 << 20
 _ASKED = 8
@@ -115,7 +118,19 @@ class ClusterChecks:
         found = Wrong.NOTHING
         if any(Wrong.LAYOUT in state for state in states):
             found |= Wrong.LAYOUT
+            if end is not None and not self._is_row(open_(), begin, end):
+                found |= Wrong.GAP
         return found if end is None else found | (states[-1] & Wrong.BYTES)
+
+    def _is_row(self, content: BinaryIO, begin: int | None, end: int) -> bool:
+        """Whether nothing is missing between two blocks, or before one."""
+        assert self._elements is not None
+        if begin is not None:
+            after = _end_of_block(content, begin)
+            return begin == end or (after is not None and _leads(content, after, end))
+        before = self._elements[: self._at(end)]
+        begins = self._elements[len(before)].begin
+        return all(each.name != HOLE for each in before) and _leads(content, begins, end)
 
     def _at(self, place: int) -> int:
         assert self._elements is not None
@@ -190,6 +205,33 @@ def _next_cluster(content: BinaryIO, at: int, size: int) -> int:
             return content.tell() - len(kept + piece) + found
         kept = (kept + piece)[-3:]
     return size
+
+
+def _leads(content: BinaryIO, at: int, place: int) -> bool:
+    """Whether one element follows the other from there to the block whose content begins at
+    ``place``."""
+    while at < place:
+        found = element_at(content, at)
+        if found is None or found.name not in _TOP | _IN_CLUSTER | _IN_GROUP:
+            return False
+        if found.name in _BLOCKS and found.begin == place:
+            return True
+        if found.name in (CLUSTER, _GROUP):
+            at = found.begin
+        elif found.end is None:
+            return False
+        else:
+            at = found.end
+    return False
+
+
+def _end_of_block(content: BinaryIO, place: int) -> int | None:
+    """Where the block ends whose content begins there; None: its head is gone."""
+    for width in range(2, min(10, place + 1)):
+        found = element_at(content, place - width)
+        if found is not None and found.name in _BLOCKS and found.begin == place:
+            return found.end
+    return None
 
 
 def _is_laid_out(content: BinaryIO, cluster: Element) -> bool:

@@ -15,8 +15,9 @@ from drives import (
     play,
     wrong,
 )
+from oneglance.streams.files.matroska import CLUSTER
 
-SECTOR = 4096
+SECTOR, SMALL_SECTOR = 4096, 512
 
 
 @pytest.mark.parametrize("name", [name for name in CODINGS if "threads" not in name])
@@ -38,15 +39,36 @@ def test_zeros_where_a_disk_left_a_hole_cost_what_depends_on_the_frame(
         assert len(found.frames) + found.damaged == found.produced == FRAMES, number
 
 
-@pytest.mark.parametrize("name", ["mpeg4", "mpeg4 b-frames"])
-def test_a_lost_sector_of_an_avi_costs_its_frames_their_places_and_no_others(
+@pytest.mark.parametrize("name", [name for name in CODINGS if "threads" not in name])
+def test_a_lost_sector_of_matroska_costs_what_it_held_and_what_depends_on_it(
     tmp_path: Path, name: str
 ) -> None:
-    path = clip(tmp_path, "a.avi", name, LARGE)
+    path = clip(tmp_path, "a.mkv", name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    *_, (last, size) = coded(path)
+    # From the head of the first cluster on, which may be the first thing that is lost.
+    for at in range(content.find(CLUSTER), last + size - SMALL_SECTOR, 2 * SMALL_SECTOR):
+        path.write_bytes(content[:at] + bytes(SMALL_SECTOR) + content[at + SMALL_SECTOR :])
+        found = play(path)
+        assert wrong(found, whole.frames) == [], at
+        assert len(found.frames) + found.damaged == found.produced, at
+        assert found.produced == FRAMES or not found.frames, at  # a message says that none came
+        assert found.message, at
+
+
+@pytest.mark.parametrize(
+    ("name", "container"), [("mpeg4", "avi"), ("mpeg4 b-frames", "avi"), ("mpeg4 b-frames", "mp4")]
+)
+def test_a_lost_sector_costs_its_frames_their_places_and_no_others(
+    tmp_path: Path, name: str, container: str
+) -> None:
+    path = clip(tmp_path, f"a.{container}", name, LARGE)
     content, whole = path.read_bytes(), play(path)
     assert (len(whole.frames), whole.message) == (FRAMES, "")
-    (first, _), *_, (last, size) = coded(path)
-    for at in range(first // SECTOR * SECTOR, last + size - SECTOR, SECTOR):
+    (first, _), (second, _), *_, (last, size) = coded(path)
+    # What comes without its very first frame has another order in MP4.
+    begins = first // SECTOR * SECTOR if container == "avi" else second
+    for at in range(begins, last + size - SECTOR, SECTOR):
         path.write_bytes(content[:at] + bytes(SECTOR) + content[at + SECTOR :])
         found = play(path)
         assert wrong(found, whole.frames) == [], at
