@@ -291,7 +291,10 @@ class FrameDecoder:
         assert self._avi is not None
         lost, pts = self._avi.enters(memoryview(packet), packet.pos, dts)
         self._stats.packets = max(self._stats.packets, self._avi.packets)
-        self._ledger.misses(lost if pts is not None else 0)
+        if pts is None:
+            self._ledger.forget_time()
+        else:
+            self._ledger.misses(lost)
         return replace(coded, lost_before=lost) if lost else coded, pts
 
     def _wrong_before(self, place: int | None) -> Wrong:

@@ -205,6 +205,10 @@ class FrameLedger(Generic[T]):
         """So many packets are missing before the next one."""
         self._owed += count
 
+    def forget_time(self) -> None:
+        """The next frame has no time, and what is lost before it is said with it."""
+        self._last, self._untimed = None, 0
+
     def ends_before(self, pts: int | None) -> None:
         """Something is known to be missing at the end, which should be shown up to that time."""
         times = [entry.pts for entry in self._recent if entry.pts is not None]

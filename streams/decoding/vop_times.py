@@ -111,7 +111,7 @@ class AviTimes:
         """``own``: the times that its frames carry themselves; ``index``: of its file."""
         self._own, self._index = own, index
         self._swallowed = 0
-        self._is_packed = self._knows = False
+        self._is_odd = self._knows = self._was_ahead = False
         self._shown_at: list[int] = []
         self.packets = 0
         """Frames up to the last packet, place holders too, which libav passes over."""
@@ -128,15 +128,30 @@ class AviTimes:
         times = None if self._own is None else self._own.slots(data, expected)
         if times is None:
             self._own, times = None, [expected]
-        self._is_packed |= len(times) > 1 or _PACKED.search(bytes(data[:_HEAD])) is not None
+        self._is_odd |= len(times) > 1 or _PACKED.search(bytes(data[:_HEAD])) is not None
+        self._is_odd |= self._is_out_of_place(times, expected, is_behind_loss=lost > 0)
         # Once it is certain, from a frame on that none is shown before which was decoded earlier.
         self._knows |= self._own is not None and self._own.is_certain and not self._own.ends_in_b
-        self._knows &= self._own is not None and not self._is_packed
+        self._knows &= self._own is not None and not self._is_odd
         is_known = self._knows and len(times) == 1
         self.packets = max(self.packets, expected + 1)
         for shown_at in times:
             heappush(self._shown_at, shown_at)
         return lost, times[0] if is_known else None
+
+    def _is_out_of_place(self, times: list[int], expected: int, *, is_behind_loss: bool) -> bool:
+        """Whether a frame is shown when none from its place can be: its film's rate was changed.
+
+        A B-frame is shown one before its place, as the frame that it leans on was decoded before;
+        that one at its own place, or as many later as B-frames follow it.
+        """
+        own, was_ahead, self._was_ahead = self._own, self._was_ahead, False
+        if own is None or not own.is_certain or len(times) != 1:
+            return False
+        if own.ends_in_b:
+            return times[0] != expected - 1
+        self._was_ahead = times[0] > expected
+        return times[0] < expected or (was_ahead and not is_behind_loss)
 
     def ends(self) -> int:
         """How many frames a hole swallowed behind the last packet."""
