@@ -38,6 +38,9 @@ _LONG_STEP = 1.5
 _LONGEST_LOSS = 30
 """Periods up to which a gap is a loss and no pause or splice."""
 
+_LONGEST_START = 300
+"""Periods that a lost beginning may have had; a clock that is further on began elsewhere."""
+
 _LATE = 0.25
 """Share of an outage by which its end may come early or late."""
 
@@ -312,8 +315,9 @@ class FrameDecoder:
         leap = self._leap(packet.dts)
         is_gap |= self._flagged > 0 and leap >= _LONG_STEP
         if is_gap and self._stats.packets == 1 and self._period and packet.pts is not None:
-            self._stats.is_start_lost = True
-            return replace(coded, lost_before=max(1, round(packet.pts / self._period)))
+            before = max(0, round(packet.pts / self._period))
+            self._stats.is_start_lost = before <= _LONGEST_START
+            return replace(coded, lost_before=before if before <= _LONGEST_START else 1)
         knows = self._codec == "h264" and leap <= _H264_NUMBERS  # by its own numbers
         return replace(coded, lost_before=1) if is_gap and not knows else coded
 

@@ -75,6 +75,26 @@ def test_a_lost_sector_costs_its_frames_their_places_and_no_others(
         assert len(found.frames) + found.damaged == found.produced == FRAMES, at
 
 
+def test_a_clock_that_begins_elsewhere_is_no_lost_beginning(tmp_path: Path) -> None:
+    path, later = clip(tmp_path, "a.mkv", "h264", LARGE), tmp_path / "later.mkv"
+    with av.open(str(path)) as given, av.open(str(later), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.pts is not None:
+                packet.pts += 10**9  # milliseconds: a day of the week, or damage
+                packet.dts = packet.pts
+                packet.stream = stream
+                out.mux(packet)
+    content = later.read_bytes()
+    assert len(play(later).frames) == FRAMES
+    at = content.find(CLUSTER)
+    later.write_bytes(content[:at] + bytes(SMALL_SECTOR) + content[at + SMALL_SECTOR :])
+    found = play(later)
+    assert "damaged" in found.message
+    assert found.produced <= FRAMES
+    assert found.frames[0].timestamp_s < 1
+
+
 def coded(path: Path) -> list[tuple[int, int]]:
     """Where each packet of the video begins in the file, and its size."""
     with av.open(str(path)) as opened:
