@@ -15,19 +15,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
 from oneglance.streams.files.boxes import BOXES, top_level_boxes
+from oneglance.streams.files.flash import FLASH
 from oneglance.streams.files.matroska import CLUSTER, EBML, SEGMENT, element_at
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.video.stream import VideoStream
 
     from oneglance.streams.decoding.accounting import DecodeStats
 
-_FLASH, _FILE_SIZE, _FIRST_TAG, _LARGEST_FLASH = b"FLV", b"\0\x08filesize\0", 4096, 1 << 50
-_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, _FLASH))
+_FILE_SIZE, _FIRST_TAG, _LARGEST_FLASH = b"\0\x08filesize\0", 4096, 1 << 50
+_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, FLASH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,9 @@ def declared_s(stream: VideoStream) -> float | None:
     """How long the video is by its container, in seconds; None: it does not say."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
+    container = cast("InputContainer", stream.container)
+    if container.format.name == "flv":
+        return None if container.duration is None else container.duration / 1e6
     tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if tag is None:  # Matroska keeps it there
         return None
@@ -165,7 +170,7 @@ def declared_end(stream: VideoStream) -> int | None:
     length_s = declared_s(stream)
     if length_s is None or stream.time_base is None:
         return None
-    # What Matroska declares is a time, and no length.
+    # What Matroska and FLV declare is a time, and no length.
     start = 0 if stream.duration is None else stream.start_time or 0
     return start + round(length_s / stream.time_base)
 
@@ -216,7 +221,7 @@ def _flash(content: BinaryIO, size: int) -> Iterator[_Part]:
     content.seek(0)
     head = content.read(_FIRST_TAG)
     at = head.find(_FILE_SIZE)
-    if head.startswith(b"FLV") and 0 < at <= len(head) - len(_FILE_SIZE) - 8:
+    if head.startswith(FLASH) and 0 < at <= len(head) - len(_FILE_SIZE) - 8:
         (length,) = struct.unpack_from(">d", head, at + len(_FILE_SIZE))
         if size < length < _LARGEST_FLASH:
-            yield _FLASH, int(length)
+            yield FLASH, int(length)

@@ -18,6 +18,7 @@ from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.flash import TagChecks
 from oneglance.streams.files.integrity import (
     Truncation,
     broken,
@@ -118,6 +119,8 @@ class VideoFile(AvSource):
         name = self._container.format.name
         if name.startswith("matroska"):
             return ClusterChecks(self._file).look
+        if name == "flv":
+            return TagChecks(self._file).look
         # What is not in fragments has an index.
         return FragmentChecks(self._file).look if name.startswith("mov") else None
 

@@ -75,6 +75,23 @@ def test_a_lost_sector_costs_its_frames_their_places_and_no_others(
         assert len(found.frames) + found.damaged == found.produced == FRAMES, at
 
 
+@pytest.mark.parametrize("size", [SMALL_SECTOR, 4 * SMALL_SECTOR])
+def test_a_lost_sector_of_flv_costs_what_it_held_and_what_depends_on_it(
+    tmp_path: Path, size: int
+) -> None:
+    path = clip(tmp_path, "a.flv", "h264", LARGE)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    *_, (last, _) = coded(path)
+    # To the head of the last tag: what follows is told by how long the file says that it is.
+    for at in range(size, last + 1, size):
+        path.write_bytes(content[:at] + bytes(size) + content[at + size :])
+        found = play(path)
+        assert wrong(found, whole.frames) == [], at
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, at
+        assert found.message, at
+
+
 def test_a_clock_that_begins_elsewhere_is_no_lost_beginning(tmp_path: Path) -> None:
     path, later = clip(tmp_path, "a.mkv", "h264", LARGE), tmp_path / "later.mkv"
     with av.open(str(path)) as given, av.open(str(later), "w") as out:
