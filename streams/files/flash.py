@@ -31,16 +31,16 @@ class TagChecks:
         self._at: int | None = None
         """Up to where it was looked at."""
         self._holes: list[int] = []
-        self._is_told = True
+        self._has_lengths = True
 
     def look(self, begin: int | None, end: int | None) -> Wrong:
         """See ``Look``."""
-        if self._is_told:
+        if self._has_lengths:
             try:
                 with self._file.open("rb") as content:
                     self._walk(content, begin, end)
             except OSError:
-                self._is_told = False
+                self._has_lengths = False
         first = bisect.bisect_left(self._holes, begin or 0)
         last = len(self._holes) if end is None else bisect.bisect_left(self._holes, end)
         return Wrong.LAYOUT if first < last else Wrong.NOTHING
@@ -54,9 +54,9 @@ class TagChecks:
             head = content.read(9)
             at = int.from_bytes(head[5:9], "big") + _LENGTH
             # Some recorders write other lengths.
-            self._is_told = head[:3] == FLASH and _after(content, at) is not None
+            self._has_lengths = head[:3] == FLASH and _after(content, at) is not None
         at = max(at, begin or 0)
-        while self._is_told and at + _HEAD + _LENGTH <= size and (end is None or at < end):
+        while self._has_lengths and at + _HEAD + _LENGTH <= size and (end is None or at < end):
             after = _after(content, at)
             if after is None and _is_cut_off(content, at, size):
                 break
@@ -74,8 +74,8 @@ def _after(content: BinaryIO, at: int) -> int | None:
         return None
     content.seek(at + length)
     # By some recorders' count a head has ten bytes.
-    told = int.from_bytes(content.read(_LENGTH), "big")
-    return at + length + _LENGTH if told in (length, length - 1) else None
+    stated = int.from_bytes(content.read(_LENGTH), "big")
+    return at + length + _LENGTH if stated in (length, length - 1) else None
 
 
 def _length(content: BinaryIO, at: int) -> int | None:

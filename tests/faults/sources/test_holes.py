@@ -83,7 +83,7 @@ def test_a_lost_sector_of_flv_costs_what_it_held_and_what_depends_on_it(
     content, whole = path.read_bytes(), play(path)
     assert (len(whole.frames), whole.message) == (FRAMES, "")
     *_, (last, _) = coded(path)
-    # To the head of the last tag: what follows is told by how long the file says that it is.
+    # To the head of the last tag: what follows is known by how long the file says that it is.
     for at in range(size, last + 1, size):
         path.write_bytes(content[:at] + bytes(size) + content[at + size :])
         found = play(path)

@@ -14,9 +14,9 @@ SIZE = 100
 STEP = 11 + SIZE + 4
 
 
-def tag(kind: int = 9, told: int = 11 + SIZE) -> bytes:
+def tag(kind: int = 9, stated: int = 11 + SIZE) -> bytes:
     head = bytes([kind]) + SIZE.to_bytes(3, "big") + bytes(7)
-    return head + b"\x17" * SIZE + told.to_bytes(4, "big")
+    return head + b"\x17" * SIZE + stated.to_bytes(4, "big")
 
 
 def place(number: int) -> int:
@@ -29,11 +29,11 @@ def checks(tmp_path: Path, content: bytes) -> TagChecks:
     return TagChecks(file)
 
 
-@pytest.mark.parametrize("told", [11 + SIZE, 10 + SIZE, SIZE, 0])
+@pytest.mark.parametrize("stated", [11 + SIZE, 10 + SIZE, SIZE, 0])
 def test_a_row_of_tags_hides_nothing_whatever_its_recorder_counts(
-    tmp_path: Path, told: int
+    tmp_path: Path, stated: int
 ) -> None:
-    row = checks(tmp_path, HEADER + tag(18, told) + tag(8, told) + tag(told=told) * 5)
+    row = checks(tmp_path, HEADER + tag(18, stated) + tag(8, stated) + tag(stated=stated) * 5)
     assert row.look(None, place(2)) == Wrong.NOTHING
     assert row.look(place(2), None) == Wrong.NOTHING
 
