@@ -69,7 +69,7 @@ def is_on_standard_output(sink: str) -> bool:
 
 
 def _files_of(choice: SinkChoice) -> Iterator[Path]:
-    """The files that a sink writes, as far as its target tells."""
+    """The files that a sink writes, as far as its target says."""
     target, _, query = choice.target.partition("?")
     if not target or is_standard_output(choice.target) or choice.name in _SENDING:
         return

@@ -120,9 +120,9 @@ class Pages:
         waiting: dict[int, int] = {}
         place = _WAL_HEADER
         while len(frame := log.read(_WAL_FRAME + size)) == _WAL_FRAME + size:
-            number, count, frame_salts, *told = struct.unpack("!2I8s2I", frame[:_WAL_FRAME])
+            number, count, frame_salts, *expected = struct.unpack("!2I8s2I", frame[:_WAL_FRAME])
             sums = _checksum(frame[:8] + frame[_WAL_FRAME:], sums, order)
-            if frame_salts != salts or sums != tuple(told):
+            if frame_salts != salts or sums != tuple(expected):
                 break
             waiting[number] = place + _WAL_FRAME
             if count:  # the transaction is whole; so many pages has the database now
