@@ -6,6 +6,7 @@ works on several frames at once, NMS after each.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -33,6 +34,9 @@ def main() -> None:
         boxes=boxes,
         precision=str(compiled.get_property("INFERENCE_PRECISION_HINT")),
     )
+    # Its threads may still want the interpreter for the last callback, while a model that is being
+    # thrown away has it and waits for them: one run in ten never ended.
+    os._exit(0)
 
 
 def bare(compiled: Any, clip: str, wanted: int) -> tuple[list[float], int | None]:
