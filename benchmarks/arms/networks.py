@@ -13,7 +13,7 @@ import numpy.typing as npt
 from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.detector import DEFAULT_CONFIDENCE
 from oneglance.models.engines.loading import DEFAULT_ENGINE, DEFAULT_PRECISION
-from oneglance.models.engines.onnxruntime import import_onnxruntime
+from oneglance.models.engines.onnxruntime import import_onnxruntime, limit_spinning
 from oneglance.models.engines.openvino import DEVICE, HINTS, import_openvino, metadata_of
 from oneglance.models.metadata import Metadata, read_metadata
 from oneglance.models.tasks import Task
@@ -24,8 +24,8 @@ Run = Callable[[Tensor], Any]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``threads=None`` and ``spinning=True`` are the engine's own defaults; OpenVINO's threads
-    never spin for long, and it has no such switch."""
+    """``threads=None`` and ``spinning=True`` are the engine's own defaults; without, it spins as
+    ``limit_spinning`` has it. OpenVINO's threads never do for long, and it has no such switch."""
 
     threads: int | None
     spinning: bool
@@ -77,7 +77,7 @@ def _in_onnxruntime(model: Path, settings: Settings) -> tuple[Run, Metadata]:
         options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
     if not settings.spinning:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        limit_spinning(ort, options)
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     metadata = read_metadata(session.get_modelmeta().custom_metadata_map, str(model))

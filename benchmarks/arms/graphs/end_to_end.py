@@ -16,7 +16,7 @@ from benchmarks.arms import measuring
 from benchmarks.arms.frames import endless
 from oneglance.models import Detector
 from oneglance.models.cpus import available_cpus
-from oneglance.models.engines.onnxruntime import import_onnxruntime
+from oneglance.models.engines.onnxruntime import import_onnxruntime, limit_spinning
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def _graph(file: str) -> Callable[[Any], int]:
     ort = import_onnxruntime()
     how = ort.SessionOptions()
     how.intra_op_num_threads, how.inter_op_num_threads = available_cpus(), 1
-    how.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    limit_spinning(ort, how)
     session = ort.InferenceSession(file, how, providers=["CPUExecutionProvider"])
     return lambda image: len(session.run(None, {"image": image})[0])
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from oneglance.models import Detector
 from oneglance.models.engines.loading import PRECISIONS, load_engine
+from oneglance.models.engines.onnxruntime import limit_spinning
 from oneglance.models.metadata import Head
 from oneglance.streams.errors import ModelError, UsageError
 
@@ -69,11 +71,27 @@ def test_onnx_runtime_does_not_keep_the_file_in_memory(make_model: Any) -> None:
     assert not any(isinstance(held, bytes) for held in vars(engine._session).values())  # type: ignore[attr-defined]
 
 
-def test_onnx_runtime_does_not_spin_and_has_the_threads_asked_for(make_model: Any) -> None:
+def test_onnx_runtime_has_the_threads_asked_for_and_they_spin_for_microseconds_only(
+    make_model: Any,
+) -> None:
     engine = load_engine(make_model(ROWS), threads=2)
     options = engine._session.get_session_options()  # type: ignore[attr-defined]
     assert options.intra_op_num_threads == 2
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    entry = options.get_session_config_entry
+    if entry("session.intra_op.allow_spinning") == "1":
+        assert 0 < int(entry("session.intra_op.spin_duration_us")) < 100
+        assert entry("session.force_spinning_stop") == "1"
+
+
+@pytest.mark.parametrize(("version", "may_spin"), [("1.25.9", "0"), ("1.26.0", "1"), ("2.0", "1")])
+def test_an_onnx_runtime_that_cannot_limit_spinning_does_not_spin(
+    version: str, may_spin: str
+) -> None:
+    said: dict[str, str] = {}
+    options = SimpleNamespace(add_session_config_entry=said.__setitem__)
+    limit_spinning(SimpleNamespace(__version__=version), options)
+    assert said.pop("session.intra_op.allow_spinning") == may_spin
+    assert len(said) == (2 if may_spin == "1" else 0)
 
 
 def test_a_file_that_is_not_onnx_is_refused_in_one_sentence(load: Any, tmp_path: Path) -> None:
@@ -282,7 +300,6 @@ def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(
     program = f"""
 from oneglance.models import Detector
 from oneglance.models.engines.loading import PRECISIONS, load_engine
-from oneglance.models.zoo import resolve_model
 load_engine(resolve_model("road4-n"), engine={engine!r}, threads=1)
 """
     # Both would: openvino_telemetry in ~/intel, ONNX Runtime's in ~/.cache (on Linux).
