@@ -300,6 +300,7 @@ def test_an_engine_reports_to_nobody_and_keeps_nothing_in_the_home(
     program = f"""
 from oneglance.models import Detector
 from oneglance.models.engines.loading import PRECISIONS, load_engine
+from oneglance.models.zoo import resolve_model
 load_engine(resolve_model("road4-n"), engine={engine!r}, threads=1)
 """
     # Both would: openvino_telemetry in ~/intel, ONNX Runtime's in ~/.cache (on Linux).
