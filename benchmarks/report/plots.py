@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ COLOURS = {
     "inference": "#E69F00",
     "postprocess": "#CC79A7",
 }
+_LONG = 20
+"""Letters of a name of which no three stand beside each other."""
 ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
 
 
@@ -193,7 +196,8 @@ def draw_differences(
     axes.set_yticks(range(len(things)), things)
     axes.invert_yaxis()
     axes.set_xlabel("difference in points; whiskers: 95 %")
-    drawing.legend(loc="outside lower center", ncols=min(3, len(runs)), frameon=False)
+    most = 2 if max(map(len, runs)) > _LONG else 3
+    drawing.legend(loc="outside lower center", ncols=min(most, len(runs)), frameon=False)
     _save(drawing, file)
 
 
@@ -212,7 +216,7 @@ def _axes(inches: tuple[float, float], title: str) -> tuple[Any, Any]:
 
     drawing = Drawing(figsize=inches, layout="constrained")
     axes = drawing.add_subplot()
-    axes.set_title(title)
+    axes.set_title(textwrap.fill(title, round(9 * inches[0])))
     axes.spines[["top", "right"]].set_visible(False)
     return drawing, axes
 

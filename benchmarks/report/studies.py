@@ -32,6 +32,10 @@ NOTE = (
 )
 
 
+Gap = tuple[float, float, float]
+"""A difference: value, low, high."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One line of a study's table: two arms' scores in 0..1 and their difference."""
@@ -39,8 +43,7 @@ class Comparison:
     what: str
     left: float
     right: float
-    difference: tuple[float, float, float]
-    """Value, low, high."""
+    difference: Gap
 
     @property
     def cell(self) -> str:
@@ -114,6 +117,26 @@ def tables(runs: Runs, question: str) -> dict[str, Compared]:
         for label, lines in _comparisons(run["answers"].get(question, {})):
             found.setdefault(label, {})[name] = lines
     return dict(found)
+
+
+def _drawn(found: Mapping[str, Compared]) -> tuple[str, dict[str, dict[str, Gap]]]:
+    """What of a question is drawn, in words, and the differences: the first table, by run; or all
+    of them where they are of several recipes ("equal epochs, PCGrad")."""
+    first = next(iter(found))
+    of_recipes = ", " in first
+    gaps = {
+        _series(label, name, alone=len(compared) == 1) if of_recipes else name: {
+            line.what: line.difference for line in lines
+        }
+        for label, compared in found.items()
+        if label == first or (of_recipes and ", " in label)
+        for name, lines in compared.items()
+    }
+    return ("" if of_recipes else f" ({first})"), gaps
+
+
+def _series(label: str, run: str, *, alone: bool) -> str:
+    return label if alone else f"{label} ({run})"
 
 
 def _comparisons(
@@ -201,12 +224,8 @@ def write_report(folder: Path) -> Path:
             found = tables(runs, question)
             file = f"question{question}.png"
             if found:
-                label, compared = next(iter(found.items()))
-                gaps = {
-                    name: {line.what: line.difference for line in lines}
-                    for name, lines in compared.items()
-                }
-                draw_differences(f"{heading} ({label})", gaps, folder / file)
+                what, gaps = _drawn(found)
+                draw_differences(f"{heading}{what}", gaps, folder / file)
                 plots[question] = file
         write_file(folder / "report.md", page(title.removeprefix("# "), runs, plots))
     except OSError as error:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="draws plots")
 
 from benchmarks.facts import RESULTS
-from benchmarks.report import studies
+from benchmarks.report import plots, studies
 from oneglance.streams import DataError
 
 
@@ -54,6 +54,26 @@ def test_runs_that_ask_the_same_stand_beside_each_other(tmp_path: Path) -> None:
     assert (tmp_path / "question1.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_recipes_that_several_runs_tried_are_drawn_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(plots, "draw_differences", lambda *said: drawn.append(said[:2]))
+    runs = {"large": report(0.02), "small": report(0.01)}
+    for name, recipes in {"large": ("plain", "taught"), "small": ("plain",)}.items():
+        answer = runs[name]["answers"]["1"]
+        lines = answer.pop("same_size")
+        answer["equal_epochs"] = dict.fromkeys(recipes, lines)
+    studies.write_report(folder_of(tmp_path, **runs))
+    ((title, gaps),) = drawn
+    assert title == "One or four?"
+    assert {name: found["car"][0] for name, found in gaps.items()} == {
+        "equal epochs, plain (large)": 0.02,
+        "equal epochs, taught": 0.02,
+        "equal epochs, plain (small)": 0.01,
+    }
+
+
 @pytest.mark.parametrize(
     ("runs", "problem"),
     [({}, "holds no study"), ({"a": [1]}, r"a\.json is no report\.json of 'oneglance study'")],
@@ -70,7 +90,7 @@ def test_a_report_without_a_title_is_refused(tmp_path: Path) -> None:
         studies.write_report(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["one-or-four", "trained-how", "unlabelled"])
+@pytest.mark.parametrize("name", ["balances", "one-or-four", "trained-how", "unlabelled"])
 def test_the_committed_reports_are_what_their_studies_say(name: str) -> None:
     folder = RESULTS / name
     runs = studies.read_runs(folder)
