@@ -43,7 +43,8 @@ def smaller_inputs(file: Path, metadata: Metadata) -> tuple[Path, ...]:
 
 def _beside(file: Path) -> Iterable[Path]:
     if file.parent == zoo.FOLDER:
-        return [zoo.resolve_model(e.name) for e in zoo.list_zoo() if e.path != file]
+        others = [e for e in zoo.list_zoo() if e.path != file and not e.is_quantised]
+        return [zoo.resolve_model(e.name) for e in others]
     try:
         return sorted(each for each in file.parent.glob("*.onnx") if each != file)
     except OSError:

@@ -32,8 +32,13 @@ class ZooEntry:
 
     @property
     def path(self) -> Path:
-        """Where the ONNX file lies."""
+        """Where its file lies: ONNX, or an OpenVINO IR of a quantised one."""
         return FOLDER / self.file
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it is in int8, for OpenVINO alone."""
+        return self.path.suffix == SUFFIX
 
     @property
     def card(self) -> Path:

@@ -16,7 +16,6 @@ from benchmarks.report.results import Part
 from oneglance.models.engines.auto import AUTO
 from oneglance.models.engines.loading import DEFAULT_ENGINE, PRECISIONS
 from oneglance.models.engines.openvino import INT8
-from oneglance.models.packed_ir import SUFFIX
 from oneglance.models.zoo import DEFAULT, ZooEntry, list_zoo
 from oneglance.streams.errors import UsageError
 
@@ -47,9 +46,9 @@ CHOSEN = How(AUTO)
 def ways(entry: ZooEntry) -> list[How]:
     """How a model is run; the default one in every engine and precision."""
     every = [How(engine, each) for engine, known in PRECISIONS.items() for each in known]
-    every = [how for how in every if (how.precision == INT8) == (entry.path.suffix == SUFFIX)]
-    others = [how for how in every if how != FIXED and entry.name == DEFAULT]
-    return [FIXED, *others, CHOSEN]
+    every = [how for how in every if (how.precision == INT8) == entry.is_quantised]
+    first, *others = every
+    return [first, *(others if entry.name == DEFAULT else ()), CHOSEN]
 
 
 def arms(asked: Options) -> dict[tuple[str, How], Arm]:

@@ -143,8 +143,8 @@ def _quantised(nncf: Any, file: Path, tensors: list[Any], kept: Kept) -> Any:
             nncf.Dataset(tensors),
             subset_size=len(tensors),
             preset=nncf.QuantizationPreset.MIXED,  # what SiLU gives is not symmetric
-            # Layer by layer, each behind the corrected ones before it: minutes more than NNCF's
-            # quick way, and twice as near to float where little stays in float.
+            # Layer by layer, each behind those that are corrected: minutes more than NNCF's quick
+            # way, with which road4-n passes the gate at no setting.
             fast_bias_correction=False,
             ignored_scope=nncf.IgnoredScope(names=operators_in_float(model, kept, origin=file)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(

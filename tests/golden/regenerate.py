@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
     differs = False
-    for entry in list_zoo():
+    for entry in [each for each in list_zoo() if not each.is_quantised]:
         file, seen = golden_file(entry.name), answers(entry.name)
         kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         found = differences(kept, seen)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import facts
 from benchmarks.options import Options, check, parser
 from benchmarks.parts import engines
-from benchmarks.parts.engines import CHOSEN, FIXED, LARGE
+from benchmarks.parts.engines import CHOSEN, FIXED, LARGE, How
 from benchmarks.processes import Answer, Measured
 from benchmarks.report.results import Part
 from oneglance.models.zoo import DEFAULT, list_zoo
@@ -34,10 +34,11 @@ def answer(interval_ms: float, engine: str = "openvino", precision: str = "bf16"
     }  # fmt: skip
 
 
-def test_every_model_runs_in_fp32_and_in_what_auto_takes(asked: Options) -> None:
+def test_every_model_runs_in_what_it_is_in_and_in_what_auto_takes(asked: Options) -> None:
     chosen = engines.arms(asked)
     for entry in list_zoo():
-        assert {(entry.name, FIXED), (entry.name, CHOSEN)} <= set(chosen)
+        first = How("openvino", "int8") if entry.is_quantised else FIXED
+        assert {(entry.name, first), (entry.name, CHOSEN)} <= set(chosen)
     names = [arm.name for arm in chosen.values()]
     assert len(set(names)) == len(names)
 
