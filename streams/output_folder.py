@@ -51,6 +51,8 @@ class OutputFolder:
             SinkError: it is a file, holds something without our mark, was made by another
                 command, or holds an input; or it cannot be looked into.
         """
+        if os.fspath(self.path) == "-":
+            raise SinkError("'-' is standard output, where no folder can be written: name one")
         try:
             self._check()
         except OSError as error:

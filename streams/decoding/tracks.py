@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+
+_IMAGE_CODECS = frozenset(("bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"))
+_TWO_FRAMES = 1.9
+"""Frames that a track lasts; less is one frame."""
 
 
 def choose_track(container: InputContainer, source: str, number: int | None = None) -> VideoStream:
@@ -55,9 +60,10 @@ def choose_track(container: InputContainer, source: str, number: int | None = No
 
 def video_tracks(container: InputContainer) -> list[VideoStream]:
     """The videos that may be chosen, in the container's order: no cover images, no thumbnails,
-    and no layers that depend on another video."""
+    and no layers that depend on another video. Still images are among them if nothing moves."""
     unwanted = Disposition.attached_pic | Disposition.dependent | Disposition.timed_thumbnails
-    return [stream for stream in container.streams.video if not stream.disposition & unwanted]
+    tracks = [stream for stream in container.streams.video if not stream.disposition & unwanted]
+    return [track for track in tracks if not _is_still(track)] or tracks
 
 
 def describe_tracks(tracks: Sequence[VideoStream]) -> str:
@@ -77,6 +83,26 @@ def _pixels(track: VideoStream) -> tuple[bool, int]:
     """What can be decoded comes first, whatever its size."""
     context = track.codec_context
     return (False, 0) if context is None else (True, context.width * context.height)
+
+
+def _is_still(track: VideoStream) -> bool:
+    """Whether this is an image beside the video: the first image of an animated AVIF or HEIC (an
+    item, which lasts no time), or a cover that was copied into Matroska as a track of its own."""
+    context = track.codec_context
+    if track.frames == 1 and track.duration is None:
+        return True
+    if context is None or context.name not in _IMAGE_CODECS:
+        return False
+    return track.frames == 1 or _lasts_one_frame(track)
+
+
+def _lasts_one_frame(track: VideoStream) -> bool:
+    """By the duration that Matroska's writers put among a track's tags; False without."""
+    words = re.fullmatch(r"(\d+):(\d+):([\d.]+)", track.metadata.get("DURATION", ""))
+    if words is None or not track.average_rate:
+        return False
+    duration_s = int(words[1]) * 3600 + int(words[2]) * 60 + float(words[3])
+    return duration_s * track.average_rate < _TWO_FRAMES
 
 
 def _is_tile(stream: VideoStream) -> bool:

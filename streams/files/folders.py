@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, StreamError, cause
@@ -18,20 +19,26 @@ logger = logging.getLogger(__name__)
 
 CLIP_SUFFIXES = frozenset(
     [
+        ".264",
+        ".265",
+        ".3g2",
         ".3gp",
+        ".apng",
         ".asf",
         ".avi",
         ".avif",
+        ".f4v",
         ".flv",
         ".gif",
         ".h264",
         ".h265",
         ".heic",
         ".heif",
-        ".264",
-        ".265",
         ".hevc",
+        ".ivf",
+        ".m2t",
         ".m2ts",
+        ".m2v",
         ".m4v",
         ".mjpeg",
         ".mjpg",
@@ -42,11 +49,15 @@ CLIP_SUFFIXES = frozenset(
         ".mpg",
         ".mts",
         ".mxf",
+        ".nut",
+        ".obu",
         ".ogv",
+        ".png",
         ".ts",
         ".vob",
         ".webm",
         ".wmv",
+        ".y4m",
     ]
 )
 """What libav plays, in a folder of other things too; given by itself, a file may have any name.
@@ -58,7 +69,7 @@ _NAMED = 3
 def files_in(path: str | os.PathLike[str]) -> list[Path]:
     """The images and clips of a folder without its hidden files and subfolders, or of a
     pattern, in the order a person would sort them. What else there is, is counted and named in
-    a warning.
+    a warning; subfolders too, if they hold images or clips.
 
     A part of a pattern that is the name of a folder or file is that one: ``drive [front]/*.jpg``.
 
@@ -70,12 +81,15 @@ def files_in(path: str | os.PathLike[str]) -> list[Path]:
     try:
         is_folder, found = Path(text).is_dir(), listed(text)
         files = [file for file in found if can_be_played(file)]
+        inner = _inner_folders(text) if is_folder else []
     except OSError as error:
         name = redact_address(text)
         raise SourceUnreadable(f"cannot look into {name}: {cause(error)}") from None
     others = sorted(set(found).difference(files), key=natural)
     if not files:
-        raise _nothing(text, others, is_folder=is_folder)
+        raise _nothing(text, others, inner, is_folder=is_folder)
+    if inner:
+        logger.warning("%s: %s", text, _told(inner))
     if others:
         logger.warning(
             "%s: %s left out, no image or video by name (%s)",
@@ -110,9 +124,40 @@ def _in_folder(folder: str) -> list[Path]:
     return [p for p in Path(folder).iterdir() if not p.name.startswith(".") and not p.is_dir()]
 
 
+def _inner_folders(folder: str) -> list[Path]:
+    """The subfolders that hold images or clips themselves."""
+    found = []
+    for path in Path(folder).iterdir():
+        with suppress(OSError):  # not ours to look into
+            if path.is_dir() and not path.name.startswith("."):
+                found += [path] if any(map(can_be_played, path.iterdir())) else []
+    return sorted(found, key=natural)
+
+
+def _told(inner: Sequence[Path]) -> str:
+    count = "1 folder in it is" if len(inner) == 1 else f"{len(inner)} folders in it are"
+    return (
+        f"{count} left out ({_names(inner)}): name a folder, or a pattern of files such as "
+        f"'{inner[0].parent}/**/*{_suffix_in(inner[0])}'"
+    )
+
+
+def _suffix_in(folder: Path) -> str:
+    return min((file.suffix for file in folder.iterdir() if can_be_played(file)), default=".jpg")
+
+
 def _matching(pattern: str) -> list[Path]:
     found = glob.glob(_literal_where_it_exists(pattern), recursive=True)  # noqa: PTH207 - any root
-    return [file for name in found if not (file := Path(name)).is_dir()]
+    files = [file for name in found if not (file := Path(name)).is_dir()]
+    return [file for file in files if not _is_in_circle(file)] if "**" in pattern else files
+
+
+def _is_in_circle(file: Path) -> bool:
+    """Whether a link on the way leads back to where it lies: ``**`` would go round and round."""
+    return any(
+        parent.is_symlink() and parent.parent.resolve().is_relative_to(parent.resolve())
+        for parent in file.parents
+    )
 
 
 def _literal_where_it_exists(pattern: str) -> str:
@@ -124,12 +169,15 @@ def _literal_where_it_exists(pattern: str) -> str:
     return str(Path(glob.escape(str(literal)), *rest)) if literal.parts else pattern
 
 
-def _nothing(text: str, others: Sequence[Path], *, is_folder: bool) -> StreamError:
+def _nothing(
+    text: str, others: Sequence[Path], inner: Sequence[Path], *, is_folder: bool
+) -> StreamError:
     name = redact_address(text)
     if is_folder:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         known += f"; videos: {' '.join(sorted(CLIP_SUFFIXES))}"
         there = f"; it holds {_names(others)}" if others else ""
+        there += f"; {_told(inner)}" if inner else ""
         return SourceUnreadable(
             f"folder {name} has no image in it and no video (images: {known}){there}"
         )

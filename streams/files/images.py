@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
+from oneglance.streams.files.image_count import is_animation, others_left_out
 from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Frame, Image
 from oneglance.streams.playing import Closing
@@ -21,7 +22,7 @@ from oneglance.streams.playing import Closing
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".png", ".tif", ".tiff", ".webp", ".avif", ".jp2")) | {
-    *(".jpe", ".jpeg", ".jpg"),
+    *(".dib", ".jfif", ".jpe", ".jpeg", ".jpg"),
     *(".pbm", ".pgm", ".pnm", ".ppm"),
 }
 
@@ -114,27 +115,14 @@ class ImageFiles(Closing):
 
 def is_image(file: Path) -> bool:
     """Whether the name says that this is a still image, and it is no folder."""
-    suffix = file.suffix.lower()
-    return (
-        suffix in IMAGE_SUFFIXES
-        and not file.is_dir()
-        and not (suffix == ".avif" and _is_animated(file))
-    )
-
-
-def _is_animated(file: Path) -> bool:
-    """Whether an AVIF is a sequence, by its brand."""
-    if not file.is_file():  # a pipe of that name would block for ever
-        return False
-    try:
-        with file.open("rb") as content:
-            return content.read(12)[4:] == b"ftypavis"
-    except OSError:
-        return False
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir() and not is_animation(file)
 
 
 def read_image(file: Path) -> Image | None:
-    """The image as H×W×3 BGR uint8; None when the file holds none that can be read completely."""
+    """The image as H×W×3 BGR uint8; None when the file holds none that can be read completely.
+
+    Of a file with several images it is the first, and a warning says so.
+    """
     try:
         if not file.is_file():  # a pipe of that name would block for ever
             return None
@@ -144,6 +132,8 @@ def read_image(file: Path) -> Image | None:
         image = cv2.imdecode(np.frombuffer(with_end(content), np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
         return None
+    if left_out := others_left_out(content):
+        logger.warning("%s %s", file, left_out)
     return None if image is None else np.asarray(image, np.uint8)
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 
-from media import make_tracks, make_video
+from media import make_tracks, make_video, numbered_image
 from oneglance.streams import SourceUnreadable, UsageError
 from oneglance.streams.files.video import VideoFile
 from oneglance.streams.opening import open_stream
@@ -72,3 +73,50 @@ def test_tiles_of_one_image_are_not_taken_for_videos(shared: Path) -> None:
     path = shared / "faults" / "streams" / "images" / "grid.avif"
     with pytest.raises(SourceUnreadable, match="is one image made of 4 tiles"):
         VideoFile(path)
+
+
+def with_cover(path: Path, *, cover_first: bool) -> Path:
+    """A video of 6 frames and a larger image, copied into the container as a track of its own."""
+    with av.open(str(path), "w") as container:
+        order = ["mjpeg", "libx264"] if cover_first else ["libx264", "mjpeg"]
+        tracks = {codec: container.add_stream(codec, rate=25) for codec in order}
+        for codec, track in tracks.items():
+            track.width, track.height = FRONT if codec == "mjpeg" else REAR
+            track.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        image = av.VideoFrame.from_ndarray(numbered_image(9, FRONT), "bgr24")
+        container.mux(tracks["mjpeg"].encode(image))
+        for index in range(6):
+            frame = av.VideoFrame.from_ndarray(numbered_image(index, REAR), "bgr24")
+            container.mux(tracks["libx264"].encode(frame))
+        for track in tracks.values():
+            container.mux(track.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("cover_first", [True, False])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_cover_that_is_a_track_of_its_own_is_no_video(
+    tmp_path: Path, suffix: str, cover_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = with_cover(tmp_path / f"drive{suffix}", cover_first=cover_first)
+    with open_stream(path) as stream:
+        frames = list(stream)
+    assert [frame.size for frame in frames] == [REAR] * 6
+    assert caplog.messages == []
+    with pytest.raises(UsageError, match=r"has no video of number 1 \(videos: 0: 64x48 h264\)"):
+        VideoFile(path, video=1)
+
+
+def test_motion_jpeg_beside_another_video_is_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mkv"
+    with av.open(str(path), "w") as container:
+        small, large = (container.add_stream(codec, rate=25) for codec in ("libx264", "mjpeg"))
+        small.width, small.height, small.pix_fmt = *REAR, "yuv420p"
+        large.width, large.height, large.pix_fmt = *FRONT, "yuvj420p"
+        for index in range(2):
+            for track, of in ((small, REAR), (large, FRONT)):
+                frame = av.VideoFrame.from_ndarray(numbered_image(index, of), "bgr24")
+                container.mux(track.encode(frame))
+        for track in (small, large):
+            container.mux(track.encode(None))
+    assert size(path) == FRONT

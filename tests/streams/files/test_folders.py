@@ -70,3 +70,27 @@ def test_a_folder_of_nothing_to_play_is_reported_with_what_it_holds(tmp_path: Pa
         files_in(tmp_path)
     with pytest.raises(SourceNotFound, match=r"no image or video matches .* \(1 other file does"):
         files_in(tmp_path / "*.txt")
+
+
+def test_subfolders_with_something_to_play_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path, "1.jpg", "front/2.jpg", "rear/3.mp4", "labels/1.txt", ".git/4.jpg")
+    assert names(files_in(tmp_path)) == ["1.jpg"]
+    [message] = caplog.messages
+    assert message == (
+        f"{tmp_path}: 2 folders in it are left out (front, rear): name a folder, or a pattern of "
+        f"files such as '{tmp_path}/**/*.jpg'"
+    )
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(SourceUnreadable, match=r"2 folders in it are left out \(front, rear\)"):
+        files_in(tmp_path)
+
+
+def test_a_link_that_leads_back_is_not_followed_round_and_round(tmp_path: Path) -> None:
+    make(tmp_path / "drive", "a/1.jpg", "b/2.jpg")
+    (tmp_path / "drive" / "a" / "back").symlink_to(tmp_path / "drive")
+    (tmp_path / "drive" / "b" / "self").symlink_to(".")
+    make(tmp_path, "elsewhere/3.jpg")
+    (tmp_path / "drive" / "c").symlink_to(tmp_path / "elsewhere")
+    assert names(files_in(tmp_path / "drive" / "**" / "*.jpg")) == ["1.jpg", "2.jpg", "3.jpg"]

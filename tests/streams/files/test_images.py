@@ -21,9 +21,10 @@ from playing import play_until
 
 WriteImage = Callable[..., Path]
 
-LOSSLESS = [".bmp", ".png", ".pnm", ".ppm", ".tif", ".tiff"]
-LOSSY = [".avif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"]
+LOSSLESS = [".bmp", ".dib", ".png", ".pnm", ".ppm", ".tif", ".tiff"]
+LOSSY = [".avif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".webp"]
 GREY = [".pbm", ".pgm"]
+WRITTEN_AS = {".dib": ".bmp", ".jfif": ".jpg"}
 
 # Where the white corner of an image goes that is to be shown turned or mirrored as EXIF says.
 EXIF_CORNERS = {
@@ -50,7 +51,8 @@ def write(tmp_path: Path) -> WriteImage:
             pixels = pixels[..., 0]
         if path.suffix == ".ppm" and pixels.ndim == 2:
             pixels = np.dstack([pixels] * 3)
-        path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+        written_as = WRITTEN_AS.get(path.suffix, path.suffix)
+        path.write_bytes(cv2.imencode(written_as, pixels)[1].tobytes())
         return path
 
     return write_image
@@ -133,8 +135,8 @@ def test_a_folder_without_images_is_reported_with_what_an_image_is(tmp_path: Pat
     with pytest.raises(SourceUnreadable) as caught:
         images_of(tmp_path)
     assert str(caught.value) == (
-        f"folder {tmp_path} has no image in it and no video (images: .avif .bmp .jp2 .jpe .jpeg "
-        ".jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp; videos: "
+        f"folder {tmp_path} has no image in it and no video (images: .avif .bmp .dib .jfif .jp2 "
+        ".jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp; videos: "
         f"{' '.join(sorted(CLIP_SUFFIXES))}); it holds notes.txt"
     )
 

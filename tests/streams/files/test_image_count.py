@@ -1,0 +1,89 @@
+"""Images that move or have pages: played, or the user is told what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from media import index_of, numbered_image
+from oneglance.streams.files.image_count import is_animation, others_left_out
+from oneglance.streams.opening import open_stream
+
+IMAGES = 6
+
+
+@pytest.fixture
+def animation(tmp_path: Path) -> cv2.Animation:
+    found = cv2.Animation()
+    found.frames = [numbered_image(index) for index in range(IMAGES)]
+    found.durations = np.full(IMAGES, 200, np.int32)
+    return found
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.png", "a.apng", "a.gif"])
+def test_an_animation_is_played_whole(
+    tmp_path: Path, animation: cv2.Animation, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / name
+    written = tmp_path / name.replace(".apng", ".png")
+    assert cv2.imwriteanimation(str(written), animation)
+    written.rename(file)
+    for source in (file, tmp_path):  # a folder too
+        with open_stream(source) as stream:
+            frames = list(stream)
+        assert [index_of(frame.image) for frame in frames] == list(range(IMAGES))
+        assert [frame.timestamp_s for frame in frames] == pytest.approx(np.arange(IMAGES) / 5)
+    assert caplog.messages == []
+
+
+def test_of_an_animated_webp_the_first_image_is_read_and_the_user_is_told(
+    tmp_path: Path, animation: cv2.Animation, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.webp"
+    assert cv2.imwriteanimation(str(file), animation)
+    with open_stream(file) as stream:
+        [frame] = stream
+    assert index_of(frame.image) == 0
+    assert caplog.messages == [
+        f"{file} is an animation, of which only the first image is read: convert it to GIF or MP4"
+    ]
+
+
+def test_of_a_tiff_with_pages_the_first_is_read_and_the_user_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.tiff"
+    assert cv2.imwritemulti(str(file), [numbered_image(index) for index in range(3)])
+    with open_stream(file) as stream:
+        [frame] = stream
+    assert index_of(frame.image) == 0
+    assert caplog.messages == [
+        f"{file} has several pages, of which only the first is read: split it (tiffsplit)"
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff", ".avif", ".gif"])
+def test_nothing_is_said_of_one_image(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(file), numbered_image(3))
+    assert others_left_out(file.read_bytes()) is None
+    assert not is_animation(file)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff", ".avif"])
+def test_a_file_that_is_cut_anywhere_is_looked_at_without_an_error(
+    tmp_path: Path, animation: cv2.Animation, suffix: str
+) -> None:
+    file = tmp_path / f"a{suffix}"
+    if suffix == ".tiff":
+        assert cv2.imwritemulti(str(file), animation.frames)
+    else:
+        assert cv2.imwriteanimation(str(file), animation)
+    content = file.read_bytes()
+    for end in (*range(64), *range(64, len(content), len(content) // 20)):
+        file.write_bytes(content[:end])
+        is_animation(file)
+        others_left_out(content[:end])
