@@ -136,7 +136,7 @@ def exit_code() -> int:
             return _unusable(OneglanceError(blame))
         if end.code == EXIT_INTERRUPTED and not was_reported():  # between two commands' own lines
             interrupted()
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        return _code_of(end)
     except (ImportError, OSError, OneglanceError) as error:
         return _unusable(error)
     except RuntimeError as error:
@@ -144,6 +144,12 @@ def exit_code() -> int:
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         return _bug(error)
     return 0
+
+
+def _code_of(end: SystemExit) -> int:
+    if isinstance(end.__context__, BrokenPipeError) and {"-h", "--help"} & set(sys.argv):
+        return 0  # typer says 1 of `--help | head`, which had what it wanted
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _find_temporary_folder() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from oneglance.perception.cli.terminal import Terminal
+from oneglance.perception.cli.terminal import Terminal, take_standard_output
 from oneglance.streams.errors import UsageError
 from oneglance.streams.options import ConnectOptions, Damaged, Transport
 from oneglance.streams.outputs import has_current_folder, write_file
@@ -102,6 +102,7 @@ def was_reported() -> bool:
 def forget() -> None:
     """Another command begins."""
     _Reported.interruption = False
+    take_standard_output(taken=False)
 
 
 def say(text: str) -> None:
@@ -109,8 +110,19 @@ def say(text: str) -> None:
     Terminal(markup=False, highlight=False, soft_wrap=True).print(text)
 
 
-def write_json(file: Path, content: dict[str, object]) -> None:
-    write_file(file, json.dumps(content, indent=2) + "\n")
+def write_json(file: Path, content: object) -> None:
+    """Write a file of figures, or print it for ``-``.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    from oneglance.perception.sinks.files import is_standard_output, write_standard_output
+
+    text = json.dumps(content, indent=2) + "\n"
+    if is_standard_output(file):
+        write_standard_output(text)
+    else:
+        write_file(file, text)
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

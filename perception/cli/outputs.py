@@ -6,8 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from oneglance.perception.cli.terminal import take_standard_output
 from oneglance.perception.plugins import SinkChoice
-from oneglance.perception.sinks.files import check_writable, foxglove_beside, is_standard_output
+from oneglance.perception.sinks.files import (
+    check_writable,
+    foxglove_beside,
+    is_standard_output,
+    standard_output,
+)
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
 from oneglance.streams.outputs import refuse_inputs, same_file
@@ -36,7 +42,7 @@ def check_outputs(
 
     Raises:
         UsageError: an output is a source, or given twice; or it is a link to nowhere.
-        SinkError: it is the model, or cannot be written.
+        SinkError: it is the model, or cannot be written; there is no standard output.
     """
     if video is not None and len(sources) > 1:
         raise UsageError("--video takes one source: run the sources one by one")
@@ -46,6 +52,8 @@ def check_outputs(
     on_stdout = sum(map(is_on_standard_output, sinks))
     if len(named) - len(outputs) + on_stdout > 1:
         raise UsageError("standard output is given for two outputs")
+    if json_summary is not None and is_standard_output(json_summary):
+        standard_output()  # written at the end: an hour's run must not end in one that is closed
     for text in sinks:
         if sinks.count(text) > 1:
             raise UsageError(f"--sink {text} is given for two outputs")
@@ -97,10 +105,15 @@ def _target(link: Path) -> str:
 
 def check_report(output: Path, inputs: Iterable[str | Path]) -> None:
     """Refuse a file of figures that belongs to what is read or cannot be written, before the work.
+    Where it is standard output, what is for people goes to standard error from now on.
 
     Raises:
-        SinkError: see ``refuse_read`` and ``check_writable``.
+        SinkError: see ``refuse_read``, ``check_writable`` and ``standard_output``.
     """
+    if is_standard_output(output):
+        standard_output()
+        take_standard_output()
+        return
     refuse_read(output, inputs)
     check_writable(output)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.region import Region
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
+from oneglance.perception.cli.common import write_json
 from oneglance.perception.cli.garbage import collecting_later
 from oneglance.perception.cli.outputs import check_outputs
 from oneglance.perception.cli.summary import render_summary
@@ -33,7 +33,6 @@ from oneglance.perception.readers.frame_reader import FrameReader, Source
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import VideoSink
-from oneglance.perception.sinks.files import is_standard_output, write_standard_output
 from oneglance.perception.sinks.jsonl import ReaderGone
 from oneglance.perception.sinks.thread import sink_names
 from oneglance.perception.stride import Stride
@@ -42,7 +41,6 @@ from oneglance.perception.tracking import Tracker
 from oneglance.streams.errors import StreamError, UsageError
 from oneglance.streams.opening import open_stream
 from oneglance.streams.options import ConnectOptions
-from oneglance.streams.outputs import write_file
 from oneglance.streams.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -170,11 +168,7 @@ class Run:
     def _write_summaries(self, path: Path) -> None:
         found = [summary.as_dict() for summary in self.summaries]
         is_one = len(self.options.sources) == 1 or self.options.together
-        text = json.dumps(found[0] if is_one else found, indent=2) + "\n"
-        if is_standard_output(path):
-            write_standard_output(text)
-        else:
-            write_file(path, text)
+        write_json(path, found[0] if is_one else found)
 
     def _chosen(self, source: str | list[str]) -> Source | list[Source]:
         """What is to be opened: the video that was asked for, of a file with several."""

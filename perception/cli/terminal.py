@@ -11,8 +11,23 @@ from typing import Any, TextIO
 from rich.console import Console
 
 
+class _Standard:
+    """What this command writes to standard output."""
+
+    is_taken = False
+
+
+def take_standard_output(*, taken: bool = True) -> None:
+    """Figures are written there: what is for people goes to standard error in this command."""
+    _Standard.is_taken = taken
+
+
 class Terminal(Console):
     """A console that prints nothing more once its stream is broken."""
+
+    def __init__(self, *, stderr: bool = False, **how: Any) -> None:
+        """``stderr``: print there; also where standard output is taken."""
+        super().__init__(stderr=stderr or _Standard.is_taken, **how)
 
     def print(self, *objects: Any, **how: Any) -> None:
         """As rich does."""

@@ -54,10 +54,25 @@ def test_a_closed_or_full_stream_does_not_decide_a_run(
     assert json.loads(summary.read_text())["frames"] == FRAMES
 
 
-def test_json_lines_for_a_closed_standard_output_are_refused(clip: Path, model: Path) -> None:
-    done = shell(">&-", "run", clip, "--model", model, "--jsonl", "-")
+@pytest.mark.parametrize("option", ["--jsonl", "--json-summary"])
+def test_json_for_a_closed_standard_output_is_refused_before_the_work(
+    clip: Path, model: Path, option: str
+) -> None:
+    done = shell(">&-", "run", clip, "--model", model, option, "-")
     assert done.returncode == 2
-    assert b"there is no standard output here" in done.stderr
+    [said] = done.stderr.decode().splitlines()  # and no table of a run
+    assert said == "error: there is no standard output here: name a file instead of '-'"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "-h")])
+def test_help_whose_reader_has_gone_is_no_failure(words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [*COMMAND, *words], check=False, stdout=pipe, stderr=subprocess.PIPE, timeout=100
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("alphabet", ["cp1252", "ascii"])

@@ -46,7 +46,9 @@ def audit(
     size: Annotated[str, typer.Option(metavar="WxH", help="Training input.")] = "640x384",
     strict: Annotated[bool, typer.Option("--strict", help="Any problem is an error.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Show every problem.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the facts too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the facts too; - prints them.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="List what this model is sure of and no box covers.")
     ] = None,
@@ -113,18 +115,23 @@ def evaluate(
         ),
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the conditions into a PNG.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures too; - prints them.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """COCO mAP for each task, from the ONNX file through the same Detector users run."""
     configure(debug)
     if plot is not None and not conditions:
         raise UsageError("--plot draws what --conditions measures: give both")
-    from oneglance.perception.cli.outputs import check_report
+    from oneglance.perception.cli.outputs import check_report, refuse_read
+    from oneglance.perception.sinks.files import check_writable
 
-    for file in (json_file, plot):
-        if file is not None:
-            check_report(file, [data, model])
+    if plot is not None:
+        refuse_read(plot, [data, model])
+        check_writable(plot)
+    if json_file is not None:
+        check_report(json_file, [data, model])
     try:
         from oneglance.models.training.evaluation.coco import evaluate_file
         from oneglance.models.training.evaluation.robustness import evaluate_file_under_conditions

@@ -44,7 +44,9 @@ def replay(
     ] = 0.01,
     out: Annotated[Path | None, typer.Option(help="Folder for images of the worst frames.")] = None,
     worst: Annotated[int, typer.Option(min=1, max=50, help="How many of them.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures too; - prints them.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Run a recording again and compare with a recorded run; exit code 1 when it differs."""

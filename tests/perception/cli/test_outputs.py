@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from media import make_video
 from oneglance.perception.cli.outputs import check_outputs, is_on_standard_output
 from oneglance.streams.errors import UsageError
 from program import Program
@@ -105,3 +107,37 @@ def test_figures_that_cannot_be_written_are_refused_before_the_work(
     outcome = oneglance(*words, "--json", "nowhere/figures.json")
     assert outcome.code == 2
     assert "cannot write nowhere/figures.json" in outcome.message
+
+
+def test_figures_go_to_standard_output_and_what_is_for_people_does_not(
+    oneglance: Program, model: Path, tmp_path: Path
+) -> None:
+    clip = make_video(tmp_path / "drive.mp4", frames=3)
+    run = tmp_path / "run.jsonl"
+    assert oneglance("run", clip, "--model", model, "--jsonl", run).code == 0
+    for name in ("-", "/dev/stdout"):
+        done = oneglance("replay", run, "--model", model, "--json", name)
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["frames"] == 3
+        assert "3 frames compared" in done.err
+    assert not Path("-").exists()
+    assert "3 frames compared" in oneglance("replay", run, "--model", model).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "drive.mp4", "--sink", "parquet:-"),
+        ("render", "--out", "-", "--frames", "2"),
+        ("convert", "run.jsonl", "--to", "csv", "--out", "-"),
+    ],
+)
+def test_no_folder_is_called_standard_output(
+    oneglance: Program, model: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    make_video(tmp_path / "drive.mp4", frames=1)
+    assert oneglance("run", "drive.mp4", "--model", model, "--jsonl", "run.jsonl").code == 0
+    more = ("--model", model) if words[0] == "run" else ()
+    done = oneglance(*words, *more)
+    assert (done.code, Path("-").exists()) == (2, False)
+    assert done.message == "'-' is standard output, where no folder can be written: name one"
