@@ -247,6 +247,15 @@ main()
     assert said.startswith("interrupted")
 
 
+def test_signals_are_handled_before_anything_slow_is_imported() -> None:
+    program = "import sys; from oneglance.perception.cli.main import main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True
+    )
+    slow = {"numpy", "logging", "dataclasses", "email", "importlib.metadata", "typer"}
+    assert not slow & set(done.stdout.split())
+
+
 def test_the_patience_of_signals_is_that_of_closing() -> None:
     assert CLOSE_S == shutdown.CLOSE_S
 
