@@ -45,6 +45,11 @@ NO_THREAD = (
     "(its number of processes), or end other programs"
 )
 
+NO_MEMORY = (
+    "there is not enough memory: raise the limit of this process (ulimit -v) or of the container, "
+    "end other programs, or take a smaller model or smaller images"
+)
+
 
 @contextmanager
 def _secrets_hidden() -> Iterator[None]:
@@ -137,10 +142,10 @@ def exit_code() -> int:
         if end.code == EXIT_INTERRUPTED and not was_reported():  # between two commands' own lines
             interrupted()
         return _code_of(end)
-    except (ImportError, OSError, OneglanceError) as error:
+    except (OSError, OneglanceError) as error:
         return _unusable(error)
-    except RuntimeError as error:
-        return _unusable(OneglanceError(NO_THREAD)) if _is_of_limit(error) else _bug(error)
+    except ImportError as error:
+        return _unusable(error) if _is_of_opencv(error) else _bug(error)
     except Exception as error:  # noqa: BLE001 - the last door: whatever is left is our bug
         return _bug(error)
     return 0
@@ -163,8 +168,6 @@ def _find_temporary_folder() -> None:
 
 def _unusable(error: ImportError | OSError | OneglanceError) -> int:
     if isinstance(error, ImportError):
-        if not _is_of_opencv(error):
-            return _bug(error)
         error = OneglanceError(NO_OPENCV.format(error))
     elif isinstance(error, OSError):  # a disk, a permission, a name: never a bug of ours
         error = os_error(error)
@@ -176,6 +179,8 @@ def _unusable(error: ImportError | OSError | OneglanceError) -> int:
 def _bug(error: Exception) -> int:
     if blame := blamed_for(error):
         return _unusable(OneglanceError(f"{blame} (--debug shows where; it is not oneglance's)"))
+    if limit := _limit_of(error):
+        return _unusable(OneglanceError(limit))
     _show_traceback()
     _print_problem(
         "internal error:",
@@ -190,9 +195,15 @@ def _is_of_opencv(error: ImportError) -> bool:
     return error.name == "cv2" or bool(re.match(r"lib(GL|EGL|gthread|SM|X|xcb)", str(error)))
 
 
-def _is_of_limit(error: RuntimeError) -> bool:
-    """Whether the system refused a thread to us or to a library; Python has no class for it."""
-    return re.search(r"can't start new thread|pthread_create failed", str(error)) is not None
+def _limit_of(error: Exception) -> str | None:
+    """What the system refused to us or to a library, threads or memory; libraries say it in
+    exceptions of any class."""
+    if re.search(r"can't start new thread|pthread_create failed", str(error)):
+        return NO_THREAD
+    no_memory = r"bad.?alloc|cannot allocate memory|insufficient memory|failed to allocate memory"
+    if isinstance(error, MemoryError) or re.search(no_memory, str(error), re.IGNORECASE):
+        return NO_MEMORY
+    return None
 
 
 def _show_traceback() -> None:

@@ -14,6 +14,7 @@ from oneglance.perception.sinks.files import (
     is_standard_output,
     standard_output,
 )
+from oneglance.streams.entry_points import SINKS, offer_of
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
 from oneglance.streams.outputs import refuse_inputs, same_file
@@ -24,6 +25,9 @@ _TO_STANDARD_OUTPUT = frozenset({"csv", "jsonl"})
 
 _SENDING = frozenset({"mqtt", "mqtts"})
 """Sinks that write no file."""
+
+_WITH_OPTIONS = frozenset({"mcap", "rerun"})
+_WRITING_A_FILE = frozenset({"coco", "csv", "jsonl", "mcap", "rerun", "video"})
 
 _REPORTS = frozenset({".json", ".jsonl", ".csv"})
 """What of an earlier command may lie among what is read."""
@@ -41,7 +45,8 @@ def check_outputs(
     """Refuse outputs of ``oneglance run`` that would destroy what is read, or one another.
 
     Raises:
-        UsageError: an output is a source, or given twice; or it is a link to nowhere.
+        UsageError: an output is a source, or given twice; or it is a link to nowhere; there is no
+            such sink.
         SinkError: it is the model, or cannot be written; there is no standard output.
     """
     if video is not None and len(sources) > 1:
@@ -55,6 +60,7 @@ def check_outputs(
     if json_summary is not None and is_standard_output(json_summary):
         standard_output()  # written at the end: an hour's run must not end in one that is closed
     for text in sinks:
+        offer_of(SINKS, SinkChoice.parse(text).name, what="sink")
         if sinks.count(text) > 1:
             raise UsageError(f"--sink {text} is given for two outputs")
     every = [*outputs, *files]
@@ -66,7 +72,7 @@ def check_outputs(
         refuse_inputs(output, [model])
         if sum(_is_one_file(output, other) for other in every) > 1:
             raise UsageError(f"{output} is given for two outputs")
-    for output in outputs:
+    for output in (*outputs, *filter(None, map(_file_of, sinks))):
         check_writable(output)  # an hour's run must not end in a path that never worked
 
 
@@ -82,10 +88,18 @@ def _files_of(choice: SinkChoice) -> Iterator[Path]:
     if not target or is_standard_output(choice.target) or choice.name in _SENDING:
         return
     yield Path(target)
-    if query and choice.name not in {"mcap", "rerun"}:  # of a file it may be a part of the name
+    if query and choice.name not in _WITH_OPTIONS:  # of a file it may be a part of the name
         yield Path(choice.target)
     if choice.name == "mcap" and "format=" not in query.replace("format=both", ""):
         yield foxglove_beside(Path(target))
+
+
+def _file_of(sink: str) -> Path | None:
+    """The file that one of our sinks empties when it is opened."""
+    choice = SinkChoice.parse(sink)
+    target = choice.target.partition("?")[0] if choice.name in _WITH_OPTIONS else choice.target
+    is_file = choice.name in _WRITING_A_FILE and target and "://" not in target
+    return Path(target) if is_file and not is_standard_output(target) else None
 
 
 def _is_one_file(one: Path, other: Path) -> bool:

@@ -137,12 +137,12 @@ class Run:
                     opened = open_reader(
                         self._chosen(source), options.mode, connect=options.connect
                     )
-                    with closing(opened) as reader:
+                    with ExitStack() as own, closing(opened) as reader:
                         if options.budget_ms is not None:
                             check_budget(options.budget_ms, live=reader.live)
                         detector = detector or self._load(reader, tasks)
                         # The video first: opening it destroys nothing yet, should it be refused.
-                        video = self._video(reader)
+                        video = self._video(reader, own)
                         if shared is None:
                             shared = self._shared(reader, detector, outputs)
                         self._run_one(reader, detector, [*shared, *video])
@@ -198,15 +198,17 @@ class Run:
             region=options.region,
         )
 
-    def _video(self, reader: FrameReader) -> list[VideoSink]:
+    def _video(self, reader: FrameReader, own: ExitStack) -> list[VideoSink]:
+        """``own`` closes it where no run comes to that: another output is refused, or Ctrl-C."""
         if self.options.video is None:
             return []
-        return [VideoSink(self.options.video, frame_rate=reader.frame_rate)]
+        sink = VideoSink(self.options.video, frame_rate=reader.frame_rate)
+        own.push(_closing(sink))
+        return [sink]
 
     def _shared(self, reader: FrameReader, detector: Detector, outputs: ExitStack) -> list[Sink]:
         """The sinks that take every source's results; ``outputs`` closes them."""
         options = self.options
-        shared: list[Sink] = []
         is_one = options.together or len(options.sources) == 1
         context = SinkContext(
             sources=tuple(map(redact, options.sources)),
@@ -217,11 +219,13 @@ class Run:
             classes=detector.classes,
         )
         texts = [*([] if options.jsonl is None else [f"jsonl:{options.jsonl}"]), *options.sinks]
-        for choice in map(SinkChoice.parse, texts):
-            sink = choice.open(context)
+        opened: dict[str, Sink] = {}
+        # Those with options first, which may be refused: opening another empties its file.
+        for text in sorted(texts, key=lambda text: "?" not in text):
+            sink = SinkChoice.parse(text).open(context)
             outputs.push(_closing(sink))
-            shared.append(_KeptOpen(sink))
-        return shared
+            opened[text] = _KeptOpen(sink)
+        return [opened[text] for text in texts]
 
     def _run_one(self, reader: FrameReader, detector: Detector, sinks: Sequence[Sink]) -> None:
         options = self.options

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +17,10 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.letterbox import Letterbox
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import annotate
-from oneglance.perception.sinks.files import open_output
+from oneglance.perception.sinks.files import closed_already, open_output
 from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
-from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.errors import SinkError, UsageError, cause
 from oneglance.streams.frame import Image
 from oneglance.streams.outputs import output_error
 
@@ -73,7 +75,7 @@ class VideoSink:
         self._file = FragmentedMp4(open_output(self._path, keep=True))
         self._timeline = Timeline(frame_rate)
         self._encoder: _Encoder | None = None
-        self._closed = False
+        self._closed = self._is_broken = False
 
     def write(self, result: Result) -> None:
         """Encode one annotated frame.
@@ -83,10 +85,13 @@ class VideoSink:
                 was written before stays and plays; with less than ``FRAGMENT_S`` there is
                 no file.
         """
+        if self._closed:
+            raise closed_already(self._path)
         image = annotate(result.frame.image, result.detections)
-        if self._encoder is None:
-            self._encoder = _Encoder(self._file, self._format, image, self._timeline)
-        self._encoder.encode(image, self._timeline.tick(result.frame.timestamp_s))
+        with self._encoding():
+            if self._encoder is None:
+                self._encoder = _Encoder(self._file, self._format, image, self._timeline)
+            self._encoder.encode(image, self._timeline.tick(result.frame.timestamp_s))
         if self._file.error is not None:
             self.close()
 
@@ -99,9 +104,15 @@ class VideoSink:
         if self._closed:
             return
         self._closed = True
+        failed: SinkError | None = None
         if self._encoder is not None:
-            self._encoder.finish()
-            if self._file.error is not None:
+            try:
+                with self._encoding():
+                    if not self._is_broken:
+                        self._encoder.finish()
+            except SinkError as error:
+                failed = error
+            if self._is_broken or self._file.error is not None:
                 self._file.truncate_to_fragment()
         is_empty = self._file.size == 0
         self._file.close()
@@ -110,6 +121,24 @@ class VideoSink:
         if self._file.error is not None:
             kept = "Too little was written to keep" if is_empty else "What is there plays"
             raise output_error(self._path, self._file.error, kept=kept)
+        if failed is not None:
+            raise failed
+
+    @contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """What the encoder lacks (memory, threads) is no bug of ours; what failed to be written is
+        raised by itself."""
+        import av
+
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            if self._file.error is None:
+                self._is_broken = True
+                raise SinkError(
+                    f"cannot write {self._path}: the video encoder failed, mostly for lack of "
+                    f"memory ({cause(error)})"
+                ) from None
 
 
 class _Encoder:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from oneglance.perception.cli import app
 from program import ROAD, Program
 
 MISTAKES = {
@@ -112,3 +113,24 @@ def test_debug_shows_where_a_mistake_was_found(oneglance: Program) -> None:
     assert run.code == 2
     assert "Traceback" in run.err
     assert "error: no file or folder no-such.mp4" in run.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("Exception caught: std::bad_alloc"),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : bad allocation"),
+        ValueError("OpenCV(4.12.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed"),
+    ],
+)
+def test_too_little_memory_is_no_bug_of_ours(
+    oneglance: Program, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app, "_program", lambda _: lambda **_: fail())
+    ended = oneglance("models")
+    assert ended.code == 2
+    assert ended.message.startswith("there is not enough memory: raise the limit")

@@ -141,3 +141,29 @@ def test_no_folder_is_called_standard_output(
     done = oneglance(*words, *more)
     assert (done.code, Path("-").exists()) == (2, False)
     assert done.message == "'-' is standard output, where no folder can be written: name one"
+
+
+@pytest.mark.parametrize(
+    ("sink", "why"),
+    [
+        ("mcap:away/seen.mcap", "there is no folder away"),
+        ("csv:away/seen.csv", "there is no folder away"),
+        ("mcap:seen.mcap?format=odd", "format is one of"),
+        ("nosuch:seen.x", "unknown sink 'nosuch'"),
+    ],
+)
+def test_an_output_that_is_refused_leaves_the_others_as_they_were(
+    oneglance: Program, model: Path, tmp_path: Path, sink: str, why: str
+) -> None:
+    make_video(tmp_path / "drive.mp4", frames=1)
+    outputs = [tmp_path / "seen.jsonl", tmp_path / "seen.mp4", tmp_path / "seen.coco.json"]
+    words = ("run", "drive.mp4", "--model", model, "--jsonl", "seen.jsonl", "--video", "seen.mp4")
+    more = ("--sink", "coco:seen.coco.json", "--sink", sink)
+    refused = oneglance(*words, *more)
+    assert refused.code == 2
+    assert why in refused.message
+    assert not [each for each in outputs if each.exists()]
+    for output in outputs:
+        output.write_text("of an earlier run")
+    assert oneglance(*words, *more).code == 2
+    assert {output.read_text() for output in outputs} == {"of an earlier run"}

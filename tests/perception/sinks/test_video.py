@@ -11,7 +11,7 @@ import pytest
 
 from oneglance.models.tasks import Task
 from oneglance.perception.result import Result
-from oneglance.perception.sinks import VideoSink
+from oneglance.perception.sinks import VideoSink, video
 from oneglance.perception.sinks.drawing import COLOURS
 from oneglance.perception.sinks.video import FRAGMENT_S, LONGEST_SIDE
 from oneglance.streams.errors import SinkError
@@ -238,3 +238,15 @@ def test_after_a_pause_of_hours_frames_are_shown_when_they_were_filmed(
     repeated = [seen_s for seen_s, _ in found if 1 < seen_s < gap_s - 1]
     assert len(found) == len(times_s) + len(repeated)
     assert {shade for seen_s, shade in found if seen_s in repeated} == {2}
+
+
+def test_an_encoder_that_fails_is_reported_with_the_file(
+    tmp_path: Path, result: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(video._ENCODER, "preset", "nosuch")  # libx264 itself refuses that
+    path = tmp_path / "seen.mp4"
+    sink = VideoSink(path)
+    with pytest.raises(SinkError, match=r"cannot write .*seen\.mp4: the video encoder failed"):
+        sink.write(result(image=plain(64, 48)))
+    sink.close()
+    assert not path.exists()
