@@ -147,8 +147,7 @@ class Pipeline:
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
         self._take_lock = threading.Lock()
         self._stopping = threading.Event()
-        self._patience_s = shutdown.INFERENCE_S
-        self._started = False
+        self._patience_s, self._started = shutdown.INFERENCE_S, False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
         """Take every result (or the first ``max_frames``); returns what ``summary`` says.
@@ -208,7 +207,7 @@ class Pipeline:
         Raises:
             StreamError: the source broke; every result before it was yielded.
             SinkError: an output could not be written.
-            UsageError: the pipeline ran before.
+            UsageError: the pipeline ran before, or in a process that forked this one.
         """
         if self._started:
             raise UsageError("a pipeline runs once: make a new one")
@@ -227,14 +226,12 @@ class Pipeline:
                     self._slots.release()
 
     def close(self) -> None:
-        """Stop soon, from any thread: iteration ends after the result in hand.
-
-        Whoever iterates is free again within a second, even when the source or a sink is stuck.
+        """Stop soon, from any thread: iteration ends after the result in hand, within a second even
+        when the source or a sink is stuck.
 
         Raises:
             SinkError: the pipeline never ran, and an output cannot be closed.
         """
-        self._stopping.set()
         self._patience_s = shutdown.INFERENCE_STOPPED_S
         self._sinks.stop()
         self._end_threads()
@@ -261,7 +258,6 @@ class Pipeline:
                 thread.start()
             yield
         finally:
-            self._stopping.set()
             self._end_threads()
             all_ended = joined(threads, lambda: self._patience_s)
             if self._reader.join(lambda: self._patience_s) and all_ended:
@@ -269,6 +265,9 @@ class Pipeline:
 
     def _end_threads(self) -> None:
         """Wake whoever waits, so that each thread sees that the run is over."""
+        self._stopping.set()
+        if self._sinks.is_forked:
+            return  # nobody waits here, and a lock may be held by a thread of the parent
         self._reader.close()
         for _ in range(self._workers):
             self._slots.release()
@@ -342,6 +341,7 @@ class Pipeline:
     # -- caller's thread -------------------------------------------------------------------
 
     def _next(self) -> _Inferred | None:
+        self._sinks.check_process()
         while not self._stopping.is_set():
             try:
                 future = self._ordered.get(timeout=shutdown.PIECE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator, Iterator
 from types import TracebackType
@@ -16,6 +17,30 @@ if TYPE_CHECKING:
 def played_already(source: str) -> UsageError:
     """That a source cannot be iterated a second time."""
     return UsageError(f"{source} was played already: open it again")
+
+
+class Process:
+    """The process in which something was begun. What it holds (threads, locks, the place in a
+    file) is not a forked child's to go on with."""
+
+    def __init__(self) -> None:
+        self._number = os.getpid()
+
+    @property
+    def is_this(self) -> bool:
+        """False in a forked child."""
+        return os.getpid() == self._number
+
+    def check(self, what: str) -> None:
+        """Refuse to go on with ``what`` in a forked child.
+
+        Raises:
+            UsageError: this is one.
+        """
+        if not self.is_this:
+            raise UsageError(
+                f"{what} was begun before this process was forked: open it anew in this one"
+            )
 
 
 class Closing:
@@ -55,7 +80,7 @@ class PlayedOnce(Closing):
 
         Raises:
             StreamError: the source broke.
-            UsageError: it has been iterated before.
+            UsageError: it has been iterated before, or begun in the process that forked this one.
         """
         with self._lock:
             if self._played:
@@ -63,15 +88,21 @@ class PlayedOnce(Closing):
             if self._closed:
                 return
             self._iterating = self._played = True
+        process = Process()
         try:
             for frame in self._frames():
                 if self._closed:
                     return
                 yield frame
+                process.check(self.source)
         finally:
-            with self._lock:
-                self._iterating, self._closed = False, True
-            self._free()
+            if process.is_this:  # else the parent reads on, and its decoder's threads are not here
+                self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._iterating, self._closed = False, True
+        self._free()
 
     def close(self) -> None:
         """End iteration at its next frame; free the source."""

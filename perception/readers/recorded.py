@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -25,8 +26,26 @@ if TYPE_CHECKING:
     from oneglance.perception.health import SourceHealth
     from oneglance.perception.protocols import TrackerLike
 
+_taken: weakref.WeakSet[Stream] = weakref.WeakSet()
+"""Streams that belong to a run: another run would play what this one closes, which looks like an
+end."""
+
 DECODED_AHEAD = 2
 """Frames that a source is decoded ahead of the workers."""
+
+
+def belongs(source: str) -> UsageError:
+    """That a stream or a reader cannot be given to another run."""
+    return UsageError(f"{source} belongs to a run already: open it again for another one")
+
+
+def _take(stream: Stream) -> None:
+    try:
+        if stream in _taken:
+            raise belongs(stream.source)
+        _taken.add(stream)
+    except TypeError:  # somebody's stream that has no hash or no weak references
+        return
 
 
 class RecordedReader:
@@ -35,7 +54,12 @@ class RecordedReader:
     live = False
 
     def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
-        """``stream`` is closed by the reader. ``clock``: seconds, monotonic."""
+        """``stream`` is closed by the reader. ``clock``: seconds, monotonic.
+
+        Raises:
+            UsageError: the stream belongs to a run already, which closes it.
+        """
+        _take(stream)
         self._stream = stream
         self._clock = clock
         self._tracker: TrackerLike | None = None
@@ -59,7 +83,13 @@ class RecordedReader:
         return self._stream.frame_count
 
     def start(self, tracker: TrackerLike | None) -> None:
-        """See ``FrameReader``."""
+        """See ``FrameReader``.
+
+        Raises:
+            UsageError: the reader belongs to a run already.
+        """
+        if self._thread.ident is not None:
+            raise belongs(self.name)
         self._tracker = None if tracker is None else tracker.fresh()
         self._thread.start()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from oneglance.perception.sinks.files import (
     check_writable,
+    closed_already,
     is_standard_output,
     write_standard_output,
 )
@@ -49,7 +50,13 @@ class CocoSink:
         self._closed = False
 
     def write(self, result: Result) -> None:
-        """Add a result."""
+        """Add a result.
+
+        Raises:
+            SinkError: the sink is closed.
+        """
+        if self._closed:
+            raise closed_already(self._path)
         frame, found = result.frame, result.detections
         source = printable(frame.source)
         image = {

@@ -105,6 +105,13 @@ def foxglove_beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.foxglove{path.suffix}")
 
 
+def closed_already(name: str | os.PathLike[str]) -> SinkError:
+    """That a sink takes no result any more."""
+    return SinkError(
+        f"{os.fspath(name)} was closed when a run ended: make a new output for another run"
+    )
+
+
 def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
     """Write all of ``data``, where one ``write`` may stop half way without an error.
 

@@ -14,6 +14,7 @@ import numpy as np
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.files import (
     STANDARD_OUTPUT,
+    closed_already,
     is_standard_output,
     open_output,
     standard_output,
@@ -69,6 +70,8 @@ class JsonLinesSink:
         self._put(encoded(as_object(result)).encode() + b"\n")
 
     def _put(self, line: bytes) -> None:
+        if self._file.closed and not self._to_stdout:
+            raise closed_already(self._path)
         try:
             write_whole(self._file, line)
             if self._to_stdout:

@@ -30,7 +30,12 @@ from oneglance.perception.ros_messages import (
     header_of,
 )
 from oneglance.perception.sinks.drawing import COLOURS
-from oneglance.perception.sinks.files import foxglove_beside, open_output, write_whole
+from oneglance.perception.sinks.files import (
+    closed_already,
+    foxglove_beside,
+    open_output,
+    write_whole,
+)
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.outputs import output_error
 
@@ -129,6 +134,8 @@ class _File:
         self._keeping(lambda: self._writer.start("ros2", "oneglance"))
 
     def write(self, result: Result, *, with_image: bool) -> None:
+        if self._closed:
+            raise closed_already(self._path)
         # Times of records have no sign; a clock that stands before 1970 is in the header alone.
         stamp_ns = min(max(header_of(result.frame).stamp_ns, 0), _LATEST_NS)
         base = _topic_of(result)

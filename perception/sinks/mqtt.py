@@ -33,6 +33,7 @@ import numpy as np
 from oneglance.models.tasks import Task
 from oneglance.perception.plugins import SinkContext
 from oneglance.perception.result import Result
+from oneglance.perception.sinks.files import closed_already
 from oneglance.perception.sinks.jsonl import as_object, encoded
 from oneglance.perception.sinks.mqtt_broker import Broker, BrokerAddress, Target, tls_context
 from oneglance.streams.errors import SinkError, UsageError
@@ -98,7 +99,13 @@ class MqttSink:
         return all(c.broker.connected.wait(timeout_s) for c in self._channels.values())
 
     def write(self, result: Result) -> None:
-        """Publish what is due; waits for nothing."""
+        """Publish what is due; waits for nothing.
+
+        Raises:
+            SinkError: the sink is closed.
+        """
+        if self._is_closed:
+            raise closed_already("the sink mqtt")
         source = result.frame.source
         channel = self._channels.get(source)
         if channel is None:

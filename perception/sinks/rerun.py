@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 from oneglance.perception.plugins import SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.perception.sinks.files import closed_already, open_output, write_whole
 from oneglance.perception.sinks.rerun_log import APPLICATION, ResultLog
 from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddress
 from oneglance.streams import shutdown
@@ -75,6 +75,8 @@ class RerunSink:
             SinkError: the disk is full, or the file cannot be written for another reason; said
                 within ``FLUSH_S``.
         """
+        if self._is_closed:
+            raise closed_already(self._path)
         self._log.add(result)
         now_s = self._clock()
         if now_s >= self._due_s or self._log.pending >= MOST_PENDING:

@@ -7,6 +7,7 @@ does without the newest, which is counted (``SinkHealth``) and said.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -19,7 +20,8 @@ from oneglance.perception.health import SinkHealth
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
 from oneglance.streams import shutdown
-from oneglance.streams.errors import SinkError
+from oneglance.streams.errors import SinkError, UsageError
+from oneglance.streams.playing import Process
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +39,20 @@ class SinkThreads:
 
     A context manager: leaving it waits until all is written and every sink closed, then raises
     what went wrong. When another error is on its way already, what went wrong here is logged.
+    A program that ends in the middle of a run closes them too.
     """
 
     def __init__(self, sinks: Sequence[Sink], *, live: bool = False) -> None:
+        """``sinks`` in the order in which a result is written to them.
+
+        Raises:
+            UsageError: one is given twice.
+        """
         self._names = sink_names(sinks)
+        for number, sink in enumerate(sinks):
+            if any(sink is other for other in sinks[:number]):
+                raise UsageError(f"the sink {self._names[number].split('#')[0]} is given twice")
+        self._process = Process()
         self._sinks = tuple(sinks)
         self._threads = (
             [
@@ -75,6 +87,19 @@ class SinkThreads:
             for name, count, sink in zip(self._names, behind, self._sinks, strict=True)
         )
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a child of the process that runs: its threads are not here."""
+        return not self._process.is_this
+
+    def check_process(self) -> None:
+        """Refuse to go on in a forked child, where it would wait for ever.
+
+        Raises:
+            UsageError: this is one.
+        """
+        self._process.check("the run")
+
     def stop(self) -> None:
         """Hurry, from any thread: ``write`` takes no more, ``close`` waits briefly only."""
         for thread in self._threads:
@@ -87,6 +112,8 @@ class SinkThreads:
             SinkError: an output could not be written, or a sink is stuck; or whatever else a
                 sink raised.
         """
+        if self.is_forked:
+            return  # to close them is the parent's
         for thread in self._threads:
             thread.end()  # all of them at once: nobody's patience adds up
         failed: Exception | None = None
@@ -100,7 +127,15 @@ class SinkThreads:
         if failed is not None:
             raise failed
 
+    def _at_exit(self) -> None:
+        """Later the interpreter has no threads that could write."""
+        try:
+            self.close()
+        except Exception as error:  # noqa: BLE001 - nobody is left to whom it could be raised
+            logger.warning("%s", error)
+
     def __enter__(self) -> Self:
+        atexit.register(self._at_exit)
         return self
 
     def __exit__(
@@ -109,6 +144,7 @@ class SinkThreads:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        atexit.unregister(self._at_exit)
         try:
             self.close()
         except Exception as own:
