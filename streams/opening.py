@@ -241,7 +241,11 @@ def _open_many(path: Path, options: ConnectOptions) -> Stream:
 def _image_rate(options: ConnectOptions) -> Fraction:
     from oneglance.streams.files.images import DEFAULT_RATE
 
-    return Fraction(options.fps).limit_denominator(1001) if options.fps else DEFAULT_RATE
+    if not options.fps:
+        return DEFAULT_RATE
+    if options.fps < 1:  # one image a minute, or a day
+        return 1 / Fraction(1 / options.fps).limit_denominator(1001)
+    return Fraction(options.fps).limit_denominator(1001)
 
 
 def _exists(text: str) -> bool:

@@ -11,6 +11,8 @@ from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.status import FROZEN_S
 
 _HIGHEST_RATE = 100_000
+_LOWEST_RATE = 1e-6
+"""Frames a second: one in eleven days."""
 
 
 class Transport(StrEnum):
@@ -77,9 +79,10 @@ class ConnectOptions:
             raise UsageError(
                 f"unknown choice '{self.damaged}' for damaged frames ({', '.join(Damaged)})"
             )
-        if self.fps is not None and not 0 < self.fps < _HIGHEST_RATE:
+        if self.fps is not None and not _LOWEST_RATE <= self.fps < _HIGHEST_RATE:
             raise UsageError(
-                f"frames a second must be above 0 and below {_HIGHEST_RATE}, not {self.fps}"
+                f"frames a second must be above 0 (from {_LOWEST_RATE:g} on) and below "
+                f"{_HIGHEST_RATE}, not {self.fps}"
             )
 
 

@@ -107,7 +107,7 @@ class NetworkStream(ThreadedSource):
                 yield from self._presented()
         except (av.error.FFmpegError, OSError) as error:
             # Where no length is declared, hanging up is how an answer ends.
-            if not (self._is_still() and error.errno == errno.EIO):
+            if not (error.errno == errno.EIO and (self._is_still() or self._came_whole())):
                 raise self._lost(error) from None
         if self._closed:
             return
@@ -140,6 +140,15 @@ class NetworkStream(ThreadedSource):
         """Whether one image lay there, and no camera."""
         is_image = self._container.format.name.endswith("_pipe")
         return is_image and self.stats.produced == 1
+
+    def _came_whole(self) -> bool:
+        """Whether as many frames came as a recording of no length in bytes has by its header."""
+        duration = self._container.duration
+        if self.live or self._is_segmented or self._container.size > 0 or duration is None:
+            return False
+        length_s = duration / av.time_base
+        expected = self._stream.frames or max(1, round(length_s / self._period_s))
+        return self.stats.produced >= expected
 
     def _listed(self) -> Iterator[Frame]:
         """Frames at the times of their playlist, also after a part of it that is missing."""

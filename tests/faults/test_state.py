@@ -70,8 +70,8 @@ def test_a_reader_belongs_to_one_run(tmp_path: Path, detector: Detector) -> None
 def test_an_output_that_a_run_has_closed_takes_no_other_run(
     sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Detector
 ) -> None:
-    if SINKS[sink] is not None:
-        pytest.importorskip(SINKS[sink])
+    if (package := SINKS[sink]) is not None:
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     clip = make_video(tmp_path / "a.mp4", frames=FRAMES)
     output = SinkChoice.parse(sink).open(SinkContext(sources=("a.mp4",)))

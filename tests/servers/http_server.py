@@ -24,7 +24,8 @@ class Handler(BaseHTTPRequestHandler):
     ``/mjpeg/N`` N frames of a camera (0: endless), ``/mjpeg/N/silent`` N frames and then nothing;
     ``/odd/KIND/N`` N frames of a camera that writes its boundary ``after`` each part, leaves parts
     ``untyped``, claims ``long`` or ``short`` lengths, or packs all with ``gzip``;
-    ``/unsized`` one JPEG without a length; ``/loop`` leads to itself;
+    ``/unsized`` one JPEG without a length, ``/unsized/NAME`` a file, ``/unsized/NAME/50`` half;
+    ``/loop`` leads to itself;
     ``/moved/NAME`` leads to ``/file/NAME``, of a playlist alone; ``/silent`` nothing at all;
     ``/status/CODE`` that answer. A query is not looked at."""
 
@@ -68,11 +69,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _unsized(self) -> None:
+    def _unsized(self, name: str = "", kept: str = "100") -> None:
+        """A JPEG; or of a file the first ``kept`` hundredths."""
         self.send_response(200)
-        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Type", "application/octet-stream" if name else "image/jpeg")
         self.end_headers()
-        self.wfile.write(cv2.imencode(".jpg", numbered_image(3))[1].tobytes())
+        jpeg = cv2.imencode(".jpg", numbered_image(3))[1].tobytes()
+        content = (self.folder / name).read_bytes() if name else jpeg
+        self.wfile.write(content[: len(content) * int(kept) // 100])
 
     def _loop(self, *_: str) -> None:
         self.send_response(302)

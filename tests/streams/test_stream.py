@@ -257,3 +257,16 @@ def test_a_link_to_nowhere_is_reported_as_such(folder: Path) -> None:
     with pytest.raises(SourceNotFound) as caught:
         open_stream(folder / "link.mp4")
     assert str(caught.value) == f"{folder}/link.mp4 is a link to nowhere"
+
+
+@pytest.mark.parametrize("fps", [30000 / 1001, 1, 1 / 60, 1 / 86400, 1e-6])
+def test_images_lie_as_far_apart_as_is_asked_for(folder: Path, fps: float) -> None:
+    with open_stream(folder / "images", ConnectOptions(fps=fps)) as stream:
+        times_s = [frame.timestamp_s for frame in stream]
+    assert times_s == pytest.approx([0, 1 / fps], rel=1e-6)
+
+
+@pytest.mark.parametrize("fps", [0, -1, 1e-300, 5e-324, float("nan"), float("inf"), 1e9])
+def test_a_rate_that_cannot_be_is_refused(fps: float) -> None:
+    with pytest.raises(UsageError, match="frames a second must be above 0"):
+        ConnectOptions(fps=fps)

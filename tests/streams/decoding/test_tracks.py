@@ -78,17 +78,18 @@ def test_tiles_of_one_image_are_not_taken_for_videos(shared: Path) -> None:
 def with_cover(path: Path, *, cover_first: bool) -> Path:
     """A video of 6 frames and a larger image, copied into the container as a track of its own."""
     with av.open(str(path), "w") as container:
-        order = ["mjpeg", "libx264"] if cover_first else ["libx264", "mjpeg"]
-        tracks = {codec: container.add_stream(codec, rate=25) for codec in order}
-        for codec, track in tracks.items():
-            track.width, track.height = FRONT if codec == "mjpeg" else REAR
-            track.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        image = av.VideoFrame.from_ndarray(numbered_image(9, FRONT), "bgr24")
-        container.mux(tracks["mjpeg"].encode(image))
+        if cover_first:
+            cover = container.add_stream("mjpeg", rate=25)
+        video = container.add_stream("libx264", rate=25)
+        if not cover_first:
+            cover = container.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = *FRONT, "yuvj420p"
+        video.width, video.height, video.pix_fmt = *REAR, "yuv420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(numbered_image(9, FRONT), "bgr24")))
         for index in range(6):
             frame = av.VideoFrame.from_ndarray(numbered_image(index, REAR), "bgr24")
-            container.mux(tracks["libx264"].encode(frame))
-        for track in tracks.values():
+            container.mux(video.encode(frame))
+        for track in (cover, video):
             container.mux(track.encode(None))
     return path
 
@@ -110,7 +111,8 @@ def test_a_cover_that_is_a_track_of_its_own_is_no_video(
 def test_motion_jpeg_beside_another_video_is_a_video(tmp_path: Path) -> None:
     path = tmp_path / "drive.mkv"
     with av.open(str(path), "w") as container:
-        small, large = (container.add_stream(codec, rate=25) for codec in ("libx264", "mjpeg"))
+        small = container.add_stream("libx264", rate=25)
+        large = container.add_stream("mjpeg", rate=25)
         small.width, small.height, small.pix_fmt = *REAR, "yuv420p"
         large.width, large.height, large.pix_fmt = *FRONT, "yuvj420p"
         for index in range(2):

@@ -19,7 +19,7 @@ IMAGES = 6
 def animation(tmp_path: Path) -> cv2.Animation:
     found = cv2.Animation()
     found.frames = [numbered_image(index) for index in range(IMAGES)]
-    found.durations = np.full(IMAGES, 200, np.int32)
+    found.durations = [200] * IMAGES
     return found
 
 

@@ -1,0 +1,40 @@
+"""Finished recordings of which the server gives no length, and whose end is that it hangs up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from http_server import http_server
+from media import index_of, make_video
+from oneglance.streams import ConnectOptions, SourceBroken
+from oneglance.streams.live.network import NetworkStream
+
+FRAMES = 20
+
+PATIENT = ConnectOptions(timeout_s=20, stall_s=20)
+
+
+@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv", "drive.webm"])
+def test_a_recording_that_came_whole_has_ended(tmp_path: Path, name: str) -> None:
+    codec = "libvpx" if name.endswith(".webm") else "libx264"
+    faststart = {"movflags": "faststart"} if name.endswith(".mp4") else {}
+    make_video(tmp_path / name, frames=FRAMES, codec=codec, container_options=faststart)
+    with (
+        http_server(tmp_path) as (web, _),
+        NetworkStream(f"{web}/unsized/{name}", PATIENT) as stream,
+    ):
+        assert [index_of(frame.image) for frame in stream] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv"])
+def test_one_that_came_in_part_is_broken(tmp_path: Path, name: str) -> None:
+    faststart = {"movflags": "faststart"} if name.endswith(".mp4") else {}
+    make_video(tmp_path / name, frames=FRAMES, container_options=faststart)
+    with (
+        http_server(tmp_path) as (web, _),
+        NetworkStream(f"{web}/unsized/{name}/60", PATIENT) as stream,
+        pytest.raises(SourceBroken),
+    ):
+        list(stream)
