@@ -17,6 +17,7 @@ from oneglance.models.engines import self_check as checking
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine, device_of
 from oneglance.models.engines.loading import DEFAULT_ENGINE, KEEPING, load_engine
+from oneglance.models.engines.process_end import gate
 from oneglance.models.engines.providers import CPU
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import Metadata
@@ -289,6 +290,12 @@ class Detector:
 
         ``image`` may be a decoder's planes, as ``Frame.yuv`` gives them, too.
         """
+        with gate.working():
+            return self._detect(image)
+
+    def _detect(
+        self, image: npt.NDArray[np.uint8] | Planes
+    ) -> tuple[sv.Detections, dict[str, float]]:
         started = time.perf_counter()
         image, corner = self._looked_at(image if is_planes(image) else as_bgr(image))
         tensor, geometry = self._canvas().fill(image)

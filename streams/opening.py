@@ -204,6 +204,11 @@ def _open_path(text: str, options: ConnectOptions, video: int | None) -> Stream:
     is_many = path.is_dir() or is_pattern
     if path.is_symlink() and not there:
         raise SourceNotFound(f"{redact_address(text)} is a link to nowhere")
+    if text == "-" and not there:
+        raise UsageError(
+            "standard input cannot be played: a video is read at several places; write it to a "
+            "file first"
+        )
     if not there and not is_many:
         # What is not on the disk may be an address that lacks its scheme.
         raise SourceNotFound(f"no file or folder {redact_address(text)}{_near(path)}")

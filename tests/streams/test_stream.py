@@ -270,3 +270,14 @@ def test_images_lie_as_far_apart_as_is_asked_for(folder: Path, fps: float) -> No
 def test_a_rate_that_cannot_be_is_refused(fps: float) -> None:
     with pytest.raises(UsageError, match="frames a second must be above 0"):
         ConnectOptions(fps=fps)
+
+
+def test_standard_input_is_no_source_and_the_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"standard input cannot be played: .* write it to a file"):
+        open_stream("-")
+    make_video(tmp_path / "a.mp4", frames=2).rename(tmp_path / "-")
+    with open_stream("-") as stream:  # a file of that name
+        assert len(list(stream)) == 2
