@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -40,7 +41,8 @@ class Tracker:
         # Here and not at the first box: loading it takes longer than a live frame may wait.
         from trackers import ByteTrackTracker
 
-        self._make: Callable[[], ByteTrackTracker] = lambda: ByteTrackTracker(
+        self._make: Callable[[], ByteTrackTracker] = partial(
+            ByteTrackTracker,
             frame_rate=frame_rate,
             lost_track_buffer=round(30 * LOST_TRACK_S),
             track_activation_threshold=NEW_TRACK_CONFIDENCE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -58,6 +59,16 @@ def test_an_object_keeps_its_id_while_it_moves() -> None:
     ids = ids_of([found(car(4.0 * i)) for i in range(50)])
     assert len({row[0] for row in ids[1:]}) == 1
     assert ids[1][0] > 0
+
+
+def test_a_tracker_goes_on_where_it_was_after_it_was_pickled() -> None:
+    tracker = Tracker()
+    before = [tracker.update(found(car(100 + 5 * n)), timestamp_s=n / 30) for n in range(4)]
+    again: Tracker = pickle.loads(pickle.dumps(tracker))  # noqa: S301 - our own
+    after = again.update(found(car(120)), timestamp_s=4 / 30)
+    assert before[-1].tracker_id is not None
+    assert after.tracker_id is not None
+    assert after.tracker_id.tolist() == before[-1].tracker_id.tolist() != [NO_TRACK]
 
 
 def test_two_cars_side_by_side_keep_their_own_ids() -> None:
