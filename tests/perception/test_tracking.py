@@ -64,7 +64,7 @@ def test_an_object_keeps_its_id_while_it_moves() -> None:
 def test_a_tracker_goes_on_where_it_was_after_it_was_pickled() -> None:
     tracker = Tracker()
     before = [tracker.update(found(car(100 + 5 * n)), timestamp_s=n / 30) for n in range(4)]
-    again: Tracker = pickle.loads(pickle.dumps(tracker))  # noqa: S301 - our own
+    again: Tracker = pickle.loads(pickle.dumps(tracker))
     after = again.update(found(car(120)), timestamp_s=4 / 30)
     assert before[-1].tracker_id is not None
     assert after.tracker_id is not None
