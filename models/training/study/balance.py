@@ -126,13 +126,20 @@ def _costs(ledger: Ledger) -> dict[str, float]:
 
 
 def _what_it_costs(ledger: Ledger) -> str:
-    costs = ", ".join(f"{LABELS[stem]} {cost:.1f}" for stem, cost in _costs(ledger).items())
-    return (
+    costs = _costs(ledger)
+    sentence = (
         f"At equal epochs the single-task models together take {together(ledger.sets):.1f} times "
-        f"the compute of the plain one network; the one network takes, its teachers included: "
-        f"{costs}. Born-again takes more than its teachers alone, so it is not among those of "
-        "equal compute."
+        "the compute of the plain one network"
     )
+    if costs:
+        each = ", ".join(f"{LABELS[stem]} {cost:.1f}" for stem, cost in costs.items())
+        sentence += f"; the one network takes, its teachers included: {each}"
+    if any(arm.teachers for arm in ledger.arms):
+        sentence += (
+            ". Born-again takes more than its teachers alone, so it is not among those of equal "
+            "compute"
+        )
+    return f"{sentence}."
 
 
 def _table(title: str, found: Rows, singles: Mapping[str, Estimate]) -> Table:

@@ -221,6 +221,15 @@ def test_each_balance_is_told_against_the_single_task_models_at_equal_epochs_and
     assert len(found.plot.scores) == 9
 
 
+def test_the_costs_of_balances_are_those_of_what_was_trained() -> None:
+    every = {arm.name for arm in ledger(typical, options(11)).arms if arm.name.startswith("one")}
+    without = {name.removesuffix(".s0") for name in every} - {"one-half-weighted-same-compute"}
+    few = replace(options(11), without=tuple(sorted(without)))
+    *found, costs = answer(ledger(typical, few), 11).sentences
+    assert len(found) == 1
+    assert costs.endswith("take 1.8 times the compute of the plain one network.")
+
+
 def test_declaring_labels_partial_is_told_against_what_else_could_be_done() -> None:
     def thinned(arm: Any, set_name: Any, task: Any) -> Any:
         lost = {Thinned.NO: 0.0, Thinned.PARTIAL: 0.01, Thinned.COMPLETE: 0.03}[arm.thinned]
