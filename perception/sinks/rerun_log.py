@@ -38,6 +38,15 @@ class ResultLog:
         self._boxes: dict[str, _Boxes] = {}
         self.pending = 0
         """Results of which ``send`` has something to send."""
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        """The first column of a process takes a quarter of a second (rerun imports pyarrow, and
+        that pandas): here, and not in the middle of a run."""
+        self._rerun.TimeColumn("capture", duration=[0.0]).as_arrow_array()
+        self._rerun.TimeColumn("frame", sequence=[0]).as_arrow_array()
+        _Boxes().columns(self._rerun)
+        _Series().columns(self._rerun)
 
     def add(self, result: Result) -> None:
         """Take one result; encodes its image."""

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,25 @@ def test_no_more_results_wait_than_a_second_or_so_many(tmp_path: Path) -> None:
     entity = "/camera/timings_ms/inference"
     assert rows_of(entity, copy, home=tmp_path) == MOST_PENDING
     assert rows_of(entity, file, home=tmp_path) == MOST_PENDING + 3
+
+
+def test_nothing_is_imported_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from oneglance.perception.sinks.rerun import RerunSink
+from oneglance.perception.testing import results
+of_a_run = results(3)
+sink = RerunSink(Path(sys.argv[1]), with_image=False)
+before = set(sys.modules)
+for result in of_a_run:
+    sink.write(result)
+sink.close()
+print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    run = [sys.executable, "-c", program, str(tmp_path / "run.rrd")]
+    done = subprocess.run(run, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.slow
