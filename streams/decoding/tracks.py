@@ -97,12 +97,19 @@ def _is_still(track: VideoStream) -> bool:
 
 
 def _lasts_one_frame(track: VideoStream) -> bool:
-    """By the duration that Matroska's writers put among a track's tags; False without."""
-    words = re.fullmatch(r"(\d+):(\d+):([\d.]+)", track.metadata.get("DURATION", ""))
-    if words is None or not track.average_rate:
+    """By the duration among its tags; False without."""
+    duration_s, rate = tagged_s(track), track.average_rate
+    if duration_s is None or not rate:
         return False
-    duration_s = int(words[1]) * 3600 + int(words[2]) * 60 + float(words[3])
-    return duration_s * track.average_rate < _TWO_FRAMES
+    return duration_s * rate < _TWO_FRAMES
+
+
+def tagged_s(track: VideoStream) -> float | None:
+    """Seconds that a track lasts by its tags, where Matroska's writers put it; None without."""
+    words = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", track.metadata.get("DURATION", ""))
+    if words is None:
+        return None
+    return int(words[1]) * 3600 + int(words[2]) * 60 + float(words[3])
 
 
 def _is_tile(stream: VideoStream) -> bool:

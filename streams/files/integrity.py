@@ -9,7 +9,6 @@ wrong in good files (edit lists, audio that outlasts the video), missing bytes n
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from oneglance.streams.decoding.tracks import tagged_s
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
 from oneglance.streams.files.boxes import BOXES, top_level_boxes
 from oneglance.streams.files.flash import FLASH
@@ -159,10 +159,7 @@ def declared_s(stream: VideoStream) -> float | None:
     container = cast("InputContainer", stream.container)
     if container.format.name == "flv":
         return None if container.duration is None else container.duration / 1e6
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    if tag is None:  # Matroska keeps it there
-        return None
-    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return tagged_s(stream)
 
 
 def declared_end(stream: VideoStream) -> int | None:
