@@ -171,8 +171,8 @@ def limit_spinning(ort: Any, options: Any) -> None:
     between two.
 
     Without any, each of some hundred steps of a network wakes the others anew, and two threads are
-    hardly quicker than one; with ONNX Runtime's own second and more, an inference beside other work
-    takes twice as long. Before 1.26 it knows all or nothing.
+    hardly quicker than one; with ONNX Runtime's own limit, an inference beside other work takes
+    half as long again. Before 1.26 it knows all or nothing.
     """
     can_limit = tuple(int(part) for part in ort.__version__.split(".")[:2]) >= (1, 26)
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(can_limit)))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, StreamError, cause
-from oneglance.streams.files.images import IMAGE_SUFFIXES, is_image
+from oneglance.streams.files.images import IMAGE_SUFFIXES
 from oneglance.streams.redaction import redact_address
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ CLIP_SUFFIXES = frozenset(
 """What libav plays, in a folder of other things too; given by itself, a file may have any name.
 Moving images are among them, and still ones that OpenCV does not read."""
 
+_PLAYED = IMAGE_SUFFIXES | CLIP_SUFFIXES
 _NAMED = 3
 
 
@@ -89,7 +90,7 @@ def files_in(path: str | os.PathLike[str]) -> list[Path]:
     if not files:
         raise _nothing(text, others, inner, is_folder=is_folder)
     if inner:
-        logger.warning("%s: %s", text, _told(inner))
+        logger.warning("%s: %s", text, _left_out(inner))
     if others:
         logger.warning(
             "%s: %s left out, no image or video by name (%s)",
@@ -110,7 +111,8 @@ def listed(text: str) -> list[Path]:
 
 def can_be_played(file: Path) -> bool:
     """Whether the name says that this is an image or a clip, and it is no folder."""
-    return is_image(file) or (file.suffix.lower() in CLIP_SUFFIXES and not file.is_dir())
+    # By its name alone: whether a PNG moves, it plays, and a folder may hold a hundred thousand.
+    return file.suffix.lower() in _PLAYED and not file.is_dir()
 
 
 def natural(file: Path) -> tuple[list[int | str], str]:
@@ -126,15 +128,16 @@ def _in_folder(folder: str) -> list[Path]:
 
 def _inner_folders(folder: str) -> list[Path]:
     """The subfolders that hold images or clips themselves."""
+    with os.scandir(folder) as entries:  # which knows of most what they are
+        inner = [Path(each) for each in entries if each.is_dir() and not each.name.startswith(".")]
     found = []
-    for path in Path(folder).iterdir():
+    for path in inner:
         with suppress(OSError):  # not ours to look into
-            if path.is_dir() and not path.name.startswith("."):
-                found += [path] if any(map(can_be_played, path.iterdir())) else []
+            found += [path] if any(map(can_be_played, path.iterdir())) else []
     return sorted(found, key=natural)
 
 
-def _told(inner: Sequence[Path]) -> str:
+def _left_out(inner: Sequence[Path]) -> str:
     count = "1 folder in it is" if len(inner) == 1 else f"{len(inner)} folders in it are"
     return (
         f"{count} left out ({_names(inner)}): name a folder, or a pattern of files such as "
@@ -177,7 +180,7 @@ def _nothing(
         known = " ".join(sorted(IMAGE_SUFFIXES))
         known += f"; videos: {' '.join(sorted(CLIP_SUFFIXES))}"
         there = f"; it holds {_names(others)}" if others else ""
-        there += f"; {_told(inner)}" if inner else ""
+        there += f"; {_left_out(inner)}" if inner else ""
         return SourceUnreadable(
             f"folder {name} has no image in it and no video (images: {known}){there}"
         )
