@@ -122,12 +122,21 @@ def check_report(output: Path, inputs: Iterable[str | Path]) -> None:
     Where it is standard output, what is for people goes to standard error from now on.
 
     Raises:
-        SinkError: see ``refuse_read``, ``check_writable`` and ``standard_output``.
+        SinkError: see ``check_file`` and ``standard_output``.
     """
     if is_standard_output(output):
         standard_output()
         take_standard_output()
         return
+    check_file(output, inputs)
+
+
+def check_file(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse a file that belongs to what is read or cannot be written, before the work.
+
+    Raises:
+        SinkError: see ``refuse_read`` and ``check_writable``.
+    """
     refuse_read(output, inputs)
     check_writable(output)
 

@@ -124,12 +124,10 @@ def evaluate(
     configure(debug)
     if plot is not None and not conditions:
         raise UsageError("--plot draws what --conditions measures: give both")
-    from oneglance.perception.cli.outputs import check_report, refuse_read
-    from oneglance.perception.sinks.files import check_writable
+    from oneglance.perception.cli.outputs import check_file, check_report
 
     if plot is not None:
-        refuse_read(plot, [data, model])
-        check_writable(plot)
+        check_file(plot, [data, model])
     if json_file is not None:
         check_report(json_file, [data, model])
     try:
