@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from media import make_video
 from oneglance.perception.cli.outputs import check_outputs, is_on_standard_output
 from oneglance.streams.errors import UsageError
 from program import Program
+
+NEEDS_PYARROW = pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs the extra batch")
+NEEDS_MCAP = pytest.mark.skipif(find_spec("mcap") is None, reason="needs the extra mcap")
 
 WOULD_DESTROY = "is the source: writing there would destroy it"
 
@@ -127,7 +131,7 @@ def test_figures_go_to_standard_output_and_what_is_for_people_does_not(
 @pytest.mark.parametrize(
     "words",
     [
-        ("run", "drive.mp4", "--sink", "parquet:-"),
+        pytest.param(("run", "drive.mp4", "--sink", "parquet:-"), marks=NEEDS_PYARROW),
         ("render", "--out", "-", "--frames", "2"),
         ("convert", "run.jsonl", "--to", "csv", "--out", "-"),
     ],
@@ -148,7 +152,7 @@ def test_no_folder_is_called_standard_output(
     [
         ("mcap:away/seen.mcap", "there is no folder away"),
         ("csv:away/seen.csv", "there is no folder away"),
-        ("mcap:seen.mcap?format=odd", "format is one of"),
+        pytest.param("mcap:seen.mcap?format=odd", "format is one of", marks=NEEDS_MCAP),
         ("nosuch:seen.x", "unknown sink 'nosuch'"),
     ],
 )
