@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -12,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from oneglance.models.cpus import available_cpus
 from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.engines import self_check as checking
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine, device_of
-from oneglance.models.engines.loading import DEFAULT_ENGINE, KEEPING, load_engine
+from oneglance.models.engines.loading import (
+    DEFAULT_ENGINE,
+    KEEPING,
+    load_engine,
+    return_freed_memory,
+)
 from oneglance.models.engines.process_end import gate
 from oneglance.models.engines.providers import CPU
-from oneglance.models.letterbox import Canvas, as_bgr
+from oneglance.models.letterbox import CanvasPool, as_bgr
 from oneglance.models.metadata import Metadata
 from oneglance.models.pixels import Planes, cut, is_planes, size_of
 from oneglance.models.region import Region
@@ -79,7 +84,7 @@ class Detector:
         self._class_names = np.array([c.name for c in self.classes])
         self._task_names = np.array([c.task.value for c in self.classes])
         self._light = next((i for i, c in enumerate(classes) if c.name == Task.LIGHT), None)
-        self._local = threading.local()
+        self._canvases = self._canvas_pool()
         self._checks = True
         self._file: Path | None = None
         self._cache: Path | None = None
@@ -152,6 +157,7 @@ class Detector:
             )
             checked = checking.self_check(loaded, origin=str(file)) if self_check else None
             reason = ""
+        return_freed_memory()
         detector = cls(loaded, confidence=confidence, tasks=parsed, region=seen)
         detector.engine_reason, detector.engine_check = reason, str(checked or "")
         detector._checks, detector._file = self_check, file.absolute()
@@ -296,12 +302,13 @@ class Detector:
     def _detect(
         self, image: npt.NDArray[np.uint8] | Planes
     ) -> tuple[sv.Detections, dict[str, float]]:
-        started = time.perf_counter()
-        image, corner = self._looked_at(image if is_planes(image) else as_bgr(image))
-        tensor, geometry = self._canvas().fill(image)
-        prepared = time.perf_counter()
-        output, inference_s = self._engine.run(tensor)
-        inferred = time.perf_counter()
+        with self._canvases.borrowed() as canvas:
+            started = time.perf_counter()  # waiting for a canvas is no stage
+            image, corner = self._looked_at(image if is_planes(image) else as_bgr(image))
+            tensor, geometry = canvas.fill(image)
+            prepared = time.perf_counter()
+            output, inference_s = self._engine.run(tensor)
+            inferred = time.perf_counter()
         decoded = decode(
             output,
             self._engine.metadata.head,
@@ -343,11 +350,12 @@ class Detector:
             if colour is not None:
                 class_id[light] = first + colour
 
-    def _canvas(self) -> Canvas:
-        canvas = getattr(self._local, "canvas", None)
-        if canvas is None:
-            canvas = self._local.canvas = Canvas(self._engine.metadata.size)
-        return canvas
+    def _canvas_pool(self) -> CanvasPool:
+        """On the CPU with a canvas for each inference that has one to run on, and at least two:
+        while one is computed another is made."""
+        on_cpu = self.device == CPU
+        most = max(2, available_cpus() // self.threads) if on_cpu else None
+        return CanvasPool(self._engine.metadata.size, most)
 
     def _wrap(self, decoded: Decoded, xyxy: npt.NDArray[np.float32]) -> sv.Detections:
         return self._detections(

@@ -6,6 +6,10 @@ training images follow too.
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import cv2
@@ -67,7 +71,7 @@ class Letterbox:
 
 
 class Canvas:
-    """The buffers that turn an image into the network's input; one for each thread.
+    """The buffers that turn an image into the network's input, for one thread at a time.
 
     ``target``: (width, height) of the input. Holds a 1×3×H×W float32 tensor in RGB order,
     values 0..1, that every call overwrites.
@@ -106,6 +110,42 @@ class Canvas:
         np.copyto(self._tensor[0], self._planes)
         np.multiply(self._tensor, np.float32(1 / 255), out=self._tensor)
         return self._tensor, geometry
+
+
+class CanvasPool:
+    """Canvases that threads share: each has one while its input is made and computed.
+
+    ``target``: (width, height) of the input. ``most``: who would be one more waits; None: nobody
+    does. A canvas for each thread would be 4 MB (at 640×384) for each that waits for a CPU.
+    """
+
+    def __init__(self, target: tuple[int, int], most: int | None = None) -> None:
+        self._target, self._most = target, most
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        most = self._most
+        self._room: AbstractContextManager[object] = (
+            nullcontext() if most is None else threading.BoundedSemaphore(most)
+        )
+        self._free: list[Canvas] = []
+        self._process = os.getpid()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Canvas]:
+        """A canvas that is the caller's until the end of the block."""
+        if self._process != os.getpid():
+            self._begin_anew()  # who had one when the process forked is not here to give it back
+        room, free = self._room, self._free
+        with room:
+            try:
+                canvas = free.pop()
+            except IndexError:
+                canvas = Canvas(self._target)
+            try:
+                yield canvas
+            finally:
+                free.append(canvas)
 
 
 def as_bgr(image: object) -> npt.NDArray[np.uint8]:

@@ -141,7 +141,7 @@ def _found(engine: Engine, image: npt.NDArray[np.uint8]) -> Boxes:
             f"a reference frame is {image.shape[1]}x{image.shape[0]}, not {width}x{height}"
         )
     tensor = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
-    output, _ = engine.run(tensor / np.float32(255))
+    output, _ = engine.run(np.divide(tensor, np.float32(255), out=tensor))
     found = decode(
         np.nan_to_num(output),
         metadata.head,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -8,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.models.letterbox import PAD_VALUE, Canvas, Letterbox, as_bgr
+from oneglance.models.letterbox import PAD_VALUE, Canvas, CanvasPool, Letterbox, as_bgr
 from oneglance.streams.errors import UsageError
+from waiting import LONG_S
 
 sides = st.integers(1, 9000)
 targets = st.sampled_from([(640, 384), (416, 256), (960, 576), (64, 64)])
@@ -107,3 +110,36 @@ def test_grey_is_repeated_and_alpha_dropped() -> None:
 def test_what_is_not_an_image_is_refused_by_name(image: Any) -> None:
     with pytest.raises(UsageError, match=r"image"):
         as_bgr(image)
+
+
+def test_threads_share_as_many_canvases_as_may_be_used_at_once() -> None:
+    pool, seen, meeting = CanvasPool((64, 32), most=2), [], threading.Barrier(2)
+
+    def call(_: int) -> None:
+        with pool.borrowed() as canvas:
+            seen.append(canvas)
+            meeting.wait(LONG_S)  # two at a time have one each
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(call, range(12)))
+    assert (len(seen), len({id(canvas) for canvas in seen})) == (12, 2)
+
+
+def test_without_a_limit_nobody_waits_for_a_canvas() -> None:
+    pool, meeting = CanvasPool((64, 32)), threading.Barrier(6)
+
+    def call(_: int) -> int:
+        with pool.borrowed() as canvas:
+            meeting.wait(LONG_S)
+            return id(canvas)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(call, range(6)))) == 6
+
+
+def test_a_canvas_comes_back_after_an_error() -> None:
+    pool = CanvasPool((64, 32), most=1)
+    with pytest.raises(ValueError, match="no image"), pool.borrowed() as first:
+        raise ValueError("no image")
+    with pool.borrowed() as second:
+        assert second is first

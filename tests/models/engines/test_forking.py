@@ -18,6 +18,7 @@ import pytest
 from oneglance.models import Detector
 from oneglance.models.engines.forking import SETTLES_S, ForkGate, loaded_anew
 from oneglance.models.engines.loading import PRECISIONS
+from oneglance.models.letterbox import CanvasPool
 from oneglance.streams.errors import ModelError, UsageError
 
 IMAGE = np.full((96, 160, 3), 90, np.uint8)
@@ -173,3 +174,29 @@ def test_a_detector_whose_file_is_gone_cannot_be_unpickled(model: Path, tmp_path
     file.unlink()
     with pytest.raises(ModelError, match=r"copy\.onnx"):
         pickle.loads(pickled)
+
+
+@needs_fork
+def test_a_child_has_canvases_though_its_parent_s_threads_held_them_all() -> None:
+    pool = CanvasPool((64, 32), most=1)
+
+    def use() -> bool:
+        with pool.borrowed() as canvas:
+            return canvas.fill(IMAGE)[0].shape == (1, 3, 32, 64)
+
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with pool.borrowed():
+            held.set()
+            done.wait(LONGEST_S)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(LONGEST_S)
+        assert in_a_child(use) == "ended"
+    finally:
+        done.set()
+        thread.join()
+    assert use()
