@@ -16,12 +16,8 @@ from oneglance.models.decode import ClassTable, Decoded, decode
 from oneglance.models.engines import self_check as checking
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine, device_of
-from oneglance.models.engines.loading import (
-    DEFAULT_ENGINE,
-    KEEPING,
-    load_engine,
-    return_freed_memory,
-)
+from oneglance.models.engines.heap import return_freed_memory
+from oneglance.models.engines.loading import DEFAULT_ENGINE, KEEPING, load_engine
 from oneglance.models.engines.process_end import gate
 from oneglance.models.engines.providers import CPU
 from oneglance.models.letterbox import CanvasPool, as_bgr

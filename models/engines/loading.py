@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -197,14 +195,3 @@ def _engine_class(name: str) -> Any:
 def _precisions(name: str) -> tuple[str, ...]:
     """Those that an engine computes in: its class's ``precisions``, else fp32 alone."""
     return tuple(getattr(_engine_class(name), "precisions", (DEFAULT_PRECISION,)))
-
-
-def return_freed_memory() -> None:
-    """Give the system back what loading has freed, where the C library can (2 ms with glibc).
-
-    It keeps it for the thread that loaded, and those that detect take more instead: 6 MB for
-    road4-n in OpenVINO.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
