@@ -118,6 +118,11 @@ class AvSource(PlayedOnce):
         self._part = PartPackets(self._container, self._stream, part)
         return self._part.seen
 
+    @property
+    def left_out(self) -> int:
+        """Frames that it produced so far and did not give."""
+        return self.stats.left_out
+
     def _rate(self) -> Fraction | None:
         """What the source declares, or where it does not, what the caller asked for."""
         # Unmeasured, as live streams are, the rate is what the coding itself declares.
@@ -195,12 +200,16 @@ class AvSource(PlayedOnce):
             losses=self._loss_count(),
         )
         if self._part is None:
-            return iter(FrameDecoder(self._container, self._stream, self.stats, options))
+            return iter(FrameDecoder(self._packets(), self._stream, self.stats, options))
         # What leads the key frame that it begins at is none of its frames.
         options = replace(options, joins=True)
         part = cast("InputContainer", self._part)
         decoder = FrameDecoder(part, self._stream, self.stats, options)
         return self._part.frames(iter(decoder), self.stats)
+
+    def _packets(self) -> InputContainer:
+        """What the packets come from."""
+        return self._container
 
     def _find_loss(self) -> FindLoss | None:
         """What looks up which bytes were lost, where they can be had."""

@@ -7,12 +7,16 @@ URL, password included, so none of them is passed on: each error has a sentence 
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import av
 
+from oneglance.streams.decoding.accounting import DecodedFrame
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.errors import (
     Reason,
@@ -32,14 +36,23 @@ from oneglance.streams.live.connectivity import (
 )
 from oneglance.streams.live.finished_playlist import FinishedPlaylist, keep_only
 from oneglance.streams.live.opener import REACHABLE, Opener
+from oneglance.streams.live.repetition import Compared, Repetition
 from oneglance.streams.live.threaded import ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.redaction import redact_address
 from oneglance.streams.timestamps import MonotonicTimestamps
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+logger = logging.getLogger(__name__)
+
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""
+
+_IMAGES = ("mpjpeg", "_pipe")
+"""Ends of the names of formats that are images, one after the other."""
 
 
 class NetworkStream(ThreadedSource):
@@ -47,7 +60,8 @@ class NetworkStream(ThreadedSource):
 
     RTSP and MPEG-TS over UDP are live. HTTP is live when it has no length (MJPEG cameras,
     endless transport streams, HLS playlists without an end); a finished file behind HTTP is a
-    recording with its own presentation times.
+    recording with its own presentation times. One of which the server gives no length is live,
+    until it gives the same again (``compare``).
     Live frames carry the host's monotonic clock at arrival; those that came while libav was
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in complete segments, so its frames are let through at the pace of their own times.
@@ -84,6 +98,8 @@ class NetworkStream(ThreadedSource):
         self.live = opener.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
         self._playlist: FinishedPlaylist | None = None
+        self._repetition: Repetition | None = None
+        self._known_left_out = 0
         self._url, self._options, self._opener = url, options, opener
         try:
             super().__init__(container, safe, options)
@@ -93,9 +109,43 @@ class NetworkStream(ThreadedSource):
         if self._is_segmented:
             keep_only(container, self._stream)
 
+    def compare(self, repetition: Repetition) -> None:
+        """Leave out what the connection before gave, and end where nothing else comes: it was a
+        recording. For an address without a length, before iteration; others know their end, and
+        images have no times to tell one play from the next.
+        """
+        has_times = not self._is_segmented and not self._container.format.name.endswith(_IMAGES)
+        if self.live and self._opener.scheme.startswith("http") and has_times:
+            self._repetition = repetition
+
+    @property
+    def left_out(self) -> int:
+        """See ``AvSource``; of what was given before, none."""
+        return 0 if self._repeats() else super().left_out - self._known_left_out
+
     def _free(self) -> None:
         super()._free()
         self._opener.close()
+
+    def _packets(self) -> InputContainer:
+        if self._repetition is None:
+            return super()._packets()
+        self._repetition.begin()
+        return cast("InputContainer", Compared(self._container, self._repetition))
+
+    def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
+        """Frames that are new, counted from the first of them."""
+        known = 0
+        for got in super()._decoded(clock):
+            if self._repeats():
+                known, self._known_left_out = got.index + 1, super().left_out
+            else:
+                yield replace(got, index=got.index - known) if known else got
+
+    def _repeats(self) -> bool:
+        return self._repetition is not None and self._repetition.is_sure
+
+    _is_busy = _repeats
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -107,9 +157,14 @@ class NetworkStream(ThreadedSource):
                 yield from self._presented()
         except (av.error.FFmpegError, OSError) as error:
             # Where no length is declared, hanging up is how an answer ends.
-            if not (error.errno == errno.EIO and (self._is_still() or self._came_whole())):
+            came_whole = self._is_still() or self._came_whole() or self._came_again()
+            if not (error.errno == errno.EIO and came_whole):
                 raise self._lost(error) from None
         if self._closed:
+            return
+        if self._came_again():
+            logger.info("%s gave the same again: a recording, which has ended", self.source)
+            self.live = False
             return
         if self._is_still():
             self.live = False
@@ -140,6 +195,10 @@ class NetworkStream(ThreadedSource):
         """Whether one image lay there, and no camera."""
         is_image = self._container.format.name.endswith("_pipe")
         return is_image and self.stats.produced == 1
+
+    def _came_again(self) -> bool:
+        """Whether all that the connection before gave came again, and nothing else."""
+        return self._repetition is not None and self._repetition.is_whole
 
     def _came_whole(self) -> bool:
         """Whether as many frames came as a recording of no length in bytes has by its header."""

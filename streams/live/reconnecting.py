@@ -25,6 +25,8 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.backoff import Attempts, Backoff
+from oneglance.streams.live.network import NetworkStream
+from oneglance.streams.live.repetition import Repetition
 from oneglance.streams.live.states import Event
 from oneglance.streams.live.status import SourceMonitor, SourceStatus
 from oneglance.streams.live.threaded import Answer
@@ -189,7 +191,7 @@ class ReconnectingStream(Closing):
                     yield frame.changed(index=index, timestamp_s=time_s, source=self.source)
         finally:
             if isinstance(stream, AvSource):  # frames damaged after the last intact one count too
-                monitor.produced(base + received + stream.stats.left_out)
+                monitor.produced(base + received + stream.left_out)
 
 
 def safe_name(uri: str | os.PathLike[str] | int) -> str:
@@ -219,12 +221,13 @@ def open_with_reconnect(
     kind_of(uri)
     hardware(options.hwaccel)
     source = name or safe_name(uri)
-    waiting = [] if first is None else [first]
+    waiting, repetition = [] if first is None else [first], Repetition()
 
     def open_() -> Stream:
-        if waiting:
-            return waiting.pop()
-        return open_stream(uri, options)
+        stream = waiting.pop() if waiting else open_stream(uri, options)
+        if isinstance(stream, NetworkStream):
+            stream.compare(repetition)
+        return stream
 
     monitor = SourceMonitor(source, clock=clock, frozen_s=options.frozen_s, on_event=on_event)
     return ReconnectingStream(open_, monitor, source=source, backoff=options.backoff, clock=clock)

@@ -129,13 +129,16 @@ class ThreadedSource(AvSource):
         reader.start()
         try:
             while True:
-                frame = self._frame_buffer.get(self._patience_s)
+                try:
+                    frame = self._frame_buffer.get(self._patience_s)
+                except TimeoutError:
+                    if self._is_busy():
+                        continue
+                    raise SourceStalled(self._silence(), reason=Reason.SILENT) from None
                 self._patience_s = self._stall_s
                 yield frame
         except Closed:
             return
-        except TimeoutError:
-            raise SourceStalled(self._silence(), reason=Reason.SILENT) from None
         finally:
             self.close()
 
@@ -161,6 +164,10 @@ class ThreadedSource(AvSource):
     def _release(self) -> None:
         # Taking leave of a server may take long; nobody waits for it.
         threading.Thread(target=self._free, name="oneglance-close", daemon=True).start()
+
+    def _is_busy(self) -> bool:
+        """Whether it reads what is not given out; libav itself waits for that no longer."""
+        return False
 
     def _silence(self) -> str:
         stats = self.stats

@@ -1,0 +1,104 @@
+"""A connection that gives again what the one before gave: a recording, and no camera.
+
+Where a web server gives no length, a finished recording ends as a camera does that hangs up, and
+is fetched again. What a camera gives then is new; a recording begins with the same bytes and times.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import av
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+SURE = 50
+"""So many equal packets are no chance; of fewer, all there are. An encoder that starts anew at a
+black picture may begin like the one before."""
+
+MOST_PACKETS = 1 << 20
+"""Of a longer connection nothing is remembered: 4 MB, eleven hours at 25 frames a second."""
+
+
+class Repetition:
+    """What the connections to one address gave, each compared with the one before, packet by
+    packet (``Compared`` shows them).
+    """
+
+    def __init__(self) -> None:
+        self._before: array[int] = array("I")
+        self._now: array[int] = array("I")
+        self._alike = 0  # packets at the beginning of both
+
+    def begin(self) -> None:
+        """Another connection is played."""
+        now, before = self._now, self._before
+        # Less of the same is no news; its last packet may be one in part.
+        if len(now) > len(before) or self._alike < len(now) - 1:
+            self._before = now if len(now) < MOST_PACKETS else array("I")
+        self._now, self._alike = array("I"), 0
+
+    def see(self, packet: Packet[VideoStream]) -> None:
+        """The next packet of this connection."""
+        index, times = len(self._now), f"{packet.pts} {packet.dts}"
+        mark = zlib.crc32(bytes(packet), zlib.crc32(times.encode()))
+        if self._is_same and index < len(self._before) and self._before[index] == mark:
+            self._alike += 1
+        if index < MOST_PACKETS:
+            self._now.append(mark)
+
+    @property
+    def _is_same(self) -> bool:
+        return len(self._before) > 0 and self._alike == len(self._now)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be a repetition, and may not: too little came."""
+        return self._is_same and len(self._now) < min(SURE, len(self._before))
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all that came was given by the connection before."""
+        return self._is_same and not self.is_open
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether that was all that it gave."""
+        return self._is_same and len(self._now) == len(self._before)
+
+
+class Compared:
+    """A container that shows its packets to a ``Repetition`` before it gives them.
+
+    While nobody knows whether it is one, they are held back: ``SURE`` at most.
+    """
+
+    def __init__(self, container: InputContainer, repetition: Repetition) -> None:
+        self.format = container.format
+        self._container, self._repetition = container, repetition
+
+    def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+        """The packets of ``stream``.
+
+        Raises:
+            av.error.FFmpegError: the container cannot be read on.
+        """
+        held: list[Packet[VideoStream]] = []
+        try:
+            for packet in self._container.demux(stream):
+                if packet.size:  # the last one says that there are no more
+                    self._repetition.see(packet)
+                held.append(packet)
+                if not self._repetition.is_open:
+                    yield from held
+                    held.clear()
+        except av.error.FFmpegError:
+            yield from held
+            raise
+        yield from held
