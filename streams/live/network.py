@@ -34,7 +34,7 @@ from oneglance.streams.live.connectivity import (
     proxy_of,
     why_unreachable,
 )
-from oneglance.streams.live.finished_playlist import FinishedPlaylist, keep_only
+from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, keep_only
 from oneglance.streams.live.opener import REACHABLE, Opener
 from oneglance.streams.live.repetition import Compared, Repetition
 from oneglance.streams.live.threaded import ThreadedSource, opened_within

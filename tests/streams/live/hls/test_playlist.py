@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneglance.streams.live.playlist import (
+from oneglance.streams.live.hls.playlist import (
     Coverage,
     Hole,
     Playlist,

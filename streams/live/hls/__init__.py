@@ -1,0 +1,1 @@
+"""HLS: playlists, live or finished, and what came of them."""
