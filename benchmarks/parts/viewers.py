@@ -56,7 +56,7 @@ def measure_viewers(asked: Options) -> Part:
     )
     note = (
         "page CPU: of the server's and the encoder's threads. Of each source 20 frames a second "
-        "are shown."
+        "are shown, 10 where the network cannot keep up."
     )
     part.tables.append(results.Table("The loop and its viewers", columns, tuple(rows), note))
     _claims(part, measured)

@@ -38,6 +38,10 @@ MOST_FPS = 20.0
 """Frames a second of one source that are shown; more looks no smoother to people, and takes CPU
 time from the network."""
 
+KEPT_UP = 0.8
+"""Share of a source's frames that the network looks at; where it is less, half as many are shown:
+whoever looks takes from what the network lacks already."""
+
 _NO_AGE = b'"age_ms":null'
 
 MOST_CLOSED = 64
@@ -52,11 +56,12 @@ class HubClosed(Exception):
 
 
 class Shot:
-    """A result as viewers get it. ``number`` grows from one to the next over all sources."""
+    """A result as viewers get it. ``number`` grows from one to the next over all sources, ``count``
+    over those of its own."""
 
-    def __init__(self, result: Result, number: int, time_s: float) -> None:
+    def __init__(self, result: Result, number: int, time_s: float, *, count: int = 1) -> None:
         self.source = result.frame.source
-        self.number = number
+        self.number, self.count = number, count
         self._result = result
         self._time_s = time_s
         self._lock = threading.Lock()
@@ -64,6 +69,11 @@ class Shot:
         self._head = b""
         self.encoding: asyncio.Future[None] | None = None
         """Whose end the viewers of an event loop wait for; theirs to set."""
+
+    def keeps_up(self, earlier: Shot) -> bool:
+        """Whether enough of the frames since ``earlier``, of the same source, were looked at."""
+        frames = self._result.frame.index - earlier._result.frame.index
+        return self.count - earlier.count >= KEPT_UP * frames
 
     def jpeg(self, *, boxes: bool = False) -> bytes:
         """The image, with the boxes drawn into it where that is asked for; made once."""
@@ -243,10 +253,13 @@ class Hub:
     def write(self, result: Result) -> None:
         """Keep a result until the next of its source."""
         with self._lock:
-            if result.frame.source in self._over:
+            source = result.frame.source
+            if source in self._over:
                 return  # it ended or was taken out while this frame was on its way
             self._number += 1
-            self._newest[result.frame.source] = Shot(result, self._number, self.clock())
+            before = self._newest.get(source)
+            count = 1 if before is None else before.count + 1
+            self._newest[source] = Shot(result, self._number, self.clock(), count=count)
         self._nudge()
 
     def close(self) -> None:
@@ -342,7 +355,7 @@ class Hub:
                 if shown.shot.number > seen.get(source, 0):
                     found.append(shown.shot)
                 elif shown.shot is not newest:
-                    early_s.append(max(0.0, shown.until_s - now_s))
+                    early_s.append(max(0.0, self._due_s(shown, newest) - now_s))
         return found, min(early_s, default=None)
 
     def _show(self, newest: Shot, now_s: float) -> _Shown:
@@ -351,10 +364,14 @@ class Hub:
         shown = self._shown.get(newest.source)
         if shown is None:
             shown = self._shown[newest.source] = _Shown(newest, now_s + period_s)
-        elif shown.shot is not newest and now_s >= shown.until_s:
-            until_s = max(shown.until_s, now_s - period_s) + period_s
+        elif shown.shot is not newest and now_s >= (due_s := self._due_s(shown, newest)):
+            until_s = max(due_s, now_s - period_s) + period_s
             shown = self._shown[newest.source] = _Shown(newest, until_s)
         return shown
+
+    def _due_s(self, shown: _Shown, newest: Shot) -> float:
+        """When ``newest`` may take the place of what is shown."""
+        return shown.until_s + (0 if newest.keeps_up(shown.shot) else 1 / self.most_fps)
 
     def _nudge(self) -> None:
         with self._lock:

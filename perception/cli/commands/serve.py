@@ -68,7 +68,11 @@ def serve(
         list[str] | None, typer.Option(help="Another name under which the page is asked for.")
     ] = None,
     view_fps: Annotated[
-        float, typer.Option(help="Most frames a second of a source that a viewer gets.")
+        float,
+        typer.Option(
+            help="Most frames a second of a source that a viewer gets; half as many where the "
+            "network cannot keep up."
+        ),
     ] = 20.0,
     metrics_source: Annotated[
         Label, typer.Option(help="How metrics name sources: plain, hashed or not at all.")

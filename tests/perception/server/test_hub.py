@@ -80,6 +80,20 @@ def test_a_frame_that_comes_too_soon_is_given_when_it_is_time(result: ResultMake
     assert asyncio.run(look()) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("step", "shown"), [(1, 20), (2, 10)])
+def test_of_a_source_too_fast_for_the_network_half_as_much_is_shown(
+    result: ResultMaker, step: int, shown: int
+) -> None:
+    now_s = 0.0
+    hub, seen = Hub(most_fps=20, clock=lambda: now_s), {0}
+    for index in range(100):
+        now_s = index / 50
+        hub.write(result(index=step * index))
+        shots, _ = hub.unseen({"drive": max(seen)}, None)
+        seen |= {shot.number for shot in shots}
+    assert len(seen) - 1 == pytest.approx(2 * shown, abs=1)
+
+
 def test_sources_take_turns(result: ResultMaker) -> None:
     results = [result(index=i, source=s) for i, s in enumerate(["a", "b", "a", "c"])]
     assert sorted(numbers(Hub(), results)) == [1, 2, 3]
