@@ -205,6 +205,8 @@ class NetworkStream(ThreadedSource):
         duration = self._container.duration
         if self.live or self._is_segmented or self._container.size > 0 or duration is None:
             return False
+        if self._container.format.name == "flv":  # which declares when it ends, and no length
+            duration -= self._container.start_time or 0
         length_s = duration / av.time_base
         expected = self._stream.frames or max(1, round(length_s / self._period_s))
         return self.stats.produced >= expected

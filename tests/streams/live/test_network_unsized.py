@@ -16,7 +16,7 @@ FRAMES = 20
 PATIENT = ConnectOptions(timeout_s=20, stall_s=20)
 
 
-@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv", "drive.webm"])
+@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv", "drive.webm", "drive.flv"])
 def test_a_recording_that_came_whole_has_ended(tmp_path: Path, name: str) -> None:
     codec = "libvpx" if name.endswith(".webm") else "libx264"
     faststart = {"movflags": "faststart"} if name.endswith(".mp4") else {}
@@ -28,7 +28,7 @@ def test_a_recording_that_came_whole_has_ended(tmp_path: Path, name: str) -> Non
         assert [index_of(frame.image) for frame in stream] == list(range(FRAMES))
 
 
-@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv"])
+@pytest.mark.parametrize("name", ["drive.mp4", "drive.mkv", "drive.flv"])
 def test_one_that_came_in_part_is_broken(tmp_path: Path, name: str) -> None:
     faststart = {"movflags": "faststart"} if name.endswith(".mp4") else {}
     make_video(tmp_path / name, frames=FRAMES, container_options=faststart)
