@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SURE = 50
 """So many equal packets are no chance; of fewer, all there are. An encoder that starts anew at a
-black picture may begin like the one before."""
+black image may begin like the one before."""
 
 MOST_PACKETS = 1 << 20
 """Of a longer connection nothing is remembered: 4 MB, eleven hours at 25 frames a second."""
