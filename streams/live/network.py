@@ -54,6 +54,11 @@ _HLS_GAP_S = 10.0
 _IMAGES = ("mpjpeg", "_pipe")
 """Ends of the names of formats that are images, one after the other."""
 
+_INDEX_LAST = (
+    "An MP4 whose index lies at its end plays from servers alone that give parts of a file "
+    "(ranges): copy it here, or move its index with ffmpeg's -movflags +faststart"
+)
+
 
 class NetworkStream(ThreadedSource):
     """A stream behind a URL.
@@ -266,6 +271,9 @@ class NetworkStream(ThreadedSource):
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
         why = "the server hung up" if hung_up else cause(error)
         if not self.live:
+            if hung_up and not self.stats.packets and self._container.format.name.startswith("mov"):
+                message = f"{self.source} gave no frame before the server hung up. {_INDEX_LAST}"
+                return SourceUnreadable(message, reason=Reason.LOST)
             if self._playlist is not None:
                 why += f"; {self._playlist.missing(self.stats)}"
             return broken(self.source, self._stream, self.stats, why)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from http_server import http_server
-from media import index_of, make_video
-from oneglance.streams import ConnectOptions, SourceBroken
+from media import index_of, make_video, photograph
+from oneglance.streams import ConnectOptions, SourceBroken, SourceUnreadable
 from oneglance.streams.live.network import NetworkStream
 
 FRAMES = 20
@@ -36,5 +36,18 @@ def test_one_that_came_in_part_is_broken(tmp_path: Path, name: str) -> None:
         http_server(tmp_path) as (web, _),
         NetworkStream(f"{web}/unsized/{name}/60", PATIENT) as stream,
         pytest.raises(SourceBroken),
+    ):
+        list(stream)
+
+
+@pytest.mark.parametrize("way", ["once", "unsized"])
+def test_an_index_at_the_end_that_cannot_be_reached_is_named(tmp_path: Path, way: str) -> None:
+    images = [photograph(index, (640, 480)) for index in range(300)]
+    file = make_video(tmp_path / "drive.mp4", images=images)
+    assert file.stat().st_size > 1 << 17  # less is kept by libav until it is wanted
+    with (
+        http_server(tmp_path) as (web, _),
+        NetworkStream(f"{web}/{way}/drive.mp4", PATIENT) as stream,
+        pytest.raises(SourceUnreadable, match="whose index lies at its end"),
     ):
         list(stream)
