@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import re
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.live.browser import SplitStream
+from oneglance.streams.live.hls.fetching import fetched
 from oneglance.streams.live.rtsp.relay import RtspRelay
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact_address
@@ -32,6 +34,10 @@ _OPTIONS = {"rtsp": _AT_ONCE, "rtsps": _AT_ONCE, "http": _HTTP, "https": _HTTP, 
 
 # libav takes an RTSP transport from the address as well.
 _OTHER_TRANSPORT = re.compile(r"[?&](multicast|http|https)(&|$)")
+# libav reads these by their length; an answer without one is fetched whole.
+_BY_LENGTH = frozenset(("image2", "tiff_pipe"))
+_LARGEST_IMAGE = 1 << 26
+
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 
@@ -135,7 +141,7 @@ class Opener:
             options["rtsp_transport"] = "tcp" if self.relay else str(self.asked.transport)
         accelerator = hardware(self.asked.hwaccel)
         try:
-            return av.open(
+            found = av.open(
                 url,
                 mode="r",
                 format="hls" if self.list_url else None,
@@ -148,3 +154,10 @@ class Opener:
             if accelerator is None:
                 raise
             raise incompatible(redact_address(self.url)) from None
+        if found.format.name not in _BY_LENGTH or found.size > 0:
+            return found
+        found.close()
+        image = fetched(
+            url, options, timeout_s=self.asked.timeout_s, most=_LARGEST_IMAGE, ends=False
+        )
+        return av.open(io.BytesIO(image), mode="r")

@@ -6,6 +6,7 @@ keeps time-outs, and is interrupted with it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
 import av
@@ -19,8 +20,10 @@ def fetched(
     *,
     timeout_s: float,
     most: int = _MOST_BYTES,
+    ends: bool = True,
 ) -> bytes:
-    """The first ``most`` bytes (or few more) of what lies at ``address``.
+    """The first ``most`` bytes (or few more) of what lies at ``address``. ``ends``: False where
+    that the server hangs up is no failure: an answer without a length may end so.
 
     Raises:
         av.error.FFmpegError, OSError: it cannot be had.
@@ -29,10 +32,14 @@ def fetched(
     with av.open(
         address, format="data", options=dict(options), timeout=(timeout_s, timeout_s)
     ) as container:
-        for packet in container.demux():
-            found += bytes(packet)
-            if len(found) >= most:
-                break
+        try:
+            for packet in container.demux():
+                found += bytes(packet)
+                if len(found) >= most:
+                    break
+        except OSError as error:
+            if ends or error.errno != errno.EIO:
+                raise
     return bytes(found)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
 
 from http_server import http_server
 from media import index_of, make_video, photograph
 from oneglance.streams import ConnectOptions, SourceBroken, SourceUnreadable
 from oneglance.streams.live.network import NetworkStream
+from oneglance.streams.live.reconnecting import open_with_reconnect
 
 FRAMES = 20
 
@@ -51,3 +53,12 @@ def test_an_index_at_the_end_that_cannot_be_reached_is_named(tmp_path: Path, way
         pytest.raises(SourceUnreadable, match="whose index lies at its end"),
     ):
         list(stream)
+
+
+@pytest.mark.parametrize(
+    "name", ["still.jpg", "still.png", "still.tiff", "still.webp", "still.bmp"]
+)
+def test_a_still_image_is_one_frame_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    cv2.imwrite(str(tmp_path / name), photograph(1, (320, 240)))
+    with http_server(tmp_path) as (web, _), open_with_reconnect(f"{web}/unsized/{name}") as stream:
+        assert [frame.size for frame in stream] == [(320, 240)]
