@@ -62,7 +62,8 @@ done.set()
 def arenas(*limit: str, **environment: str) -> int:
     done = subprocess.run(
         [sys.executable, "-c", ARENAS, *limit],
-        env=os.environ | environment,
+        # numpy's own threads would have arenas before there is a limit.
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
         check=True,
