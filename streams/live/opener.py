@@ -11,7 +11,7 @@ import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.live.browser import SplitStream
-from oneglance.streams.live.hls.fetching import fetched
+from oneglance.streams.live.fetching import fetched
 from oneglance.streams.live.rtsp.relay import RtspRelay
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact_address

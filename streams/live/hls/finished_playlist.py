@@ -12,7 +12,7 @@ import av
 
 from oneglance.streams.errors import Reason, SourceBroken
 from oneglance.streams.live.connectivity import redirected
-from oneglance.streams.live.hls.fetching import fetched, is_there
+from oneglance.streams.live.fetching import fetched, is_there
 from oneglance.streams.live.hls.playlist import (
     Coverage,
     Hole,

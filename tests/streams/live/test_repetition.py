@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from http_server import http_server
-from media import KINDS, cut, index_of, make_video, numbered_image
+from media import KINDS, index_of, make_video, numbered_image
 from oneglance.streams.errors import Reason, SourceBroken
 from oneglance.streams.live import repetition
 from oneglance.streams.live.backoff import Backoff
@@ -82,8 +82,7 @@ def test_in_chunks_it_is_played_once_too(tmp_path: Path) -> None:
 
 def test_what_was_cut_the_first_time_comes_the_second_and_nothing_twice(tmp_path: Path) -> None:
     content = film(tmp_path / "a.ts", LONG)
-    part = cut(make_video(tmp_path / "b.ts", frames=LONG, options=INTRA), keep=0.8).read_bytes()
-    assert content.startswith(part)
+    part = content[: len(content) * 4 // 5]
     with (
         scripted_camera(plays(part, content)) as camera,
         open_with_reconnect(camera.url, PATIENT) as stream,
