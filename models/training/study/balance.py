@@ -4,15 +4,17 @@ single-task models, for as many epochs and for as much compute."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from oneglance.models.tasks import Task
-from oneglance.models.training.study.arms import step_cost
+from oneglance.models.training.study.arms import Arm, images_of, step_cost
 from oneglance.models.training.study.planner import (
-    BALANCES,
     BORN_AGAIN,
     BORN_AGAIN_HALF_WEIGHTED,
+    EQUAL_COMPUTE,
     HALF_WEIGHTED,
     ONE,
+    OVERSAMPLED,
     TASK_WEIGHTED,
     same_compute,
     single_task,
@@ -41,6 +43,7 @@ LABELS = {
     "one-uncertainty": "uncertainty",
     "one-pcgrad": "PCGrad",
     "one-task-branches": "task branches",
+    OVERSAMPLED: "oversampled",
     BORN_AGAIN: "born-again",
     BORN_AGAIN_HALF_WEIGHTED: "born-again half-way",
 }
@@ -58,7 +61,9 @@ def answer_balance(ledger: Ledger) -> Answer:
     if len(tasks) == 1:
         return Answer(11, (), (), None, {}, ("there is one task only",))
     equal_epochs = _against_single(ledger, {label: stem for stem, label in LABELS.items()})
-    equal_compute = _against_single(ledger, {LABELS[stem]: same_compute(stem) for stem in BALANCES})
+    equal_compute = _against_single(
+        ledger, {LABELS[stem]: same_compute(stem) for stem in EQUAL_COMPUTE}
+    )
     sentences = [
         *_sentences("as many epochs", equal_epochs),
         *_sentences("as much compute as the single-task models together", equal_compute),
@@ -119,10 +124,17 @@ def _costs(ledger: Ledger) -> dict[str, float]:
     arms = {stem: by_name.get(f"{stem}.s{first}") for stem in LABELS}
     taught = together(ledger.sets)  # the teachers, trained for it
     return {
-        stem: step_cost(arm) + (taught if arm.teachers else 0)
+        stem: step_cost(arm) * _steps(ledger, arm) + (taught if arm.teachers else 0)
         for stem, arm in arms.items()
         if arm is not None
     }
+
+
+def _steps(ledger: Ledger, arm: Arm) -> float:
+    """Of an arm in those of the plain one network; oversampling has epochs of its own length."""
+    plain = replace(arm, oversample=None)
+    epochs = arm.epochs / ledger.options.epochs
+    return epochs * images_of(arm, ledger.sets) / images_of(plain, ledger.sets)
 
 
 def _what_it_costs(ledger: Ledger) -> str:

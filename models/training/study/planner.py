@@ -56,6 +56,9 @@ BALANCES: dict[str, dict[str, Any]] = {
 }
 """By the stem of an arm, in what its balance of the tasks differs from every box the same."""
 
+EQUAL_COMPUTE = (*BALANCES, OVERSAMPLED)
+"""The stems of the arms that are also trained for as much compute as the single-task models."""
+
 
 def same_compute(stem: str) -> str:
     """The stem of the same arm trained for as much compute as the single-task models together."""
@@ -204,13 +207,16 @@ def _forgetting(planner: _Planner) -> Iterator[Arm]:
 
 def _balanced(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
+    yield from _oversampled(planner, OVERSAMPLED)
+
+
+def _oversampled(planner: _Planner, stem: str, *, times: float = 1.0) -> Iterator[Arm]:
+    """The arm that shows rare tasks more often, in about ``times`` the steps of the plain one."""
     if oversample := balancing(planner.sets):
-        often = replace(
-            planner.one(OVERSAMPLED),
-            oversample=tuple(oversample[name] for name in planner.one().sets),
-        )
-        steps = images_of(planner.one(), planner.sets) / images_of(often, planner.sets)
-        yield replace(often, epochs=max(1, round(steps * often.epochs)))
+        plain = planner.one(stem)
+        often = replace(plain, oversample=tuple(oversample[name] for name in plain.sets))
+        steps = times * images_of(plain, planner.sets) / images_of(often, planner.sets)
+        yield replace(often, epochs=max(1, round(steps * plain.epochs)))
 
 
 def _loss_weights(planner: _Planner) -> Iterator[Arm]:
@@ -234,6 +240,7 @@ def _balances(planner: _Planner) -> Iterator[Arm]:
     yield from single
     arms = {stem: replace(planner.one(stem), **how) for stem, how in BALANCES.items()}
     yield from arms.values()
+    yield from _oversampled(planner, OVERSAMPLED)
     teachers = tuple(arm.name for arm in single)
     yield replace(planner.one(BORN_AGAIN), teachers=teachers)
     name = planner.one(BORN_AGAIN_HALF_WEIGHTED).name
@@ -242,6 +249,7 @@ def _balances(planner: _Planner) -> Iterator[Arm]:
         times = together(planner.sets) / step_cost(arm)
         name = planner.one(same_compute(stem)).name
         yield replace(arm, name=name, epochs=max(1, round(times * arm.epochs)))
+    yield from _oversampled(planner, same_compute(OVERSAMPLED), times=together(planner.sets))
 
 
 def _in_part(planner: _Planner) -> Iterator[Arm]:

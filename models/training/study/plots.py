@@ -17,7 +17,7 @@ from oneglance.streams.outputs import replace_file
 # Okabe and Ito's colours, which the colour-blind can distinguish.
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"),
-    *("#999999", "#661100"),
+    *("#999999", "#661100", "#332288"),
 )
 MARKS = ("o", "s", "^", "D", "v", "P")
 WHISKERS = "whiskers: 95 % of draws of the val images, and of seeds if several"

@@ -187,7 +187,11 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
         "one-uncertainty-same-compute.s0": 64,
         "one-pcgrad-same-compute.s0": 20,
         "one-task-branches-same-compute.s0": 64,
+        "one-oversampled-same-compute.s0": 36,
     }
+    # An epoch of 640 images, not 360.
+    assert arms["one-oversampled.s0"].epochs == 20
+    assert arms["one-oversampled.s0"].oversample is not None
     of_singles = sum(cost(arms[name], SETS, options()) for name in singles)
     for name in same:
         assert cost(arms[name], SETS, options()) == pytest.approx(of_singles, rel=0.02)
