@@ -25,6 +25,9 @@ MARK = ".oneglance.json"
 MADE = ".oneglance.made"
 """The names of the files we made in a folder that is cleared again, one a line."""
 
+ATTEMPTS = 10
+"""How often a folder is made anew that another run takes back at the same moment."""
+
 _STAGED = ".oneglance.new"
 """The folder for files that wait until all of them are written."""
 
@@ -39,6 +42,7 @@ class OutputFolder:
         self.path = Path(path)
         self._made_by = made_by
         self._new: list[Path] = []
+        self._is_claimed = False
         self._lock = FolderLock()
 
     def check(self, inputs: Iterable[Path] = ()) -> None:
@@ -83,14 +87,15 @@ class OutputFolder:
         """
         self.check()
         try:
+            self._new = _make_folders(self.path)
             self._lock.take(self.path)
+            self._check()  # once more: another run may have filled it in between
+            self._is_claimed = True
             if self.marked:
                 for entry in self.path.iterdir():
                     if is_part(entry.name):  # of a run that was killed
                         entry.unlink()
                 return
-            self._new = _make_folders(self.path)
-            self._lock.take(self.path)
             mark = {"made_by": f"oneglance {self._made_by}", "version": _version()}
             replace_file(self.path / MARK, (json.dumps(mark) + "\n").encode())
         except OSError as error:
@@ -99,12 +104,13 @@ class OutputFolder:
 
     def release(self) -> None:
         """Let others fill it; take back the mark and what ``claim`` made if nothing was written."""
-        self._lock.release()
         with suppress(OSError):
-            if {entry.name for entry in self.path.iterdir()} <= {MARK}:
+            if self._is_claimed and {entry.name for entry in self.path.iterdir()} <= {MARK}:
                 (self.path / MARK).unlink(missing_ok=True)
                 for folder in reversed(self._new):
                     folder.rmdir()
+        self._is_claimed = False
+        self._lock.release()
 
     @property
     def marked(self) -> bool:
@@ -294,23 +300,34 @@ class OutputFolder:
 
 
 def _make_folders(path: Path) -> list[Path]:
-    """Make ``path`` and what it lies in, all of it or nothing; returns what was not there."""
-    missing = []
-    for folder in (path, *path.parents):
-        if _mode(folder) is not None:
-            break
-        missing.append(folder)
-    made: list[Path] = []
-    try:
-        for folder in reversed(missing):
-            folder.mkdir()
-            made.append(folder)
-    except OSError:
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-    return made
+    """Make ``path`` and what it lies in, all of it or nothing; returns what was not there.
+
+    Another run that makes or takes back some of it at the same moment is no error.
+    """
+    for attempt in range(ATTEMPTS):
+        missing = []
+        for folder in (path, *path.parents):
+            if _mode(folder) is not None:
+                break
+            missing.append(folder)
+        made: list[Path] = []
+        try:
+            for folder in reversed(missing):
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    if not folder.is_dir():
+                        raise
+                else:
+                    made.append(folder)
+            return made
+        except OSError as error:
+            for folder in reversed(made):
+                with suppress(OSError):
+                    folder.rmdir()
+            if not isinstance(error, FileNotFoundError) or attempt + 1 == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _mode(path: Path) -> int | None:

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from oneglance.streams.errors import DataError, SinkError
 from oneglance.streams.output_folder import MADE, MARK, OutputFolder
+from present import present
 from trees import tree
 
 
@@ -249,3 +251,57 @@ def test_a_filling_that_is_killed_leaves_no_half_and_the_next_one_is_whole(
     assert is_new or (out / "a.txt").read_text() == "new a.txt"
     OutputFolder(out, "convert").refill(words("e.txt"))
     assert sorted(tree(out)) == [MARK, MADE, "e.txt"]
+
+
+AT_ONCE = """
+import sys
+from pathlib import Path
+from oneglance.streams.errors import SinkError
+from oneglance.streams.output_folder import OutputFolder
+
+root, name = Path(sys.argv[1]), sys.argv[2]
+for line in sys.stdin:  # both runs get it at the same moment
+    number = line.strip()
+    mine = OutputFolder(root / number / "below" / name, "train")
+    both = OutputFolder(root / number / "same" / "out", "train")
+    unused = OutputFolder(root / number / "unused" / name, "train")
+    mine.claim()
+    mine.write("file", name)
+    unused.claim()
+    unused.release()
+    try:
+        both.claim()
+        both.write("file", name)
+        print("claimed", flush=True)
+    except SinkError as error:
+        print(error, flush=True)
+    mine.release()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs locks")
+def test_runs_that_begin_at_the_same_moment_each_have_their_folder(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", AT_ONCE, str(tmp_path), name],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for name in ("a", "b")
+        ]
+        for number in range(60):
+            for run in runs:
+                present(run.stdin).write(f"{number}\n")
+                present(run.stdin).flush()
+            said = [present(run.stdout).readline().strip() for run in runs]
+            refused = [line for line in said if line != "claimed"]
+            assert len(refused) < 2
+            assert all(line.endswith("give another folder") for line in refused), refused
+            made = tree(tmp_path / str(number))
+            assert {"below/a/file", "below/b/file", "same/out/file"} <= made.keys()
+            assert not any(path.startswith("unused/") for path in made)
+    assert [run.returncode for run in runs] == [0, 0]

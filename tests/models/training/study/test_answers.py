@@ -212,7 +212,10 @@ def test_each_balance_is_told_against_the_single_task_models_at_equal_epochs_and
     # 640 images of 360; PCGrad 1/4 + 4 · 3/4, born-again 1 + 4 · 0.3 and its teachers.
     costs = found.sentences[-1]
     assert "take 1.8 times the compute" in costs
-    assert "PCGrad 3.2, task branches 1.0, oversampled 0.9, born-again 4.0, born-again half-way 4.0." in costs
+    assert (
+        "PCGrad 3.2, task branches 1.0, oversampled 0.9, born-again 4.0, born-again half-way 4.0."
+        in costs
+    )
     gaps = {row["what"]: row for row in found.facts["equal_epochs"]["every task the same"]}
     assert gaps["sign"]["difference"]["value"] == pytest.approx(0.026)
     table = found.tables[0]
