@@ -15,10 +15,10 @@ from oneglance.streams.options import Damaged
 FindLoss = Callable[[int, int], Loss | None]
 """What was lost from the frame that begins at one byte to the one that begins at the other."""
 
-STRICT = {"mjpeg": "explode"} | dict.fromkeys(
+STRICT = {"mjpeg": "explode", "apng": "crccheck+explode"} | dict.fromkeys(
     ("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2"), "bitstream+buffer"
 )
-"""Decoders that play on over wrong codes unless they are asked to look (``err_detect``)."""
+"""Decoders that play on over wrong codes or checksums unless asked to look (``err_detect``)."""
 
 NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv1", "flv", "h263"))
 """Decoders that notice most wrong bytes, and know whose they are better than a checksum over many

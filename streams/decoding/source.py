@@ -27,6 +27,7 @@ from oneglance.streams.decoding.planes import DecodedImage, can_convert
 from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.gif import GifImages
 from oneglance.streams.files.layout import Look
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
@@ -200,7 +201,10 @@ class AvSource(PlayedOnce):
             losses=self._loss_count(),
         )
         if self._part is None:
-            return iter(FrameDecoder(self._packets(), self._stream, self.stats, options))
+            packets = self._packets()
+            if packets.format.name == "gif":
+                packets = cast("InputContainer", GifImages(packets, self.stats))
+            return iter(FrameDecoder(packets, self._stream, self.stats, options))
         # What leads the key frame that it begins at is none of its frames.
         options = replace(options, joins=True)
         part = cast("InputContainer", self._part)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _IMAGE_CODECS = frozenset(("bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"))
+_EACH_ITS_OWN = frozenset(("gif", "apng"))
 _TWO_FRAMES = 1.9
 """Frames that a track lasts; less is one frame."""
 
@@ -124,6 +126,10 @@ def _is_tiled(container: InputContainer) -> bool:
 
 
 def period_of(stream: VideoStream) -> float | None:
-    """A frame's length in units of the stream's time base; None where no rate is declared."""
+    """A frame's length in units of the stream's time base; None where no rate is declared, and
+    no length at all where each frame says how long it lasts: no gap is a loss there.
+    """
+    if cast("InputContainer", stream.container).format.name in _EACH_ITS_OWN:
+        return math.inf
     rate = stream.average_rate or stream.codec_context.framerate
     return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None

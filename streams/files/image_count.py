@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -26,6 +27,23 @@ def is_animation(file: Path) -> bool:
     except OSError:
         return False
     return head[4:12] == b"ftypavis" or (head.startswith(_PNG) and _has_frames(head))
+
+
+def lacks_end(file: Path) -> bool:
+    """Whether a PNG ends before the chunk that it should end with, in one or between two."""
+    try:
+        with file.open("rb") as content:
+            size = content.seek(0, os.SEEK_END)
+            at = len(_PNG)
+            while at + 8 <= size:
+                content.seek(at)
+                length, kind = struct.unpack(">I4s", content.read(8))
+                at += length + 12
+                if kind == b"IEND":
+                    return at > size
+    except OSError:
+        return False
+    return True
 
 
 def others_left_out(content: bytes) -> str | None:

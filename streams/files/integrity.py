@@ -67,7 +67,7 @@ def check_integrity(
         )
         raise broken(source, stream, stats, what)
     if stats.is_end_lost:
-        what = "what follows in the file is damaged, and cannot be found"
+        what = "what follows in the file is missing or damaged"
         raise broken(source, stream, stats, what)
     if stats.damaged:
         raise SourceBroken(f"{source}: {_damage(stats)}")
@@ -87,7 +87,9 @@ def _damage(stats: DecodeStats) -> str:
 
 def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> SourceBroken:
     """The error that says where a recording broke, for the caller to raise."""
-    of = f" of {stream.frames}" if stream.frames else ""
+    container = cast("InputContainer", stream.container)
+    declares = stream.frames and container.format.name != "gif"  # libav counts what it finds there
+    of = f" of {stream.frames}" if declares else ""
     return SourceBroken(
         f"{source} broke after {stats.delivered}{of} frames, at {float(stats.end_s):.2f} s: "
         f"{what}; the frames before are good"

@@ -19,6 +19,7 @@ from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.flash import TagChecks
+from oneglance.streams.files.image_count import lacks_end
 from oneglance.streams.files.integrity import (
     Truncation,
     broken,
@@ -26,7 +27,7 @@ from oneglance.streams.files.integrity import (
     find_truncation,
     lacks_index,
 )
-from oneglance.streams.files.layout import FragmentChecks, Look
+from oneglance.streams.files.layout import FragmentChecks, Look, Wrong
 from oneglance.streams.files.matroska import ClusterChecks
 from oneglance.streams.files.transport import find_loss
 from oneglance.streams.frame import Frame
@@ -55,10 +56,11 @@ class VideoFile(AvSource):
     are damaged. FFV1's slices have checksums of their own.
 
     Not noticed, because nothing shows it: wrong bytes within frames of those codings in other
-    containers (but holes of zeros); wrong bits of any coding that decode to other frames by
-    chance; and frames of a Matroska or AVI file that were lost with their own chunk's header. A gap
-    in the times of a transport stream counts as lost frames where packets are known to be missing
-    at it and it does not begin with a key frame: that may be another recording, put behind it.
+    containers (but holes of zeros), and within images of a GIF; wrong bits of any coding that
+    decode to other frames by chance; and frames of a Matroska or AVI file that were lost with their
+    own chunk's header. A gap in the times of a transport stream counts as lost frames where packets
+    are known to be missing at it and it does not begin with a key frame: that may be another
+    recording, put behind it.
     """
 
     def __init__(
@@ -121,8 +123,14 @@ class VideoFile(AvSource):
             return ClusterChecks(self._file).look
         if name == "flv":
             return TagChecks(self._file).look
+        if name == "apng":
+            return self._look_at_end
         # What is not in fragments has an index.
         return FragmentChecks(self._file).look if name.startswith("mov") else None
+
+    def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
+        is_cut = end is None and lacks_end(self._file)
+        return Wrong.LAYOUT if is_cut else Wrong.NOTHING
 
     def _index(self) -> AviIndex | None:
         is_avi = self._container.format.name == "avi"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from drives import play
 from media import index_of, numbered_image
 from oneglance.streams.files.image_count import is_animation, others_left_out
 from oneglance.streams.opening import open_stream
@@ -37,6 +38,33 @@ def test_an_animation_is_played_whole(
         assert [index_of(frame.image) for frame in frames] == list(range(IMAGES))
         assert [frame.timestamp_s for frame in frames] == pytest.approx(np.arange(IMAGES) / 5)
     assert caplog.messages == []
+
+
+def test_a_png_that_is_cut_says_so_wherever_it_is_cut(
+    tmp_path: Path, animation: cv2.Animation
+) -> None:
+    file = tmp_path / "a.png"
+    assert cv2.imwriteanimation(str(file), animation)
+    content = file.read_bytes()
+    between = [at - 4 for at in range(len(content)) if content.startswith(b"fcTL", at)]
+    for end in [*between[1:], *(at + 6 for at in between[1:]), len(content) - 12, len(content) - 1]:
+        file.write_bytes(content[:end])
+        found = play(file)
+        assert [frame.index for frame in found.frames] == list(range(len(found.frames))), end
+        assert "missing or damaged" in found.message or not found.frames, end
+        assert found.message, end
+
+
+def test_a_moving_png_is_held_to_its_checksums(tmp_path: Path, animation: cv2.Animation) -> None:
+    file = tmp_path / "a.png"
+    assert cv2.imwriteanimation(str(file), animation)
+    content = file.read_bytes()
+    images = [frame.image for frame in play(file).frames]
+    for at in range(content.index(b"IDAT") + 8, len(content) - 100, 97):
+        file.write_bytes(content[:at] + bytes(64) + content[at + 64 :])
+        found = play(file)
+        assert found.message, at
+        assert all(np.array_equal(frame.image, images[frame.index]) for frame in found.frames), at
 
 
 def test_of_an_animated_webp_the_first_image_is_read_and_the_user_is_told(
