@@ -148,7 +148,9 @@ class GifImages:
 
     def _packet(self, image: GifImage, stream: VideoStream) -> Packet[VideoStream]:
         packet = packet_of(image.content)
-        packet.stream, packet.time_base = stream, stream.time_base
+        packet.stream = stream
+        if stream.time_base is not None:
+            packet.time_base = stream.time_base
         packet.pts = packet.dts = self._pts
         packet.duration = image.lasts
         packet.is_keyframe, packet.is_corrupt = image.hides_all, not image.is_whole

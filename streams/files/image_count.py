@@ -40,7 +40,7 @@ def lacks_end(file: Path) -> bool:
                 length, kind = struct.unpack(">I4s", content.read(8))
                 at += length + 12
                 if kind == b"IEND":
-                    return at > size
+                    return bool(at > size)
     except OSError:
         return False
     return True
