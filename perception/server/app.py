@@ -37,7 +37,8 @@ from oneglance.perception.pipeline import Pipeline
 from oneglance.perception.server.connections import REQUEST_S
 from oneglance.perception.server.conversation import STATUS_S, Conversation
 from oneglance.perception.server.guard import AUTHORISED, Access, Guard
-from oneglance.perception.server.hub import Hub, HubClosed, Shot
+from oneglance.perception.server.hub import Hub, HubClosed
+from oneglance.perception.server.shot import Shot
 from oneglance.streams.errors import OneglanceError, Reason, StreamError
 from oneglance.streams.live.states import State
 from oneglance.streams.redaction import printable, redact

@@ -14,7 +14,8 @@ from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from oneglance.perception.server.hub import HubClosed, Shot, Viewer
+from oneglance.perception.server.hub import HubClosed, Viewer
+from oneglance.perception.server.shot import Shot
 
 ON_THE_WAY = 2
 """Frames that a browser may not have drawn yet."""
@@ -92,7 +93,10 @@ class Conversation:
             return False
         match said:
             case {"drawn": int()}:
+                was_behind = self._undrawn >= ON_THE_WAY
                 self._undrawn = max(0, self._undrawn - 1)
+                if not was_behind:
+                    return True
             case {"sources": None}:
                 self._viewer.wanted = None
             case {"sources": [*names]} if all(isinstance(name, str) for name in names):

@@ -28,7 +28,7 @@ from oneglance.perception.health import Health
 from oneglance.perception.result import Result
 from oneglance.perception.server import app
 from oneglance.perception.server.app import MOST_VIEWERS, lost_sources
-from oneglance.perception.server.hub import Shot
+from oneglance.perception.server.shot import Shot
 from oneglance.streams import Frame
 from oneglance.streams.errors import Reason
 from oneglance.streams.live.states import State

@@ -17,7 +17,8 @@ pytest.importorskip("starlette", reason="needs the 'serve' extra")
 from media import make_video, photograph
 from oneglance.perception.mode import Alert
 from oneglance.perception.result import Result
-from oneglance.perception.server.hub import EVENTS, LARGEST_WIDTH, MOST_CLOSED, Hub, HubClosed, Shot
+from oneglance.perception.server.hub import EVENTS, MOST_CLOSED, Hub, HubClosed, Viewer
+from oneglance.perception.server.shot import LARGEST_WIDTH, Shot
 from oneglance.streams import Frame, open_stream
 from oneglance.streams.decoding.planes import DecodedImage
 from oneglance.streams.errors import Reason
@@ -86,12 +87,44 @@ def test_of_a_source_too_fast_for_the_network_half_as_much_is_shown(
 ) -> None:
     now_s = 0.0
     hub, seen = Hub(most_fps=20, clock=lambda: now_s), {0}
-    for index in range(100):
-        now_s = index / 50
-        hub.write(result(index=step * index))
-        shots, _ = hub.unseen({"drive": max(seen)}, None)
-        seen |= {shot.number for shot in shots}
+
+    async def look() -> None:
+        nonlocal now_s
+        with hub.viewer() as viewer:
+            for index in range(100):
+                now_s = index / 50
+                hub.write(result(index=step * index))
+                viewer.seen = {"drive": max(seen)}
+                shots, _ = hub.unseen(viewer)
+                seen.update(shot.number for shot in shots)
+
+    asyncio.run(look())
     assert len(seen) - 1 == pytest.approx(2 * shown, abs=1)
+
+
+def test_who_cannot_be_shown_more_yet_is_not_woken_by_what_comes(result: ResultMaker) -> None:
+    class Counting(Hub):
+        looks = 0
+
+        def unseen(self, viewer: Viewer) -> tuple[list[Shot], float | None]:
+            self.looks += 1
+            return super().unseen(viewer)
+
+    async def look() -> int:
+        hub = Counting(most_fps=2)
+        with hub.viewer() as viewer:
+            hub.write(result(index=0))
+            await viewer.next(60)
+            waits = asyncio.create_task(viewer.next(60))
+            for index in range(1, 20):
+                hub.write(result(index=index))
+                await asyncio.sleep(0.002)
+            shot = await waits
+        assert shot is not None
+        assert shot.facts(0.0)["frame"] == 19
+        return hub.looks
+
+    assert asyncio.run(look()) == 3
 
 
 def test_sources_take_turns(result: ResultMaker) -> None:
@@ -273,7 +306,7 @@ def test_a_day_of_sources_with_new_names_takes_no_more_room(result: ResultMaker)
                 hub.write(result(source=f"camera {number}"))
                 await viewer.next(0)
                 hub.note(event(f"camera {number}", State.CLOSED, Reason.CLOSED))
-            return len(viewer._seen)
+            return len(viewer.seen)
 
     assert asyncio.run(look()) <= 2 * MOST_CLOSED
     assert hub.sources() == ()
