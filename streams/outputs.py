@@ -101,6 +101,17 @@ def replace_file(path: Path, data: bytes | memoryview | str) -> None:
     sync_folder(path.parent)
 
 
+def check_place(path: Path) -> None:
+    """See that a file, which is not there, can be made at ``path``, without making it.
+
+    Raises:
+        OSError: from the operating system.
+    """
+    part = path.with_name(f".oneglance-{secrets.token_hex(6)}.part")
+    part.open("xb").close()
+    part.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in ``folder`` outlast a power cut, where the system can."""
     with suppress(OSError):  # Windows opens no folder, some network file systems sync none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import SinkError
-from oneglance.streams.outputs import output_error
+from oneglance.streams.outputs import check_place, output_error
 
 _FULL_PIPE_WAIT_S = 1.0
 
@@ -71,33 +72,48 @@ def write_standard_output(text: str) -> None:
 def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
     """Open ``path`` for writing, unbuffered; what it held before is gone.
 
-    ``keep``: what it held stays for now, and the file can be read as well.
+    While it is open, no other process can have it. ``keep``: what it held stays for now, and the
+    file can be read as well.
 
     Raises:
         SinkError: the file cannot be written: no such folder, a folder itself, no permission,
-            a read-only or full disk.
+            a read-only or full disk; or another run writes to it, and what it holds stays.
     """
     try:
-        return io.FileIO(path, "w+", opener=_open_as_it_is) if keep else io.FileIO(path, "w")
+        file = io.FileIO(path, "w+" if keep else "w", opener=_open_as_it_is)
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            _lock(file, path)
+            if not keep:
+                file.truncate()
+        return file
     except OSError as error:
         raise output_error(path, error) from None
 
 
 def check_writable(path: Path) -> None:
-    """See that a file can be written, and leave things as they are.
+    """See that a file can be written, and leave things as they are. One that is not there is not
+    made for that: to remove it again could remove what another run made in between.
 
     Raises:
         SinkError: as ``open_output``.
     """
     try:
         mode = path.stat().st_mode
+    except FileNotFoundError:
+        _check_place(path)
+        return
     except OSError:
-        mode = None  # not there yet; or opening it says what is wrong
-    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        return  # whoever reads a pipe would take the check for the end of the run
-    open_output(path, keep=True).close()
-    if mode is None:
-        path.resolve().unlink()
+        mode = 0  # opening it says what is wrong
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        # Whoever reads a pipe would take the check for the end of the run.
+        open_output(path, keep=True).close()
+
+
+def _check_place(path: Path) -> None:
+    try:
+        check_place(Path(os.path.realpath(path)))
+    except OSError as error:
+        raise output_error(path, error) from None
 
 
 def foxglove_beside(path: Path) -> Path:
@@ -125,6 +141,24 @@ def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
             select.select([], [file], [], _FULL_PIPE_WAIT_S)
         else:
             rest = rest[written:]
+
+
+def _lock(file: io.FileIO, path: Path) -> None:
+    """Have an open file alone among processes; see ``open_output``."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        # Of the process, not of the open file: a forked child that lingers does not keep it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EAGAIN}:  # a file system without locks
+            return
+        file.close()
+        raise SinkError(
+            f"cannot write {path}: another run writes to it; wait for it, or give another name"
+        ) from None
 
 
 def _open_as_it_is(path: str, flags: int) -> int:

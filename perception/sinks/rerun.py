@@ -60,7 +60,7 @@ class RerunSink:
 
         library: Any = rerun  # its types are ahead of what it does
         self._path = path
-        open_output(path).close()
+        self._ours = open_output(path)  # for as long as rerun writes to it
         self._recording = library.RecordingStream(APPLICATION)
         self._log = ResultLog(self._recording, with_image=with_image)
         self._is_closed = self._is_broken = False
@@ -97,6 +97,7 @@ class RerunSink:
                 self._flush()
         finally:
             part(self._recording, within_s=shutdown.SINK_STOPPED_S if self._is_broken else None)
+            self._ours.close()
 
     def _flush(self) -> None:
         self._log.send()

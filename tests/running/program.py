@@ -75,8 +75,7 @@ def start(*words: object, **how: Any) -> subprocess.Popen[bytes]:
 
 
 def content(file: Path) -> bytes:
-    """What a program that runs has written so far: it makes an output and removes it again, to see
-    whether it can, before it makes it in earnest."""
+    """What a program that runs has written so far."""
     try:
         return file.read_bytes()
     except FileNotFoundError:

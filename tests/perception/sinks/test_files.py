@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from oneglance.perception.sinks.files import open_output, write_whole
+from oneglance.perception.sinks.files import check_writable, open_output, write_whole
 from oneglance.streams import SinkError
+from present import present
 
 
 def test_what_a_file_held_is_gone_unless_it_is_to_be_kept(tmp_path: Path) -> None:
@@ -31,6 +34,55 @@ def test_a_folder_that_is_not_there_is_reported_and_what_to_do(tmp_path: Path) -
 def test_a_folder_in_the_place_of_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="it is a folder; name a file in it"):
         open_output(tmp_path)
+
+
+def test_whether_a_file_can_be_written_is_seen_without_touching_another_run_s(
+    tmp_path: Path,
+) -> None:
+    path, over = tmp_path / "out.jsonl", threading.Event()
+
+    def check() -> None:
+        while not over.is_set():
+            check_writable(path)
+
+    checking = threading.Thread(target=check)
+    checking.start()
+    try:
+        for _ in range(300):
+            open_output(path).close()
+            assert path.exists()
+            path.unlink()
+    finally:
+        over.set()
+        checking.join()
+    assert list(tmp_path.iterdir()) == []
+
+
+HELD = """
+import sys
+from pathlib import Path
+from oneglance.perception.sinks.files import open_output
+file = open_output(Path(sys.argv[1]))
+file.write(b"mine")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
+def test_a_file_that_another_process_writes_to_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert present(other.stdout).readline() == b"\n"
+        for take in (check_writable, open_output):
+            with pytest.raises(SinkError, match="another run writes to it"):
+                take(path)
+        assert path.read_bytes() == b"mine"
+        present(other.stdin).close()
+    open_output(path).close()
+    assert path.read_bytes() == b""
 
 
 class Slow(io.FileIO):
