@@ -27,6 +27,7 @@ import numpy.typing as npt
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.images import open_image
 from oneglance.streams.errors import DataError
+from oneglance.streams.files.lock import alone
 from oneglance.streams.outputs import os_reason, replace_file
 
 Image = npt.NDArray[np.uint8]
@@ -88,6 +89,8 @@ class ImageCache:
         name = hashlib.sha256(f"{side} {sorted(set(self._digests))}".encode()).hexdigest()[:16]
         self.file = folder / f"images-{name}.bin"
         places = self._read_index()
+        if places is None and self.file.with_suffix(".json").is_file():
+            _logger.warning("%s is not whole: made again", self.file)
         self._places: Mapping[str, _Place] = self._make() if places is None else places
         self._pixels: np.memmap[Any, np.dtype[np.uint8]] | None = None
 
@@ -123,7 +126,6 @@ class ImageCache:
                 return places
         except (OSError, ValueError, TypeError, AttributeError):
             pass
-        _logger.warning("%s is not whole: made again", self.file)
         return None
 
     def _make(self) -> dict[str, _Place]:
@@ -131,18 +133,18 @@ class ImageCache:
         part = self.file.with_suffix(".part")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self._check_room(files.values())
-            with part.open("wb") as out:
-                places = dict(self._decode(files, out))
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(self.file)
-            replace_file(self.file.with_suffix(".json"), json.dumps(places).encode())
+            with alone(part):
+                if (made := self._read_index()) is not None:
+                    return made  # by another training, for which we waited
+                self._check_room(files.values())
+                with part.open("wb") as out:
+                    places = dict(self._decode(files, out))
+                    out.flush()
+                    os.fsync(out.fileno())
+                part.replace(self.file)
+                replace_file(self.file.with_suffix(".json"), json.dumps(places).encode())
         except OSError as error:
             raise DataError(f"cannot write {self.file}: {os_reason(error)}") from None
-        finally:
-            if part.parent.is_dir():
-                part.unlink(missing_ok=True)
         return places
 
     def _decode(self, files: Mapping[str, Path], out: BinaryIO) -> Iterator[tuple[str, _Place]]:

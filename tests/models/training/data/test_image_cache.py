@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,7 @@ import pytest
 
 from oneglance.models.training.data.image_cache import ImageCache, read_at
 from oneglance.streams.errors import DataError
+from present import present
 
 
 @pytest.fixture
@@ -50,6 +54,43 @@ def test_a_cache_is_made_once_and_shared_by_who_has_the_same_images(
     assert second.file == first.file
     assert first.file.stat().st_mtime_ns == stamp
     assert np.array_equal(second.image(3)[0], second.image(0)[0])
+
+
+AT_ONCE = """
+import sys
+from pathlib import Path
+from oneglance.models.training.data.image_cache import ImageCache
+folder, *files = map(Path, sys.argv[1:])
+for line in sys.stdin:
+    cache = ImageCache(folder / line.strip(), files, 64)
+    print(sum(int(cache.image(index)[0].sum()) for index in range(len(cache))), flush=True)
+"""
+
+
+def test_trainings_that_begin_at_the_same_moment_share_it(
+    files: list[Path], tmp_path: Path
+) -> None:
+    expected = sum(int(read_at(file, 64)[0].sum()) for file in files)
+    with ExitStack() as stack:
+        trainings = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", AT_ONCE, str(tmp_path / "caches"), *map(str, files)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        for number in range(30):
+            for training in trainings:
+                present(training.stdin).write(f"{number}\n")
+                present(training.stdin).flush()
+            sums = [int(present(training.stdout).readline()) for training in trainings]
+            assert sums == [expected, expected]
+            left = sorted(file.suffix for file in (tmp_path / "caches" / str(number)).iterdir())
+            assert left == [".bin", ".json"]
 
 
 def test_changed_images_and_another_size_get_a_cache_of_their_own(
