@@ -87,8 +87,10 @@ class OutputFolder:
         """
         self.check()
         try:
-            self._new = _make_folders(self.path)
-            self._lock.take(self.path)
+            for _ in range(ATTEMPTS):
+                self._new = _make_folders(self.path)
+                if self._lock.take(self.path):
+                    break  # else another run took it back in between
             self._check()  # once more: another run may have filled it in between
             self._is_claimed = True
             if self.marked:
@@ -138,9 +140,12 @@ class OutputFolder:
             OSError: from the operating system.
         """
         with (self.path / MADE).open("a", encoding="utf-8") as record:
+            begun = "\n" if record.tell() else ""  # a full disk may have cut off the last line
 
             def note(name: str) -> Path:
-                record.write(f"{json.dumps(name)}\n")
+                nonlocal begun
+                record.write(f"{begun}{json.dumps(name)}\n")
+                begun = ""
                 record.flush()  # before the file is made: a kill leaves nothing unknown
                 return self.path / name
 
@@ -208,13 +213,19 @@ class OutputFolder:
         if stat.S_ISLNK(mode) and not self.path.exists():
             raise SinkError(f"cannot write to {self.path}: it is a link that leads nowhere")
         if not self.path.is_dir():
+            if _mode(self.path) is None:  # another run took it back at this moment
+                return
             raise SinkError(
                 f"cannot write to {self.path}: it is a file; give a folder that is new or empty"
             )
-        found = sorted(entry.name for entry in self.path.iterdir() if not is_part(entry.name))
-        if not found:
+        try:
+            found = sorted(entry.name for entry in self.path.iterdir() if not is_part(entry.name))
+        except FileNotFoundError:
             return
         if not self.marked:
+            found = [name for name in found if name != MARK or _mode(self.path / MARK) is not None]
+            if not found:
+                return
             names = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
             raise SinkError(
                 f"{self.path} holds what oneglance did not make ({names}); nothing was written: "
@@ -230,7 +241,7 @@ class OutputFolder:
         try:
             mark = json.loads((self.path / MARK).read_bytes())
             return str(mark["made_by"])
-        except (KeyError, TypeError, ValueError):
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
             return None
 
     def _clear(self) -> None:

@@ -30,8 +30,8 @@ class FolderLock:
         self._folder: _Folder | None = None
         self._close: weakref.finalize[..., FolderLock] | None = None
 
-    def take(self, path: Path, *, alone: bool = False) -> None:
-        """Have that of ``path``, or of nothing where there is no such folder.
+    def take(self, path: Path, *, alone: bool = False) -> bool:
+        """Have that of ``path``, or of nothing where there is no such folder: whether there is.
 
         Raises:
             SinkError: another process has it, or with ``alone`` another lock of this one.
@@ -40,13 +40,13 @@ class FolderLock:
         try:
             import fcntl
         except ImportError:  # Windows
-            return
+            return path.is_dir()
         self.release()
         with _guard:
             try:
                 file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
-                return
+                return False
             found = os.fstat(file)
             folder = (found.st_dev, found.st_ino)
             try:
@@ -54,17 +54,21 @@ class FolderLock:
             except BlockingIOError:
                 os.close(file)
                 if not alone and any(other._folder == folder for other in _held):
-                    return
+                    return True
                 raise SinkError(
                     f"cannot write to {path}: another run writes to it; wait for it, or give "
                     "another folder"
                 ) from None
             except OSError:  # a file system without locks
                 os.close(file)
-                return
+                return True
+            if not _is_at(path, file):  # removed by who had it, and perhaps made anew
+                os.close(file)
+                return False
             self._file, self._folder = file, folder
             self._close = weakref.finalize(self, _closed, file)
             _held.add(self)
+            return True
 
     def release(self) -> None:
         """Let others have it."""

@@ -305,3 +305,51 @@ def test_runs_that_begin_at_the_same_moment_each_have_their_folder(tmp_path: Pat
             assert {"below/a/file", "below/b/file", "same/out/file"} <= made.keys()
             assert not any(path.startswith("unused/") for path in made)
     assert [run.returncode for run in runs] == [0, 0]
+
+
+COMING_AND_GOING = """
+import sys, time
+from pathlib import Path
+from oneglance.streams.errors import SinkError
+from oneglance.streams.output_folder import OutputFolder
+
+ends_s = time.monotonic() + 2
+said = set()
+while time.monotonic() < ends_s:
+    place = OutputFolder(Path(sys.argv[1]), "train")
+    try:
+        place.claim()
+        place.release()
+    except SinkError as error:
+        said.add(str(error))
+print(*said, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs locks")
+def test_a_folder_that_another_run_takes_back_is_new_or_that_run_s(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", COMING_AND_GOING, str(tmp_path / "below" / "out")],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        said = {line for run in runs for line in present(run.stdout).read().splitlines()}
+    assert all("another run writes to it" in line for line in said - {""}), said
+    assert not (tmp_path / "below" / "out").exists()
+
+
+@pytest.mark.parametrize("left", ['"b', '"b/c.t', '"'])
+def test_a_note_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path, left: str) -> None:
+    out = tmp_path / "out"
+    fill(OutputFolder(out, "train"), "a.txt")
+    with (out / MADE).open("a") as notes:
+        notes.write(left)
+    fill(OutputFolder(out, "train"), "b.txt", "c.txt")
+    OutputFolder(out, "train").clear()
+    assert not out.exists()
