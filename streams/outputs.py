@@ -11,8 +11,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oneglance.streams.errors import OS_REASONS, OneglanceError, SinkError
@@ -120,6 +120,51 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Who has it makes the file ``path`` and renames it; others wait until that is done. A file
+    that the block leaves there is removed.
+
+    Raises:
+        OSError: from the operating system.
+    """
+    held = _held_alone(path)
+    try:
+        yield
+    finally:
+        if held is None or is_at(path, held):
+            path.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
+
+
+def _held_alone(path: Path) -> int | None:
+    """An open and locked file at ``path``; None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where an open file cannot be renamed either
+        return None
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if is_at(path, file):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # renamed or removed by who had it
+
+
+def is_at(path: Path, file: int) -> bool:
+    """Whether an open file still lies at ``path``."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:

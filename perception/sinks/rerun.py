@@ -111,6 +111,7 @@ class RerunSink:
             yield
         except RuntimeError as error:
             self._is_broken = True
+            self._ours.close()
             why = _refusal(self._path) or OSError(errno.EIO, os.strerror(errno.EIO))
             raise output_error(self._path, why, kept=_KEPT) from error
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from oneglance.streams.errors import SinkError
+from oneglance.streams.outputs import is_at
 
 _Folder = tuple[int, int]
 """The device and the number of a folder: the same by whatever name."""
@@ -62,7 +62,7 @@ class FolderLock:
             except OSError:  # a file system without locks
                 os.close(file)
                 return True
-            if not _is_at(path, file):  # removed by who had it, and perhaps made anew
+            if not is_at(path, file):  # removed by who had it, and perhaps made anew
                 os.close(file)
                 return False
             self._file, self._folder = file, folder
@@ -77,51 +77,6 @@ class FolderLock:
                 self._close()
             self._file = self._folder = self._close = None
             _held.discard(self)
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Who has it makes the file ``path`` and renames it; others wait until that is done. A file
-    that the block leaves there is removed.
-
-    Raises:
-        OSError: from the operating system.
-    """
-    held = _held_alone(path)
-    try:
-        yield
-    finally:
-        if held is None or _is_at(path, held):
-            path.unlink(missing_ok=True)
-        if held is not None:
-            os.close(held)
-
-
-def _held_alone(path: Path) -> int | None:
-    """An open and locked file at ``path``; None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where an open file cannot be renamed either
-        return None
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(path, file):
-                return file
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)  # renamed or removed by who had it
-
-
-def _is_at(path: Path, file: int) -> bool:
-    """Whether an open file still lies at ``path``."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file))
-    except FileNotFoundError:
-        return False
 
 
 def _closed(file: int) -> None:

@@ -27,8 +27,7 @@ import numpy.typing as npt
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.images import open_image
 from oneglance.streams.errors import DataError
-from oneglance.streams.files.lock import alone
-from oneglance.streams.outputs import os_reason, replace_file
+from oneglance.streams.outputs import alone, os_reason, replace_file
 
 Image = npt.NDArray[np.uint8]
 
