@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import facts
-from benchmarks.fuzz.doors import Outcome, serve
+from benchmarks.fuzz.doors import DOORS, Outcome, serve
 from benchmarks.fuzz.mutations import mutate
 from benchmarks.fuzz.seeds import Seed, all_seeds, write_data_set
 from oneglance.streams.outputs import write_file
@@ -84,10 +84,11 @@ class Opener:
 def cases(seeds: list[Seed], *, count: int, seed: int) -> Iterator[tuple[int, Seed, bytes]]:
     """``count`` damaged inputs: number, what was damaged, the bytes. Doors take turns, half of all
     being media; each case depends on ``seed`` and its number alone."""
-    doors = ("media", "data", "media", "labels", "media", "model", "media", "data")
+    there = {each.door for each in seeds}
+    others = [door for door in DOORS if door in there and door != "media"]
     for number in range(count):
         chance = random.Random(f"{seed}/{number}")  # noqa: S311 - to repeat, not to hide
-        door = doors[number % len(doors)]
+        door = "media" if number % 2 == 0 else others[number // 2 % len(others)]
         chosen = chance.choice([s for s in seeds if s.door == door])
         yield number, chosen, mutate(chosen.content, chance, text=chosen.text)
 
@@ -99,6 +100,8 @@ def place(folder: Path, seed: Seed, content: bytes) -> Path:
         return write_data_set(folder, data=content)
     if seed.door == "labels":
         return write_data_set(folder, labels=content)
+    if seed.door == "annotations":
+        return write_data_set(folder, annotations=(Path(seed.name).suffix, content))
     file = folder / seed.name
     file.write_bytes(content)
     return file

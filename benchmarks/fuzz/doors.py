@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,11 +54,33 @@ def open_model(file: Path) -> None:
     Detector.load(str(file), threads=1)(np.zeros((48, 64, 3), np.uint8))
 
 
+def open_checkpoint(file: Path) -> None:
+    """Read a network to train from."""
+    from oneglance.models.training.checkpoints import read_checkpoint
+
+    read_checkpoint(file)
+
+
+def open_results(file: Path) -> None:
+    """Read what a run or a tool for labelling wrote, to convert it and to replay it."""
+    from oneglance.models.tasks import FOUR_TASKS
+    from oneglance.perception.convert.reading import read_results
+    from oneglance.perception.replay.runs import read_run
+
+    with suppress(OneglanceError):
+        read_run(file, source=None, classes=FOUR_TASKS)
+    for _ in read_results(file):
+        pass
+
+
 DOORS: dict[str, Callable[[Path], None]] = {
     "media": open_media,
     "data": open_data,
     "labels": open_data,
+    "annotations": open_data,
     "model": open_model,
+    "checkpoint": open_checkpoint,
+    "results": open_results,
 }
 
 
