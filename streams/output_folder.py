@@ -114,6 +114,23 @@ class OutputFolder:
         self._is_claimed = False
         self._lock.release()
 
+    def claim_anew(self, last: str, refusal: str) -> None:
+        """Claim it, empty: what a run left that was stopped is removed.
+
+        ``last``: the file that is written last. Where it is there, a run is done, be it since
+        ``check``, and its files stay.
+
+        Raises:
+            SinkError: as from ``claim`` and ``clear``; or ``refusal``, where ``last`` is there.
+        """
+        self.claim()
+        if _mode(self.path / last) is not None:
+            self.release()
+            raise SinkError(refusal)
+        if any(entry.name != MARK for entry in self.path.iterdir()):
+            self.clear()
+            self.claim()
+
     @property
     def marked(self) -> bool:
         """Whether the folder carries a mark of ours."""

@@ -19,6 +19,8 @@ from oneglance.streams.outputs import output_error
 
 LIST = "picked.jsonl"
 PAGE = "index.html"
+WHOLE = "data.yaml"
+"""Written last: where it is there, all is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def write_mined(
                 *_labels(picked, sure),
                 (LIST, "".join(f"{json.dumps(_line(one))}\n" for one in picked)),
                 (PAGE, page(picked, sure=sure, about=about)),
-                ("data.yaml", _data_yaml(picked, sure, about)),
+                (WHOLE, _data_yaml(picked, sure, about)),
             ):
                 note(name)
                 folder.write(name, content)

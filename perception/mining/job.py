@@ -15,7 +15,7 @@ from oneglance.models.detector import DEFAULT_CONFIDENCE, Detector
 from oneglance.perception.convert.boxes import Box, FrameBoxes
 from oneglance.perception.convert.by_clip import ResultsByClip
 from oneglance.perception.mining.clips import ClipFinder, Wanted, frames_of
-from oneglance.perception.mining.dataset import Picked, write_mined
+from oneglance.perception.mining.dataset import WHOLE, Picked, write_mined
 from oneglance.perception.mining.looks import Look, conditions, look_at
 from oneglance.perception.mining.picking import pick
 from oneglance.perception.mining.reasons import (
@@ -78,11 +78,12 @@ def mine(
         raise UsageError(f"--sure is above 0 and at most 1, not {options.sure:g}")
     folder = OutputFolder(options.out, "mine")
     folder.check([options.results, *([options.against] if options.against else [])])
-    if folder.marked and (options.out / "data.yaml").exists():
-        raise SinkError(
-            f"{options.out} already holds frames that were picked, and perhaps labels that "
-            "somebody corrected: give another folder"
-        )
+    refusal = (
+        f"{options.out} already holds frames that were picked, and perhaps labels that somebody "
+        "corrected: give another folder"
+    )
+    if folder.marked and (options.out / WHOLE).exists():
+        raise SinkError(refusal)
     search = _Search(options)
     candidates = search.run(progress)
     mined = Mined(unread=search.unread, clips=search.clips)
@@ -98,9 +99,7 @@ def mine(
             f"no frame of {options.results} is worth a label: nothing in it is uncertain, flickers "
             "or is rare"
         )
-    if folder.marked:
-        folder.clear()
-    folder.claim()
+    folder.claim_anew(WHOLE, refusal)
     about = f"Picked by 'oneglance mine' of {options.results}, of {search.clips} clips"
     try:
         mined.picked = write_mined(folder, search.read(chosen), sure=options.sure, about=about)

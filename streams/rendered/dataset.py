@@ -56,14 +56,14 @@ def write_dataset(
         )
     root = Path(folder)
     place = OutputFolder(root, "render")
+    refusal = f"{root} already holds images: give another folder"
     _drive(seed, 0, size)  # refuses a size before anything is written
     held_out = _val_drives(-(-frames // FRAMES_A_DRIVE), val_share)
     try:
         place.check()
         if place.marked and (root / "data.yaml").exists():
-            raise SinkError(f"{root} already holds images: give another folder")
-        place.clear()  # what a run that was stopped left behind
-        place.claim()
+            raise SinkError(refusal)
+        place.claim_anew("data.yaml", refusal)
         with place.making() as made:
             for split in ("train", "val"):
                 made(f"images/{split}").mkdir(parents=True)

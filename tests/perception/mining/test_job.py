@@ -14,6 +14,8 @@ from media import index_of, numbered_image
 from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import merge, partial_tasks
+from oneglance.perception.mining.job import MineOptions, mine
+from oneglance.streams.errors import SinkError
 from program import Program, lines_of
 
 MakeVideo = Callable[..., Path]
@@ -234,3 +236,16 @@ def test_what_cannot_be_mined_is_one_sentence_and_touches_nothing(
         assert run.code == 2, words
         assert expected in run.message, words
         assert not (tmp_path / "mined").exists(), words
+
+
+def test_what_another_run_picked_meanwhile_stays(results: Path, tmp_path: Path) -> None:
+    options = MineOptions(results=results, out=tmp_path / "mined", conditions=False)
+
+    def another(done: int, clips: int) -> None:
+        if not (options.out / "data.yaml").exists():
+            mine(options)
+
+    with pytest.raises(SinkError, match="already holds frames that were picked"):
+        mine(options, another)
+    assert len(lines_of(options.out / "picked.jsonl")) == 2
+    assert len(read_dataset(options.out / "data.yaml").images("train")) == 2
