@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oneglance.perception.batch.schema import ROW_GROUP, DetectionRows, detections_schema
+from oneglance.perception.sinks.files import closed_already
 from oneglance.streams.errors import UsageError
 from oneglance.streams.output_folder import OutputFolder
 from oneglance.streams.outputs import output_error
@@ -56,6 +57,7 @@ class ParquetSink:
         self._sources: dict[str, DetectionRows] = {}
         self._files = 0
         self._last_s = clock()
+        self._closed = False
 
     def write(self, result: Result) -> None:
         """Add a result.
@@ -63,6 +65,8 @@ class ParquetSink:
         Raises:
             SinkError: the disk is full, or the folder cannot be written to for another reason.
         """
+        if self._closed:
+            raise closed_already(self._folder.path)
         source = result.frame.source
         if source not in self._sources:
             self._sources[source] = DetectionRows(printable(source), self._model, "")
@@ -73,12 +77,18 @@ class ParquetSink:
             self._commit()
 
     def close(self) -> None:
-        """Write what is left.
+        """Write what is left, and let others have the folder. May be called twice.
 
         Raises:
             SinkError: it cannot be written; the files before are whole.
         """
-        self._commit()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._commit()
+        finally:
+            self._folder.release()
 
     def _commit(self) -> None:
         import pyarrow as pa
