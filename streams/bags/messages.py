@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from oneglance.streams.files.image_count import is_damaged_png
 from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Image
 
@@ -187,7 +188,8 @@ def _layout(given: Any) -> tuple[int, int, int, bool]:
 
 
 def _compressed(message: ImageMessage) -> Image:
-    if is_damaged_jpeg(message.data):  # OpenCV fills what is missing with grey
+    # OpenCV fills what a JPEG lacks with grey, and believes a PNG's lengths.
+    if is_damaged_jpeg(message.data) or is_damaged_png(message.data):
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: damaged")
     image = cv2.imdecode(np.frombuffer(with_end(message.data), np.uint8), cv2.IMREAD_COLOR)
     if image is None:

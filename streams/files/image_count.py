@@ -1,4 +1,7 @@
-"""Image files that hold several images: animations that play, and what is not read of others."""
+"""What image files hold: animations that play, what is not read of others, less than they say.
+
+PNG: https://www.w3.org/TR/png-3/#5Chunk-layout.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,12 @@ _MOVES = frozenset((".avif", ".png"))
 """Suffixes of images whose animations libav plays."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Of a PNG, by its colour type."""
+
+_MOST_DEFLATED = 1032
+"""Bytes that one deflated byte becomes at most (https://zlib.net/zlib_tech.html)."""
+
 _HEAD = 4096
 _ANIMATED_WEBP = 0x02
 
@@ -43,6 +52,30 @@ def lacks_end(file: Path) -> bool:
                     return bool(at > size)
     except OSError:
         return False
+    return True
+
+
+def is_damaged_png(content: bytes) -> bool:
+    """Whether a chunk of this PNG is longer than what is there, its end is missing, or its data
+    can never fill an image of its size; False for what is no PNG.
+
+    OpenCV believes such lengths and takes gigabytes for them; check sums it looks at itself.
+    """
+    if not content.startswith(_PNG):
+        return False
+    at, needed, data = len(_PNG), 0, 0
+    while at + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if at + 12 + length > len(content):
+            return True
+        if kind == b"IHDR" and length >= 10:
+            width, height, bits, colour = struct.unpack_from(">IIBB", content, at + 8)
+            needed = height * (width * bits * _CHANNELS.get(colour, 1) // 8)
+        elif kind == b"IDAT":
+            data += length
+        elif kind == b"IEND":
+            return needed > data * _MOST_DEFLATED
+        at += 12 + length
     return True
 
 

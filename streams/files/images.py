@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
-from oneglance.streams.files.image_count import is_animation, others_left_out
+from oneglance.streams.files.image_count import is_animation, is_damaged_png, others_left_out
 from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Frame, Image
 from oneglance.streams.playing import Closing
@@ -127,7 +127,7 @@ def read_image(file: Path) -> Image | None:
         if not file.is_file():  # a pipe of that name would block for ever
             return None
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
-        if not content or is_damaged_jpeg(content) or _is_truncated_netpbm(content):
+        if not content or any(is_damaged(content) for is_damaged in _DAMAGED):
             return None
         image = cv2.imdecode(np.frombuffer(with_end(content), np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
@@ -149,3 +149,7 @@ def _is_truncated_netpbm(content: bytes) -> bool:
         sample = 2 if int(head[5]) > 255 else 1
         size = width * height * sample * (3 if head[2] == b"6" else 1)
     return len(content) - head.end() < size
+
+
+_DAMAGED = (is_damaged_jpeg, is_damaged_png, _is_truncated_netpbm)
+"""What sees damage that OpenCV is silent on, or pays gigabytes for."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,7 +14,7 @@ import pytest
 
 from drives import play
 from media import index_of, numbered_image
-from oneglance.streams.files.image_count import is_animation, others_left_out
+from oneglance.streams.files.image_count import is_animation, is_damaged_png, others_left_out
 from oneglance.streams.opening import open_stream
 
 IMAGES = 6
@@ -115,3 +119,56 @@ def test_a_file_that_is_cut_anywhere_is_looked_at_without_an_error(
         file.write_bytes(content[:end])
         is_animation(file)
         others_left_out(content[:end])
+
+
+def png(*chunks: tuple[bytes, bytes], length: int | None = None) -> bytes:
+    """A PNG of these chunks; ``length``: what its data says instead of its own."""
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks:
+        said = length if length is not None and kind == b"IDAT" else len(data)
+        content += (
+            struct.pack(">I", said) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+    return content
+
+
+def header(width: int, height: int) -> tuple[bytes, bytes]:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+
+def rows(width: int, height: int) -> tuple[bytes, bytes]:
+    return b"IDAT", zlib.compress(bytes((1 + 3 * width) * height))
+
+
+END = (b"IEND", b"")
+
+PROMISES = {
+    "a chunk of 4 GB": png(header(64, 48), rows(64, 48), END, length=0xFF0019FA),
+    "a chunk of 2 GB": png(header(64, 48), rows(64, 48), END, length=0x7FFFFFFF),
+    "a size that its data cannot fill": png(header(30_000, 30_000), rows(64, 48), END),
+    "no end": png(header(64, 48), rows(64, 48)),
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_png_that_promises_more_than_it_holds_is_damaged_and_takes_no_memory(
+    tmp_path: Path, promise: str
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(PROMISES[promise])
+    code = """
+import resource, sys
+from pathlib import Path
+from oneglance.streams.files.images import read_image
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert read_image(Path(sys.argv[1])) is None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100_000  # kB
+
+
+def test_a_png_whose_data_is_deflated_as_far_as_can_be_is_whole() -> None:
+    assert not is_damaged_png(png(header(4000, 4000), rows(4000, 4000), END))
