@@ -53,6 +53,8 @@ def open_reader(
         sources = [one]
         if asked is not Mode.LIVE:
             first = one if isinstance(one, Stream) else open_stream(one, connect)
+            if asked is Mode.RECORDED and first.live:
+                _record(first)
             if asked is Mode.RECORDED or not first.live:
                 return RecordedReader(first, clock)
     # Brings PyAV, which not every recording needs.
@@ -66,3 +68,11 @@ def open_reader(
         reader.close()
         raise
     return reader
+
+
+def _record(stream: Stream) -> None:
+    """Play a stream that calls itself live as a recording, where it may be one."""
+    from oneglance.streams.live.network import NetworkStream
+
+    if isinstance(stream, NetworkStream):
+        stream.record()

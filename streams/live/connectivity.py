@@ -15,9 +15,19 @@ import ssl
 import time
 from urllib.parse import urljoin, urlsplit
 
+import av
+
 from oneglance.streams import shutdown
-from oneglance.streams.errors import Reason
+from oneglance.streams.errors import (
+    Reason,
+    SourceNotFound,
+    SourceStalled,
+    SourceUnreadable,
+    StreamError,
+    cause,
+)
 from oneglance.streams.live.cancellation import is_cancelled
+from oneglance.streams.redaction import redact_address
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _TLS = frozenset({"rtsps", "https"})
@@ -203,3 +213,91 @@ def wait(connection: socket.socket, event: int, until_s: float) -> None:
             if selector.select(min(left_s, shutdown.GLANCE_S)):
                 return
     raise TimeoutError
+
+
+_ErrorTypes = tuple[type[Exception], ...]
+
+_UNOPENED: tuple[tuple[_ErrorTypes, type[StreamError], Reason, str], ...] = (
+    (
+        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
+        SourceUnreadable,
+        Reason.AUTH,
+        "{source} refused us: its user name or password is wrong or missing",
+    ),
+    (
+        (av.error.HTTPNotFoundError,),
+        SourceNotFound,
+        Reason.NOT_FOUND,
+        "{source} is not there: the host answers, the path is unknown",
+    ),
+    (
+        (av.error.HTTPError, av.error.HTTPClientError),
+        SourceUnreadable,
+        Reason.SERVER,
+        "{source} cannot be had: {error}",
+    ),
+    (
+        (ConnectionRefusedError,),
+        SourceNotFound,
+        Reason.REFUSED,
+        "{source}: nobody listens there (connection refused)",
+    ),
+    (
+        (av.error.InvalidDataError, EOFError),
+        SourceUnreadable,
+        Reason.CODEC,
+        "{source} answers, but not with video that can be played",
+    ),
+)
+
+_UNREACHED = {
+    Reason.NOT_FOUND: "{source} cannot be reached: no host of that name is known",
+    Reason.REFUSED: "{source}: nobody listens there (connection refused)",
+    Reason.TIMEOUT: "{source} cannot be reached: the host does not answer",
+    Reason.TLS: "{source} answers, but not with TLS: is it rtsp:// or http:// without the s?",
+    Reason.UNREACHABLE: "{source} cannot be reached: there is no way to the host",
+}
+_UNKNOWN = "{source} cannot be opened: {error}"
+_LOOP = "{source} redirects from one address to the next, without end"
+_NO_PROXY = (
+    "{source} cannot be reached: the proxy that http_proxy names cannot. Correct the variable, or "
+    "add the host to no_proxy"
+)
+
+# Without an @, at which a later redaction would take all before it for a password.
+_ESCAPING_HINT = " (a password's at sign / : ? # are written %40 %2F %3A %3F %23)"
+
+_KNOCK_S = 2.0
+"""Longest wait for an answer when finding out why a host could not be reached."""
+
+
+def unopened(error: Exception, url: str, source: str, timeout_s: float) -> StreamError:
+    """The error to raise where ``url`` could not be opened by ``error``, within ``timeout_s``.
+
+    ``source``: what to call it, safe to print.
+    """
+    proxy = proxy_of(url)
+    through = "" if proxy is None else f" (asked through the proxy {redact_address(proxy)})"
+    if isinstance(error, av.error.ExitError | TimeoutError):
+        message = f"{source} did not answer within {timeout_s:g} s{through}"
+        return SourceStalled(message, reason=Reason.TIMEOUT)
+    known = next((row[1:] for row in _UNOPENED if isinstance(error, row[0])), None)
+    # libav calls an RTSP host that it cannot reach invalid data.
+    if known is None or known[1] in {Reason.CODEC, Reason.REFUSED}:
+        known = _why_unopened(url, proxy, min(timeout_s, _KNOCK_S)) or known
+    meant, reason, sentence = known or (SourceNotFound, Reason.UNKNOWN, _UNKNOWN)
+    hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
+    return meant(sentence.format(source=source, error=cause(error)) + through + hint, reason=reason)
+
+
+def _why_unopened(
+    url: str, proxy: str | None, knock_s: float
+) -> tuple[type[StreamError], Reason, str] | None:
+    """What is found out by asking once more; None: nothing."""
+    reason = why_unreachable(proxy or url, knock_s)
+    if reason is not Reason.UNKNOWN:
+        sentence = _UNREACHED[reason] if proxy is None else _NO_PROXY
+        return SourceNotFound, reason, sentence
+    if proxy is None and is_endless_redirect(url, knock_s):
+        return SourceUnreadable, Reason.SERVER, _LOOP
+    return None

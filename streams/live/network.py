@@ -21,7 +21,6 @@ from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
-    SourceNotFound,
     SourceStalled,
     SourceUnreadable,
     StreamError,
@@ -29,15 +28,12 @@ from oneglance.streams.errors import (
 )
 from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
-from oneglance.streams.live.connectivity import (
-    is_endless_redirect,
-    proxy_of,
-    why_unreachable,
-)
+from oneglance.streams.live.answers import HttpAnswer
+from oneglance.streams.live.connectivity import unopened
 from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, keep_only
 from oneglance.streams.live.opener import REACHABLE, Opener
 from oneglance.streams.live.repetition import Compared, Repetition
-from oneglance.streams.live.threaded import ThreadedSource, opened_within
+from oneglance.streams.live.threaded import Answer, ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.pacing import RealTimePacer
 from oneglance.streams.redaction import redact_address
@@ -66,7 +62,7 @@ class NetworkStream(ThreadedSource):
     RTSP and MPEG-TS over UDP are live. HTTP is live when it has no length (MJPEG cameras,
     endless transport streams, HLS playlists without an end); a finished file behind HTTP is a
     recording with its own presentation times. One of which the server gives no length is live,
-    until it gives the same again (``compare``).
+    until it gives the same again (``compare``), or somebody says what it is (``record``).
     Live frames carry the host's monotonic clock at arrival; those that came while libav was
     still finding out what it is given (RTSP: a third of a second) count as arriving then. HLS
     comes in complete segments, so its frames are let through at the pace of their own times.
@@ -79,10 +75,11 @@ class NetworkStream(ThreadedSource):
         url: str,
         options: ConnectOptions | None = None,
         *,
+        form: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect, within the options' ``timeout_s``; iterating then waits as long at most for
-        the first frame and ``stall_s`` for each other.
+        the first frame and ``stall_s`` for each other. ``form``: see ``Opener``.
 
         Raises:
             SourceNotFound: no such host or path, or nobody listens there.
@@ -95,11 +92,11 @@ class NetworkStream(ThreadedSource):
         options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
-        opener = Opener(url, options)
+        opener = Opener(url, options, form)
         try:
             container = opened_within(options.timeout_s, opener.open, release=opener.close)
         except (av.error.FFmpegError, OSError) as error:
-            raise _unopened(error, url, safe, options.timeout_s) from None
+            raise unopened(error, url, safe, options.timeout_s) from None
         self.live = opener.scheme.startswith(("rtsp", "udp")) or _is_endless(container)
         self._is_segmented = container.format.name == "hls"
         self._playlist: FinishedPlaylist | None = None
@@ -119,9 +116,44 @@ class NetworkStream(ThreadedSource):
         recording. For an address without a length, before iteration; others know their end, and
         images have no times to tell one play from the next.
         """
-        has_times = not self._is_segmented and not self._container.format.name.endswith(_IMAGES)
-        if self.live and self._opener.scheme.startswith("http") and has_times:
+        if self.live and self._is_plain_http():
             self._repetition = repetition
+            repetition.form = self._container.format.name
+
+    def record(self) -> None:
+        """Play what comes as a recording, whether or not a length says so: its frames have the
+        times that it gives them, and it may end. Before iteration; of HTTP alone.
+        """
+        if self.live and self._is_plain_http():
+            self.live = False
+            if self._opener.may_read(self._container) and self._opener.answer is None:
+                self._read_here()
+
+    def _is_plain_http(self) -> bool:
+        """Whether the answer is one recording or stream with times, no playlist and no images."""
+        has_times = not self._is_segmented and not self._container.format.name.endswith(_IMAGES)
+        return self._opener.scheme.startswith("http") and has_times
+
+    def _read_here(self) -> None:
+        """Read it from its beginning such that its end is known for one, where that can be."""
+
+        def discard(late: tuple[InputContainer, HttpAnswer]) -> None:
+            late[0].close()
+            late[1].close()
+
+        reading = Answer(
+            lambda: self._opener.read_here(self._container.format.name), discard=discard
+        )
+        try:
+            container, answer = reading.within(self._options.timeout_s)
+        except (av.error.FFmpegError, OSError):
+            return
+        try:
+            self._go_on_with(container)
+        except SourceUnreadable:
+            answer.close()
+        else:
+            self._opener.answer = answer
 
     @property
     def left_out(self) -> int:
@@ -160,11 +192,13 @@ class NetworkStream(ThreadedSource):
                 yield from self._listed()
             else:
                 yield from self._presented()
+            self._check_answer()
         except (av.error.FFmpegError, OSError) as error:
+            failure = self._failure or error
             # Where no length is declared, hanging up is how an answer ends.
             came_whole = self._is_still() or self._came_whole() or self._came_again()
-            if not (error.errno == errno.EIO and came_whole):
-                raise self._lost(error) from None
+            if not (failure.errno == errno.EIO and came_whole):
+                raise self._lost(failure) from None
         if self._closed:
             return
         if self._came_again():
@@ -181,6 +215,21 @@ class NetworkStream(ThreadedSource):
         if self._playlist is not None:
             self._playlist.check(self.source, self.stats)
         check_integrity(self.source, self._stream, self.stats)
+
+    @property
+    def _failure(self) -> OSError | None:
+        """What the answer came to instead of an end, as far as that is known."""
+        answer = self._opener.answer
+        return None if answer is None else answer.failure
+
+    def _check_answer(self) -> None:
+        """Hold what ended to what the server had announced.
+
+        Raises:
+            OSError: it is not all, or may not be.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     def _split_anew(self, error: av.error.FFmpegError) -> None:
         """Go on with a stream that libav's own reader of MJPEG cannot make out.
@@ -270,8 +319,19 @@ class NetworkStream(ThreadedSource):
             return SourceStalled(self._silence(), reason=Reason.SILENT)
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
         why = "the server hung up" if hung_up else cause(error)
+        if error is self._failure:
+            why = error.strerror or why
+        if self._came_again():
+            self.live = False
+            message = (
+                f"{self.source} ends too early, after {self.stats.delivered} frames: {why}, and at "
+                "the same place as before"
+            )
+            return SourceBroken(message, reason=Reason.LOST)
         if not self.live:
-            if hung_up and not self.stats.packets and self._container.format.name.startswith("mov"):
+            is_mp4 = self._container.format.name.startswith("mov")
+            cannot_seek = hung_up or self._opener.answer is not None
+            if is_mp4 and cannot_seek and not self.stats.packets:
                 message = f"{self.source} gave no frame before the server hung up. {_INDEX_LAST}"
                 return SourceUnreadable(message, reason=Reason.LOST)
             if self._playlist is not None:
@@ -289,87 +349,3 @@ def _is_endless(container: av.container.InputContainer) -> bool:
     if container.duration is not None:
         return False
     return container.size <= 0 or container.format.name in {"mpjpeg", "hls"}
-
-
-_ErrorTypes = tuple[type[Exception], ...]
-
-_UNOPENED: tuple[tuple[_ErrorTypes, type[StreamError], Reason, str], ...] = (
-    (
-        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
-        SourceUnreadable,
-        Reason.AUTH,
-        "{source} refused us: its user name or password is wrong or missing",
-    ),
-    (
-        (av.error.HTTPNotFoundError,),
-        SourceNotFound,
-        Reason.NOT_FOUND,
-        "{source} is not there: the host answers, the path is unknown",
-    ),
-    (
-        (av.error.HTTPError, av.error.HTTPClientError),
-        SourceUnreadable,
-        Reason.SERVER,
-        "{source} cannot be had: {error}",
-    ),
-    (
-        (ConnectionRefusedError,),
-        SourceNotFound,
-        Reason.REFUSED,
-        "{source}: nobody listens there (connection refused)",
-    ),
-    (
-        (av.error.InvalidDataError, EOFError),
-        SourceUnreadable,
-        Reason.CODEC,
-        "{source} answers, but not with video that can be played",
-    ),
-)
-
-_UNREACHED = {
-    Reason.NOT_FOUND: "{source} cannot be reached: no host of that name is known",
-    Reason.REFUSED: "{source}: nobody listens there (connection refused)",
-    Reason.TIMEOUT: "{source} cannot be reached: the host does not answer",
-    Reason.TLS: "{source} answers, but not with TLS: is it rtsp:// or http:// without the s?",
-    Reason.UNREACHABLE: "{source} cannot be reached: there is no way to the host",
-}
-_UNKNOWN = "{source} cannot be opened: {error}"
-_LOOP = "{source} redirects from one address to the next, without end"
-_NO_PROXY = (
-    "{source} cannot be reached: the proxy that http_proxy names cannot. Correct the variable, or "
-    "add the host to no_proxy"
-)
-
-# Without an @, at which a later redaction would take all before it for a password.
-_ESCAPING_HINT = " (a password's at sign / : ? # are written %40 %2F %3A %3F %23)"
-
-_KNOCK_S = 2.0
-"""Longest wait for an answer when finding out why a host could not be reached."""
-
-
-def _unopened(error: Exception, url: str, source: str, timeout_s: float) -> StreamError:
-    proxy = proxy_of(url)
-    through = "" if proxy is None else f" (asked through the proxy {redact_address(proxy)})"
-    if isinstance(error, av.error.ExitError | TimeoutError):
-        message = f"{source} did not answer within {timeout_s:g} s{through}"
-        return SourceStalled(message, reason=Reason.TIMEOUT)
-    known = next((row[1:] for row in _UNOPENED if isinstance(error, row[0])), None)
-    # libav calls an RTSP host that it cannot reach invalid data.
-    if known is None or known[1] in {Reason.CODEC, Reason.REFUSED}:
-        known = _why_unopened(url, proxy, min(timeout_s, _KNOCK_S)) or known
-    meant, reason, sentence = known or (SourceNotFound, Reason.UNKNOWN, _UNKNOWN)
-    hint = _ESCAPING_HINT if meant is SourceNotFound and "***@" in source else ""
-    return meant(sentence.format(source=source, error=cause(error)) + through + hint, reason=reason)
-
-
-def _why_unopened(
-    url: str, proxy: str | None, knock_s: float
-) -> tuple[type[StreamError], Reason, str] | None:
-    """What is found out by asking once more; None: nothing."""
-    reason = why_unreachable(proxy or url, knock_s)
-    if reason is not Reason.UNKNOWN:
-        sentence = _UNREACHED[reason] if proxy is None else _NO_PROXY
-        return SourceNotFound, reason, sentence
-    if proxy is None and is_endless_redirect(url, knock_s):
-        return SourceUnreadable, Reason.SERVER, _LOOP
-    return None

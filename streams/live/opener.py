@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.fetching import fetched
 from oneglance.streams.live.rtsp.relay import RtspRelay
@@ -45,15 +46,19 @@ _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 class Opener:
     """Opens what lies behind ``url``; ``asked``: how long to wait for it, and how to connect.
 
+    ``form``: what format it had before (libav's name), if it had no length.
     ``relay``: what RTSP comes through, once open. ``images``: what those of a camera come
-    from that only browsers play.
+    from that only browsers play. ``answer``: what an answer without a length comes from, once it
+    is of interest how it ends.
     """
 
     url: str
     asked: ConnectOptions
+    form: str | None = None
     relay: RtspRelay | None = None
     list_url: str | None = None
     images: SplitStream | None = None
+    answer: HttpAnswer | None = None
 
     @property
     def is_split(self) -> bool:
@@ -73,7 +78,7 @@ class Opener:
             UsageError: an accelerator that cannot be used.
         """
         try:
-            return self._open()
+            return self._known() or self._with_an_end(self._open())
         except (av.error.FFmpegError, OSError) as error:
             is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
             if not (is_odd and self.scheme.startswith("http")):
@@ -103,10 +108,65 @@ class Opener:
             self.close()
             raise
 
+    def _known(self) -> av.container.InputContainer | None:
+        if self.form is None:
+            return None
+        try:
+            found, self.answer = self.read_here(self.form)
+        except (av.error.FFmpegError, OSError):
+            return None
+        if found.streams.video:
+            return found
+        found.close()
+        self.answer.close()
+        self.answer = None
+        return None
+
+    def _with_an_end(self, found: av.container.InputContainer) -> av.container.InputContainer:
+        """``found``, but read by us where it is a recording of no length in bytes."""
+        if found.duration is None or found.format.name == "hls" or not self.may_read(found):
+            return found
+        try:
+            again, self.answer = self.read_here(found.format.name)
+        except (av.error.FFmpegError, OSError):
+            return found
+        found.close()
+        return again
+
+    def may_read(self, found: av.container.InputContainer) -> bool:
+        """Whether ``found`` comes over HTTP without a length."""
+        return self.scheme.startswith("http") and found.size <= 0
+
+    def read_here(self, form: str) -> tuple[av.container.InputContainer, HttpAnswer]:
+        """What lies there, of a format that is known (libav's name), from its beginning, and the
+        answer that it is read from by us, which shows how it ends.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be read by us.
+        """
+        patience_s = max(self.asked.timeout_s, self.asked.stall_s)
+        answer = HttpAnswer(self.url, patience_s)
+        try:
+            again = av.open(
+                answer,
+                mode="r",
+                format=form.split(",", maxsplit=1)[0],
+                options=dict(_AT_ONCE),
+                timeout=(self.asked.timeout_s, patience_s),
+                metadata_errors="replace",
+                hwaccel=hardware(self.asked.hwaccel),
+            )
+        except BaseException:
+            answer.close()
+            raise
+        return again, answer
+
     def close(self) -> None:
         """Hang up, where libav did not connect itself and leaves that to us."""
         if self.images is not None:
             self.images.close()
+        if self.answer is not None:
+            self.answer.close()
 
     def open_list(self, url: str) -> av.container.InputContainer:
         """A playlist, wherever it lies, opened as that behind the URL was.

@@ -224,7 +224,13 @@ def open_with_reconnect(
     waiting, repetition = [] if first is None else [first], Repetition()
 
     def open_() -> Stream:
-        stream = waiting.pop() if waiting else open_stream(uri, options)
+        stream: Stream
+        if waiting:
+            stream = waiting.pop()
+        elif repetition.form is None:
+            stream = open_stream(uri, options)
+        else:
+            stream = NetworkStream(str(uri), options, form=repetition.form)
         if isinstance(stream, NetworkStream):
             stream.compare(repetition)
         return stream

@@ -32,6 +32,8 @@ class Repetition:
     """
 
     def __init__(self) -> None:
+        self.form: str | None = None
+        """The format of what came, by libav's name."""
         self._before: array[int] = array("I")
         self._now: array[int] = array("I")
         self._alike = 0  # packets at the beginning of both

@@ -14,6 +14,8 @@ import cv2
 
 from media import numbered_image
 
+CHUNK = 4096
+
 FRAME_S = 0.02
 """Pace of the MJPEG camera: 50 frames a second."""
 
@@ -25,6 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     ``/odd/KIND/N`` N frames of a camera that writes its boundary ``after`` each part, leaves parts
     ``untyped``, claims ``long`` or ``short`` lengths, or packs all with ``gzip``;
     ``/unsized`` one JPEG without a length, ``/unsized/NAME`` a file, ``/unsized/NAME/50`` half;
+    ``/chunked/NAME`` a file in chunks, ``/chunked/NAME/50`` half, without the last chunk;
     ``/loop`` leads to itself;
     ``/moved/NAME`` leads to ``/file/NAME``, of a playlist alone; ``/silent`` nothing at all;
     ``/status/CODE`` that answer. A query is not looked at."""
@@ -95,6 +98,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def _any(self, *_: str) -> None:
         self._file("any.mp4")
+
+    def _chunked(self, name: str, kept: str = "100") -> None:
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        content = (self.folder / name).read_bytes()
+        content = content[: len(content) * int(kept) // 100]
+        for at in range(0, len(content), CHUNK):
+            chunk = content[at : at + CHUNK]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        if kept == "100":
+            self.wfile.write(b"0\r\n\r\n")
 
     def _cut(self, name: str) -> None:
         content = (self.folder / name).read_bytes()

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from http_server import http_server
 from live_runs import Camera, quick
+from media import make_video
 from oneglance.perception import Live, Mode
 from oneglance.perception.readers.frame_reader import Source
 from oneglance.perception.readers.multi_source import MultiSourceReader
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.readers.recorded import RecordedReader
 from oneglance.streams import ConnectOptions, SourceNotFound, SourceStalled, UsageError
+from oneglance.streams.buffers import Closed
 from scripted_camera import Connection, scripted_camera, steady
+from waiting import LONG_S
 
 MakeVideo = Callable[..., Path]
 
@@ -124,3 +128,18 @@ def test_several_run_at_once_when_asked_or_when_all_are_live_by_their_addresses(
     sources: list[str], mode: Mode, expected: bool
 ) -> None:
     assert run_together(sources, mode) is expected
+
+
+def test_what_has_no_length_is_played_by_its_own_times_where_it_shall_be_recorded(
+    tmp_path: Path,
+) -> None:
+    make_video(tmp_path / "drive.ts", frames=10)
+    with (
+        http_server(tmp_path) as (web, _),
+        closing(open_reader(f"{web}/chunked/drive.ts", Mode.RECORDED)) as reader,
+    ):
+        reader.start(None)
+        times = [reader.get(LONG_S).frame.timestamp_s for _ in range(10)]
+        with pytest.raises(Closed):
+            reader.get(LONG_S)
+    assert [round(time_s * 25) for time_s in times] == list(range(10))

@@ -1,4 +1,4 @@
-"""Finished recordings of which the server gives no length, and whose end is that it hangs up."""
+"""Finished recordings of which the server gives no length: it hangs up, or sends a last chunk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from http_server import http_server
 from media import index_of, make_video, photograph
-from oneglance.streams import ConnectOptions, SourceBroken, SourceUnreadable
+from oneglance.streams import ConnectOptions, Frame, SourceBroken, SourceUnreadable
+from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.network import NetworkStream
 from oneglance.streams.live.reconnecting import open_with_reconnect
+from playing import play_until
 
 FRAMES = 20
 
@@ -62,3 +64,70 @@ def test_a_still_image_is_one_frame_whatever_it_is_called(tmp_path: Path, name: 
     cv2.imwrite(str(tmp_path / name), photograph(1, (320, 240)))
     with http_server(tmp_path) as (web, _), open_with_reconnect(f"{web}/unsized/{name}") as stream:
         assert [frame.size for frame in stream] == [(320, 240)]
+
+
+CODECS = {".webm": "libvpx", ".mpg": "mpeg2video"}
+STREAMED = ["drive.ts", "drive.mpg"]
+"""Containers that do not say how long they are."""
+
+
+def made(folder: Path, name: str) -> Path:
+    options = {"movflags": "frag_keyframe+empty_moov"} if name == "drive.mov" else {}
+    codec = CODECS.get(Path(name).suffix, "libx264")
+    group = {"g": "4", "bf": "0"}
+    return make_video(
+        folder / name, frames=FRAMES, codec=codec, options=group, container_options=options
+    )
+
+
+def times(frames: list[Frame]) -> list[int]:
+    return [round(frame.timestamp_s * 25) for frame in frames]
+
+
+@pytest.mark.parametrize("name", [*STREAMED, "drive.mkv", "drive.webm", "drive.mov", "drive.flv"])
+def test_a_recording_with_a_last_chunk_has_ended_and_one_without_is_broken(
+    tmp_path: Path, name: str
+) -> None:
+    made(tmp_path, name)
+    with http_server(tmp_path) as (web, _):
+        with NetworkStream(f"{web}/chunked/{name}", PATIENT) as stream:
+            stream.record()
+            frames = list(stream)
+        assert [index_of(frame.image) for frame in frames] == list(range(FRAMES))
+        assert times(frames) == list(range(FRAMES))
+        with NetworkStream(f"{web}/chunked/{name}/60", PATIENT) as stream:
+            stream.record()
+            frames, message = play_until(SourceBroken, stream)
+    assert times(frames) == list(range(len(frames)))
+    assert 0 < len(frames) < FRAMES
+    assert "broke off before the end of its answer" in message
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_of_one_that_ends_by_hanging_up_nobody_knows_whether_it_is_whole(
+    tmp_path: Path, name: str
+) -> None:
+    made(tmp_path, name)
+    with (
+        http_server(tmp_path) as (web, _),
+        NetworkStream(f"{web}/unsized/{name}", PATIENT) as stream,
+    ):
+        stream.record()
+        frames, message = play_until(SourceBroken, stream)
+    assert times(frames) == list(range(FRAMES))
+    assert "hung up, which may be the end" in message
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_one_that_breaks_off_at_the_same_place_each_time_is_broken(
+    tmp_path: Path, name: str
+) -> None:
+    made(tmp_path, name)
+    quick = ConnectOptions(timeout_s=20, stall_s=20, backoff=Backoff(first_s=0.05))
+    with http_server(tmp_path) as (web, _):
+        with open_with_reconnect(f"{web}/chunked/{name}", quick) as whole:
+            assert len(list(whole)) == FRAMES
+        with open_with_reconnect(f"{web}/chunked/{name}/60", quick) as cut:
+            frames, message = play_until(SourceBroken, cut)
+    assert 0 < len(frames) < FRAMES
+    assert f"ends too early, after {len(frames)} frames" in message
