@@ -31,8 +31,8 @@ from oneglance.models.training.data.coco_labels import read_coco
 from oneglance.models.training.data.folders import (
     NO_ENTRY,
     annotations_of,
-    entry_of,
     files_below,
+    folders_of,
     listed,
     refuse_among,
     root_of,
@@ -43,6 +43,7 @@ from oneglance.models.training.data.labels import (
     Labels,
     Problem,
     differ,
+    key_point_numbers,
     label_file,
     scan_labels,
 )
@@ -70,8 +71,8 @@ class Dataset:
     where there is none, nothing is known. ``regions``: classes that are no objects but regions,
     and the tasks ignored there. ``unmapped``: classes of which nobody says what they are.
     ``annotations``: the folder of its label files, ``coco_files``: COCO's label files by split,
-    "" for all. ``root``: the folder that its paths start from. ``count`` is its ``nc:``,
-    ``lines`` says where its keys stand.
+    "" for all. ``root``: the folder that its paths start from. ``count`` is its ``nc:``;
+    ``key_points``: how many numbers a label has after its box; ``lines`` says where its keys stand.
     """
 
     file: Path
@@ -87,6 +88,7 @@ class Dataset:
     coco_files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     root: Path = Path()
     count: int | None = None
+    key_points: int = 0
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def line(self, key: str) -> int | None:
@@ -157,7 +159,7 @@ class Dataset:
         """
         said = list(self._said(image))
         if not said:  # a missing file is an image without boxes
-            return scan_labels(self.label_file(image), self.names, image)
+            return self._scan(self.label_file(image), image)
         (first, labels), *others = said
         for file, other in others:
             if differ(labels, other):
@@ -181,7 +183,7 @@ class Dataset:
         """What each file that speaks of ``image`` says."""
         file = self.label_file(image)
         if file.exists() or file.is_symlink():
-            yield file, scan_labels(file, self.names, image)
+            yield file, self._scan(file, image)
         if (xml := file.with_suffix(".xml")).exists():
             from oneglance.models.training.data.voc import scan_voc
 
@@ -192,6 +194,9 @@ class Dataset:
             yield from found
             if found:  # other splits may have an image of that name, too
                 return
+
+    def _scan(self, file: Path, image: Path) -> Labels:
+        return scan_labels(file, self.names, image, key_points=self.key_points)
 
     def _coco_files(self, image: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """COCO files of the split that ``image`` is of, and those of others."""
@@ -260,7 +265,7 @@ def _dataset(source: YamlFile) -> Dataset:
         names=names,
         classes={n: c if c is not None and c.task in tasks else None for n, c in classes.items()},
         labelled_tasks=tasks,
-        folders=_folders(source),
+        folders=folders_of(source, SPLITS),
         left_out=frozenset(n for n, c in classes.items() if c is not None and c.task not in tasks),
         partial_tasks=_partial(source),
         regions=meant.regions,
@@ -269,6 +274,7 @@ def _dataset(source: YamlFile) -> Dataset:
         coco_files=coco_files,
         root=root_of(source),
         count=int(count) if isinstance(count, str) and count.isdecimal() else None,
+        key_points=key_point_numbers(source),
         lines=source.lines,
     )
 
@@ -382,16 +388,3 @@ def _no_task_ignored(
                 f"classes, so training would take it for background: map it to '{task}', or "
                 f"leave {task} out of 'labels:'"
             )
-
-
-def _folders(source: YamlFile) -> dict[str, tuple[Path, ...]]:
-    root = root_of(source)
-    folders: dict[str, tuple[Path, ...]] = {}
-    for split in SPLITS:
-        value = source.content.get(split)
-        if value not in NO_ENTRY:
-            entries = value if isinstance(value, list) else [value]
-            folders[split] = tuple(entry_of(root, str(entry)) for entry in entries)
-    if not folders:
-        raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
-    return folders

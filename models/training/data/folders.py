@@ -27,6 +27,24 @@ def entry_of(root: Path, entry: str) -> Path:
     return found
 
 
+def folders_of(source: YamlFile, splits: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """What the file names for each of ``splits``, be it there or not.
+
+    Raises:
+        DataError: it names nothing for any of them.
+    """
+    root = root_of(source)
+    folders: dict[str, tuple[Path, ...]] = {}
+    for split in splits:
+        value = source.content.get(split)
+        if value not in NO_ENTRY:
+            entries = value if isinstance(value, list) else [value]
+            folders[split] = tuple(entry_of(root, str(entry)) for entry in entries)
+    if not folders:
+        raise DataError(f"{source.path} has neither 'train:' nor 'val:'")
+    return folders
+
+
 def files_below(folder: Path) -> list[Path]:
     """Every file below ``folder``, linked folders looked through too; no order is promised.
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oneglance.models.tasks import normalised
-from oneglance.models.training.data.text import read_text
+from oneglance.models.training.data.text import YamlFile, read_text
 from oneglance.streams.errors import DataError
 
 SLACK = 1e-3
 """How far a box may leave 0..1 by the rounding of well-meant labels."""
+
+MOST_OF_A_POINT = 1.5
+"""A polygon has no point farther out: a 2 is the mark of a key point that can be seen."""
 
 LEAST_EXTENT = 1e-6
 """Of a box in 0..1: less is written as nothing."""
@@ -102,7 +105,30 @@ def label_file(image: Path, folder: str = "labels") -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None) -> Labels:
+def key_point_numbers(source: YamlFile) -> int:
+    """How many numbers a label has after its box: of key points, as ``kpt_shape:`` says.
+
+    Raises:
+        DataError: it is not two numbers.
+    """
+    shape = source.content.get("kpt_shape")
+    if shape is None:
+        return 0
+    try:
+        points, each = (int(number) for number in shape)
+    except (TypeError, ValueError):
+        points, each = 0, 0
+    if points < 1 or each not in {2, 3}:
+        raise DataError(
+            f"{source.at('kpt_shape')}: 'kpt_shape:' is the number of key points and 2 or 3, "
+            "the numbers of each: leave it out where labels have none"
+        )
+    return points * each
+
+
+def scan_labels(
+    file: Path, names: Mapping[int, str], image: Path | None = None, *, key_points: int = 0
+) -> Labels:
     """Read a label file and say what is wrong with every line that is.
 
     A missing file is an image without boxes; a link to a missing one is not. A box that leaves the
@@ -110,7 +136,7 @@ def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None)
     A line that cannot be understood (not five numbers, a number that is not finite, a width or
     height below zero, a class the set does not have) is not: what is there in the image is then
     unknown. ``image``: whose labels these are; needed for KITTI's lines alone, which count in its
-    pixels.
+    pixels. ``key_points``: how many numbers of key points, which are not read, may follow a box.
     """
     try:
         text = read_text(file)
@@ -131,7 +157,9 @@ def scan_labels(file: Path, names: Mapping[int, str], image: Path | None = None)
         if len(fields) in KITTI_FIELDS and not is_number(fields[0]):
             read = _kitti(fields, names, image)
         else:
-            read = _box(fields, names)
+            if key_points and len(fields) == 5 + key_points and all(map(is_number, fields)):
+                fields = fields[:5]
+            read = _box(fields, names, polygons=not key_points)
             polygons += len(fields) > 5 and not isinstance(read, str)
         if isinstance(read, str):
             problems.append(Problem(file, number, read, usable=False))
@@ -150,9 +178,9 @@ Read = tuple[LabelledBox | None, str | None] | str
 """The box and what was mended; or what makes the line unusable."""
 
 
-def _box(fields: Sequence[str], names: Mapping[int, str]) -> Read:
+def _box(fields: Sequence[str], names: Mapping[int, str], *, polygons: bool) -> Read:
     shown = " ".join(fields) if len(fields) <= 6 else " ".join((*fields[:6], "…"))
-    polygon = len(fields) > 6 and len(fields) % 2 == 1
+    polygon = polygons and len(fields) > 6 and len(fields) % 2 == 1
     if len(fields) != 5 and not polygon:
         return f"expected 'class x y w h', got '{shown}'"
     try:
@@ -166,6 +194,8 @@ def _box(fields: Sequence[str], names: Mapping[int, str]) -> Read:
         wrong = f"class {fields[0]} is not one of {_classes(names)}"
     elif max(map(abs, numbers)) > 2:
         wrong = f"pixels, not 0..1: '{shown}'"
+    elif polygon and max(map(abs, numbers)) > MOST_OF_A_POINT:
+        wrong = f"no polygon, a point lies far outside: '{shown}' (key points need 'kpt_shape:')"
     if wrong is not None:
         return wrong
     if polygon:

@@ -327,3 +327,18 @@ def test_a_name_too_long_is_a_sentence(make_set: Any, key: str) -> None:
     with pytest.raises(DataError, match=r"data\.yaml") as error:
         read_dataset(file).images("train")
     assert "\n" not in str(error.value)
+
+
+def test_a_set_of_key_points_has_the_boxes_before_them(make_set: Any) -> None:
+    line = "1 0.5 0.5 0.2 0.4 0.1 0.2 0.9 0.8"
+    file = make_set(train={"a": line}, kpt_shape=[2, 2])
+    dataset = read_dataset(file)
+    (image,) = dataset.images("train")
+    (box,) = dataset.read_labels(image).boxes
+    assert (box.x, box.y, box.width, box.height) == (0.5, 0.5, 0.2, 0.4)
+
+
+@pytest.mark.parametrize("shape", ["17", [17], [0, 2], [17, 4], [17, 3, 1], ["a", 2], {"n": 17}])
+def test_a_shape_of_key_points_that_is_none_is_refused(make_set: Any, shape: Any) -> None:
+    with pytest.raises(DataError, match=r"data.yaml:\d+: 'kpt_shape:' is the number of key points"):
+        read_dataset(make_set(train={"a": BOX}, kpt_shape=shape))

@@ -163,6 +163,27 @@ def test_a_polygon_is_its_box_and_counted(tmp_path: Path) -> None:
     assert (found.polygons, found.problems) == (2, ())
 
 
+@pytest.mark.parametrize(
+    ("key_points", "after"),
+    [(4, "0.1 0.2 0.9 0.8"), (6, "0.1 0.2 2 0.9 0.8 0"), (34, " ".join(["0.9 0.1"] * 17))],
+)
+def test_the_box_before_key_points_is_read_and_they_are_no_polygon(
+    tmp_path: Path, key_points: int, after: str
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text(f"1 0.5 0.5 0.2 0.4 {after}\n0 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.2 0.2 0.3 0.3\n")
+    found = scan_labels(file, NAMES, key_points=key_points)
+    assert found.boxes == (LabelledBox(1, 0.5, 0.5, 0.2, 0.4), LabelledBox(0, 0.5, 0.5, 0.2, 0.4))
+    assert [problem.line for problem in found.problems] == [3]  # of another number
+    assert found.polygons == 0
+
+
+def test_marks_of_key_points_are_no_points_of_a_polygon(tmp_path: Path) -> None:
+    found = scan(tmp_path, "1 0.5 0.5 0.2 0.4 0.1 0.2 2 0.9 0.8 2\n")
+    assert found.boxes == ()
+    assert "key points need 'kpt_shape:'" in found.problems[0].what
+
+
 KITTI = "Car 0.00 0 -1.58 16.00 12.00 48.00 36.00 1.5 1.6 3.6 -2.0 1.6 29.0 -1.5"
 
 
