@@ -15,7 +15,7 @@ from pathlib import Path
 
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import SPLITS, Dataset
-from oneglance.models.training.data.finding import without_labels
+from oneglance.models.training.data.finding import shared_labels, without_labels
 from oneglance.models.training.data.folders import files_below, identity
 from oneglance.models.training.data.images import UNREADABLE, decode_image
 from oneglance.models.training.data.labels import Problem
@@ -91,14 +91,20 @@ def _other_images(dataset: Dataset) -> set[Path]:
 
 def _unlabelled(dataset: Dataset, split: str, images: Sequence[Path]) -> list[Problem]:
     """Images without a label file: all of them in one word, or each."""
-    if everything := without_labels(dataset, split, images):
-        return [replace(p, usable=split == "test") for p in everything]  # not trained on
+    found = [
+        replace(problem, usable=split == "test")  # not trained on
+        for problem in without_labels(dataset, split, images)
+    ]
+    named = {problem.file for problem in found}
+    if dataset.file in named:
+        return found
     what = "no label file {}: taken for an image without objects".format
-    return [
+    found += [
         Problem(image, None, what(dataset.label_file(image)), True)
         for image in images
-        if not dataset.has_labels(image)
+        if image not in named and not dataset.has_labels(image)
     ]
+    return found + shared_labels(dataset, images)
 
 
 def what_is_assumed(dataset: Dataset, polygons: int) -> list[Problem]:

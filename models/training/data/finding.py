@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +25,49 @@ _LARGEST_JSON = 500_000_000
 def without_labels(dataset: Dataset, split: str, images: Sequence[Path]) -> list[Problem]:
     """A problem when not one of ``images`` has labels: each would be taught as showing nothing.
 
-    It says where labels seem to lie and how the data set file names them.
+    It says where labels seem to lie and how the data set file names them. Where some have labels, a
+    problem for each other one whose label file seems to lie there under another name.
     """
-    if not images or any(dataset.has_labels(image) for image in images):
-        return []
+    missing = [image for image in images if not dataset.has_labels(image)]
+    if len(missing) < len(images) or not images:
+        return list(_misnamed(dataset, missing))
     what = (
         f"{split}: not one of {len(images)} images has a label file; looked for "
         f"{dataset.label_file(images[0])}, for instance; {_seen(dataset, images)}"
     )
     return [Problem(dataset.file, dataset.line(split), what, usable=False)]
+
+
+def shared_labels(dataset: Dataset, images: Sequence[Path]) -> list[Problem]:
+    """A usable problem for each of ``images`` whose label file is one before's, too."""
+    firsts: dict[Path, Path] = {}
+    return [
+        Problem(image, None, what, usable=True)
+        for image in images
+        if (first := firsts.setdefault(file := dataset.label_file(image), image)) is not image
+        and dataset.has_labels(image)
+        for what in [f"has the label file of {first.name}, {file}: is that right for both?"]
+    ]
+
+
+def _misnamed(dataset: Dataset, images: Sequence[Path]) -> Iterator[Problem]:
+    """Images beside whose place for labels lies a file that is called almost as it should be: in
+    other cases, or by the whole name of the image."""
+    listed: dict[Path, dict[str, Path]] = {}
+    for image in images:
+        wanted = dataset.label_file(image)
+        if (folder := wanted.parent) not in listed:
+            with suppress(OSError):
+                listed[folder] = {file.name.lower(): file for file in folder.iterdir()}
+        there = listed.setdefault(folder, {})
+        for name in (wanted.stem, image.name):
+            for suffix in (".txt", ".xml"):
+                file = there.get(f"{name}{suffix}".lower())
+                owner = None if file is None else image.with_name(file.stem + image.suffix)
+                if owner is not None and (owner == image or not owner.exists()):
+                    right = wanted.with_suffix(suffix).name
+                    what = f"has no label file, but {file} seems to be it: call it {right}"
+                    yield Problem(image, None, what, usable=False)
 
 
 def _seen(dataset: Dataset, images: Sequence[Path]) -> str:

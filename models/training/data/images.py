@@ -67,6 +67,8 @@ def _opened(file: Path, start: bytes) -> ImageFile:
 def shown_size(image: ImageFile) -> tuple[int, int]:
     """(width, height) in pixels as OpenCV reads it: turned as its camera says."""
     width, height = image.size
+    if isinstance(image, TiffImageFile):  # which Pillow turns by itself, or not, by its version
+        width, height = image.tag_v2[Base.ImageWidth], image.tag_v2[Base.ImageLength]
     try:
         orientation = image.getexif().get(Base.Orientation)
     except UNREADABLE:
@@ -107,7 +109,8 @@ def read_image(file: Path) -> npt.NDArray[np.uint8]:
     Raises:
         DataError: it is missing, or no image.
     """
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR) if _is_unicode(file) else _decoded(file)
+    # By name OpenCV 5.0 fails on a TIFF that its camera turned.
+    image = _decoded(file)
     if image is None:
         raise DataError(f"cannot read image {file}")
     return np.asarray(image, np.uint8)

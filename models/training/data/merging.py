@@ -26,7 +26,7 @@ from oneglance.models.training.data.checks import (
     what_is_assumed,
 )
 from oneglance.models.training.data.datasets import Dataset
-from oneglance.models.training.data.finding import without_labels
+from oneglance.models.training.data.finding import shared_labels, without_labels
 from oneglance.models.training.data.folders import identity
 from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
@@ -205,6 +205,7 @@ def _gather(
         polygons, boxed = 0, set[Task]()
         images = dataset.images(split)
         problems.update(dict.fromkeys(without_labels(dataset, split, images)))
+        problems.update(dict.fromkeys(shared_labels(dataset, images)))
         thinned = subset.thins(images)
         images = subset.of(images)
         links: Counter[Path] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,40 @@ def test_labels_in_a_folder_of_another_name_are_found_and_proposed(bare: Any, na
     proposed = what.rsplit("say '", 1)[1].removesuffix("'")
     file.write_text(file.read_text() + yaml.safe_dump(dict([proposed.split(": ")])))
     assert all(problem.usable for problem in check(read_dataset(file)))
+
+
+@pytest.mark.parametrize("name", ["B.txt", "b.TXT", "b.jpg.txt", "b.JPG.txt", "B.xml"])
+def test_a_label_file_called_almost_right_is_an_error_beside_good_ones(
+    make_set: Any, name: str
+) -> None:
+    file = make_set(train={"a": BOX, "b": BOX})
+    labels = file.parent / "labels" / "train"
+    (labels / "b.txt").rename(labels / name)
+    image = file.parent / "images" / "train" / "b.jpg"
+    right = f"b{name[-4:].lower()}"
+    what = f"{image}: has no label file, but {labels / name} seems to be it: call it {right}"
+    assert what in map(str, check(read_dataset(file)))
+    with pytest.raises(DataError, match=re.escape(what)):
+        merge([read_dataset(file)], FOUR_TASKS, file.parent / "out")
+
+
+def test_a_label_file_that_belongs_to_another_image_is_nobody_else_s(make_set: Any) -> None:
+    file = make_set(train={"a": BOX, "b": BOX, "B": None, "b.jpg": BOX})
+    problems = [
+        problem for problem in check(read_dataset(file)) if "seems to be it" in problem.what
+    ]
+    assert problems == []
+
+
+def test_two_images_with_one_label_file_are_named(make_set: Any) -> None:
+    file = make_set(train={"a": BOX, "b": BOX})
+    images = file.parent / "images" / "train"
+    shutil.copy(images / "b.jpg", images / "a.png")
+    (problem,) = [found for found in check(read_dataset(file)) if "for both" in found.what]
+    label = file.parent / "labels" / "train" / "a.txt"
+    assert problem.file == images / "a.png"
+    assert problem.what == f"has the label file of a.jpg, {label}: is that right for both?"
+    assert problem.usable
 
 
 def test_labels_that_no_word_names_are_found_where_they_lie(bare: Any) -> None:

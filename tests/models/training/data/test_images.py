@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from PIL import Image
+from PIL.ExifTags import Base
 
 from media import photograph
-from oneglance.models.training.data.images import open_image
+from oneglance.models.training.data.image_cache import read_at
+from oneglance.models.training.data.images import open_image, read_image, shown_size
 from program import COMMAND
 
 
@@ -35,6 +39,26 @@ def test_what_is_no_image_is_an_error_and_installs_nothing(
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises((OSError, SyntaxError, ValueError)):
         open_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_an_image_that_its_camera_turned_is_read_as_training_reads_it(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    file = tmp_path / f"a{suffix}"
+    image = Image.fromarray(photograph(1, (64, 48)))
+    if suffix == ".tif":
+        image.save(file, tiffinfo={Base.Orientation: orientation})
+    else:
+        exif = image.getexif()
+        exif[Base.Orientation] = orientation
+        image.save(file, exif=exif)
+    trained, size = read_at(file, 64)
+    assert np.array_equal(read_image(file), trained)
+    assert size == ((64, 48) if orientation in {6, 8} else (48, 64))
+    with open_image(file) as opened:
+        assert shown_size(opened) == size[::-1]
 
 
 ONE_EPOCH = ("--epochs", 1, "--size", "96x64", "--trainable-layers", "last")
