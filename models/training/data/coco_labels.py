@@ -34,8 +34,9 @@ class CocoFile:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._stems: dict[str, str] | None = None
         try:
-            content = json.loads(read_text(file))
+            content = json.loads(read_text(file), object_pairs_hook=_keys_once)
             categories = content["categories"]
             _each_once("category", (category["id"] for category in categories))
             self._categories = {c["id"]: str(c["name"]) for c in categories}
@@ -60,6 +61,22 @@ class CocoFile:
     def speaks_of(self, image: Path) -> bool:
         """Whether it names ``image``, be it without a box."""
         return self._entry(image) is not None
+
+    def nearly(self, image: Path) -> str | None:
+        """What it calls the image that ``image`` seems to be: in other cases, with another suffix
+        or none; None where it names ``image`` itself, or nothing like it."""
+        if self.speaks_of(image):
+            return None
+        if self._stems is None:
+            self._stems = {}
+            for name in self._images:
+                for spelling in (name, Path(name).stem):
+                    self._stems.setdefault(spelling.lower(), name)
+        name = self._stems.get(normalize("NFC", image.stem).lower())
+        if name is None or image.with_name(name).exists():
+            return None
+        folders = {parts[-2:-1] for parts in (entry["parts"] for entry in self._images[name])}
+        return name if folders & {(), (image.parent.name,)} else None
 
     def labels(self, image: Path, names: Mapping[int, str]) -> Labels | None:
         """What it says of ``image``, as ``scan_labels`` does of a text file; None: nothing.
@@ -144,6 +161,13 @@ def read_coco(file: Path) -> CocoFile:
 def _read(file: Path, changed_ns: int, size: int) -> CocoFile:
     del changed_ns, size
     return CocoFile(file)
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        _each_once("key", (key for key, _ in pairs))
+    return found
 
 
 def _each_once(what: str, ids: Iterable[Any]) -> None:

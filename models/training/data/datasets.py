@@ -176,7 +176,7 @@ class Dataset:
             file.exists()
             or file.is_symlink()
             or file.with_suffix(".xml").exists()
-            or any(read_coco(coco).speaks_of(image) for coco in chain(*self._coco_files(image)))
+            or any(read_coco(coco).speaks_of(image) for coco in chain(*self.coco_files_of(image)))
         )
 
     def _said(self, image: Path) -> Iterator[tuple[Path, Labels]]:
@@ -188,7 +188,7 @@ class Dataset:
             from oneglance.models.training.data.voc import scan_voc
 
             yield xml, scan_voc(xml, self.names, image)
-        for files in self._coco_files(image):
+        for files in self.coco_files_of(image):
             read = ((coco, read_coco(coco).labels(image, self.names)) for coco in files)
             found = [(coco, labels) for coco, labels in read if labels is not None]
             yield from found
@@ -198,7 +198,7 @@ class Dataset:
     def _scan(self, file: Path, image: Path) -> Labels:
         return scan_labels(file, self.names, image, key_points=self.key_points)
 
-    def _coco_files(self, image: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    def coco_files_of(self, image: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """COCO files of the split that ``image`` is of, and those of others."""
         own = {
             split

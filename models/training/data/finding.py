@@ -55,6 +55,10 @@ def _misnamed(dataset: Dataset, images: Sequence[Path]) -> Iterator[Problem]:
     other cases, or by the whole name of the image."""
     listed: dict[Path, dict[str, Path]] = {}
     for image in images:
+        for coco in dataset.coco_files_of(image)[0]:
+            if (name := read_coco(coco).nearly(image)) is not None:
+                what = f"{coco} does not name it, but {name} seems to be it: call it {image.name}"
+                yield Problem(image, None, what, usable=False)
         wanted = dataset.label_file(image)
         if (folder := wanted.parent) not in listed:
             with suppress(OSError):
@@ -82,6 +86,8 @@ def _seen(dataset: Dataset, images: Sequence[Path]) -> str:
         elif suffix in {".txt", ".xml"} and file.stem in by_stem:
             places[file.parent] += 1
             firsts.setdefault(file.parent, file)
+    for problem in _misnamed(dataset, images[:1]):
+        return problem.what
     for place, _ in places.most_common():
         file = firsts[place]
         image = by_stem[file.stem]

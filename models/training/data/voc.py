@@ -22,6 +22,9 @@ from oneglance.models.training.data.labels import (
 )
 from oneglance.models.training.data.text import read_bytes
 
+_REGION_MARKS = ("difficult", "crowd", "iscrowd", "ignore")
+"""The first is VOC's own; converters from COCO and from others keep theirs."""
+
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -80,7 +83,8 @@ def _box(found: Any, class_id: int, edges: Sequence[float], size: tuple[float, f
         return "has several <bndbox>"
     # Some count from 0 all the same: no box starts before the image for that.
     pixels = max(left - 1, 0.0), max(top - 1, 0.0), right, bottom
-    return pixels_to_box(class_id, pixels, size, crowd=is_set(found.findtext("difficult")))
+    region = any(is_set(found.findtext(mark)) for mark in _REGION_MARKS)
+    return pixels_to_box(class_id, pixels, size, crowd=region)
 
 
 def _size(root: Any) -> tuple[float, float] | None:

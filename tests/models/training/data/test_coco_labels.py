@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oneglance.models.tasks import Task
+from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.coco_labels import CocoFile, read_coco
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.labels import LabelledBox
@@ -239,3 +240,36 @@ def test_the_size_of_another_image_places_no_boxes(make_set: Any, tmp_path: Path
                 )
             ]
         )
+
+
+@pytest.mark.parametrize("name", ["A.jpg", "a.png", "a.JPG", "a", "train/A.JPEG"])
+def test_an_image_that_is_called_almost_so_is_found(tmp_path: Path, name: str) -> None:
+    file = CocoFile(written(tmp_path / "a.json", CAR, images=[IMAGE | {"file_name": name}]))
+    assert file.nearly(tmp_path / "train" / "a.jpg") == name.rpartition("/")[2]
+    assert file.nearly(tmp_path / "train" / "b.jpg") is None
+
+
+def test_an_image_of_another_folder_or_one_that_is_there_is_not_almost_that(tmp_path: Path) -> None:
+    images = [IMAGE | {"file_name": "val/a.png"}, IMAGE | {"id": 4, "file_name": "b.png"}]
+    file = CocoFile(written(tmp_path / "a.json", images=images))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "b.png").touch()
+    assert file.nearly(tmp_path / "train" / "a.jpg") is None
+    assert file.nearly(tmp_path / "train" / "b.jpg") is None
+    assert file.nearly(tmp_path / "train" / "b.png") is None
+
+
+@pytest.mark.parametrize("key", ["annotations", "bbox", "file_name"])
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, key: str) -> None:
+    text = written(tmp_path / "a.json", CAR).read_text()
+    (tmp_path / "a.json").write_text(text.replace(f'"{key}"', f'"{key}": [], "{key}"', 1))
+    with pytest.raises(DataError, match=f"key '{key}' stands there twice"):
+        CocoFile(tmp_path / "a.json")
+
+
+def test_an_image_that_its_coco_file_calls_otherwise_stops_a_training(make_set: Any) -> None:
+    file = make_set(train={"a": None, "b": None}, annotations="boxes.json")
+    images = [IMAGE, IMAGE | {"id": 4, "file_name": "b.png"}]
+    coco = written(file.parent / "boxes.json", CAR, CAR | {"image_id": 4}, images=images)
+    (problem,) = [found for found in check(read_dataset(file)) if not found.usable]
+    assert problem.what == f"{coco} does not name it, but b.png seems to be it: call it b.jpg"

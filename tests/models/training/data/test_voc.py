@@ -43,6 +43,12 @@ def test_difficult_is_read_however_it_is_written(tmp_path: Path, flag: str, crow
     assert [box.crowd for box in found.boxes] == [crowd]
 
 
+@pytest.mark.parametrize("mark", ["crowd", "iscrowd", "ignore"])
+def test_what_others_call_a_region_is_one(tmp_path: Path, mark: str) -> None:
+    found = scan(tmp_path, SIZE, thing(more=f"<{mark}>1</{mark}>"))
+    assert [box.crowd for box in found.boxes] == [True]
+
+
 def test_a_box_counted_from_zero_does_not_leave_the_image(tmp_path: Path) -> None:
     found = scan(tmp_path, SIZE, thing(box=(0, 0, 32, 24)))
     assert found.boxes == (LabelledBox(1, 0.25, 0.25, 0.5, 0.5),)
