@@ -72,11 +72,11 @@ class CocoFile:
             for name in self._images:
                 for spelling in (name, Path(name).stem):
                     self._stems.setdefault(spelling.lower(), name)
-        name = self._stems.get(normalize("NFC", image.stem).lower())
-        if name is None or image.with_name(name).exists():
+        found = self._stems.get(normalize("NFC", image.stem).lower())
+        if found is None or image.with_name(found).exists():
             return None
-        folders = {parts[-2:-1] for parts in (entry["parts"] for entry in self._images[name])}
-        return name if folders & {(), (image.parent.name,)} else None
+        folders = {parts[-2:-1] for parts in (entry["parts"] for entry in self._images[found])}
+        return found if folders & {(), (image.parent.name,)} else None
 
     def labels(self, image: Path, names: Mapping[int, str]) -> Labels | None:
         """What it says of ``image``, as ``scan_labels`` does of a text file; None: nothing.
