@@ -45,6 +45,8 @@ _RAW = frozenset(
     ("h261", "h263", "h264", "hevc", "vvc", "mjpeg", "m4v", "mpegvideo", "cavsvideo", "vc1", "obu")
 )
 """Formats that are a coding alone: they have no times, and libav gives them a rate of its own."""
+_PIPE = "_pipe"
+"""What names of formats end with that are images of one kind, one behind the other: likewise."""
 
 
 def pick_video(container: InputContainer, source: str, number: int | None = None) -> VideoStream:
@@ -90,7 +92,7 @@ class AvSource(PlayedOnce):
             container.close()
             raise
         self._asked = options or ConnectOptions()
-        self._is_raw = container.format.name in _RAW
+        self._is_raw = container.format.name in _RAW or container.format.name.endswith(_PIPE)
         self.source = source
         self.frame_rate: Fraction | None = self._rate()
         self.frame_count: int | None = self._stream.frames or None
@@ -164,13 +166,13 @@ class AvSource(PlayedOnce):
         stats = self.stats
         times = MonotonicTimestamps(self._period_s)
         period = 1 / (self.frame_rate or _FALLBACK_RATE)
-        if self.frame_rate is None and self._is_raw:
-            logger.warning(
-                "%s does not say how many frames it has a second: %d are assumed (fps says it)",
-                self.source,
-                _FALLBACK_RATE,
-            )
         for got in self._decoded(time.perf_counter):
+            if stats.delivered == 2 and self.frame_rate is None and self._is_raw:
+                logger.warning(
+                    "%s does not say how many frames it has a second: %d are assumed (fps says it)",
+                    self.source,
+                    _FALLBACK_RATE,
+                )
             timestamp_s, lasts_s, unit = stats.end_s, period, self._stream.time_base
             if self._is_raw:  # nor has it times
                 timestamp_s = got.index * period

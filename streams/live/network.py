@@ -47,9 +47,6 @@ logger = logging.getLogger(__name__)
 _HLS_GAP_S = 10.0
 """A leap in a playlist's times of more than this is a splice and no pause."""
 
-_IMAGES = ("mpjpeg", "_pipe")
-"""Ends of the names of formats that are images, one after the other."""
-
 _INDEX_LAST = (
     "An MP4 whose index lies at its end plays from servers alone that give parts of a file "
     "(ranges): copy it here, or move its index with ffmpeg's -movflags +faststart"
@@ -114,7 +111,7 @@ class NetworkStream(ThreadedSource):
     def compare(self, repetition: Repetition) -> None:
         """Leave out what the connection before gave, and end where nothing else comes: it was a
         recording. For an address without a length, before iteration; others know their end, and
-        images have no times to tell one play from the next.
+        a camera's images have no times to tell one play from the next.
         """
         if self.live and self._is_plain_http():
             self._repetition = repetition
@@ -130,9 +127,9 @@ class NetworkStream(ThreadedSource):
                 self._read_here()
 
     def _is_plain_http(self) -> bool:
-        """Whether the answer is one recording or stream with times, no playlist and no images."""
-        has_times = not self._is_segmented and not self._container.format.name.endswith(_IMAGES)
-        return self._opener.scheme.startswith("http") and has_times
+        """Whether the answer is one recording or stream, no playlist and no camera's images."""
+        is_plain = not self._is_segmented and self._container.format.name != "mpjpeg"
+        return self._opener.scheme.startswith("http") and is_plain
 
     def _read_here(self) -> None:
         """Read it from its beginning such that its end is known for one, where that can be."""

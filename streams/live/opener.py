@@ -78,11 +78,15 @@ class Opener:
             UsageError: an accelerator that cannot be used.
         """
         try:
-            return self._known() or self._with_an_end(self._open())
+            return self._known(self.form) or self._with_an_end(self._open())
         except (av.error.FFmpegError, OSError) as error:
             is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
             if not (is_odd and self.scheme.startswith("http")):
                 raise
+            # libav does not look at what came before an answer that ended by hanging up.
+            found = self._known("") if error.errno == errno.EIO else None
+            if found is not None:
+                return found
             try:
                 return self.split()
             except (av.error.FFmpegError, OSError):
@@ -108,11 +112,12 @@ class Opener:
             self.close()
             raise
 
-    def _known(self) -> av.container.InputContainer | None:
-        if self.form is None:
+    def _known(self, form: str | None) -> av.container.InputContainer | None:
+        """What lies there, read by us, if there is video; ``form``: see ``read_here``."""
+        if form is None:
             return None
         try:
-            found, self.answer = self.read_here(self.form)
+            found, self.answer = self.read_here(form)
         except (av.error.FFmpegError, OSError):
             return None
         if found.streams.video:
@@ -138,8 +143,8 @@ class Opener:
         return self.scheme.startswith("http") and found.size <= 0
 
     def read_here(self, form: str) -> tuple[av.container.InputContainer, HttpAnswer]:
-        """What lies there, of a format that is known (libav's name), from its beginning, and the
-        answer that it is read from by us, which shows how it ends.
+        """What lies there from its beginning, and the answer that it is read from by us, which
+        shows how it ends. ``form``: its format by libav's name; empty: libav finds it out.
 
         Raises:
             av.error.FFmpegError, OSError: it cannot be read by us.
@@ -150,7 +155,7 @@ class Opener:
             again = av.open(
                 answer,
                 mode="r",
-                format=form.split(",", maxsplit=1)[0],
+                format=form.split(",", maxsplit=1)[0] or None,
                 options=dict(_AT_ONCE),
                 timeout=(self.asked.timeout_s, patience_s),
                 metadata_errors="replace",

@@ -11,10 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from media import index_of, make_video, turn
+from media import index_of, make_video, photograph, turn
 from oneglance.streams import ConnectOptions, Frame, UsageError
 from oneglance.streams.files.video import VideoFile
 from present import present
@@ -103,6 +104,21 @@ def test_a_raw_recording_without_a_rate_has_none_and_its_assumed_times_are_repor
         assert stream.frame_rate is None
         frames = list(stream)
     assert [frame.timestamp_s for frame in frames] == [index / 25 for index in range(10)]
+    assert "does not say how many frames it has a second: 25 are assumed" in caplog.text
+
+
+def test_large_images_in_a_row_have_no_rate_either(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.mjpeg"
+    images = [cv2.imencode(".jpg", photograph(index, (640, 480)))[1] for index in range(3)]
+    file.write_bytes(b"".join(image.tobytes() for image in images))
+    slow = VideoFile(file, ConnectOptions(fps=10))
+    assert [frame.timestamp_s for frame in slow] == pytest.approx([0, 0.1, 0.2])
+    assert caplog.text == ""
+    unknown = VideoFile(file)
+    assert unknown.frame_rate is None
+    assert len(list(unknown)) == 3
     assert "does not say how many frames it has a second: 25 are assumed" in caplog.text
 
 

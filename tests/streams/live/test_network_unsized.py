@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from http_server import http_server
@@ -131,3 +133,35 @@ def test_one_that_breaks_off_at_the_same_place_each_time_is_broken(
             frames, message = play_until(SourceBroken, cut)
     assert 0 < len(frames) < FRAMES
     assert f"ends too early, after {len(frames)} frames" in message
+
+
+def images_in_a_row(file: Path) -> Path:
+    """Larger than what libav looks at first, so that it takes them for one image."""
+    images = [cv2.imencode(".jpg", photograph(index, (640, 480)))[1] for index in range(FRAMES)]
+    file.write_bytes(b"".join(image.tobytes() for image in images))
+    return file
+
+
+def one_small_frame(file: Path) -> Path:
+    """Less than what libav looks at first."""
+    make_video(file, images=[np.full((48, 64, 3), 99, np.uint8)])
+    assert file.stat().st_size < 1 << 11
+    return file
+
+
+@pytest.mark.parametrize("way", ["unsized", "chunked"])
+@pytest.mark.parametrize(
+    ("make", "name", "count"),
+    [(images_in_a_row, "images", FRAMES), (one_small_frame, "drive.ts", 1)],
+)
+def test_images_in_a_row_and_a_single_frame_end(
+    tmp_path: Path, make: Callable[[Path], Path], name: str, count: int, way: str
+) -> None:
+    make(tmp_path / name)
+    quick = ConnectOptions(timeout_s=20, stall_s=20, backoff=Backoff(first_s=0.05))
+    with http_server(tmp_path) as (web, _):
+        with open_with_reconnect(f"{web}/{way}/{name}", quick) as stream:
+            assert [frame.index for frame in stream] == list(range(count))
+        with NetworkStream(f"{web}/chunked/{name}", PATIENT) as recorded:
+            recorded.record()
+            assert times(list(recorded)) == list(range(count))
