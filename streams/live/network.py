@@ -72,11 +72,11 @@ class NetworkStream(ThreadedSource):
         url: str,
         options: ConnectOptions | None = None,
         *,
-        form: str | None = None,
+        reads_here: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect, within the options' ``timeout_s``; iterating then waits as long at most for
-        the first frame and ``stall_s`` for each other. ``form``: see ``Opener``.
+        the first frame and ``stall_s`` for each other. ``reads_here``: see ``Opener``.
 
         Raises:
             SourceNotFound: no such host or path, or nobody listens there.
@@ -89,7 +89,7 @@ class NetworkStream(ThreadedSource):
         options = options or ConnectOptions()
         scheme, rest = url.split(":", 1)
         url = f"{scheme.lower()}:{rest}"  # libav knows no other
-        opener = Opener(url, options, form)
+        opener = Opener(url, options, reads_here)
         try:
             container = opened_within(options.timeout_s, opener.open, release=opener.close)
         except (av.error.FFmpegError, OSError) as error:
@@ -115,7 +115,7 @@ class NetworkStream(ThreadedSource):
         """
         if self.live and self._is_plain_http():
             self._repetition = repetition
-            repetition.form = self._container.format.name
+            repetition.awaits_end = True
 
     def record(self) -> None:
         """Play what comes as a recording, whether or not a length says so: its frames have the

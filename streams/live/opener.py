@@ -46,7 +46,7 @@ _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 class Opener:
     """Opens what lies behind ``url``; ``asked``: how long to wait for it, and how to connect.
 
-    ``form``: what format it had before (libav's name), if it had no length.
+    ``reads_here``: it had no length before, and is read by us where that can be.
     ``relay``: what RTSP comes through, once open. ``images``: what those of a camera come
     from that only browsers play. ``answer``: what an answer without a length comes from, once it
     is of interest how it ends.
@@ -54,7 +54,7 @@ class Opener:
 
     url: str
     asked: ConnectOptions
-    form: str | None = None
+    reads_here: bool = False
     relay: RtspRelay | None = None
     list_url: str | None = None
     images: SplitStream | None = None
@@ -78,13 +78,14 @@ class Opener:
             UsageError: an accelerator that cannot be used.
         """
         try:
-            return self._known(self.form) or self._with_an_end(self._open())
+            here = self._read_here() if self.reads_here else None
+            return here or self._with_an_end(self._open())
         except (av.error.FFmpegError, OSError) as error:
             is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
             if not (is_odd and self.scheme.startswith("http")):
                 raise
             # libav does not look at what came before an answer that ended by hanging up.
-            found = self._known("") if error.errno == errno.EIO else None
+            found = self._read_here() if error.errno == errno.EIO else None
             if found is not None:
                 return found
             try:
@@ -112,12 +113,10 @@ class Opener:
             self.close()
             raise
 
-    def _known(self, form: str | None) -> av.container.InputContainer | None:
-        """What lies there, read by us, if there is video; ``form``: see ``read_here``."""
-        if form is None:
-            return None
+    def _read_here(self) -> av.container.InputContainer | None:
+        """What lies there, read by us, if there is video."""
         try:
-            found, self.answer = self.read_here(form)
+            found, self.answer = self.read_here()
         except (av.error.FFmpegError, OSError):
             return None
         if found.streams.video:
@@ -142,7 +141,7 @@ class Opener:
         """Whether ``found`` comes over HTTP without a length."""
         return self.scheme.startswith("http") and found.size <= 0
 
-    def read_here(self, form: str) -> tuple[av.container.InputContainer, HttpAnswer]:
+    def read_here(self, form: str = "") -> tuple[av.container.InputContainer, HttpAnswer]:
         """What lies there from its beginning, and the answer that it is read from by us, which
         shows how it ends. ``form``: its format by libav's name; empty: libav finds it out.
 

@@ -227,10 +227,11 @@ def open_with_reconnect(
         stream: Stream
         if waiting:
             stream = waiting.pop()
-        elif repetition.form is None:
-            stream = open_stream(uri, options)
+        elif repetition.awaits_end:
+            repetition.awaits_end = False  # once: what comes back may be something else
+            stream = NetworkStream(str(uri), options, reads_here=True)
         else:
-            stream = NetworkStream(str(uri), options, form=repetition.form)
+            stream = open_stream(uri, options)
         if isinstance(stream, NetworkStream):
             stream.compare(repetition)
         return stream

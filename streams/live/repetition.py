@@ -32,8 +32,8 @@ class Repetition:
     """
 
     def __init__(self) -> None:
-        self.form: str | None = None
-        """The format of what came, by libav's name."""
+        self.awaits_end = False
+        """Whether it is of interest how the next connection ends."""
         self._before: array[int] = array("I")
         self._now: array[int] = array("I")
         self._alike = 0  # packets at the beginning of both
