@@ -39,7 +39,12 @@ class ReferenceFrame:
         """
         import cv2
 
-        found = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        try:
+            found = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            raise ValueError(
+                "a reference frame is larger than OPENCV_IO_MAX_IMAGE_PIXELS allows"
+            ) from None
         if found is None:
             raise ValueError("a reference frame cannot be decoded")
         return np.asarray(found, np.uint8)

@@ -6,10 +6,12 @@ Slow imports come after the signal handlers are installed.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
+from oneglance.perception.cli.limits import refusal
 from oneglance.perception.cli.signals import Interrupts
 
-_INTERRUPTED = 130
+_INTERRUPTED, _UNUSABLE = 130, 2
 
 
 def main() -> None:
@@ -30,6 +32,10 @@ def _run() -> int:
     from oneglance.perception.cli.terminal import flush_streams, prepare_streams
 
     prepare_streams()
+    if (reason := refusal()) is not None:
+        with suppress(AttributeError, OSError):  # closed, or full
+            sys.stderr.write(f"error: {reason}\n")
+        return _UNUSABLE
     from oneglance.perception.cli.app import exit_code
 
     code = exit_code()

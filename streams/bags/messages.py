@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from oneglance.streams.files.image_count import is_damaged_png
+from oneglance.streams.files.images import decoded
 from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Image
 
@@ -191,7 +192,7 @@ def _compressed(message: ImageMessage) -> Image:
     # OpenCV fills what a JPEG lacks with grey, and believes a PNG's lengths.
     if is_damaged_jpeg(message.data) or is_damaged_png(message.data):
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: damaged")
-    image = cv2.imdecode(np.frombuffer(with_end(message.data), np.uint8), cv2.IMREAD_COLOR)
+    image = decoded(with_end(message.data))
     if image is None:
         raise Undecodable(f"{message.format or 'no format'}, {len(message.data)} bytes: no image")
-    return np.asarray(image, np.uint8)
+    return image

@@ -129,11 +129,21 @@ def read_image(file: Path) -> Image | None:
         content = file.read_bytes()  # and not cv2.imread, which fails on some file names
         if not content or any(is_damaged(content) for is_damaged in _DAMAGED):
             return None
-        image = cv2.imdecode(np.frombuffer(with_end(content), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
+        image = decoded(with_end(content))
+    except OSError:
         return None
     if left_out := others_left_out(content):
         logger.warning("%s %s", file, left_out)
+    return image
+
+
+def decoded(content: bytes) -> Image | None:
+    """The image in ``content`` as H×W×3 BGR uint8, as OpenCV reads it; None where it reads none,
+    or none so large (the environment's ``OPENCV_IO_MAX_IMAGE_PIXELS``)."""
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
     return None if image is None else np.asarray(image, np.uint8)
 
 

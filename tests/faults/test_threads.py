@@ -1,4 +1,5 @@
-"""A system that gives no more threads: a small ``ulimit -u``, a container's limit of processes."""
+"""A system that gives no more: threads (``ulimit -u``, a container's limit of processes), address
+space, pixels."""
 
 from __future__ import annotations
 
@@ -57,3 +58,33 @@ def test_a_limit_of_threads_is_a_sentence(threads: int, mode: str, tmp_path: Pat
         assert "an output" not in done.stderr
     if out.exists():
         lines_of(out)
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit")
+@pytest.mark.parametrize("megabytes", [300, 600, 900])
+@pytest.mark.parametrize("words", [["run"], ["--help"], ["train", "data.yaml"]])
+def test_too_small_an_address_space_is_a_sentence(words: list[str], megabytes: int) -> None:
+    done = subprocess.run(
+        ["prlimit", f"--as={megabytes * 1_000_000}", *COMMAND, *words],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: this process may use {megabytes} MB of address space")
+    assert "needs 1000 MB at least: raise the limit" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_limit_of_pixels_that_the_models_own_frames_exceed_is_a_sentence(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", frames=3)
+    done = subprocess.run(
+        [*COMMAND, "run", str(clip), "--jsonl", str(tmp_path / "out.jsonl")],
+        env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": "1000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "larger than OPENCV_IO_MAX_IMAGE_PIXELS allows" in done.stderr

@@ -132,7 +132,6 @@ def _is_unicode(file: Path) -> bool:
 
 def _decoded(file: Path) -> Any:
     try:
-        content = np.frombuffer(file.read_bytes(), np.uint8)
-    except OSError:
+        return cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):  # an empty file, or more pixels than the environment allows
         return None
-    return cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
