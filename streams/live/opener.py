@@ -155,7 +155,7 @@ class Opener:
                 answer,
                 mode="r",
                 format=form.split(",", maxsplit=1)[0] or None,
-                options=dict(_AT_ONCE),
+                options={**_AT_ONCE, **REACHABLE},
                 timeout=(self.asked.timeout_s, patience_s),
                 metadata_errors="replace",
                 hwaccel=hardware(self.asked.hwaccel),

@@ -11,11 +11,12 @@ import pytest
 
 from http_server import http_server
 from media import index_of, make_video, photograph
-from oneglance.streams import ConnectOptions, Frame, SourceBroken, SourceUnreadable
+from oneglance.streams import ConnectOptions, Frame, SourceBroken, SourceUnreadable, StreamError
 from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.network import NetworkStream
 from oneglance.streams.live.reconnecting import open_with_reconnect
 from playing import play_until
+from scripted_camera import Connection, scripted_camera
 
 FRAMES = 20
 
@@ -165,3 +166,14 @@ def test_images_in_a_row_and_a_single_frame_end(
         with NetworkStream(f"{web}/chunked/{name}", PATIENT) as recorded:
             recorded.record()
             assert times(list(recorded)) == list(range(count))
+
+
+def test_a_playlist_in_place_of_a_recording_leads_into_no_file_of_ours(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "ours.ts", frames=FRAMES)
+    addressed = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:0.8,\n{film}\n#EXT-X-ENDLIST\n"
+
+    def play(connection: Connection) -> None:
+        connection.raw(addressed.encode(), header=b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with scripted_camera(play) as camera, pytest.raises(StreamError):
+        NetworkStream(camera.url, PATIENT, reads_here=True)
