@@ -8,6 +8,13 @@ comes out at its place. It is a unit that decoders pass over: filler data of H.2
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from oneglance.streams.decoding.padding import packet_of
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
 _NAME = b"oneglance:\xa5\x3c\x96\xd2\xb7\x69lost"
 """No start code, and nothing that a coder writes."""
@@ -51,6 +58,22 @@ def find_marks(data: bytes, codec: str) -> tuple[int, list[LossMark]]:
         marks.append(LossMark(bool(flags & _INSIDE), bool(flags & _AFTER), count))
         at = data.find(_NAME, at + 1)
     return max(0, first), marks
+
+
+def without_marks(
+    packet: Packet[VideoStream], codec: str
+) -> tuple[Packet[VideoStream], list[LossMark]]:
+    """The packet, as far as its bytes belong to one frame, and the marks among them."""
+    content = bytes(packet)
+    at, marks = find_marks(content, codec)
+    if not marks or marks[0].inside:
+        return packet, marks
+    # What follows belongs to another frame, whose beginning was lost.
+    whole = packet_of(content[:at])
+    whole.stream, whole.time_base = packet.stream, packet.time_base
+    whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
+    whole.is_keyframe = packet.is_keyframe
+    return whole, marks
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from oneglance.streams.files.layout import Look
 from oneglance.streams.files.transport import Loss
 from oneglance.streams.options import Damaged
 
-FindLoss = Callable[[int, int], Loss | None]
-"""What was lost from the frame that begins at one byte to the one that begins at the other."""
+FindLoss = Callable[[int, int | None], Loss | None]
+"""What was lost from the frame that begins at one byte to the one that begins at the other (None:
+to the end)."""
 
 STRICT = {"mjpeg": "explode", "apng": "crccheck+explode"} | dict.fromkeys(
     ("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2"), "bitstream+buffer"

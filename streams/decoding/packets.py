@@ -14,9 +14,8 @@ from av.video.frame import VideoFrame
 
 from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
-from oneglance.streams.decoding.loss_marks import LossMark, find_marks
+from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
-from oneglance.streams.decoding.padding import packet_of
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
 from oneglance.streams.decoding.tracks import period_of
 from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
@@ -138,9 +137,11 @@ class FrameDecoder:
 
     def _rest(self) -> Iterator[DecodedFrame]:
         self._count_empty(None)
+        self._clear_last()
         self._take(lambda: self._stream.decode(None), None)
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())
+            self._stats.packets = max(self._stats.packets, self._avi.packets)
         if Wrong.LAYOUT in self._wrong_before(None):
             # Of MP4's fragments no more is declared than was found.
             end = None if self._is_mp4 else declared_end(self._stream)
@@ -204,20 +205,11 @@ class FrameDecoder:
         losses = self._losses
         if losses is None or self._marks_found >= losses.marked:
             return packet, []
-        content = bytes(packet)
-        at, marks = find_marks(content, self._codec)
-        if not marks:
-            return packet, []
-        self._marks_found += len(marks)
-        self._near_loss = 2
-        if marks[0].inside:
-            return packet, marks
-        # What follows belongs to another frame, whose beginning was lost.
-        whole = packet_of(content[:at])
-        whole.stream, whole.time_base = packet.stream, packet.time_base
-        whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
-        whole.is_keyframe = packet.is_keyframe
-        return whole, marks
+        packet, marks = without_marks(packet, self._codec)
+        if marks:
+            self._marks_found += len(marks)
+            self._near_loss = 2
+        return packet, marks
 
     def _near_unmarked(self) -> bool:
         """Whether its source lost something hereabouts that could not be marked: it is ahead."""
@@ -364,11 +356,19 @@ class FrameDecoder:
         if self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
         if loss is None:
-            loss = Loss.NOTHING if self._is_splice(coded, packet) else Loss.INSIDE
+            is_splice = suspect.number == 0 or self._is_splice(coded, packet)
+            loss = Loss.NOTHING if is_splice else Loss.INSIDE
         suspect.suspect = False
         suspect.broken |= loss is Loss.INSIDE
         suspect.near_loss |= loss is not Loss.NOTHING
         return replace(coded, lost_before=1) if loss is Loss.AFTER else coded
+
+    def _clear_last(self) -> None:
+        """Likewise, where no packet followed."""
+        if self._suspect is not None and self._find_loss is not None:
+            suspect, begin = self._suspect
+            loss = None if begin is None else self._find_loss(begin, None)
+            suspect.suspect = loss is not Loss.NOTHING
 
     def _is_splice(self, coded: CodedFrame, packet: Packet[VideoStream]) -> bool:
         """Whether streams were put together here: one begins anew, at another time. In HLS, whose

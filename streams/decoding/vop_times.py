@@ -155,7 +155,12 @@ class AviTimes:
 
     def ends(self) -> int:
         """How many frames a hole swallowed behind the last packet."""
-        return 0 if self._index is None else self._index.lost_between(self.packets - 1, None)
+        if self._index is None:
+            return 0
+        lost = self._index.lost_between(self.packets - 1, None)
+        if not lost:  # only place holders follow
+            self.packets = max(self.packets, self._index.count)
+        return lost
 
     def next(self) -> int | None:
         """When the next frame of those that entered is shown."""

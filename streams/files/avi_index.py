@@ -38,6 +38,11 @@ class AviIndex:
         except OSError:
             return
 
+    @property
+    def count(self) -> int:
+        """Frames in it, with those that the recorder left empty."""
+        return len(self._is_filled)
+
     def number(self, place: int) -> int | None:
         """Which frame it is whose bytes begin there; None: none by the index."""
         at = int(np.searchsorted(self._places, place, side="right")) - 1

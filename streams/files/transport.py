@@ -5,11 +5,15 @@ libav reports that something was lost thereabouts, and no more (ISO/IEC 13818-1,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
 _PACKET, _SYNC = 188, 0x47
+_STEPS = ((_PACKET, 0), (192, 4), (204, 16))
+"""Bytes from one packet to the next, and what stands before it from where libav says it begins:
+cameras (.m2ts) put a time before each, and tuners a code after."""
 _LONGEST = 64 << 20
 """Bytes of one frame that are looked at."""
 _TABLES_BEFORE = 4 << 20
@@ -26,47 +30,56 @@ class Loss(Enum):
     """Intact frames that came after it."""
 
 
-def find_loss(file: Path, begin: int, end: int, pid: int) -> Loss | None:
-    """What was lost of the packets with that ``pid`` from byte ``begin`` to the one at ``end``.
+def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:
+    """What was lost of the packets with that ``pid`` from byte ``begin`` to the one at ``end``
+    (None: the end of the file).
 
     Where counters of all programs start anew, streams were put together and nothing was lost.
-    None: this is no transport stream of packets of 188 bytes, or cannot be read.
+    None: this is no transport stream, or cannot be read.
     """
     found = _read(file, begin, end)
     if found is None:
         return None
     before, parts = found
+    following = None if end is None else len(parts) - 1
     last: bytes | None = None
     for index, part in enumerate(parts):
         if _pid(part) != pid or not part[3] & 0x10:
             continue
         if last is not None and not _follows(last, part):
-            if index == len(parts) - 1 and _begins_anew(before, parts):
+            if index == following and _begins_anew(before, parts):
                 return Loss.NOTHING
-            is_whole = index == len(parts) - 1 and _is_stuffed(last)
+            is_whole = index == following and _is_stuffed(last)
             return Loss.AFTER if is_whole else Loss.INSIDE
         last = part
     return Loss.NOTHING
 
 
-def _read(file: Path, begin: int, end: int) -> tuple[bytes, list[bytes]] | None:
-    """What stands some way before the first byte, and the packets from there to the second."""
-    if not 0 <= begin < end <= begin + _LONGEST or (end - begin) % _PACKET:
-        return None
-    early = max(begin % _PACKET, begin - _TABLES_BEFORE // _PACKET * _PACKET)
+def _read(file: Path, begin: int, end: int | None) -> tuple[bytes, list[bytes]] | None:
+    """The packets some way before the first byte, joined, and those from there to the second."""
     try:
         with file.open("rb") as content:
-            content.seek(early)
-            before, span = content.read(begin - early), content.read(end + _PACKET - begin)
+            size = content.seek(0, os.SEEK_END)
+            last = size if end is None else end + _PACKET
+            if not 0 <= begin < last <= begin + _LONGEST:
+                return None
+            for step, head in _STEPS:
+                if end is not None and (end - begin) % step:
+                    continue
+                early = max(begin % step, begin - _TABLES_BEFORE // step * step)
+                content.seek(early)
+                before, span = content.read(begin - early), content.read(last + head - begin)
+                parts = list(_packets(span, step, head))
+                if parts and all(part[0] == _SYNC for part in parts):
+                    joined = before if step == _PACKET else b"".join(_packets(before, step, head))
+                    return joined, parts
     except OSError:
         return None
-    parts = list(_packets(span))
-    is_whole = len(parts) * _PACKET == end + _PACKET - begin
-    return (before, parts) if is_whole and all(part[0] == _SYNC for part in parts) else None
+    return None
 
 
-def _packets(content: bytes) -> Iterator[bytes]:
-    return (content[at : at + _PACKET] for at in range(0, len(content) - _PACKET + 1, _PACKET))
+def _packets(content: bytes, step: int, head: int) -> Iterator[bytes]:
+    return (content[at : at + _PACKET] for at in range(head, len(content) - _PACKET + 1, step))
 
 
 def _pid(part: bytes) -> int:

@@ -10,6 +10,7 @@ import av
 import pytest
 
 from oneglance.streams.files.transport import Loss, find_loss
+from present import present
 from transport import PACKET, VIDEO, begins_frame, is_video, packets, without
 
 MakeVideo = Callable[..., Path]
@@ -62,3 +63,33 @@ def test_of_what_is_no_transport_stream_nothing_is_said(tmp_path: Path, end: int
     path.write_bytes(bytes(1000))
     assert find_loss(path, 0, end, VIDEO) is None
     assert find_loss(tmp_path / "absent.ts", 0, 188, VIDEO) is None
+
+
+@pytest.mark.parametrize(("head", "tail"), [(4, 0), (0, 16)])
+def test_packets_with_a_time_before_or_a_code_behind_each_are_read_as_well(
+    film: Path, head: int, tail: int
+) -> None:
+    content = film.read_bytes()
+    begin, end = frames_at(content)[3:5]
+    [*inside, _] = (
+        i for i in range(begin // PACKET, end // PACKET) if is_video(packets(content)[i])
+    )
+    step = head + PACKET + tail
+
+    def write(parts: list[bytes]) -> None:
+        film.write_bytes(b"".join(bytes(head) + part + bytes(tail) for part in parts))
+
+    write(packets(content))
+    with av.open(str(film)) as opened:
+        places = [present(packet.pos) for packet in opened.demux(video=0) if packet.size]
+    # libav counts what stands behind a packet to the next one.
+    assert places[3:5] == [begin // PACKET * step - tail, end // PACKET * step - tail]
+    for first, second in pairwise([*places, None]):
+        assert find_loss(film, present(first), second, VIDEO) is Loss.NOTHING
+    write(packets(without(content, inside[1])))
+    assert find_loss(film, places[3], places[4] - step, VIDEO) is Loss.INSIDE
+    assert find_loss(film, places[3], None, VIDEO) is Loss.INSIDE
+    write(packets(content) * 2)
+    assert find_loss(film, places[-1], len(packets(content)) * step + places[0], VIDEO) is (
+        Loss.NOTHING
+    )

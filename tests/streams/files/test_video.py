@@ -357,3 +357,20 @@ def test_real_clips_play_to_their_end_without_an_error(
     assert {found for _, found in played} == {size}
     assert times_s == sorted(set(times_s))
     assert times_s[0] < 0.1
+
+
+@pytest.mark.parametrize("frames", [1, 2, 25])
+@pytest.mark.parametrize("name", ["a.ts", "a.m2ts", "a.MTS"])
+def test_a_whole_transport_stream_is_whole_however_its_packets_stand(
+    video: MakeVideo, name: str, frames: int
+) -> None:
+    played = play(video(name, frames=frames, options={"bf": "0", "g": "12"}))
+    assert [index_of(frame.image) for frame in played] == list(range(frames))
+    assert [frame.index for frame in played] == list(range(frames))
+
+
+def test_an_avi_is_whole_whose_recorder_left_frames_empty_at_its_end(video: MakeVideo) -> None:
+    times_s = [Fraction(n, 1000) for n in (0, 40, 80, 200, 240, 500)]
+    file = video("a.avi", codec="mjpeg", pix_fmt="yuvj420p", times_s=times_s, frames=6)
+    played = play(file)
+    assert [frame.timestamp_s for frame in played] == [float(time_s) for time_s in times_s]
