@@ -1,4 +1,5 @@
-"""SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes) end a run alike, and once."""
+"""SIGINT (Ctrl-C), SIGTERM, SIGHUP (a terminal that closes) and SIGXCPU (``ulimit -t``) end a run
+alike, and once."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ CLOSE_S = 1.0
 """``streams.shutdown.CLOSE_S``: by then a run has released everything. Not imported, because
 signals are handled before anything else is imported."""
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 
 
 class Interrupts:
@@ -24,7 +25,7 @@ class Interrupts:
         self._first_s: float | None = None
 
     def install(self) -> None:
-        """Handle SIGINT, SIGTERM and SIGHUP, except those that our parent ignores (nohup)."""
+        """Handle them, except those that our parent ignores (nohup)."""
         for number in _handled():
             signal.signal(number, self._handle)
 

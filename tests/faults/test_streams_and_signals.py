@@ -198,7 +198,7 @@ def test_one_video_of_several_is_chosen_on_the_command_line(
     assert "videos: 0: 64x48 h264, 1: 96x64 h264" in ended.message
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGXCPU])
 def test_every_polite_end_leaves_whole_files(model: Path, tmp_path: Path, number: int) -> None:
     out, video, summary = (tmp_path / name for name in ("a.jsonl", "a.mp4", "a.json"))
     running = start(

@@ -19,7 +19,9 @@ ROAD = "rendered:?frames=5&size=320x180"
 """A source that is short, small and needs nothing."""
 
 SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+    if hasattr(signal, name)
 ]
 
 Program = Callable[..., "Outcome"]
