@@ -98,12 +98,14 @@ def replay(
     _show(comparison)
     if json_file is not None:
         write_json(json_file, comparison.as_dict())
-    if folder is not None and shown:
-        folder.claim()
-        for each in shown:
-            _, content = cv2.imencode(".jpg", image_of(each))
-            file = folder.write(f"frame-{each.difference.index:06}.jpg", content.tobytes())
-            say(f"{each.difference.kinds.total()} differences: {file}")
+    if folder is not None and (shown or folder.marked):
+        images = {f"frame-{each.difference.index:06}.jpg": each for each in shown}
+        folder.refill(
+            (name, cv2.imencode(".jpg", image_of(each))[1].tobytes())
+            for name, each in images.items()
+        )
+        for name, each in images.items():
+            say(f"{each.difference.kinds.total()} differences: {folder.path / name}")
     if not comparison.is_within:
         raise typer.Exit(EXIT_DIFFERENT)
 

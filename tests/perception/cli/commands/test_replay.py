@@ -79,6 +79,9 @@ def test_what_differs_is_reported_by_task_with_images_of_the_worst_frames(
     image = cv2.imread(str(images[0]))
     assert image is not None
     assert image.shape[1] == 2 * 320
+    again = oneglance("replay", recorded, ROAD, "--model", model, "--out", out)
+    assert again.code == 0
+    assert list(out.glob("*.jpg")) == []  # those were of another comparison
 
 
 def test_another_model_is_reported(oneglance: Program, recorded: Path) -> None:
