@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from oneglance.streams.errors import SinkError
 from oneglance.streams.files.lock import FolderLock
-from oneglance.streams.outputs import is_part, os_reason, output_error, replace_file
+from oneglance.streams.outputs import is_part, os_reason, output_error, real_path, replace_file
 
 MARK = ".oneglance.json"
 """The file that says: this folder was made by us, and by which command."""
@@ -61,9 +61,9 @@ class OutputFolder:
             self._check()
         except OSError as error:
             raise self._error(error) from None
-        place = self.path.resolve()
+        place = real_path(self.path)
         for entry in inputs:
-            if entry.exists() and entry.resolve().is_relative_to(place):
+            if entry.exists() and real_path(entry).is_relative_to(place):
                 raise SinkError(
                     f"cannot write to {self.path}: {entry}, which is read, lies in it; give an "
                     "output folder of its own"

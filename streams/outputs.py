@@ -7,17 +7,24 @@ old file or the new one and never a piece. Whole folders: ``output_folder``.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
+import select
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from oneglance.streams.errors import OS_REASONS, OneglanceError, SinkError
 
 _PART_NAME = re.compile(r"\.oneglance-[0-9a-f]{12}\.part")
+_OPEN_FILE = re.compile(r"(?:/dev|/proc/([\w-]+)(?:/task/\d+)?)/fd/(\d+)")
+_MOST_LINKS = 40
+_STDERR = 2
+_FULL_PIPE_WAIT_S = 1.0
 _NOWHERE = "the current folder was removed; change to another one (cd)"
 
 
@@ -62,18 +69,24 @@ def output_error(name: str | Path, error: OSError, *, kept: str = "") -> SinkErr
 def write_file(path: Path, content: bytes | str) -> None:
     """Write ``content`` (text as UTF-8) to ``path``, complete or not at all.
 
-    What was there stays until the new file is safely on the disk. A link is followed; a pipe or
-    a device is written to as it is.
+    What was there stays until the new file is safely on the disk. A link is followed; a pipe, a
+    device, or a file that this process has open (``/dev/stderr``) is written to as it is.
 
     Raises:
         SinkError: the file cannot be written; what was there before is untouched.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
-        if _is_special(path):
+        if (number := open_file(path)) is not None:
+            with io.FileIO(os.dup(number), "w") as file:
+                write_whole(file, data)
+        elif _is_special(path):
             path.write_bytes(data)
         else:
-            replace_file(Path(os.path.realpath(path)), data)
+            target = real_path(path)
+            if target.is_symlink():  # a circle
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            replace_file(target, data)
     except OSError as error:
         raise output_error(path, error) from None
 
@@ -165,6 +178,53 @@ def is_at(path: Path, file: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:
         return False
+
+
+def open_file(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file of this process that ``path`` names: ``/dev/stderr``, or
+    ``/dev/fd/3`` of a shell's ``3>>file``; None where it names none. To open that file anew, or to
+    put another in its place, would lose what it is to keep."""
+    name = os.fspath(path)
+    for _ in range(_MOST_LINKS):
+        found = _OPEN_FILE.fullmatch(name)
+        if found and found[1] in {None, "self", "thread-self", str(os.getpid())}:
+            return int(found[2])
+        try:
+            name = os.path.join(os.path.dirname(name), os.readlink(name))  # noqa: PTH115, PTH118, PTH120
+        except (OSError, ValueError):
+            break
+    return (
+        _STDERR
+        if _leads_to_a_file(_STDERR) and same_file(os.fspath(path), f"/dev/fd/{_STDERR}")
+        else None
+    )
+
+
+def _leads_to_a_file(number: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+
+def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
+    """Write all of ``data``, where one ``write`` may stop half way without an error.
+
+    Raises:
+        OSError: from the operating system; a part may have been written.
+    """
+    rest = memoryview(data)
+    while rest:
+        written = file.write(rest)
+        if written is None:  # a non-blocking pipe that is full
+            select.select([], [file], [], _FULL_PIPE_WAIT_S)
+        else:
+            rest = rest[written:]
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` with every link followed, as ``Path.resolve``, which fails at a circle of links."""
+    return Path(os.path.realpath(path))
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:

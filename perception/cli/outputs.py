@@ -17,7 +17,7 @@ from oneglance.perception.sinks.files import (
 from oneglance.streams.entry_points import SINKS, offer_of
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
-from oneglance.streams.outputs import refuse_inputs, same_file
+from oneglance.streams.outputs import real_path, refuse_inputs, same_file
 from oneglance.streams.redaction import redact
 
 _TO_STANDARD_OUTPUT = frozenset({"csv", "jsonl"})
@@ -65,7 +65,7 @@ def check_outputs(
             raise UsageError(f"--sink {text} is given for two outputs")
     every = [*outputs, *files]
     for output in every:
-        if output.is_symlink() and not output.resolve().parent.is_dir():
+        if output.is_symlink() and not real_path(output).parent.is_dir():
             raise UsageError(f"cannot write {output}: it is a link to nowhere ({_target(output)})")
         if any(_plays(source, output) for source in sources):
             raise UsageError(f"{output} is the source: writing there would destroy it")
@@ -104,8 +104,8 @@ def _file_of(sink: str) -> Path | None:
 
 def _is_one_file(one: Path, other: Path) -> bool:
     """Whether both names lead to one place, where a file need not be yet."""
-    with suppress(OSError, RuntimeError):  # a circle of links
-        if one.resolve() == other.resolve():
+    with suppress(OSError):
+        if real_path(one) == real_path(other):
             return True
     return one == other or same_file(one, other)
 
@@ -175,5 +175,5 @@ def _is_in_set(file: Path, entry: Path) -> bool:
         folder = entry if entry.is_dir() else entry.parent
         is_set = entry.is_dir() or entry.suffix in {".yaml", ".yml"}
         is_old = file.is_file() and file.suffix.lower() not in _REPORTS
-        return is_set and is_old and file.resolve().is_relative_to(folder.resolve())
+        return is_set and is_old and real_path(file).is_relative_to(real_path(folder))
     return False

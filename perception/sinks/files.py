@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-import select
 import stat
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import SinkError
-from oneglance.streams.outputs import check_place, output_error
-
-_FULL_PIPE_WAIT_S = 1.0
-
+from oneglance.streams.outputs import check_place, open_file, output_error, real_path, write_whole
 
 STANDARD_OUTPUT = "-"
 
@@ -72,7 +68,8 @@ def write_standard_output(text: str) -> None:
 def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
     """Open ``path`` for writing, unbuffered; what it held before is gone.
 
-    While it is open, no other process can have it. ``keep``: what it held stays for now, and the
+    While it is open, no other process can have it, but for a file that was open before
+    (``/dev/stderr``), which goes on where it ends. ``keep``: what it held stays for now, and the
     file can be read as well.
 
     Raises:
@@ -80,6 +77,8 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
             a read-only or full disk; or another run writes to it, and what it holds stays.
     """
     try:
+        if (number := open_file(path)) is not None:
+            return io.FileIO(os.dup(number), "w")
         file = io.FileIO(path, "w+" if keep else "w", opener=_open_as_it_is)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             _lock(file, path)
@@ -111,7 +110,7 @@ def check_writable(path: Path) -> None:
 
 def _check_place(path: Path) -> None:
     try:
-        check_place(Path(os.path.realpath(path)))
+        check_place(real_path(path))
     except OSError as error:
         raise output_error(path, error) from None
 
@@ -126,21 +125,6 @@ def closed_already(name: str | os.PathLike[str]) -> SinkError:
     return SinkError(
         f"{os.fspath(name)} was closed when a run ended: make a new output for another run"
     )
-
-
-def write_whole(file: io.FileIO | BinaryIO, data: bytes) -> None:
-    """Write all of ``data``, where one ``write`` may stop half way without an error.
-
-    Raises:
-        OSError: from the operating system; a part may have been written.
-    """
-    rest = memoryview(data)
-    while rest:
-        written = file.write(rest)
-        if written is None:  # a non-blocking pipe that is full
-            select.select([], [file], [], _FULL_PIPE_WAIT_S)
-        else:
-            rest = rest[written:]
 
 
 def _lock(file: io.FileIO, path: Path) -> None:

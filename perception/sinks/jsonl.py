@@ -18,10 +18,9 @@ from oneglance.perception.sinks.files import (
     is_standard_output,
     open_output,
     standard_output,
-    write_whole,
 )
 from oneglance.streams.errors import SinkError
-from oneglance.streams.outputs import output_error
+from oneglance.streams.outputs import output_error, write_whole
 from oneglance.streams.redaction import printable
 
 if TYPE_CHECKING:
@@ -57,7 +56,8 @@ class JsonLinesSink:
         self._path = Path(path)
         self._to_stdout = is_standard_output(path)
         self._file = standard_output() if self._to_stdout else open_output(self._path)
-        self._whole_bytes = 0
+        # A file that was open before, as /dev/stderr, holds what is not ours.
+        self._whole_bytes = 0 if self._to_stdout else os.fstat(self._file.fileno()).st_size
 
     def write(self, result: Result) -> None:
         """Write one line.

@@ -34,10 +34,9 @@ from oneglance.perception.sinks.files import (
     closed_already,
     foxglove_beside,
     open_output,
-    write_whole,
 )
 from oneglance.streams.errors import SinkError, UsageError
-from oneglance.streams.outputs import output_error
+from oneglance.streams.outputs import output_error, write_whole
 
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
 _JPEG_QUALITY = 90

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 
-from oneglance.perception.sinks.files import write_whole
 from oneglance.streams.files.boxes import top_level_boxes
+from oneglance.streams.outputs import write_whole
 
 
 class FragmentedMp4:

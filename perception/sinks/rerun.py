@@ -23,12 +23,12 @@ from urllib.parse import parse_qsl
 from oneglance.perception.plugins import SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import closed_already, open_output, write_whole
+from oneglance.perception.sinks.files import closed_already, open_output
 from oneglance.perception.sinks.rerun_log import APPLICATION, ResultLog
 from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddress
 from oneglance.streams import shutdown
 from oneglance.streams.errors import UsageError
-from oneglance.streams.outputs import output_error
+from oneglance.streams.outputs import output_error, write_whole
 from oneglance.streams.redaction import printable, redact
 
 _KEPT = "What was written before can be opened"

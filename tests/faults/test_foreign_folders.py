@@ -112,6 +112,11 @@ def a_link_to_nothing(out: Path) -> None:
     out.symlink_to("nowhere")
 
 
+def a_circle_of_links(out: Path) -> None:
+    out.symlink_to("around")
+    (out.parent / "around").symlink_to(out.name)
+
+
 def a_hidden_file(out: Path) -> None:
     out.mkdir()
     (out / ".git").write_text("gitdir: elsewhere")
@@ -127,6 +132,7 @@ KINDS = {
         below_a_file,
         a_link_to_his_folder,
         a_link_to_nothing,
+        a_circle_of_links,
         a_hidden_file,
     )
 }

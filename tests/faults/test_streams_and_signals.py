@@ -120,6 +120,43 @@ def test_a_file_that_standard_output_is_appended_to_is_not_emptied(
     assert len(lines_of(out)) == FRAMES + 1
 
 
+OUTPUTS = ("--jsonl", "--json-summary", "--sink=csv:", "--sink=coco:")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.parametrize("option", OUTPUTS)
+@pytest.mark.parametrize(
+    ("redirect", "name"),
+    [("2>>", "/dev/stderr"), ("3>>", "/dev/fd/3"), ("3>>", "link"), ("2>>", "log")],
+)
+def test_a_file_that_is_open_already_keeps_what_it_holds(
+    clip: Path, model: Path, tmp_path: Path, option: str, redirect: str, name: str
+) -> None:
+    log, link = tmp_path / "log", tmp_path / "link"
+    log.write_text("mine\n")
+    link.symlink_to("/dev/fd/3")
+    target = {"link": link, "log": log}.get(name, name)
+    words = [f"{option}{target}"] if option.endswith(":") else [option, target]
+    done = shell(f'{redirect} "{log}"', "run", clip, "--model", model, *words)
+    assert done.returncode == 0, done.stderr
+    kept = log.read_text()
+    assert kept.startswith("mine\n")
+    assert '"frame' in kept or "source,frame" in kept
+
+
+@pytest.mark.parametrize("option", [*OUTPUTS, "--video"])
+def test_a_circle_of_links_is_reported(
+    oneglance: Program, clip: Path, model: Path, tmp_path: Path, option: str
+) -> None:
+    one, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    words = [f"{option}{one}"] if option.endswith(":") else [option, one]
+    ended = oneglance("run", clip, "--model", model, *words)
+    assert (ended.code, ended.message) == (2, f"cannot write {one}: its links lead in a circle")
+    assert one.is_symlink()
+
+
 def test_the_summary_may_go_to_standard_output(clip: Path, model: Path, tmp_path: Path) -> None:
     done = shell("", "run", clip, "--model", model, "--json-summary", "-")
     assert done.returncode == 0, done.stderr

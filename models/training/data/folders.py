@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 from oneglance.models.training.data.text import YamlFile, read_text
 from oneglance.streams.errors import DataError, SinkError
+from oneglance.streams.outputs import real_path
 
 NO_ENTRY: tuple[object, ...] = (None, "", "~", "null", [])
 """What a key says that says nothing."""
@@ -54,7 +55,7 @@ def files_below(folder: Path) -> list[Path]:
         DataError: a folder cannot be read, or a link leads nowhere.
     """
     found: list[Path] = []
-    waiting = [(folder, frozenset({folder.resolve()}))]
+    waiting = [(folder, frozenset({real_path(folder)}))]
     while waiting:
         here, above = waiting.pop()
         try:
@@ -63,7 +64,7 @@ def files_below(folder: Path) -> list[Path]:
             raise DataError(f"cannot look through {here}: {error.strerror}") from None
         for entry in entries:
             if entry.is_dir():
-                real = entry.resolve()
+                real = real_path(entry)
                 if real not in above:
                     waiting.append((entry, above | {real}))
             elif entry.suffix or entry.exists():
@@ -107,9 +108,9 @@ def refuse_among(out: Path, folders: Iterable[Path], file: Path) -> None:
     Raises:
         SinkError: it lies in one, or is one.
     """
-    place = out.resolve()
+    place = real_path(out)
     for folder in folders:
-        if folder.is_dir() and place.is_relative_to(folder.resolve()):
+        if folder.is_dir() and place.is_relative_to(real_path(folder)):
             raise SinkError(
                 f"cannot write to {out}: it lies in {folder}, and images in there are those of "
                 f"{file}; give an output folder elsewhere"
@@ -121,14 +122,14 @@ def identity(file: Path) -> object:
     try:
         found = file.stat()
     except OSError:
-        return file.resolve()
-    return (found.st_dev, found.st_ino) if found.st_ino else file.resolve()
+        return real_path(file)
+    return (found.st_dev, found.st_ino) if found.st_ino else real_path(file)
 
 
 def root_of(source: YamlFile) -> Path:
     """The folder that a data set's paths start from."""
     path = source.content.get("path")
-    return (source.path.parent / ("." if path in NO_ENTRY else str(path))).resolve()
+    return real_path(source.path.parent / ("." if path in NO_ENTRY else str(path)))
 
 
 def annotations_of(

@@ -32,6 +32,7 @@ from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
 from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import real_path
 
 LABEL_MASK = "label_mask.json"
 PARTIAL = "partial.json"
@@ -216,7 +217,7 @@ def _gather(
             polygons += labels.polygons
             problems.update(dict.fromkeys((*wrong, *labels.problems)))
             stem = f"{split}{number}_{index:05d}_{_cut(image.stem)}"
-            file = image.resolve()
+            file = real_path(image)
             merged = gathered.setdefault((file, links[file]), _Merged(image, stem, 0, [], {}))
             links[file] += 1
             twice = merged.tasks.keys() & served.keys()
@@ -300,7 +301,7 @@ def _place(image: Path, target: Path) -> None:
     if is_jpeg_without_end(image):
         shutil.copyfile(image, target)
     else:
-        target.symlink_to(image.resolve())
+        target.symlink_to(real_path(image))
 
 
 def _lines(merged: _Merged, places: Mapping[ModelClass, int]) -> Iterator[str]:

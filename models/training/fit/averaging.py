@@ -16,6 +16,7 @@ from oneglance.models.training.fit.heads import class_branches
 from oneglance.models.training.recipe import MODEL, training_facts
 from oneglance.streams.errors import DataError, ModelError, UsageError
 from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import real_path
 
 
 @torch.no_grad()
@@ -57,7 +58,7 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
     """
     if len(runs) < 2:
         raise UsageError("an average takes two training runs or more")
-    if any(out.resolve() == run.resolve() for run in runs):
+    if any(real_path(out) == real_path(run) for run in runs):
         raise UsageError(f"{out} is one of the runs: averaging there would destroy it")
     place = OutputFolder(out, "average")
     place.check(runs)

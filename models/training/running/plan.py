@@ -25,6 +25,7 @@ from oneglance.models.training.running.devices import (
     torch_device,
 )
 from oneglance.streams.errors import DataError
+from oneglance.streams.outputs import real_path
 
 _TIMED_IMAGES = 4
 _TIMED_STEPS = 3
@@ -132,5 +133,6 @@ def _images(data: Sequence[Path], recipe: Recipe) -> int:
     for dataset, count in zip(datasets, times, strict=True):
         if "train" in dataset.folders:
             for image in recipe.subset.of(dataset.images("train")):
-                shown[image.resolve()] = max(count, shown.get(image.resolve(), 0))
+                file = real_path(image)
+                shown[file] = max(count, shown.get(file, 0))
     return sum(shown.values())

@@ -45,6 +45,7 @@ from oneglance.models.training.study.sets import SetFacts, trained_tasks
 from oneglance.models.training.study.statistics import Ledger
 from oneglance.streams.errors import DataError, OneglanceError, SinkError
 from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import real_path
 
 MEASURED_BATCHES = 4
 """How many batches are trained to measure a step's time."""
@@ -312,7 +313,7 @@ def _scores(study: Study, arm: Arm, model: Path) -> Iterator[Score]:
     for facts, dataset in zip(study.sets, study.datasets, strict=True):
         if not facts.val or not facts.tasks & set(arm.tasks):
             continue
-        known = {image for image in dataset.images("val") if image.resolve() in trained}
+        known = {image for image in dataset.images("val") if real_path(image) in trained}
         yield from scores_on(detector, dataset, facts.name, without=known)
 
 
@@ -323,15 +324,17 @@ def _facts(name: str, dataset: Dataset, trained: frozenset[Path]) -> SetFacts:
         file=dataset.file,
         tasks=dataset.labelled_tasks,
         train=len(images),
-        val=sum(image.resolve() not in trained for image in _images(dataset, "val")),
-        folders=tuple(folder.resolve() for folder in dataset.folders.get("train", ())),
+        val=sum(real_path(image) not in trained for image in _images(dataset, "val")),
+        folders=tuple(real_path(folder) for folder in dataset.folders.get("train", ())),
         boxes=dataset.count_boxes(images),
     )
 
 
 def _trained(datasets: Sequence[Dataset]) -> frozenset[Path]:
     """Every image that some arm may train on; none of them is scored on."""
-    return frozenset(image.resolve() for dataset in datasets for image in _images(dataset, "train"))
+    return frozenset(
+        real_path(image) for dataset in datasets for image in _images(dataset, "train")
+    )
 
 
 def _images(dataset: Dataset, split: str) -> list[Path]:

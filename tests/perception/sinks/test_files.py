@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from oneglance.perception.sinks.files import check_writable, open_output, write_whole
+from oneglance.perception.sinks.files import check_writable, open_output
 from oneglance.streams import SinkError
+from oneglance.streams.outputs import write_whole
 from present import present
 
 

@@ -224,3 +224,15 @@ def test_a_link_that_leads_nowhere_is_named_beside_the_rest(make_set: Any, tmp_p
     (first, *_) = reported(file)
     assert first.startswith("x data.yaml:")
     assert "town is a link that leads nowhere: images may lie behind it" in first
+
+
+def test_images_and_labels_that_are_links_in_a_circle_are_reported(make_set: Any) -> None:
+    file = make_set(train={"a": "1 0.5 0.5 0.2 0.2", "b": "1 0.5 0.5 0.2 0.2"})
+    image = file.parent / "images" / "train" / "c.jpg"
+    label = file.parent / "labels" / "train" / "b.txt"
+    label.unlink()
+    for link in (image, label):
+        link.symlink_to(f"{link.name}.jpg")
+        link.with_name(f"{link.name}.jpg").symlink_to(link.name)
+    wrong = {problem.file for problem in check(read_dataset(file)) if not problem.usable}
+    assert {image, label} <= wrong
