@@ -34,7 +34,8 @@ class DecodeOptions:
     ours. ``damaged``: what becomes of damaged frames. ``clock``: seconds; what
     ``DecodedFrame.arrival_s`` comes from. ``find_loss``, ``look``: where the packets' bytes can
     be had, and where their container shows what is wrong with them. ``losses``: of a source that
-    marks what it lost among those bytes. ``index``: of an AVI.
+    marks what it lost among those bytes. ``index``: of an AVI. ``is_cut``: the last packet is one
+    in part, unless ``find_loss`` knows better.
     """
 
     joins: bool = False
@@ -44,3 +45,4 @@ class DecodeOptions:
     look: Look | None = None
     losses: LossCount | None = None
     index: AviIndex | None = None
+    is_cut: bool = False

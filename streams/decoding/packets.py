@@ -82,7 +82,7 @@ class FrameDecoder:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
         self._clock, self._find_loss = options.clock, options.find_loss
-        self._look = options.look
+        self._look, self._is_cut = options.look, options.is_cut
         self._last_pos: int | None = None
         self._keeps = options.damaged != Damaged.SKIP
         self._marks = options.damaged == Damaged.MARK
@@ -114,7 +114,7 @@ class FrameDecoder:
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
         self._near_loss = 0  # packets near which something was lost, by what its source says
         self._behind: list[LossMark] = []  # in the packet before
-        self._suspect: tuple[Entry, int | None] | None = None
+        self._suspect: tuple[Entry, int | None, bool] | None = None
         self._last_dts: int | None = None
         self._came_s: deque[float] = deque(maxlen=3)  # of a live source's last packets
 
@@ -246,8 +246,8 @@ class FrameDecoder:
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
         is_first_seen = self._find_loss is not None and self._stats.packets == 1
-        if self._flagged == 2 or is_first_seen:  # no flag can lie on the packet before the first
-            entry.suspect, self._suspect = True, (entry, packet.pos)
+        if self._flagged == 2 or is_first_seen or self._is_cut:  # none can flag the first
+            entry.suspect, self._suspect = True, (entry, packet.pos, self._flagged == 2)
         self._flagged = max(0, self._flagged - 1)
         if packet.is_corrupt and self._is_parsed:
             entry.near_loss, self._flagged = True, 2
@@ -351,12 +351,12 @@ class FrameDecoder:
         """The packet after the one that something may be lost of, and what is known by now."""
         if self._suspect is None:
             return coded
-        (suspect, begin), self._suspect = self._suspect, None
+        (suspect, begin, is_flagged), self._suspect = self._suspect, None
         loss = None
         if self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
         if loss is None:
-            is_splice = suspect.number == 0 or self._is_splice(coded, packet)
+            is_splice = not is_flagged or self._is_splice(coded, packet)
             loss = Loss.NOTHING if is_splice else Loss.INSIDE
         suspect.suspect = False
         suspect.broken |= loss is Loss.INSIDE
@@ -366,9 +366,9 @@ class FrameDecoder:
     def _clear_last(self) -> None:
         """Likewise, where no packet followed."""
         if self._suspect is not None and self._find_loss is not None:
-            suspect, begin = self._suspect
+            suspect, begin, is_flagged = self._suspect
             loss = None if begin is None else self._find_loss(begin, None)
-            suspect.suspect = loss is not Loss.NOTHING
+            suspect.suspect = loss is Loss.INSIDE if loss else is_flagged or self._is_cut
 
     def _is_splice(self, coded: CodedFrame, packet: Packet[VideoStream]) -> bool:
         """Whether streams were put together here: one begins anew, at another time. In HLS, whose

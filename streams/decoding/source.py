@@ -201,6 +201,7 @@ class AvSource(PlayedOnce):
             look=self._look(),
             index=self._index(),
             losses=self._loss_count(),
+            is_cut=self._is_cut(),
         )
         if self._part is None:
             packets = self._packets()
@@ -228,6 +229,10 @@ class AvSource(PlayedOnce):
     def _index(self) -> AviIndex | None:
         """Which frames of an AVI lie where."""
         return None
+
+    def _is_cut(self) -> bool:
+        """Whether its last packet is known to be one in part, which libav does not say."""
+        return False
 
     def _loss_count(self) -> LossCount | None:
         """What is lost, where the source marks it among the frames' bytes."""

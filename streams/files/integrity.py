@@ -29,16 +29,26 @@ if TYPE_CHECKING:
     from oneglance.streams.decoding.accounting import DecodeStats
 
 _FILE_SIZE, _FIRST_TAG, _LARGEST_FLASH = b"\0\x08filesize\0", 4096, 1 << 50
-_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, FLASH))
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""Its header, and in that the properties of the file."""
+_PAGE, _LONGEST_PAGE = b"OggS", 65307
+_PACK, _PACK_TAIL = b"\0\0\1\xba", 1 << 20
+_TS_STEPS, _TS_SYNC, _TS_SEEN = ((188, 0), (192, 4), (204, 0)), b"\x47", 8
+_TS = b"TS"
+_LAST_ONES = frozenset((_PAGE, _PACK, _TS))
+_MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, FLASH, _ASF)) | _LAST_ONES
 
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
     """What a file lacks by the lengths written in it: ``missing_bytes`` (0: nothing known to be
-    missing) and whether the end falls ``in_media``, not in the index or tags after them."""
+    missing) and whether the end falls ``in_media``, not in the index or tags after them.
+    ``is_least``: more may be missing."""
 
     missing_bytes: int = 0
     in_media: bool = False
+    is_least: bool = False
 
 
 def check_integrity(
@@ -99,7 +109,8 @@ def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> S
 def find_truncation(file: Path) -> Truncation:
     """Compare a file with the lengths written in it.
 
-    Knows ISO media (mp4, mov), Matroska (mkv, webm), RIFF (avi), and FLV whose size is in it.
+    Knows ISO media (mp4, mov), Matroska (mkv, webm), RIFF (avi), Ogg, FLV and ASF (wmv) whose size
+    is in them; of MPEG's streams the last packet alone, so that more may be missing.
 
     Raises:
         OSError: the file cannot be read.
@@ -114,10 +125,13 @@ def truncation_of(content: BinaryIO, size: int) -> Truncation:
     Raises:
         OSError: it cannot be read.
     """
-    for parts in (_boxes, _elements, _riffs, _flash):
+    for parts in (_boxes, _elements, _riffs, _flash, _asf, _pages, _packs, _transport):
         over = [(end - size, name) for name, end in parts(content, size) if end > size]
         if over:
-            return Truncation(max(over)[0], any(name in _MEDIA_DATA for _, name in over))
+            names = {name for _, name in over}
+            return Truncation(
+                max(over)[0], not names.isdisjoint(_MEDIA_DATA), not names.isdisjoint(_LAST_ONES)
+            )
     return Truncation()
 
 
@@ -151,7 +165,8 @@ def _falls_short(stream: VideoStream, stats: DecodeStats, truncation: Truncation
 
 
 def _copy(truncation: Truncation) -> str:
-    return f" ({truncation.missing_bytes} bytes are missing: copy it again)"
+    least = "at least " if truncation.is_least else ""
+    return f" ({least}{truncation.missing_bytes} bytes are missing: copy it again)"
 
 
 def declared_s(stream: VideoStream) -> float | None:
@@ -224,3 +239,57 @@ def _flash(content: BinaryIO, size: int) -> Iterator[_Part]:
         (length,) = struct.unpack_from(">d", head, at + len(_FILE_SIZE))
         if size < length < _LARGEST_FLASH:
             yield FLASH, int(length)
+
+
+def _asf(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """An ASF that is no broadcast: it says how large it is (Advanced Systems Format, 3.2)."""
+    content.seek(0)
+    head = content.read(_FIRST_TAG)
+    at = head.find(_ASF_FILE)
+    if not head.startswith(_ASF) or not 0 < at <= len(head) - 92:
+        return
+    (length,), (flags,) = struct.unpack_from("<Q", head, at + 40), head[at + 88 : at + 89]
+    if not flags & 1 and size < length < _LARGEST_FLASH:
+        yield _ASF, length
+
+
+def _pages(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """The last page of an Ogg (RFC 3533, 6)."""
+    content.seek(0)
+    if content.read(len(_PAGE)) != _PAGE:
+        return
+    begin = content.seek(max(0, size - _LONGEST_PAGE))
+    tail = content.read()
+    at = tail.rfind(_PAGE)
+    if at < 0:
+        return
+    table = tail[at + 27 : at + 27 + tail[at + 26]] if at + 26 < len(tail) else b""
+    yield _PAGE, begin + at + 27 + max(len(table), 1) + sum(table)
+
+
+def _packs(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """The last pack of an MPEG program stream (ISO/IEC 13818-1, 2.5.3)."""
+    content.seek(0)
+    if content.read(len(_PACK)) != _PACK:
+        return
+    begin = content.seek(max(0, size - _PACK_TAIL))
+    tail = content.read()
+    at = tail.rfind(_PACK)
+    if at < 0 or at + 14 > len(tail):
+        return
+    at += 14 + (tail[at + 13] & 7) if tail[at + 4] >> 6 == 1 else 12
+    while tail.startswith(b"\0\0\1", at) and at + 6 <= len(tail) and tail[at + 3] >= 0xBB:
+        at += 6 + int.from_bytes(tail[at + 4 : at + 6], "big")
+        yield _PACK, begin + at
+
+
+def _transport(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """The last packet of an MPEG transport stream, if all have one length."""
+    content.seek(0)
+    start = content.read(_TS_SEEN * max(_TS_STEPS)[0])
+    for step, head in _TS_STEPS:
+        if start[head : step * _TS_SEEN : step] != _TS_SYNC * _TS_SEEN:
+            continue
+        content.seek(size // step * step - step + head)
+        if content.read(1) == _TS_SYNC:
+            yield _TS, -(-size // step) * step

@@ -40,7 +40,7 @@ def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:
     found = _read(file, begin, end)
     if found is None:
         return None
-    before, parts = found
+    before, parts, is_cut = found
     following = None if end is None else len(parts) - 1
     last: bytes | None = None
     for index, part in enumerate(parts):
@@ -52,11 +52,12 @@ def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:
             is_whole = index == following and _is_stuffed(last)
             return Loss.AFTER if is_whole else Loss.INSIDE
         last = part
-    return Loss.NOTHING
+    return Loss.INSIDE if is_cut and not (last and _is_stuffed(last)) else Loss.NOTHING
 
 
-def _read(file: Path, begin: int, end: int | None) -> tuple[bytes, list[bytes]] | None:
-    """The packets some way before the first byte, joined, and those from there to the second."""
+def _read(file: Path, begin: int, end: int | None) -> tuple[bytes, list[bytes], bool] | None:
+    """The packets some way before the first byte, joined; those from there to the second; whether
+    the end of the file has cut one in two."""
     try:
         with file.open("rb") as content:
             size = content.seek(0, os.SEEK_END)
@@ -72,7 +73,7 @@ def _read(file: Path, begin: int, end: int | None) -> tuple[bytes, list[bytes]] 
                 parts = list(_packets(span, step, head))
                 if parts and all(part[0] == _SYNC for part in parts):
                     joined = before if step == _PACKET else b"".join(_packets(before, step, head))
-                    return joined, parts
+                    return joined, parts, end is None and (size - begin) % step not in (0, head)
     except OSError:
         return None
     return None

@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
+_SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg"))
+"""Formats whose last packet libav gives out in part without a word."""
+
 
 class VideoFile(AvSource):
     """A recorded video: mp4, mkv, avi, mov; whatever libav decodes.
@@ -127,6 +130,10 @@ class VideoFile(AvSource):
             return self._look_at_end
         # What is not in fragments has an index.
         return FragmentChecks(self._file).look if name.startswith("mov") else None
+
+    def _is_cut(self) -> bool:
+        is_silent = self._container.format.name in _SILENT
+        return is_silent and _truncation(self._file).missing_bytes > 0
 
     def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
         is_cut = end is None and lacks_end(self._file)

@@ -1,0 +1,67 @@
+"""Recordings that end too early, in containers that libav plays to their end without a word."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+
+import pytest
+
+from drives import FRAMES, clip, differs, play
+from media import make_video
+from oneglance.streams.files.integrity import find_truncation, truncation_of
+
+STEPS = {"a.ts": 188, "a.m2ts": 192, "a.mpg": 2048}
+"""Bytes of what they are made of: a file that is cut between two shows nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        *itertools.product(["a.ts", "a.m2ts", "a.mpg"], ["h264", "h265", "mpeg4"]),
+        ("a.asf", "h264"),
+        ("a.asf", "mpeg4"),
+    ],
+)
+def test_what_is_cut_says_so_and_its_last_frame_is_not_passed_off_as_whole(
+    tmp_path: Path, name: str, coding: str
+) -> None:
+    path = clip(tmp_path, name, coding)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    for end in range(len(content) // 4, len(content), len(content) // 23):
+        if end % STEPS.get(name, end + 1) == 0:
+            continue
+        path.write_bytes(content[:end])
+        found = play(path)
+        assert "truncated" in found.message, end
+        assert [
+            f.index for f in found.frames if differs(f.image, whole.frames[f.index].image)
+        ] == []
+        assert len(found.frames) + found.damaged == found.produced <= FRAMES, end
+        assert find_truncation(path).is_least is (name != "a.asf")
+
+
+def test_an_ogg_that_is_cut_says_so(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ogg", codec="libvpx", frames=12, options={"g": "6"})
+    content = path.read_bytes()
+    assert len(play(path).frames) == 12
+    for end in range(len(content) // 2, len(content), len(content) // 20):
+        path.write_bytes(content[:end])
+        assert "truncated" in play(path).message, end
+
+
+@pytest.mark.parametrize("end", [1, 20, 187, 188, 300, 1500, 1503, 1504])
+@pytest.mark.parametrize("start", [b"\x47", b"OggS", b"\0\0\1\xba"])
+def test_a_start_alone_says_nothing_wrong(start: bytes, end: int) -> None:
+    content = (start + bytes(2000))[:end]
+    truncation_of(io.BytesIO(content), len(content))
+
+
+def test_a_transport_stream_in_a_file_that_was_larger_is_not_called_cut(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", frames=5)
+    content = path.read_bytes()
+    path.write_bytes(content + bytes(4096 - len(content) % 4096))
+    assert find_truncation(path).missing_bytes == 0
+    assert play(path).message == ""
