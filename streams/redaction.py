@@ -57,6 +57,8 @@ _RUN_ON = re.compile(
 # What no word or number looks like: keys and signatures in hex, base 64 and the like.
 _JWT = re.compile(r"ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}")
 _RUN = re.compile(r"[A-Za-z0-9+~]{16,}")
+_MIXED = re.compile(r"[A-Za-z0-9_-]{16,}")
+_CASED = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _MOMENT = re.compile(r"\d{8}T?\d{4,9}Z?")
 _GROUPS = re.compile(r"(?:[A-Za-z0-9]{4,12}-){3,}[A-Za-z0-9]{4,12}")
 # A part of a path that says of itself that it is one; a session of ASP.NET: (S(lit3py55)).
@@ -82,8 +84,9 @@ _USUAL = r"(?:rtsps?|rtmps?|https?|udp|srt|ftps?|wss?)"
 _SCHEME = re.compile(
     rf"(?<![A-Za-z0-9+.:@-]){_NAME}{{0,30}}:(?://|\\\\)"
     rf"|(?:(?<=[\s'\"(<=])|^)"
-    rf"(?:{_NAME}{{1,15}}:[/\\]|(?:{_USUAL}[:;]?)?[/\\]{{2,3}}(?=[^\s/\\]*@)"
-    rf"|{_USUAL}[:;]?[/\\](?=[^\s/\\]*:[^\s]*@))",
+    rf"(?:{_NAME}{{1,15}}:(?:[/\\]|{_NAME}{{0,30}}://)"
+    rf"|(?:{_USUAL}[:;\uff1a]?)?[/\\]{{2,3}}(?=[^\s/\\]*@)"
+    rf"|{_USUAL}[:;\uff1a]?[/\\](?=[^\s/\\]*:[^\s]*@))",
     re.IGNORECASE,
 )
 _ENCODED = re.compile(rf"{_NAME}{{0,30}}%(?:25)*3A%(?:25)*2F[^\s'\"<>]*", re.IGNORECASE)
@@ -305,7 +308,7 @@ def _is_harmless(key: str, value: str) -> bool:
 def _looks_like_a_token(word: str) -> bool:
     if _JWT.match(word) or _GROUPS.fullmatch(word):
         return True
-    return any(_is_random(run) for run in _RUN.findall(word))
+    return any(map(_is_random, _RUN.findall(word))) or any(map(_is_mixed, _MIXED.findall(word)))
 
 
 def _is_random(run: str) -> bool:
@@ -314,3 +317,11 @@ def _is_random(run: str) -> bool:
         return False
     changes = sum(a.isdigit() != b.isdigit() for a, b in pairwise(run))
     return changes >= 3 or len(run) >= (24 if changes else 40)
+
+
+def _is_mixed(run: str) -> bool:
+    """Capitals among small letters, as in keys of base 64; not words of any spelling."""
+    parts = _CASED.findall(run)
+    separators = run.count("-") + run.count("_")
+    short = len(parts) >= 6 and sum(map(len, parts)) < 2.7 * len(parts)
+    return short and separators <= len(run) / 6 and run not in {run.lower(), run.upper()}

@@ -58,6 +58,9 @@ USER_INFO = [
     "{scheme}://admin:S3CRET%00@{host}/{path}",
     "HTTPS://Admin:S3CRET@{host}/{path}",
     "http_proxy=http://admin:S3CRET@{host}/{path}",
+    "feed:{scheme}://admin:S3CRET@{host}/{path}",
+    "URL:{scheme}://admin:S3CRET@camera",
+    "{scheme}\N{FULLWIDTH COLON}//admin:S3CRET@{host}/{path}",
 ]
 """``{scheme}``, ``{host}`` (with a port) and ``{path}`` are to be filled in."""
 

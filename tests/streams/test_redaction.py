@@ -76,6 +76,42 @@ def test_what_is_no_secret_of_an_address_stays_readable(address: str) -> None:
     assert is_lost or "camera.local:554" in redact(address) or "camera.local" not in address
 
 
+TOKENS = [
+    "aBcDeFgHiJkLmNoP",
+    "kJdsPqWxZrTyUiop",
+    "dGhpcyBp_cyBhIHNl-Y3JldA",
+    "a8Kd-3fJ_9sLq2-xY7bQ",
+    "live_123456789_AbCdEfGhIjKlMnOpQrStUvWxYzAbCd",
+    "FB-123456789-0-AbCdEfGhIjKlM",
+    "YWRtaW46UzNDUkVU",
+]
+"""Keys of streams as recorders and services give them out."""
+
+
+@pytest.mark.parametrize(
+    "place", ["{}", "{}?fps=5", "live/{}/index.m3u8", "live/{}.m3u8", "a?format={}"]
+)
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_key_of_small_and_capital_letters_is_hidden(place: str, token: str) -> None:
+    address = f"rtsps://192.168.1.1:7441/{place.format(token)}"
+    assert token not in redact(f"cannot open {address}: it is gone")
+    assert token not in redact_address(address)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("frontDoorCameraLeftSide", "isIPTVOnHDTVAtHome", "LiveViewMainChannel01"),
+        *("Cam1-2026-11-27_10-11-12", "RecM01_DST20261127_101112_000_H264", "A_to_B_via_C_at_D"),
+        *("Axis-P3245-LVE-Mk2", "h264Preview_01_main", "FrontDoor_2026-11-27T10-11-12"),
+    ],
+)
+def test_a_name_of_words_is_no_key(name: str) -> None:
+    assert (
+        redact_address(f"rtsp://camera.local/{name}/a.mp4") == f"rtsp://camera.local/{name}/a.mp4"
+    )
+
+
 @pytest.mark.parametrize("key", ["password", "token", "user", "anything", "X-Amz-Signature"])
 def test_a_secret_with_blanks_and_quotes_in_it_is_hidden_where_the_address_is_known(
     key: str,
