@@ -32,7 +32,7 @@ from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import real_path
+from oneglance.streams.outputs import output_error, real_path
 
 LABEL_MASK = "label_mask.json"
 PARTIAL = "partial.json"
@@ -117,19 +117,32 @@ def merge(
     place = OutputFolder(folder, "train")
     place.clear()
     place.claim()
+    try:
+        return _lay_out(place, classes, splits["train"], held_out)
+    except OSError as error:
+        raise output_error(folder, error) from None
+
+
+def _lay_out(
+    place: OutputFolder,
+    classes: Sequence[ModelClass],
+    train: Sequence[_Merged],
+    held_out: Sequence[_Merged],
+) -> Path:
     mask: dict[str, list[str]] = {}
     with place.making() as made:
-        for split, images in (("train", splits["train"]), ("val", held_out)):
+        for split, images in (("train", train), ("val", held_out)):
             made(f"labels/{split}.cache")  # ultralytics' own
             mask |= _write(images, classes, (split, made))
         made(LABEL_MASK).write_text(json.dumps(mask), encoding="utf-8")
-        made(PARTIAL).write_text(json.dumps(_partial(splits["train"])), encoding="utf-8")
+        made(PARTIAL).write_text(json.dumps(_partial(train)), encoding="utf-8")
         file = made("data.yaml")
+    ignored = map("ignore_{}".format, tasks_of(classes))
     content = {
-        "path": str(folder.resolve()),
+        "path": str(place.path.resolve()),
         "train": "images/train",
         "val": f"images/{'val' if held_out else 'train'}",
-        "names": dict(enumerate([*(cls.name for cls in classes), *map("ignore_{}".format, tasks)])),
+        "names": dict(enumerate([*(cls.name for cls in classes), *ignored])),
     }
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return file

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from oneglance.models.training.evaluation.conditions import Severity
 from oneglance.models.training.evaluation.robustness import Robustness
-from oneglance.streams.outputs import replace_file
+from oneglance.streams.outputs import write_file
 
 SHADES = {Severity.MILD: "#9ecae1", Severity.MIDDLE: "#4292c6", Severity.STRONG: "#08519c"}
 """One hue, darker for more, so that it can be read without colour."""
@@ -46,4 +46,4 @@ def draw_robustness(found: Robustness, file: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=len(severities), frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    replace_file(file, buffer.getvalue())
+    write_file(file, buffer.getvalue())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import labelled_classes, merge, partial_tasks
-from oneglance.streams.errors import DataError
+from oneglance.streams.errors import DataError, SinkError
 
 PERSON, CAR, SIGN, LIGHT = (f"{number} 0.5 0.5 0.2 0.2" for number in range(4))
 SIGN = "2 0.5 0.5 0.2 0.2"
@@ -344,3 +345,18 @@ def test_a_task_labelled_in_part_without_a_box_is_refused(make_set: Any, tmp_pat
     with pytest.raises(DataError, match=r"sign is labelled in part, but no training image has"):
         merge([read_dataset(some)], FOUR_TASKS[1:3], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("leave", [1, 2, 4])
+def test_a_full_disk_is_named_and_room_is_all_it_takes(
+    make_set: Any, small_disk: Path, leave: int
+) -> None:
+    file = make_set(train={f"{'long' * 10}{number}": "1 0.5 0.5 0.2 0.4" for number in range(40)})
+    room = os.statvfs(small_disk)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes((room.f_bavail - leave) * room.f_frsize))
+    with pytest.raises(SinkError, match=rf"cannot write .*{small_disk}/out.*: the disk is full"):
+        merge([read_dataset(file)], FOUR_TASKS, small_disk / "out")
+    filler.unlink()
+    merge([read_dataset(file)], FOUR_TASKS, small_disk / "out")
+    assert len(list((small_disk / "out" / "images" / "train").iterdir())) == 40

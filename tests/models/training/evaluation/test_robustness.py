@@ -115,9 +115,11 @@ def test_the_program_shows_a_row_for_each_condition_draws_them_and_writes_json(
 ) -> None:
     model = build_model(tmp_path / "m.onnx", PERFECT)
     file = make_set(val={"a": CAR}, size=(64, 32))
-    plot, facts = tmp_path / "plot.png", tmp_path / "out.json"
-    outcome = oneglance("eval", model, file, "--conditions", "--plot", plot, "--json", facts)
+    plot, link, facts = tmp_path / "plot.png", tmp_path / "link.png", tmp_path / "out.json"
+    link.symlink_to(plot)
+    outcome = oneglance("eval", model, file, "--conditions", "--plot", link, "--json", facts)
     assert outcome.code == 0
+    assert link.is_symlink()
     for condition in Condition:
         # The model has its answer whatever it sees.
         assert re.search(rf"^ ?{condition} +1\.00 1\.00 1\.00", outcome.out, re.MULTILINE)
