@@ -17,7 +17,7 @@ from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, 
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
-from oneglance.streams.decoding.tracks import period_of
+from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
 from oneglance.streams.errors import cause
 from oneglance.streams.files.integrity import declared_end
@@ -43,8 +43,8 @@ _LONGEST_START = 300
 _LATE = 0.25
 """Share of an outage by which its end may come early or late."""
 
-_TORN = 8
-"""Zeros at its end from which on a frame reaches into a hole, where there is one."""
+_TORN = bytes(4)
+"""At its end where a frame reaches into a hole, and at its beginning where it lies in it."""
 
 _AHEAD = 20
 """Packets that a source may be ahead of the decoder by."""
@@ -114,7 +114,7 @@ class FrameDecoder:
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
         self._near_loss = 0  # packets near which something was lost, by what its source says
         self._behind: list[LossMark] = []  # in the packet before
-        self._suspect: tuple[Entry, int | None, bool] | None = None
+        self._suspect: tuple[Entry, int | None, bool, bool] | None = None
         self._last_dts: int | None = None
         self._came_s: deque[float] = deque(maxlen=3)  # of a live source's last packets
 
@@ -137,12 +137,13 @@ class FrameDecoder:
 
     def _rest(self) -> Iterator[DecodedFrame]:
         self._count_empty(None)
-        self._clear_last()
+        is_hole = Wrong.LAYOUT in self._wrong_before(None)
+        self._clear_last(is_hole=is_hole)
         self._take(lambda: self._stream.decode(None), None)
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())
             self._stats.packets = max(self._stats.packets, self._avi.packets)
-        if Wrong.LAYOUT in self._wrong_before(None):
+        if is_hole:
             # Of MP4's fragments no more is declared than was found.
             end = None if self._is_mp4 else declared_end(self._stream)
             self._stats.is_end_lost = end is None
@@ -226,6 +227,7 @@ class FrameDecoder:
         is_ahead = self._near_unmarked()
         wrong = self._wrong_before(packet.pos)
         is_gap = Wrong.GAP in wrong or (Wrong.LAYOUT in wrong and leap >= _LONG_STEP)
+        is_gap |= Wrong.LAYOUT in wrong and self._last_dts is None
         near_loss = self._flagged > 0 or self._near_loss > 0 or is_gap
         if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
@@ -240,14 +242,16 @@ class FrameDecoder:
         if near_loss and leap > _LONGEST_LOSS:
             entry.behind_loss |= self._took_as_long(packet.dts)
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
-        is_torn = Wrong.LAYOUT in wrong and bytes(packet)[-_TORN:] == bytes(_TORN)
-        self._note_faults(entry, wrong, is_torn=is_torn)
+        is_torn = bytes(memoryview(packet)[-len(_TORN) :]) == _TORN
+        self._note_faults(entry, wrong, is_torn=is_torn and Wrong.LAYOUT in wrong)
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
         is_first_seen = self._find_loss is not None and self._stats.packets == 1
-        if self._flagged == 2 or is_first_seen or self._is_cut:  # none can flag the first
-            entry.suspect, self._suspect = True, (entry, packet.pos, self._flagged == 2)
+        is_torn &= not self._is_live
+        if self._flagged == 2 or is_first_seen or self._is_cut or is_torn:
+            entry.suspect = True  # no flag can lie on a packet before the first
+            self._suspect = (entry, packet.pos, self._flagged == 2, is_torn)
         self._flagged = max(0, self._flagged - 1)
         if packet.is_corrupt and self._is_parsed:
             entry.near_loss, self._flagged = True, 2
@@ -332,29 +336,24 @@ class FrameDecoder:
         """Frames of mp4 that were left empty between the last packet and that time (None: the
         end): libav's parsers pass them over without a word, the index shows them.
         """
-        if not self._is_mp4:
-            return
-        entries, last = self._stream.index_entries, self._last_dts
-        at = len(entries) if before is None else entries.search_timestamp(before, any_frame=True)
-        empty: list[int] = []
-        while at > 0 and entries[at - 1].size == 0:
-            if last is not None and entries[at - 1].timestamp <= last:
-                break
-            at -= 1
-            empty.append(entries[at].timestamp)
+        empty = empty_before(self._stream, self._last_dts, before) if self._is_mp4 else []
         coded = replace(self._inspect(memoryview(b""), False), shows=True)
         self._stats.packets += len(empty)
-        for at_pts in reversed(empty):
+        for at_pts in empty:
             self._ledger.fails(self._ledger.enters(coded, at_pts))
 
     def _clear_suspect(self, coded: CodedFrame, packet: Packet[VideoStream]) -> CodedFrame:
         """The packet after the one that something may be lost of, and what is known by now."""
         if self._suspect is None:
             return coded
-        (suspect, begin, is_flagged), self._suspect = self._suspect, None
-        loss = None
+        (suspect, begin, is_flagged, is_torn), self._suspect = self._suspect, None
+        loss, is_hole = None, False
         if self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
+            is_hole = loss is None
+        is_hole |= coded.lost_before > 0 or bytes(memoryview(packet)[: len(_TORN)]) == _TORN
+        if is_torn and is_hole:
+            loss = Loss.INSIDE
         if loss is None:
             is_splice = not is_flagged or self._is_splice(coded, packet)
             loss = Loss.NOTHING if is_splice else Loss.INSIDE
@@ -363,12 +362,13 @@ class FrameDecoder:
         suspect.near_loss |= loss is not Loss.NOTHING
         return replace(coded, lost_before=1) if loss is Loss.AFTER else coded
 
-    def _clear_last(self) -> None:
+    def _clear_last(self, *, is_hole: bool) -> None:
         """Likewise, where no packet followed."""
-        if self._suspect is not None and self._find_loss is not None:
-            suspect, begin, is_flagged = self._suspect
-            loss = None if begin is None else self._find_loss(begin, None)
-            suspect.suspect = loss is Loss.INSIDE if loss else is_flagged or self._is_cut
+        if self._suspect is not None:
+            suspect, begin, is_flagged, is_torn = self._suspect
+            loss = self._find_loss(begin, None) if self._find_loss and begin is not None else None
+            is_amiss = is_flagged or self._is_cut or (is_torn and is_hole)
+            suspect.suspect = loss is Loss.INSIDE if loss else is_amiss
 
     def _is_splice(self, coded: CodedFrame, packet: Packet[VideoStream]) -> bool:
         """Whether streams were put together here: one begins anew, at another time. In HLS, whose

@@ -133,3 +133,17 @@ def period_of(stream: VideoStream) -> float | None:
         return math.inf
     rate = stream.average_rate or stream.codec_context.framerate
     return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None
+
+
+def empty_before(stream: VideoStream, last: int | None, before: int | None) -> list[int]:
+    """The times of frames that mp4's index shows as empty, between two others (None: the beginning
+    and the end)."""
+    entries = stream.index_entries
+    at = len(entries) if before is None else entries.search_timestamp(before, any_frame=True)
+    empty: list[int] = []
+    while at > 0 and entries[at - 1].size == 0:
+        if last is not None and entries[at - 1].timestamp <= last:
+            break
+        at -= 1
+        empty.append(entries[at].timestamp)
+    return empty[::-1]

@@ -92,6 +92,25 @@ def test_a_lost_sector_of_flv_costs_what_it_held_and_what_depends_on_it(
         assert found.message, at
 
 
+@pytest.mark.parametrize("lost", [6, 40])
+@pytest.mark.parametrize("name", ["h264", "h265", "h265 b-frames"])
+@pytest.mark.parametrize("container", ["a.mp4", "a.mkv", "a.flv"])
+def test_a_hole_that_begins_in_the_last_bytes_of_a_frame_costs_that_frame_too(
+    tmp_path: Path, container: str, name: str, lost: int
+) -> None:
+    path = clip(tmp_path, container, name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    ends = [at + size for at, size in coded(path)]
+    if container == "a.flv":  # the place is that of the tag
+        ends = [end + 16 for end in ends]
+    for number, end in list(enumerate(ends))[:-1:3]:
+        begin = end - lost
+        path.write_bytes(content[:begin] + bytes(SMALL_SECTOR) + content[begin + SMALL_SECTOR :])
+        found = play(path)
+        assert wrong(found, whole.frames) == [], number
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+
+
 def test_a_clock_that_begins_elsewhere_is_no_lost_beginning(tmp_path: Path) -> None:
     path, later = clip(tmp_path, "a.mkv", "h264", LARGE), tmp_path / "later.mkv"
     with av.open(str(path)) as given, av.open(str(later), "w") as out:
