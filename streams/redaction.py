@@ -86,7 +86,9 @@ _SCHEME = re.compile(
     rf"|(?:(?<=[\s'\"(<=])|^)"
     rf"(?:{_NAME}{{1,15}}:(?:[/\\]|{_NAME}{{0,30}}://)"
     rf"|(?:{_USUAL}[:;\uff1a]?)?[/\\]{{2,3}}(?=[^\s/\\]*@)"
-    rf"|{_USUAL}[:;\uff1a]?[/\\](?=[^\s/\\]*:[^\s]*@))",
+    rf"|{_USUAL}[:;\uff1a]?[/\\](?=[^\s/\\]*:[^\s]*@))"
+    # An address that was taken for a path, below another one.
+    rf"|(?<=/)(?:{_USUAL}:/(?=[^/\s])|{_NAME}{{1,15}}:/(?=[^\s/\\]*@))",
     re.IGNORECASE,
 )
 _ENCODED = re.compile(rf"{_NAME}{{0,30}}%(?:25)*3A%(?:25)*2F[^\s'\"<>]*", re.IGNORECASE)

@@ -76,6 +76,16 @@ def test_what_is_no_secret_of_an_address_stays_readable(address: str) -> None:
     assert is_lost or "camera.local:554" in redact(address) or "camera.local" not in address
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https:/me:S3CRET@host/a.jpg", "https:/host/d.zip?token=S3CRET", "s3:/AKIA:S3CRET@bucket/d"],
+)
+def test_an_address_that_was_taken_for_a_path_hides_its_secrets(address: str) -> None:
+    text = redact(f"/data/set/{address}: missing")
+    assert "S3CRET" not in text
+    assert text.startswith("/data/set/")
+
+
 TOKENS = [
     "aBcDeFgHiJkLmNoP",
     "kJdsPqWxZrTyUiop",

@@ -27,6 +27,7 @@ from oneglance.models.training.data.checks import check
 from oneglance.models.training.data.datasets import SPLITS, Dataset
 from oneglance.models.training.data.labels import LabelledBox, Problem
 from oneglance.streams.errors import DataError
+from oneglance.streams.redaction import redact
 
 SMALL_PX = 16
 """A box is small when the square root of its area at the training input is below this."""
@@ -366,7 +367,12 @@ def _set_as_dict(one: SetAudit) -> dict[str, Any]:
         "look": None if one.look is None else asdict(one.look),
         "domain": None if one.domain is None else asdict(one.domain),
         "problems": [
-            {"file": str(p.file), "line": p.line, "what": p.what, "usable": p.usable}
+            {
+                "file": redact(str(p.file)),
+                "line": p.line,
+                "what": redact(p.what),
+                "usable": p.usable,
+            }
             for p in one.problems
         ],
     }

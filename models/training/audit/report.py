@@ -17,6 +17,7 @@ from oneglance.models.training.audit.audit import SMALL_PX, Audit, SetAudit, aud
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.labels import Problem
 from oneglance.streams.errors import DataError
+from oneglance.streams.redaction import redact
 
 SHOWN = 10
 """Problems shown of each set; ``every=True`` shows all."""
@@ -166,7 +167,7 @@ def _print_some(problems: Iterable[Problem], console: Console, *, every: bool) -
     shown = ordered if every else ordered[:SHOWN]
     for problem in shown:
         mark = "[yellow]![/]" if problem.usable else "[red]✗[/]"
-        console.print(f"    {mark} {escape(str(problem))}", soft_wrap=True, highlight=False)
+        console.print(f"    {mark} {escape(redact(str(problem)))}", soft_wrap=True, highlight=False)
     if len(ordered) > len(shown):
         console.print(f"      … and {len(ordered) - len(shown)} more (--all shows them)")
 

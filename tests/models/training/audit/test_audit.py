@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import pytest
+import yaml
 
 from oneglance.models.tasks import Task
 from oneglance.models.training.audit.audit import advised_layers, audit
@@ -209,3 +210,27 @@ def test_a_set_is_named_as_its_folder_whatever_signs_are_in_it(
     assert reported.code == 0
     assert "cars [v2]" in reported.out.split("Images")[0]
     assert "dog [small]" in reported.out
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("path", "https://me:S3CRET@host/d"),
+        ("path", "s3://AKIA:S3CRET@bucket/d"),
+        ("train", "https://host/d.zip?token=S3CRET"),
+        ("train", "list.txt"),
+        ("val", "rtsp://me:S3CRET@host/v"),
+        ("annotations", "https://me:S3CRET@host/a.json"),
+    ],
+)
+def test_an_address_in_the_place_of_a_path_shows_no_secret(
+    make_set: Any, tmp_path: Path, oneglance: Any, key: str, value: str
+) -> None:
+    file = make_set(train={"a": "1 0.5 0.5 0.2 0.2"}, download="https://me:S3CRET@host/z")
+    (file.parent / "list.txt").write_text("https://me:S3CRET@host/a.jpg\n")
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {key: value}))
+    facts = tmp_path / "facts.json"
+    run = oneglance("audit", file, "--all", "--json", facts)
+    written = facts.read_text() if facts.exists() else ""
+    assert "host" in run.out + run.err + written or "bucket" in run.out + run.err
+    assert "S3CRET" not in run.out + run.err + written
