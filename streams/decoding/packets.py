@@ -248,7 +248,7 @@ class FrameDecoder:
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
         is_first_seen = self._find_loss is not None and self._stats.packets == 1
-        is_torn &= not self._is_live
+        is_torn = not self._is_live and bytes(memoryview(packet)[-1:]) == b"\0"
         if self._flagged == 2 or is_first_seen or self._is_cut or is_torn:
             entry.suspect = True  # no flag can lie on a packet before the first
             self._suspect = (entry, packet.pos, self._flagged == 2, is_torn)

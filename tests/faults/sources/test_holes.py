@@ -91,7 +91,7 @@ def test_a_lost_sector_of_flv_costs_what_it_held_and_what_depends_on_it(
         assert found.message, at
 
 
-@pytest.mark.parametrize("lost", [6, 40])
+@pytest.mark.parametrize("lost", [2, 6, 40])
 @pytest.mark.parametrize("name", ["h264", "h265", "h265 b-frames"])
 @pytest.mark.parametrize("container", ["a.mp4", "a.mkv", "a.flv"])
 def test_a_hole_that_begins_in_the_last_bytes_of_a_frame_costs_that_frame_too(
