@@ -17,6 +17,7 @@ from oneglance.models.training.study.planner import (
     OVERSAMPLED,
     TASK_WEIGHTED,
     same_compute,
+    single_oversampled,
     single_task,
 )
 from oneglance.models.training.study.sets import together, trained_tasks
@@ -64,10 +65,28 @@ def answer_balance(ledger: Ledger) -> Answer:
     equal_compute = _against_single(
         ledger, {LABELS[stem]: same_compute(stem) for stem in EQUAL_COMPUTE}
     )
+    alike = {
+        trained: [
+            compare(ledger, task.value, (stem, single_oversampled(task)), of_task(task))
+            for task in tasks
+        ]
+        for trained, stem in (
+            ("as many epochs", OVERSAMPLED),
+            ("as much compute", same_compute(OVERSAMPLED)),
+        )
+    }
     sentences = [
         *_sentences("as many epochs", equal_epochs),
         *_sentences("as much compute as the single-task models together", equal_compute),
     ]
+    for trained, rows in alike.items():
+        ahead, count = those(rows, lambda gap: gap.value > 0)
+        if count:
+            sentences.append(
+                f"Against single-task models that are oversampled alike, the oversampled one "
+                f"network trained for {trained} is ahead on {len(ahead)} of {count} "
+                f"tasks{named(ahead)}."
+            )
     if sentences:
         sentences.append(_what_it_costs(ledger))
     singles = {row.what: row.right for rows in equal_epochs.values() for row in rows if row.right}
@@ -77,6 +96,11 @@ def answer_balance(ledger: Ledger) -> Answer:
         (
             _table("As many epochs", equal_epochs, singles),
             _table("As much compute as the single-task models together", equal_compute, singles),
+            _table(
+                "Oversampled, against single-task models that are oversampled alike",
+                alike,
+                {row.what: row.right for rows in alike.values() for row in rows if row.right},
+            ),
         ),
         Bars(
             "Balance of the tasks, as many epochs",
@@ -86,6 +110,7 @@ def answer_balance(ledger: Ledger) -> Answer:
         {
             "equal_epochs": _facts(equal_epochs),
             "equal_compute": _facts(equal_compute),
+            "oversampled_alike": _facts(alike),
             "cost_of_all_single_task_models": together(ledger.sets),
             "cost": {LABELS[stem]: cost for stem, cost in _costs(ledger).items()},
         },

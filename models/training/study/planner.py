@@ -70,6 +70,11 @@ def single_task(task: Task) -> str:
     return task.value
 
 
+def single_oversampled(task: Task) -> str:
+    """The stem of the arm of a task's single-task model that is oversampled as the one network."""
+    return f"{task}-oversampled"
+
+
 def fair(task: Task) -> str:
     """The stem of the arm of a task's small single-task model: all together cost what the one
     network costs."""
@@ -207,16 +212,18 @@ def _forgetting(planner: _Planner) -> Iterator[Arm]:
 
 def _balanced(planner: _Planner) -> Iterator[Arm]:
     yield planner.one()
-    yield from _oversampled(planner, OVERSAMPLED)
+    yield from _oversampled(planner, planner.one(OVERSAMPLED))
 
 
-def _oversampled(planner: _Planner, stem: str, *, times: float = 1.0) -> Iterator[Arm]:
-    """The arm that shows rare tasks more often, in about ``times`` the steps of the plain one."""
-    if oversample := balancing(planner.sets):
-        plain = planner.one(stem)
-        often = replace(plain, oversample=tuple(oversample[name] for name in plain.sets))
-        steps = times * images_of(plain, planner.sets) / images_of(often, planner.sets)
-        yield replace(often, epochs=max(1, round(steps * plain.epochs)))
+def _oversampled(planner: _Planner, plain: Arm, *, times: float = 1.0) -> Iterator[Arm]:
+    """``plain`` with the images of rare tasks shown more often, in about ``times`` its steps; none
+    where all of its sets are shown equally often."""
+    often = balancing(planner.sets)
+    oversample = tuple(often[name] for name in plain.sets) if often else ()
+    if len(set(oversample)) > 1:
+        arm = replace(plain, oversample=oversample)
+        steps = times * images_of(plain, planner.sets) / images_of(arm, planner.sets)
+        yield replace(arm, epochs=max(1, round(steps * plain.epochs)))
 
 
 def _loss_weights(planner: _Planner) -> Iterator[Arm]:
@@ -240,7 +247,7 @@ def _balances(planner: _Planner) -> Iterator[Arm]:
     yield from single
     arms = {stem: replace(planner.one(stem), **how) for stem, how in BALANCES.items()}
     yield from arms.values()
-    yield from _oversampled(planner, OVERSAMPLED)
+    yield from _oversampled(planner, planner.one(OVERSAMPLED))
     teachers = tuple(arm.name for arm in single)
     yield replace(planner.one(BORN_AGAIN), teachers=teachers)
     name = planner.one(BORN_AGAIN_HALF_WEIGHTED).name
@@ -249,7 +256,11 @@ def _balances(planner: _Planner) -> Iterator[Arm]:
         times = together(planner.sets) / step_cost(arm)
         name = planner.one(same_compute(stem)).name
         yield replace(arm, name=name, epochs=max(1, round(times * arm.epochs)))
-    yield from _oversampled(planner, same_compute(OVERSAMPLED), times=together(planner.sets))
+    longer = planner.one(same_compute(OVERSAMPLED))
+    yield from _oversampled(planner, longer, times=together(planner.sets))
+    for task in planner.tasks:
+        alike = planner.arm(single_oversampled(task), (task,), planner.sets)
+        yield from _oversampled(planner, alike)
 
 
 def _in_part(planner: _Planner) -> Iterator[Arm]:

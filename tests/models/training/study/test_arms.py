@@ -192,6 +192,14 @@ def test_balances_are_trained_for_as_many_epochs_and_for_as_much_compute_as_sing
     # An epoch of 640 images, not 360.
     assert arms["one-oversampled.s0"].epochs == 20
     assert arms["one-oversampled.s0"].oversample is not None
+    alike = {
+        name: arm for name, arm in arms.items() if arm.oversample and not name.startswith("one")
+    }
+    assert {name: arm.oversample for name, arm in alike.items()} == {
+        "pedestrian-oversampled.s0": (4, 2),
+        "car-oversampled.s0": (4, 2),
+        "light-oversampled.s0": (4, 1),
+    }
     of_singles = sum(cost(arms[name], SETS, options()) for name in singles)
     for name in same:
         assert cost(arms[name], SETS, options()) == pytest.approx(of_singles, rel=0.02)
