@@ -20,6 +20,9 @@ COLOURS = {
     "inference": "#E69F00",
     "postprocess": "#CC79A7",
 }
+_COLOURS = 10
+"""Before matplotlib begins with the first one again."""
+
 _LONG = 20
 """Letters of a name of which no three stand beside each other."""
 ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
@@ -188,7 +191,7 @@ def draw_differences(
                 [100 * max(0.0, v - low) for v, low in zip(values, lows, strict=True)],
                 [100 * max(0.0, high - v) for v, high in zip(values, highs, strict=True)],
             ],
-            fmt="o",
+            fmt="osD"[number // _COLOURS % 3],
             capsize=3,
             label=name,
         )

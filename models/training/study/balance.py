@@ -65,16 +65,7 @@ def answer_balance(ledger: Ledger) -> Answer:
     equal_compute = _against_single(
         ledger, {LABELS[stem]: same_compute(stem) for stem in EQUAL_COMPUTE}
     )
-    alike = {
-        trained: [
-            compare(ledger, task.value, (stem, single_oversampled(task)), of_task(task))
-            for task in tasks
-        ]
-        for trained, stem in (
-            ("as many epochs", OVERSAMPLED),
-            ("as much compute", same_compute(OVERSAMPLED)),
-        )
-    }
+    alike = _alike(ledger)
     sentences = [
         *_sentences("as many epochs", equal_epochs),
         *_sentences("as much compute as the single-task models together", equal_compute),
@@ -90,18 +81,18 @@ def answer_balance(ledger: Ledger) -> Answer:
     if sentences:
         sentences.append(_what_it_costs(ledger))
     singles = {row.what: row.right for rows in equal_epochs.values() for row in rows if row.right}
+    tables = [
+        _table("As many epochs", equal_epochs, singles),
+        _table("As much compute as the single-task models together", equal_compute, singles),
+    ]
+    if any(row.right for rows in alike.values() for row in rows):
+        oversampled = {row.what: row.right for rows in alike.values() for row in rows if row.right}
+        title = "Oversampled, against single-task models that are oversampled alike"
+        tables.append(_table(title, alike, oversampled))
     return Answer(
         11,
         tuple(sentences),
-        (
-            _table("As many epochs", equal_epochs, singles),
-            _table("As much compute as the single-task models together", equal_compute, singles),
-            _table(
-                "Oversampled, against single-task models that are oversampled alike",
-                alike,
-                {row.what: row.right for rows in alike.values() for row in rows if row.right},
-            ),
-        ),
+        tuple(tables),
         Bars(
             "Balance of the tasks, as many epochs",
             {label: lefts(rows) for label, rows in equal_epochs.items()}
@@ -123,6 +114,18 @@ def _against_single(ledger: Ledger, stems: Mapping[str, str]) -> Rows:
     return {
         label: [compare(ledger, t.value, (stem, single_task(t)), of_task(t)) for t in tasks]
         for label, stem in stems.items()
+    }
+
+
+def _alike(ledger: Ledger) -> Rows:
+    """The oversampled one network against single-task models that are oversampled as it is."""
+    trained = {"as many epochs": OVERSAMPLED, "as much compute": same_compute(OVERSAMPLED)}
+    return {
+        label: [
+            compare(ledger, t.value, (stem, single_oversampled(t)), of_task(t))
+            for t in trained_tasks(ledger.sets)
+        ]
+        for label, stem in trained.items()
     }
 
 
