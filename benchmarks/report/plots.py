@@ -27,6 +27,9 @@ _LONG = 20
 """Letters of a name of which no three stand beside each other."""
 ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
 
+_LONGER = 44
+"""The same of two beside each other."""
+
 
 def draw_all(parts: Mapping[str, Part], folder: Path) -> list[tuple[str, str]]:
     """Draw what ``parts`` can show into ``folder``; (title, file name) of each image."""
@@ -199,7 +202,8 @@ def draw_differences(
     axes.set_yticks(range(len(things)), things)
     axes.invert_yaxis()
     axes.set_xlabel("difference in points; whiskers: 95 %")
-    most = 2 if max(map(len, runs)) > _LONG else 3
+    longest = max(map(len, runs))
+    most = 1 if longest > _LONGER else 2 if longest > _LONG else 3
     drawing.legend(loc="outside lower center", ncols=min(most, len(runs)), frameon=False)
     _save(drawing, file)
 
