@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,16 +78,20 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
             a read-only or full disk; or another run writes to it, and what it holds stays.
     """
     try:
-        if (number := open_file(path)) is not None:
-            return io.FileIO(os.dup(number), "w")
-        file = io.FileIO(path, "w+" if keep else "w", opener=_open_as_it_is)
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            _lock(file, path)
-            if not keep:
-                file.truncate()
-        return file
+        return _opened(path, _open_as_it_is, keep=keep)
     except OSError as error:
         raise output_error(path, error) from None
+
+
+def _opened(path: Path, opener: Callable[[str, int], int], *, keep: bool) -> io.FileIO:
+    if (number := open_file(path)) is not None:
+        return io.FileIO(os.dup(number), "w")
+    file = io.FileIO(path, "w+" if keep else "w", opener=opener)
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        _lock(file, path)
+        if not keep:
+            file.truncate()
+    return file
 
 
 def check_writable(path: Path) -> None:
@@ -105,7 +110,12 @@ def check_writable(path: Path) -> None:
         mode = 0  # opening it says what is wrong
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         # Whoever reads a pipe would take the check for the end of the run.
-        open_output(path, keep=True).close()
+        try:
+            _opened(path, _open_what_is_there, keep=True).close()
+        except FileNotFoundError:  # another run removed it in between
+            _check_place(path)
+        except OSError as error:
+            raise output_error(path, error) from None
 
 
 def _check_place(path: Path) -> None:
@@ -143,6 +153,10 @@ def _lock(file: io.FileIO, path: Path) -> None:
         raise SinkError(
             f"cannot write {path}: another run writes to it; wait for it, or give another name"
         ) from None
+
+
+def _open_what_is_there(path: str, flags: int) -> int:
+    return os.open(path, flags & ~(os.O_TRUNC | os.O_CREAT))
 
 
 def _open_as_it_is(path: str, flags: int) -> int:
