@@ -118,7 +118,7 @@ def test_who_cannot_be_shown_more_yet_is_not_woken_by_what_comes(result: ResultM
             waits = asyncio.create_task(viewer.next(60))
             for index in range(1, 20):
                 hub.write(result(index=index))
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # a source faster than what is shown
             shot = await waits
         assert shot is not None
         assert shot.facts(0.0)["frame"] == 19
