@@ -265,8 +265,6 @@ class FrameLedger(Generic[T]):
                 return
             if not ended and entry is self._recent[-1] and self._is_far(entry):
                 return  # the next packet shows whether its time is true
-            if not ended and self._may_be_early(entry):
-                return
             self._held.popleft()
             yield from self._missing_before(entry)
             yield from self._gap_before(entry)
@@ -348,13 +346,6 @@ class FrameLedger(Generic[T]):
         """How many frames a step in time makes; 0 where that is not known."""
         period = self._period or (sorted(self._steps)[len(self._steps) // 2] if self._steps else 0)
         return step / period if period else 0.0
-
-    def _may_be_early(self, entry: Entry) -> bool:
-        """Whether more may be decoded that is shown before it: a decoder that lacks what it leans
-        on gives a frame out at once."""
-        last = self._recent[-1]
-        is_unsure = not self._joins and self._in_order and self._is_near_loss(entry)
-        return is_unsure and (entry is last or last.is_shown_before(entry))
 
     def _is_far(self, entry: Entry) -> bool:
         """Whether it would be shown so long after the last one that an outage lies between them."""

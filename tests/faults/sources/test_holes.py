@@ -65,8 +65,9 @@ def test_a_lost_sector_costs_its_frames_their_places_and_no_others(
     path = clip(tmp_path, f"a.{container}", name, LARGE)
     content, whole = path.read_bytes(), play(path)
     assert (len(whole.frames), whole.message) == (FRAMES, "")
-    (first, _), *_, (last, size) = coded(path)
-    begins = first // SECTOR * SECTOR if container == "avi" else first
+    (first, _), (second, _), *_, (last, size) = coded(path)
+    # What comes without its very first frame has another order in MP4.
+    begins = first // SECTOR * SECTOR if container == "avi" else second
     for at in range(begins, last + size - SECTOR, SECTOR):
         path.write_bytes(content[:at] + bytes(SECTOR) + content[at + SECTOR :])
         found = play(path)
