@@ -20,15 +20,17 @@ COLOURS = {
     "inference": "#E69F00",
     "postprocess": "#CC79A7",
 }
+
 _COLOURS = 10
 """Before matplotlib begins with the first one again."""
 
 _LONG = 20
 """Letters of a name of which no three stand beside each other."""
-ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
 
 _LONGER = 44
-"""The same of two beside each other."""
+"""The same of two."""
+
+ONE, FOUR, PEER = "#0072B2", "#D55E00", "#999999"
 
 
 def draw_all(parts: Mapping[str, Part], folder: Path) -> list[tuple[str, str]]:

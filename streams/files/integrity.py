@@ -255,26 +255,27 @@ def _asf(content: BinaryIO, size: int) -> Iterator[_Part]:
 
 def _pages(content: BinaryIO, size: int) -> Iterator[_Part]:
     """The last page of an Ogg (RFC 3533, 6)."""
-    content.seek(0)
-    if content.read(len(_PAGE)) != _PAGE:
-        return
-    begin = content.seek(max(0, size - _LONGEST_PAGE))
-    tail = content.read()
-    at = tail.rfind(_PAGE)
+    begin, tail, at = _last(_PAGE, content, size - _LONGEST_PAGE)
     if at < 0:
         return
     table = tail[at + 27 : at + 27 + tail[at + 26]] if at + 26 < len(tail) else b""
     yield _PAGE, begin + at + 27 + max(len(table), 1) + sum(table)
 
 
+def _last(sign: bytes, content: BinaryIO, since: int) -> tuple[int, bytes, int]:
+    """Of a file that begins with ``sign``: where its tail begins, the tail, and where in that
+    ``sign`` stands last; -1 where it does not, or the file begins otherwise."""
+    content.seek(0)
+    if content.read(len(sign)) != sign:
+        return 0, b"", -1
+    begin = content.seek(max(0, since))
+    tail = content.read()
+    return begin, tail, tail.rfind(sign)
+
+
 def _packs(content: BinaryIO, size: int) -> Iterator[_Part]:
     """The last pack of an MPEG program stream (ISO/IEC 13818-1, 2.5.3)."""
-    content.seek(0)
-    if content.read(len(_PACK)) != _PACK:
-        return
-    begin = content.seek(max(0, size - _PACK_TAIL))
-    tail = content.read()
-    at = tail.rfind(_PACK)
+    begin, tail, at = _last(_PACK, content, size - _PACK_TAIL)
     if at < 0 or at + 14 > len(tail):
         return
     at += 14 + (tail[at + 13] & 7) if tail[at + 4] >> 6 == 1 else 12

@@ -160,3 +160,14 @@ def scripted_camera(script: Script) -> Iterator[ScriptedCamera]:
 def steady(connection: Connection) -> None:
     """A healthy camera: 50 frames a second for ever."""
     connection.play()
+
+
+def says(content: bytes, *, then_silent: bool = False) -> Callable[[Connection], None]:
+    """What a camera does that says ``content`` as it is, and then hangs up or is silent."""
+
+    def script(connection: Connection) -> None:
+        connection.raw(content, header=b"")
+        if then_silent:
+            connection.silence()
+
+    return script

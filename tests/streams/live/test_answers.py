@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 
 import pytest
 
 from oneglance.streams.live.answers import HttpAnswer
-from scripted_camera import Connection, scripted_camera
+from scripted_camera import says, scripted_camera
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED, SIZED = OK + b"Transfer-Encoding: chunked\r\n\r\n", OK + b"Content-Length: 9\r\n\r\n"
@@ -23,15 +22,6 @@ ENDINGS: dict[str, tuple[bytes, type[OSError] | None, int | None]] = {
     "whole": (SIZED.replace(b"9", b"5") + CONTENT, None, None),
     "hung up": (OK + b"\r\n" + CONTENT, OSError, errno.EIO),
 }
-
-
-def says(content: bytes, *, then_silent: bool = False) -> Callable[[Connection], None]:
-    def script(connection: Connection) -> None:
-        connection.raw(content, header=b"")
-        if then_silent:
-            connection.silence()
-
-    return script
 
 
 def read(answer: HttpAnswer) -> bytes:

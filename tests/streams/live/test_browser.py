@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from oneglance.streams.live.browser import SplitStream
-from scripted_camera import Connection, jpeg, scripted_camera
+from scripted_camera import jpeg, says, scripted_camera
 from silences import sockets_to
 from waiting import LONG_S
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n"
-
-
-def says(content: bytes, *, then_silent: bool = False) -> Callable[[Connection], None]:
-    def script(connection: Connection) -> None:
-        connection.raw(content, header=b"")
-        if then_silent:
-            connection.silence()
-
-    return script
 
 
 GZIP = ANSWER.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
