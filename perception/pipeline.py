@@ -84,6 +84,8 @@ class Pipeline:
     (``Result.predicted``); without one those frames have no result. ``region``: what of every
     frame the network looks at, see ``Region``; boxes are in pixels of the whole frame.
     ``budget_ms``: live, keep results younger by looking with less; see ``perception.budget``.
+    ``sink_share``: of the CPUs' time, above 0 to 1, what each sink may take: in a recorded run too
+    it goes without results that would take more, which are counted (``SinkHealth.behind``).
 
     OpenCV's own threads cost more than they save on images this small: ``oneglance run`` does
     without (``cv2.setNumThreads(1)``); in another program that is the program's to choose.
@@ -109,6 +111,7 @@ class Pipeline:
         every: int = 1,
         region: Region | str | Sequence[float] | None = None,
         budget_ms: float | None = None,
+        sink_share: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the source. In auto mode a single camera or network source must answer now; in
@@ -118,7 +121,7 @@ class Pipeline:
             StreamError: the source cannot be opened.
             UsageError: ``mode`` is none of auto, recorded and live; several sources are not
                 live, or of one name; ``every`` is below 1, or the tracker cannot predict; the
-                region is none; the budget is of a recorded run, or cannot be held.
+                region or share is none; the budget is of a recorded run, or cannot be held.
             ModelError: a model that the budget needs cannot be loaded.
         """
         part = None if region is None else Region.of(region)
@@ -136,17 +139,15 @@ class Pipeline:
         self.telemetry = Telemetry(
             source=self._reader.name, mode=self.mode.value, clock=clock, **described(detector)
         )
-        self._name = detector.name
-        self._tracker = tracker
+        self._name, self._tracker = detector.name, tracker
         self._missed: Counter[str] = Counter()  # by frames that have no result
         self._watchdog = InferenceWatchdog(self._limits.stuck_s)
-        self._sinks = SinkThreads(sinks, live=self._reader.live)
+        self._sinks = SinkThreads(sinks, live=self._reader.live, share=sink_share)
         self._workers = 1 if self._reader.live else workers_for(detector, available_cpus())
         # In live mode a single slot: no frame is begun before the last result has been taken.
         self._slots = threading.Semaphore(1 if self._reader.live else slots_for(self._workers))
         self._ordered: queue.SimpleQueue[Future[_Inferred | None]] = queue.SimpleQueue()
-        self._take_lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._take_lock, self._stopping = threading.Lock(), threading.Event()
         self._patience_s, self._started = shutdown.INFERENCE_S, False
 
     def run(self, *, max_frames: int | None = None) -> RunSummary:
@@ -166,17 +167,16 @@ class Pipeline:
 
     def summary(self) -> RunSummary:
         """What the run did and cost so far; may be called during it and from any thread."""
-        health = self.health()
-        found = self.telemetry.summary()
+        health, found = self.health(), self.telemetry.summary()
         return replace(found, sources=health.sources, budget=health.budget, sinks=health.sinks)
 
     def health(self) -> Health:
         """How the sources and the network are doing now; from any thread."""
-        inference_s = self._watchdog.longest_s(self._clock())
+        busy_s = self._watchdog.longest_s(self._clock())
         return Health(
             sources=self._reader.health(),
-            inference_s=None if inference_s is None else round(inference_s, 3),
-            stuck=inference_s is not None and inference_s > self._limits.stuck_s,
+            inference_s=None if busy_s is None else round(busy_s, 3),
+            stuck=busy_s is not None and busy_s > self._limits.stuck_s,
             budget=self._looking.status(),
             sinks=self._sinks.health(),
         )

@@ -23,6 +23,7 @@ from oneglance.streams import open_stream
 def main() -> None:
     arguments = measuring.parser(__doc__)
     arguments.add_argument("--sink", help="NAME[:TARGET]; none by default")
+    arguments.add_argument("--share", type=float, help="of the CPUs' time, for the sink")
     arguments.add_argument("--live", action="store_true", help="as from a camera")
     options = arguments.parse_args()
     cv2.setNumThreads(1)  # as in oneglance run
@@ -37,7 +38,9 @@ def main() -> None:
             sinks.append(_opened(options.sink.replace("{folder}", folder), context))
         tracker = Tracker(frame_rate=float(rate or 30))
         mode = "live" if options.live else "recorded"
-        pipeline = Pipeline(stream, detector, mode=mode, sinks=sinks, tracker=tracker)
+        pipeline = Pipeline(
+            stream, detector, mode=mode, sinks=sinks, tracker=tracker, sink_share=options.share
+        )
         with contextlib.closing(iter(pipeline)) as results:
             for _ in results:
                 stamps_s.append(time.perf_counter())

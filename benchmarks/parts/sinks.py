@@ -1,7 +1,8 @@
 """What each sink costs the loop, recorded and live, and a bag that goes in and comes out as one.
 
 Recorded, with all CPUs busy, nothing is left out, and a sink costs what CPU time it takes; how far
-two runs without any are apart ("none again") is how far the others may be by chance. Live, at
+two runs without any are apart ("none again") is how far the others may be by chance. With
+``--sink-share`` a sink takes that share of it, and goes without what would take more. Live, at
 a camera's rate, the loop waits for no sink, and one that cannot keep up does without results.
 """
 
@@ -14,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -48,12 +50,32 @@ NEEDS = {"rerun": "rerun", "mcap": "mcap", "parquet": "pyarrow", "page": "starle
 
 COLUMNS = ("sink", "frames/s", "over none", "CPU ms/frame", "peak MB", "dropped", "lost")
 
+SHARE = 0.02
+"""Of the CPUs' time, for a sink that may leave results out."""
+
+
+class Way(StrEnum):
+    """How the loop is run, and what its figures are called after a sink's name."""
+
+    RECORDED = ""
+    SHARE = "share"
+    LIVE = "live"
+
+
+TITLES = {
+    Way.RECORDED: "Recorded, as fast as it goes",
+    Way.SHARE: f"Recorded, with --sink-share {SHARE:g}",
+    Way.LIVE: "Live, at the clip's own rate",
+}
+
 NOTES = {
-    False: "Recorded mode waits for every sink but those that send to somebody else (mqtt), which "
-    "drop what does not go and count it (lost). A sink's CPU time is taken from the network where "
-    "all CPUs are busy with it.",
-    True: "Live mode waits for no sink: one that is behind does without results, which are counted "
-    "(lost), as are the frames that the loop itself drops (dropped).",
+    Way.RECORDED: "Recorded mode waits for every sink but those that send to somebody else (mqtt), "
+    "which drop what does not go and count it (lost). A sink's CPU time is taken from the network "
+    "where all CPUs are busy with it.",
+    Way.SHARE: "A sink takes that share of the CPUs' time at most; results that would take more "
+    "are left out of it and counted (lost).",
+    Way.LIVE: "Live mode waits for no sink: one that is behind does without results, which are "
+    "counted (lost), as are the frames that the loop itself drops (dropped).",
 }
 
 RATE = 30
@@ -84,30 +106,31 @@ def measure_sinks(asked: Options) -> Part:
         for name in [each for each in sinks if not _can(each)]:
             del sinks[name]
             part.holes.append(f"{name}: not measured: a package of its extra is not installed")
-        for live in (False, True):
-            measured = measure(_arms(asked, sinks, live=live), rounds=asked.rounds)
+        for way in Way:
+            measured = measure(_arms(asked, sinks, way), rounds=asked.rounds)
             part.holes += measured.holes
             names = (NO_SINK, AGAIN, *sinks)
-            rows = [row for name in names if (row := _row(part, name, measured, live=live))]
-            title = "Live, at the clip's own rate" if live else "Recorded, as fast as it goes"
-            note = NOTES[live]
-            part.tables.append(results.Table(title, COLUMNS, tuple(rows), note))
+            rows = [row for name in names if (row := _row(part, name, measured, way))]
+            part.tables.append(results.Table(TITLES[way], COLUMNS, tuple(rows), NOTES[way]))
     if _can("mcap"):
         _measure_bags(part, asked)
     return part
 
 
-def _arms(asked: Options, sinks: dict[str, str], *, live: bool) -> list[Arm]:
+def _arms(asked: Options, sinks: dict[str, str], way: Way) -> list[Arm]:
     return [
-        _arm(asked, NO_SINK, asked.clip, None, live=live),
-        _arm(asked, AGAIN, asked.clip, None, live=live),
-        *(_arm(asked, name, asked.clip, sink, live=live) for name, sink in sinks.items()),
+        _arm(asked, NO_SINK, asked.clip, None, way=way),
+        _arm(asked, AGAIN, asked.clip, None, way=way),
+        *(_arm(asked, name, asked.clip, sink, way=way) for name, sink in sinks.items()),
     ]
 
 
-def _arm(asked: Options, name: str, source: str, sink: str | None, *, live: bool = False) -> Arm:
+def _arm(
+    asked: Options, name: str, source: str, sink: str | None, *, way: Way = Way.RECORDED
+) -> Arm:
     arguments = (
-        *(("--live",) if live else ()),
+        *(("--live",) if way is Way.LIVE else ()),
+        *(("--share", str(SHARE)) if way is Way.SHARE else ()),
         *("--model", str(asked.model), "--clip", source, "--frames", str(asked.frames)),
         *("--warmup", str(asked.warmup), *(() if sink is None else ("--sink", sink))),
     )
@@ -124,14 +147,14 @@ def _rates(answers: list[Answer]) -> list[list[float]]:
 
 
 def _row(
-    part: Part, name: str, measured: Measured, *, live: bool = False
+    part: Part, name: str, measured: Measured, way: Way = Way.RECORDED
 ) -> tuple[str, ...] | None:
     answers = measured.answers.get(name)
     if not answers:
         return None
     rates, none = _rates(answers), measured.answers.get(NO_SINK)
-    key = ("live." if live else "") + name.replace(",", "").replace(" ", "_")
-    words = f"{name}, live" if live else name
+    key = (f"{way}." if way else "") + name.replace(",", "").replace(" ", "_")
+    words = f"{name}, {way}" if way else name
     part.add(f"{key}.fps", words, rates, unit="frames/s", better="higher")
     over = results.NONE
     if none and name != NO_SINK:

@@ -20,6 +20,7 @@ from oneglance.models.engines.loading import DEFAULT_ENGINE
 from oneglance.models.region import Region
 from oneglance.models.tasks import Task, parse_tasks
 from oneglance.models.zoo import DEFAULT
+from oneglance.perception.allowance import check_share
 from oneglance.perception.cli.common import write_json
 from oneglance.perception.cli.garbage import collecting_later
 from oneglance.perception.cli.outputs import check_outputs
@@ -71,6 +72,7 @@ class RunOptions:
     jsonl: str | None = None
     video: Path | None = None
     sinks: Sequence[str] = ()
+    sink_share: float | None = None
     max_frames: int | None = None
     json_summary: Path | None = None
     stream: int | None = None
@@ -120,6 +122,8 @@ class Run:
             Region.of(options.region)
         if options.budget_ms is not None:
             check_budget(options.budget_ms, live=options.mode is not Mode.RECORDED)
+        if options.sink_share is not None:
+            check_share(options.sink_share)
         # Frames are worked on side by side already. Waking OpenCV's own threads for images as
         # small as these costs more than they save: 0.3 ms of CPU time for each frame that is
         # read, and 0.6 ms for each that is written.
@@ -239,6 +243,7 @@ class Run:
             tracker=Tracker(frame_rate=float(reader.frame_rate or 30)) if options.track else None,
             every=options.every,
             budget_ms=options.budget_ms,
+            sink_share=options.sink_share,
         )
         self._started()
         name = f"{len(options.sources)} sources" if options.together else reader.name

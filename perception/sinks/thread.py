@@ -2,7 +2,8 @@
 
 A recorded loop waits for its sinks, and every result is in every output. A live loop waits for
 nobody: each sink has a thread and a few results that wait for it, and one that is behind even so
-does without the newest, which is counted (``SinkHealth``) and said.
+does without the newest, which is counted (``SinkHealth``) and said. With a share of the CPUs' time,
+recorded or live, each has its thread too, and one that would need more goes without the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from oneglance.models.cpus import available_cpus
+from oneglance.perception.allowance import Allowance
 from oneglance.perception.health import SinkHealth
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
@@ -35,19 +38,25 @@ _FAILED_TOO = "an output failed too: %s"
 
 
 class SinkThreads:
-    """The sinks of a run: one thread for all of them, in their order, or of a live run one each.
+    """The sinks of a run: one thread for all of them, in their order, or of a live run, or one with
+    a share, one each.
 
     A context manager: leaving it waits until all is written and every sink closed, then raises
     what went wrong. When another error is on its way already, what went wrong here is logged.
     A program that ends in the middle of a run closes them too.
     """
 
-    def __init__(self, sinks: Sequence[Sink], *, live: bool = False) -> None:
-        """``sinks`` in the order in which a result is written to them.
+    def __init__(
+        self, sinks: Sequence[Sink], *, live: bool = False, share: float | None = None
+    ) -> None:
+        """``sinks`` in the order in which a result is written to them. ``share``: of the CPUs'
+        time, how much each may take at most; see ``Allowance``.
 
         Raises:
-            UsageError: one is given twice.
+            UsageError: one is given twice; the share is none.
         """
+        cpus = available_cpus()
+        allowances = [None if share is None else Allowance(share, cpus=cpus) for _ in sinks]
         self._names = sink_names(sinks)
         for number, sink in enumerate(sinks):
             if any(sink is other for other in sinks[:number]):
@@ -56,10 +65,10 @@ class SinkThreads:
         self._sinks = tuple(sinks)
         self._threads = (
             [
-                SinkThread((sink,), drops_as=name)
-                for sink, name in zip(sinks, self._names, strict=True)
+                SinkThread((sink,), drops_as=name, allowance=allowance)
+                for sink, name, allowance in zip(sinks, self._names, allowances, strict=True)
             ]
-            if live
+            if live or share is not None
             else [SinkThread(sinks)]
         )
 
@@ -172,13 +181,21 @@ class SinkThread:
 
     After a sink failed nothing more is written: a file ends where the error says, without a gap.
     ``drops_as``: never wait for the sinks, and call them that where results are dropped.
+    ``allowance``: of their time; what would exceed it is dropped.
     """
 
-    def __init__(self, sinks: Sequence[Sink], *, drops_as: str | None = None) -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        *,
+        drops_as: str | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._sinks = tuple(sinks)
         self._drops_as = drops_as
+        self._allowance = allowance
         self.dropped = 0
-        """Results that were not written, because too many others waited."""
+        """Results that were not written, because too many others waited or there was no time."""
         self._changed = threading.Condition()
         self._waiting: deque[Result] = deque()
         self._errors: list[BaseException] = []
@@ -188,6 +205,7 @@ class SinkThread:
         self._thread: threading.Thread | None = None
         self._patience_s = shutdown.SINK_S
         self._stopped = self._ending = False
+        self._is_writing = False
         self._over = not self._sinks
 
     def write(self, result: Result) -> bool:
@@ -206,7 +224,7 @@ class SinkThread:
             self.check()
             if self._stopped:
                 return False
-            if self._drops_as is not None and len(self._waiting) >= WAITING_LIVE:
+            if self._drops_as is not None and not self._has_room():
                 self._drop()
                 return True
             self._waiting.append(result)
@@ -252,12 +270,21 @@ class SinkThread:
             del self._errors[1:]
         self.check()
 
+    def _has_room(self) -> bool:
+        if self._allowance is None:
+            return len(self._waiting) < WAITING_LIVE
+        return not (self._waiting or self._is_writing) and self._allowance.has_room(
+            time.monotonic()
+        )
+
     def _drop(self) -> None:
         self.dropped += 1
         if self.dropped == 1:
+            why = "is behind" if self._allowance is None else "would take more than its share"
             logger.warning(
-                "the output %s is behind: it does without results, and the loop goes on",
+                "the output %s %s: it does without results, and the loop goes on",
                 self._drops_as,
+                why,
             )
 
     def _begin(self) -> None:
@@ -294,12 +321,17 @@ class SinkThread:
 
     def _run(self) -> None:
         while (result := self._next()) is not None:
+            begun_s = time.monotonic()
             if not self._errors:
                 try:
                     for sink in self._sinks:
                         sink.write(result)
                 except BaseException as error:  # noqa: BLE001 - raised on the loop's thread
                     self._note(error)
+            with self._changed:
+                self._is_writing = False
+                if self._allowance is not None:
+                    self._allowance.took(begun_s, time.monotonic())
             self._step()
         self._close_sinks()
 
@@ -320,6 +352,7 @@ class SinkThread:
             if not self._waiting:
                 return None
             result = self._waiting.popleft()
+            self._is_writing = True
             self._changed.notify_all()
             return result
 

@@ -83,6 +83,14 @@ def run(
             "A recorded run waits for its outputs; a live one drops what they are too slow for.",
         ),
     ] = None,
+    sink_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Let each output take this share of the CPUs' time at most, like 0.02: results "
+            "that would take more are left out of it and counted, in a recorded run too.",
+        ),
+    ] = None,
     max_frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
     json_summary: Annotated[
         Path | None, typer.Option(metavar="FILE|-", help="Write the closing figures.")
@@ -133,6 +141,7 @@ def run(
         jsonl=jsonl,
         video=video,
         sinks=tuple(sink or ()),
+        sink_share=sink_share,
         max_frames=max_frames,
         json_summary=json_summary,
         stream=stream,

@@ -25,6 +25,7 @@ MISTAKES = {
     "budget": ([ROAD, "--budget", "50"], "a budget is for live runs"),
     "no budget": ([ROAD, "--mode", "live", "--budget", "0"], "milliseconds above 0, not 0"),
     "small budget": ([ROAD, "--mode", "live", "--budget", "1e-6"], "1e-06 ms cannot be held"),
+    "share": ([ROAD, "--sink-share", "2"], "must be above 0 and at most 1, like 0.02, not 2"),
     "frames": (["--max-frames", "0"], "--max-frames must be at least 1, not 0"),
     "scheme": (["gopher://host/x"], "cannot play gopher://host/x: 'gopher://' is not supported"),
     "rendered": (["rendered:?sed=7"], "rendered: unknown option 'sed=7'"),

@@ -17,7 +17,7 @@ from oneglance.perception import Pipeline, Result, Sink
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.sinks.thread import WAITING, WAITING_LIVE, SinkThreads, sink_names
 from oneglance.perception.testing import results
-from oneglance.streams import Frame, SinkError, open_stream
+from oneglance.streams import Frame, SinkError, UsageError, open_stream
 from onnx_models import seeing_model
 from waiting import LONG_S, wait_until, within
 
@@ -108,6 +108,44 @@ def test_a_recorded_loop_waits_and_nothing_is_missing() -> None:
         loop.join(LONG_S)
     assert slow.written == quick.written == list(range(len(given)))
     assert {(each.behind, each.unsent) for each in threads.health()} == {(0, 0)}
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_with_a_share_a_loop_waits_for_no_sink_recorded_or_live(
+    live: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, quick = Slow(), Quick()
+    with (
+        caplog.at_level(logging.WARNING),
+        SinkThreads([slow, quick], live=live, share=1.0) as threads,
+    ):
+        for number, result in enumerate(results(30), 1):
+            assert threads.write(result)  # never waits: the slow one has the first in its hand
+            if number == 1:
+                assert slow.taking.wait(LONG_S)
+        behind = {each.sink: each.behind for each in threads.health()}
+        slow.go.set()
+    assert (slow.written, behind["slow"]) == ([0], 29)
+    assert len(quick.written) + behind["quick"] == 30
+    assert quick.written == sorted(quick.written)
+    said = [record.getMessage() for record in caplog.records]
+    why = "would take more than its share: it does without results, and the loop goes on"
+    assert f"the output slow {why}" in said
+
+
+def test_what_a_sink_took_is_measured_and_must_be_paid_for() -> None:
+    quick = Quick()
+    with SinkThreads([quick], share=1e-9) as threads:  # microseconds of work take an hour to pay
+        for result in results(20):
+            threads.write(result)
+            wait_until(partial(has_written, quick, 1))
+        assert threads.health()[0].behind == 19
+    assert quick.written == [0]
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="must be above 0 and at most 1"):
+        SinkThreads([Quick()], share=2)
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -1,0 +1,42 @@
+"""How much of the CPUs' time an output may take."""
+
+from __future__ import annotations
+
+from oneglance.streams.errors import UsageError
+
+
+def check_share(share: float) -> None:
+    """See that ``share`` is one of the CPUs' time.
+
+    Raises:
+        UsageError: it is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise UsageError(
+            f"the share of an output must be above 0 and at most 1, like 0.02, not {share:g}"
+        )
+
+
+class Allowance:
+    """How long a sink may be at work: a ``share`` of the time that ``cpus`` CPUs have.
+
+    Pure logic on monotonic seconds. What a result takes cannot be known before: the next one may
+    be written when all that were have been paid for.
+    """
+
+    def __init__(self, share: float, *, cpus: int) -> None:
+        """
+        Raises:
+            UsageError: as ``check_share``.
+        """
+        check_share(share)
+        self._rate = share * cpus
+        self._paid_s = float("-inf")
+
+    def has_room(self, now_s: float) -> bool:
+        """Whether it may begin now."""
+        return now_s >= self._paid_s
+
+    def took(self, begun_s: float, ended_s: float) -> None:
+        """It was at work from the one time to the other."""
+        self._paid_s = max(self._paid_s, begun_s) + (ended_s - begun_s) / self._rate
