@@ -73,9 +73,12 @@ class OutputFolder:
         """Have it alone, in this process too, before what is in it is read or changed.
 
         Raises:
-            SinkError: another run is filling it.
+            SinkError: another run is filling it, or it cannot be looked into.
         """
-        self._lock.take(self.path, alone=True)
+        try:
+            self._lock.take(self.path, alone=True)
+        except OSError as error:
+            raise self._error(error) from None
 
     def claim(self) -> None:
         """Check it, make it where it is absent, and leave our mark.

@@ -17,6 +17,7 @@ from oneglance.perception.sinks.files import (
 from oneglance.streams.entry_points import SINKS, offer_of
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
+from oneglance.streams.output_folder import OutputFolder
 from oneglance.streams.outputs import real_path, refuse_inputs, same_file
 from oneglance.streams.redaction import redact
 
@@ -28,6 +29,9 @@ _SENDING = frozenset({"mqtt", "mqtts"})
 
 _WITH_OPTIONS = frozenset({"mcap", "rerun"})
 _WRITING_A_FILE = frozenset({"coco", "csv", "jsonl", "mcap", "rerun", "video"})
+
+_WRITING_A_FOLDER = {"parquet": "run --sink parquet"}
+"""Sinks that fill one, and what its mark says."""
 
 _REPORTS = frozenset({".json", ".jsonl", ".csv"})
 """What of an earlier command may lie among what is read."""
@@ -45,8 +49,8 @@ def check_outputs(
     """Refuse outputs of ``oneglance run`` that would destroy what is read, or one another.
 
     Raises:
-        UsageError: an output is a source, or given twice; or it is a link to nowhere; there is no
-            such sink.
+        UsageError: an output is a source, given twice, or in the folder that another one fills; or
+            it is a link to nowhere; there is no such sink.
         SinkError: it is the model, or cannot be written; there is no standard output.
     """
     if video is not None and len(sources) > 1:
@@ -72,6 +76,8 @@ def check_outputs(
         refuse_inputs(output, [model])
         if sum(_is_one_file(output, other) for other in every) > 1:
             raise UsageError(f"{output} is given for two outputs")
+    for folder in filter(None, map(_folder_of, sinks)):
+        _check_folder(folder, every)
     for output in (*outputs, *filter(None, map(_file_of, sinks))):
         check_writable(output)  # an hour's run must not end in a path that never worked
 
@@ -100,6 +106,24 @@ def _file_of(sink: str) -> Path | None:
     target = choice.target.partition("?")[0] if choice.name in _WITH_OPTIONS else choice.target
     is_file = choice.name in _WRITING_A_FILE and target and "://" not in target
     return Path(target) if is_file and not is_standard_output(target) else None
+
+
+def _folder_of(sink: str) -> OutputFolder | None:
+    """The folder that one of our sinks fills."""
+    choice = SinkChoice.parse(sink)
+    maker = _WRITING_A_FOLDER.get(choice.name)
+    return OutputFolder(choice.target, maker) if maker and choice.target else None
+
+
+def _check_folder(folder: OutputFolder, every: Iterable[Path]) -> None:
+    for output in every:
+        if real_path(folder.path) in real_path(output).parents:
+            raise UsageError(
+                f"{output} lies in {folder.path}, which another output fills: give another name"
+            )
+    folder.check()
+    folder.lock()
+    folder.release()
 
 
 def _is_one_file(one: Path, other: Path) -> bool:

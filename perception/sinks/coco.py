@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oneglance.perception.sinks.files import (
-    check_writable,
+    Promised,
     closed_already,
     is_standard_output,
     write_standard_output,
@@ -41,8 +41,7 @@ class CocoSink:
         """
         self._path = path
         self._to_stdout = is_standard_output(path)
-        if not self._to_stdout:
-            check_writable(path)
+        self._promised = None if self._to_stdout else Promised(path)
         self._categories = {name: number for number, name in enumerate(classes, 1)}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
@@ -100,7 +99,11 @@ class CocoSink:
         """
         if not self._closed:
             self._closed = True
-            self._save()
+            try:
+                self._save()
+            finally:
+                if self._promised is not None:
+                    self._promised.release()
 
     def _save(self) -> None:
         categories = [{"id": number, "name": name} for name, number in self._categories.items()]

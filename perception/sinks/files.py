@@ -7,14 +7,27 @@ import io
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import SinkError
-from oneglance.streams.outputs import check_place, open_file, output_error, real_path, write_whole
+from oneglance.streams.outputs import (
+    check_place,
+    is_at,
+    open_file,
+    output_error,
+    real_path,
+    same_file,
+    write_whole,
+)
 
 STANDARD_OUTPUT = "-"
+
+_open: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
+_promised: weakref.WeakSet[Promised] = weakref.WeakSet()
+"""What this process writes, and what it will."""
 
 _NAMES_OF_STDOUT = frozenset((STANDARD_OUTPUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))
 
@@ -69,13 +82,14 @@ def write_standard_output(text: str) -> None:
 def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
     """Open ``path`` for writing, unbuffered; what it held before is gone.
 
-    While it is open, no other process can have it, but for a file that was open before
-    (``/dev/stderr``), which goes on where it ends. ``keep``: what it held stays for now, and the
-    file can be read as well.
+    While it is open, nobody else can have it, in this process or another; but for a file that was
+    open before (``/dev/stderr``), which goes on where it ends. ``keep``: what it held stays for
+    now, and the file can be read as well.
 
     Raises:
         SinkError: the file cannot be written: no such folder, a folder itself, no permission,
-            a read-only or full disk; or another run writes to it, and what it holds stays.
+            a read-only or full disk; or another run or output writes to it, and what it holds
+            stays.
     """
     try:
         return _opened(path, _open_as_it_is, keep=keep)
@@ -86,12 +100,53 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
 def _opened(path: Path, opener: Callable[[str, int], int], *, keep: bool) -> io.FileIO:
     if (number := open_file(path)) is not None:
         return io.FileIO(os.dup(number), "w")
+    _refuse_ours(path)  # not once it is open: to close it again would let other processes have it
     file = io.FileIO(path, "w+" if keep else "w", opener=opener)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         _lock(file, path)
+        _open.add(file)
         if not keep:
             file.truncate()
     return file
+
+
+class Promised:
+    """A file that is written when an output ends, and is its alone until then."""
+
+    def __init__(self, path: Path) -> None:
+        """See that it can be written; it is not touched.
+
+        Raises:
+            SinkError: as ``open_output``.
+        """
+        check_writable(path)
+        self.path = path
+        if path.is_file() or not path.exists():  # a device is anybody's
+            _promised.add(self)
+
+    def release(self) -> None:
+        """Let others have it."""
+        _promised.discard(self)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether ``path`` is this file, which need not be there yet."""
+        return real_path(path) == real_path(self.path) or same_file(path, self.path)
+
+
+def _refuse_ours(path: Path) -> None:
+    """Refuse a file that another output of this process writes.
+
+    Raises:
+        SinkError: one does.
+        OSError: from the operating system.
+    """
+    if any(each.is_at(path) for each in list(_promised)) or any(
+        not each.closed and is_at(path, each.fileno()) for each in list(_open)
+    ):
+        raise SinkError(
+            f"cannot write {path}: another output of this program writes to it; close that one "
+            "first, or give another name"
+        )
 
 
 def check_writable(path: Path) -> None:
@@ -104,6 +159,7 @@ def check_writable(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
+        _refuse_ours(path)
         _check_place(path)
         return
     except OSError:

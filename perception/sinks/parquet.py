@@ -40,7 +40,8 @@ class ParquetSink:
         """Claim the folder.
 
         Raises:
-            SinkError: it holds what we did not make, or cannot be written.
+            SinkError: it holds what we did not make, another run or output writes to it, or it
+                cannot be written.
             UsageError: pyarrow is not installed.
         """
         try:
@@ -50,6 +51,7 @@ class ParquetSink:
         self._pq = pq
         self._folder = OutputFolder(path, "run --sink parquet")
         self._folder.check()
+        self._folder.lock()
         if self._folder.marked:
             self._folder.clear()
         self._folder.claim()

@@ -53,11 +53,13 @@ class FolderLock:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
-                if not alone and any(other._folder == folder for other in _held):
+                is_ours = any(other._folder == folder for other in _held)
+                if is_ours and not alone:
                     return True
+                who = "another part of this program" if is_ours else "another run"
                 raise SinkError(
-                    f"cannot write to {path}: another run writes to it; wait for it, or give "
-                    "another folder"
+                    f"cannot write to {path}: {who} writes to it; wait for it, or give another "
+                    "folder"
                 ) from None
             except OSError:  # a file system without locks
                 os.close(file)
@@ -69,6 +71,11 @@ class FolderLock:
             self._close = weakref.finalize(self, _closed, file)
             _held.add(self)
             return True
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a lock; see the class for where there is none."""
+        return self._file is not None
 
     def release(self) -> None:
         """Let others have it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from oneglance.models.engines.engine_cache import INDEX, cache_key, cached, default_folder
 from oneglance.streams.errors import ModelError, UsageError
+from present import present
 
 
 def fill(root: Path, content: bytes = b"engine") -> Path:
@@ -88,6 +91,50 @@ def test_of_two_that_compile_at_once_the_first_is_kept(tmp_path: Path) -> None:
         (folder / "a.engine").write_bytes(b"second")
     assert (tmp_path / "key" / "a.engine").read_bytes() == b"first"
     assert [each.name for each in tmp_path.iterdir()] == ["key"]
+
+
+COMPILING = """
+import sys
+from pathlib import Path
+from oneglance.models.engines.engine_cache import cached
+with cached(Path(sys.argv[1]), sys.argv[2]) as folder:
+    (folder / "a.engine").write_bytes(b"theirs")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks: a day later there")
+def test_what_a_killed_process_left_is_removed_and_one_at_work_is_not_disturbed(
+    tmp_path: Path,
+) -> None:
+    keys = [cache_key(content, "fp16", "1") for content in (b"killed", b"at work", b"ours")]
+    foreign = tmp_path / ".mine.part"
+    foreign.mkdir()
+    left = []
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPILING, tmp_path, keys[1]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as at_work:
+        present(at_work.stdout).readline()
+        with subprocess.Popen(
+            [sys.executable, "-c", COMPILING, tmp_path, keys[0]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as killed:
+            left.append(Path(present(killed.stdout).readline().strip()))
+            killed.kill()
+        assert left[0].is_dir()
+        with cached(tmp_path, keys[2]) as ours:
+            assert not left[0].exists()
+            with cached(tmp_path, keys[0]):  # another thread of ours does not disturb it either
+                assert ours.is_dir()
+        at_work.communicate("")
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([foreign.name, *keys])
+    assert (tmp_path / keys[1] / "a.engine").read_bytes() == b"theirs"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file in a folder's place is another error there")

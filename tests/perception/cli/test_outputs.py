@@ -80,6 +80,15 @@ def test_no_two_sinks_write_one_file(sinks: tuple[str, ...]) -> None:
         check("rendered:", *sinks)
 
 
+def test_no_file_is_written_into_the_folder_of_another_output(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("out")
+    (tmp_path / "out").mkdir()
+    for sink in ("jsonl:out/a.jsonl", "coco:link/a.json", "csv:out/sub/a.csv"):
+        with pytest.raises(UsageError, match=r"lies in out, which another output fills"):
+            check("rendered:", sink, "parquet:out")
+    check("rendered:", "jsonl:out/a.jsonl")
+
+
 def test_a_file_that_a_sink_does_not_write_is_anothers_to_write() -> None:
     check("rendered:", "mcap:a.mcap?format=ros2", "jsonl:a.foxglove.mcap")
     check("rendered:", "jsonl:a.jsonl", "jsonl:b.jsonl")
@@ -154,12 +163,14 @@ def test_no_folder_is_called_standard_output(
         ("csv:away/seen.csv", "there is no folder away"),
         pytest.param("mcap:seen.mcap?format=odd", "format is one of", marks=NEEDS_MCAP),
         ("nosuch:seen.x", "unknown sink 'nosuch'"),
+        ("parquet:strange", "holds what oneglance did not make"),
     ],
 )
 def test_an_output_that_is_refused_leaves_the_others_as_they_were(
     oneglance: Program, model: Path, tmp_path: Path, sink: str, why: str
 ) -> None:
     make_video(tmp_path / "drive.mp4", frames=1)
+    (tmp_path / "strange" / "mine").mkdir(parents=True)
     outputs = [tmp_path / "seen.jsonl", tmp_path / "seen.mp4", tmp_path / "seen.coco.json"]
     words = ("run", "drive.mp4", "--model", model, "--jsonl", "seen.jsonl", "--video", "seen.mp4")
     more = ("--sink", "coco:seen.coco.json", "--sink", sink)

@@ -1,0 +1,116 @@
+"""Two outputs of one program never write one file, and whoever is refused has touched nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oneglance.perception.plugins import SinkChoice, SinkContext
+from oneglance.perception.protocols import Sink
+from oneglance.perception.result import Result
+from oneglance.streams import SinkError
+
+NEEDS = {"mcap": "mcap", "rerun": "rerun"}
+FILES = ["jsonl:out", "csv:out", "coco:out", "video:out.mp4", "mcap:out.mcap", "rerun:out.rrd"]
+WRITES = "another output of this program writes to it"
+
+
+def opened(text: str) -> Sink:
+    needed = NEEDS.get(text.partition(":")[0])
+    if needed and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"needs {needed}")
+    return SinkChoice.parse(text).open(SinkContext())
+
+
+def same(sink: str) -> str:
+    return sink
+
+
+def symlink(sink: str) -> str:
+    name = sink.partition(":")[2]
+    os.symlink(name, f"link-{name}")  # noqa: PTH211 - what is there is a name in text
+    return sink.replace(":", ":link-")
+
+
+def hard_link(sink: str) -> str:
+    name = sink.partition(":")[2]
+    if not Path(name).exists():
+        pytest.skip("there is no file before its end")
+    os.link(name, f"hard-{name}")
+    return sink.replace(":", ":hard-")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("way", [same, symlink, hard_link])
+@pytest.mark.parametrize("sink", FILES)
+def test_a_second_output_on_a_file_is_refused_and_the_first_is_whole(
+    sink: str, way: Callable[[str], str], result: Callable[..., Result]
+) -> None:
+    first = opened(sink)
+    first.write(result(0.0))
+    again = way(sink)
+    file = Path(sink.partition(":")[2])
+    before = file.read_bytes() if file.exists() else None
+    with pytest.raises(SinkError, match=WRITES):
+        opened(again)
+    assert (file.read_bytes() if file.exists() else None) == before
+    first.write(result(0.04, index=1))
+    first.close()
+    assert file.stat().st_size > 0
+    opened(again).close()
+
+
+@pytest.mark.parametrize(("one", "other"), [("coco:out", "jsonl:out"), ("csv:out", "coco:out")])
+def test_outputs_of_different_kinds_do_not_share_a_file_either(one: str, other: str) -> None:
+    first = opened(one)
+    with pytest.raises(SinkError, match=WRITES):
+        opened(other)
+    first.close()
+    opened(other).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
+def test_an_output_that_was_refused_leaves_the_first_one_locked_against_other_programs(
+    tmp_path: Path,
+) -> None:
+    first = opened("jsonl:out")
+    with pytest.raises(SinkError, match=WRITES):
+        opened("jsonl:out")
+    words = "from oneglance.perception import JsonLinesSink; JsonLinesSink('out')"
+    other = subprocess.run(
+        [sys.executable, "-c", words], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert "another run writes to it" in other.stderr
+    first.close()
+
+
+def test_devices_are_anybodys() -> None:
+    sinks = [opened(f"{name}:{os.devnull}") for name in ("coco", "jsonl", "csv", "jsonl", "coco")]
+    for sink in sinks:
+        sink.close()
+
+
+def test_two_tables_in_one_folder_are_refused_and_the_first_is_whole(
+    result: Callable[..., Result],
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra batch")
+    first = opened("parquet:out")
+    first.write(result(0.0, found=[("car", 0.5, (1.0, 2.0, 3.0, 4.0), 7)]))
+    for name in ("out", "./out/", "link"):
+        if name == "link":
+            Path("link").symlink_to("out")
+        with pytest.raises(SinkError, match="another part of this program writes to it"):
+            opened(f"parquet:{name}")
+    first.close()
+    assert pq.read_table("out").num_rows == 1
+    opened("parquet:out").close()
