@@ -18,10 +18,10 @@ def check_share(share: float) -> None:
 
 
 class Allowance:
-    """How long a sink may be at work: a ``share`` of the time that ``cpus`` CPUs have.
+    """How much CPU time a sink may take: a ``share`` of what ``cpus`` CPUs have.
 
-    Pure logic on monotonic seconds. What a result takes cannot be known before: the next one may
-    be written when all that were have been paid for.
+    Pure logic on monotonic seconds. What a result takes cannot be known before: more come
+    when all that were written have been paid for.
     """
 
     def __init__(self, share: float, *, cpus: int) -> None:
@@ -37,6 +37,6 @@ class Allowance:
         """Whether it may begin now."""
         return now_s >= self._paid_s
 
-    def took(self, begun_s: float, ended_s: float) -> None:
-        """It was at work from the one time to the other."""
-        self._paid_s = max(self._paid_s, begun_s) + (ended_s - begun_s) / self._rate
+    def took(self, cpu_s: float, now_s: float) -> None:
+        """It has just taken so much CPU time."""
+        self._paid_s = max(self._paid_s, now_s) + cpu_s / self._rate

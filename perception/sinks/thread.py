@@ -205,7 +205,6 @@ class SinkThread:
         self._thread: threading.Thread | None = None
         self._patience_s = shutdown.SINK_S
         self._stopped = self._ending = False
-        self._is_writing = False
         self._over = not self._sinks
 
     def write(self, result: Result) -> bool:
@@ -273,9 +272,7 @@ class SinkThread:
     def _has_room(self) -> bool:
         if self._allowance is None:
             return len(self._waiting) < WAITING_LIVE
-        return not (self._waiting or self._is_writing) and self._allowance.has_room(
-            time.monotonic()
-        )
+        return len(self._waiting) < WAITING and self._allowance.has_room(time.monotonic())
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -321,17 +318,16 @@ class SinkThread:
 
     def _run(self) -> None:
         while (result := self._next()) is not None:
-            begun_s = time.monotonic()
+            begun_cpu_s = time.thread_time()
             if not self._errors:
                 try:
                     for sink in self._sinks:
                         sink.write(result)
                 except BaseException as error:  # noqa: BLE001 - raised on the loop's thread
                     self._note(error)
-            with self._changed:
-                self._is_writing = False
-                if self._allowance is not None:
-                    self._allowance.took(begun_s, time.monotonic())
+            if self._allowance is not None:
+                with self._changed:
+                    self._allowance.took(time.thread_time() - begun_cpu_s, time.monotonic())
             self._step()
         self._close_sinks()
 
@@ -352,7 +348,6 @@ class SinkThread:
             if not self._waiting:
                 return None
             result = self._waiting.popleft()
-            self._is_writing = True
             self._changed.notify_all()
             return result
 

@@ -13,15 +13,15 @@ from oneglance.streams import UsageError
 def test_the_next_result_is_written_when_the_last_is_paid_for() -> None:
     allowance = Allowance(0.25, cpus=2)
     assert allowance.has_room(100.0)
-    allowance.took(100.0, 100.5)
+    allowance.took(0.5, 100.0)
     assert not allowance.has_room(100.99)
     assert allowance.has_room(101.0)
 
 
 def test_what_was_not_used_is_not_saved_up() -> None:
     allowance = Allowance(0.5, cpus=1)
-    allowance.took(0.0, 1.0)
-    allowance.took(1000.0, 1001.0)
+    allowance.took(1.0, 0.0)
+    allowance.took(1.0, 1000.0)
     assert not allowance.has_room(1001.9)
     assert allowance.has_room(1002.0)
 
@@ -41,9 +41,8 @@ def test_whatever_results_cost_the_share_is_kept_over_the_whole_run(
             now_s += cost_s / (share * cpus) / 7
         # All but the last result is paid for before the next one.
         assert at_work_s <= share * cpus * now_s + 1e-6
-        allowance.took(now_s, now_s + cost_s)
+        allowance.took(cost_s, now_s)
         at_work_s += cost_s
-        now_s += cost_s
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])

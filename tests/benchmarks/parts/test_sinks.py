@@ -78,5 +78,4 @@ def test_an_arm_answers_with_its_rate(
     )
     found = run_arm(arm)
     assert len(found["intervals_ms"]) == 4
-    # Of the seven results that are taken one is written, where time is that short.
-    assert found["lost"] == (6 if sink and "--share" in way else 0)
+    assert (found["lost"] > 0) == (sink is not None and "--share" in way)
