@@ -13,6 +13,7 @@ _MOVES = frozenset((".avif", ".png"))
 """Suffixes of images whose animations libav plays."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Of a PNG, by its colour type."""
 

@@ -14,6 +14,9 @@ _PACKET, _SYNC = 188, 0x47
 _STEPS = ((_PACKET, 0), (192, 4), (204, 16))
 """Bytes from one packet to the next, and what stands before it from where libav says it begins:
 cameras (.m2ts) put a time before each, and tuners a code after."""
+FEW = 64 * 204
+"""Bytes of which libav may take a transport stream for something else: it counts on more."""
+_FEWEST = 3
 _LONGEST = 64 << 20
 """Bytes of one frame that are looked at."""
 _TABLES_BEFORE = 4 << 20
@@ -28,6 +31,17 @@ class Loss(Enum):
     """Something of the frame."""
     AFTER = 2
     """Intact frames that came after it."""
+
+
+def is_tiny(content: bytes) -> bool:
+    """Whether ``FEW`` bytes of the beginning of a file are all of it, and a transport stream."""
+    if len(content) >= FEW:
+        return False
+    return any(
+        len(content) >= _FEWEST * step
+        and all(content[at] == _SYNC for at in range(before, len(content), step))
+        for step, before in ((_PACKET, 0), (192, 4), (204, 0))
+    )
 
 
 def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:

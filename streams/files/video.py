@@ -29,7 +29,7 @@ from oneglance.streams.files.integrity import (
 )
 from oneglance.streams.files.layout import FragmentChecks, Look, Wrong
 from oneglance.streams.files.matroska import ClusterChecks
-from oneglance.streams.files.transport import find_loss
+from oneglance.streams.files.transport import FEW, find_loss, is_tiny
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
 
@@ -162,6 +162,7 @@ def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContaine
         container = av.open(
             str(file.absolute()),
             mode="r",
+            format="mpegts" if _is_tiny_transport(file) else None,
             options=_OPTIONS,
             metadata_errors="replace",
             hwaccel=accelerator,
@@ -178,6 +179,11 @@ def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContaine
         container.close()
         raise SourceUnreadable(f"{file} holds text, not video")
     return container
+
+
+def _is_tiny_transport(file: Path) -> bool:
+    with file.open("rb") as content:
+        return is_tiny(content.read(FEW))
 
 
 def _no_access(file: Path, error: OSError) -> SourceUnreadable:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.files.image_count import PNG_END
+from oneglance.streams.files.transport import FEW, is_tiny
 from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.browser import SplitStream
 from oneglance.streams.live.fetching import fetched
@@ -38,6 +40,9 @@ _OTHER_TRANSPORT = re.compile(r"[?&](multicast|http|https)(&|$)")
 # libav reads these by their length; an answer without one is fetched whole.
 _BY_LENGTH = frozenset(("image2", "tiff_pipe"))
 _LARGEST_IMAGE = 1 << 26
+_ODD = (av.error.InvalidDataError, av.error.EOFError)
+_NO_END = "it ends in the middle"
+_TOO_LARGE = "it is an animation of more than 64 MB, and the server gives no length for it"
 
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
@@ -79,13 +84,18 @@ class Opener:
         """
         try:
             here = self._read_here() if self.reads_here else None
-            return here or self._with_an_end(self._open())
+            return here or self._understood(self._open())
+        except NotImplementedError:  # libav wants the length of an APNG that repeats
+            if not self.scheme.startswith("http"):
+                raise
+            return self._animation()
         except (av.error.FFmpegError, OSError) as error:
-            is_odd = isinstance(error, av.error.InvalidDataError) or error.errno == errno.EIO
+            is_odd = isinstance(error, _ODD) or error.errno == errno.EIO
             if not (is_odd and self.scheme.startswith("http")):
                 raise
             # libav does not look at what came before an answer that ended by hanging up.
             found = self._read_here() if error.errno == errno.EIO else None
+            found = found or self._tiny()
             if found is not None:
                 return found
             try:
@@ -125,6 +135,54 @@ class Opener:
         self.answer.close()
         self.answer = None
         return None
+
+    def _understood(self, found: av.container.InputContainer) -> av.container.InputContainer:
+        """``found``, or the same read otherwise, where libav does not take it for what it is or
+        would not see its end."""
+        if found.format.name == "apng" and self.may_read(found):
+            found.close()
+            return self._animation()
+        is_tiny = self.scheme.startswith("http") and 0 < found.size < FEW
+        again = self._tiny() if is_tiny and found.format.name != "mpegts" else None
+        if again is None:
+            return self._with_an_end(found)
+        found.close()
+        return again
+
+    def _animation(self) -> av.container.InputContainer:
+        """An APNG without a length, fetched whole: it has an end, and shows whether that came.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be had, or is too large.
+        """
+        answer = HttpAnswer(self.url, max(self.asked.timeout_s, self.asked.stall_s))
+        try:
+            content = _content(answer, _LARGEST_IMAGE)
+        finally:
+            answer.close()
+        if len(content) >= _LARGEST_IMAGE:
+            raise OSError(errno.EFBIG, _TOO_LARGE)
+        if not content.endswith(PNG_END):
+            answer.failure = answer.failure or ConnectionResetError(errno.ECONNRESET, _NO_END)
+            self.answer = answer
+        return av.open(io.BytesIO(content), mode="r", format="apng")
+
+    def _tiny(self) -> av.container.InputContainer | None:
+        """A transport stream of so few packets that libav does not know it, if it is one."""
+        try:
+            whole = HttpAnswer(self.url, self.asked.timeout_s)
+            try:
+                content = _content(whole, FEW)
+            finally:
+                whole.close()
+            if not is_tiny(content):
+                return None
+            if whole.failure is None:
+                return av.open(io.BytesIO(content), mode="r", format="mpegts")
+            found, self.answer = self.read_here("mpegts")
+        except (av.error.FFmpegError, OSError):
+            return None
+        return found
 
     def _with_an_end(self, found: av.container.InputContainer) -> av.container.InputContainer:
         """``found``, but read by us where it is a recording of no length in bytes."""
@@ -225,3 +283,11 @@ class Opener:
             url, options, timeout_s=self.asked.timeout_s, most=_LARGEST_IMAGE, ends=False
         )
         return av.open(io.BytesIO(image), mode="r")
+
+
+def _content(answer: HttpAnswer, most: int) -> bytes:
+    """What comes of it, ``most`` bytes at most."""
+    found = bytearray()
+    while len(found) < most and (piece := answer.read(most - len(found))):
+        found += piece
+    return bytes(found)

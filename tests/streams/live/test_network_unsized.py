@@ -11,7 +11,14 @@ import pytest
 
 from http_server import http_server
 from media import index_of, make_video, photograph
-from oneglance.streams import ConnectOptions, Frame, SourceBroken, SourceUnreadable, StreamError
+from oneglance.streams import (
+    ConnectOptions,
+    Frame,
+    SourceBroken,
+    SourceUnreadable,
+    StreamError,
+    open_stream,
+)
 from oneglance.streams.live.backoff import Backoff
 from oneglance.streams.live.network import NetworkStream
 from oneglance.streams.live.reconnecting import open_with_reconnect
@@ -177,3 +184,39 @@ def test_a_playlist_in_place_of_a_recording_leads_into_no_file_of_ours(tmp_path:
 
     with scripted_camera(play) as camera, pytest.raises(StreamError):
         NetworkStream(camera.url, PATIENT, reads_here=True)
+
+
+@pytest.mark.parametrize("plays", ["0", "1"])
+@pytest.mark.parametrize("way", ["unsized", "chunked"])
+def test_an_animation_has_an_end_and_shows_whether_it_came(
+    tmp_path: Path, way: str, plays: str
+) -> None:
+    file = tmp_path / "drawn.apng"
+    repeated = {"plays": plays}  # 0: for ever
+    make_video(file, frames=FRAMES, codec="apng", pix_fmt="rgb24", container_options=repeated)
+    with http_server(tmp_path) as (web, asked):
+        with open_with_reconnect(f"{web}/{way}/drawn.apng", PATIENT) as stream:
+            assert [frame.index for frame in stream] == list(range(FRAMES))
+        assert len(asked) == 2, "it is looked at, and fetched whole"
+        with open_with_reconnect(f"{web}/{way}/drawn.apng/60", PATIENT) as cut:
+            frames, _ = play_until(SourceBroken, cut)
+    assert 0 < len(frames) < FRAMES
+
+
+@pytest.mark.parametrize("name", ["drive.ts", "drive"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_transport_stream_of_a_few_packets_is_known_for_one(
+    tmp_path: Path, name: str, frames: int
+) -> None:
+    images = [np.full((16, 16, 3), 99, np.uint8)] * frames
+    made = make_video(tmp_path / "drive.ts", images=images, codec="mpeg2video", size=(16, 16))
+    assert made.stat().st_size < 10 * 188
+    file = made.rename(tmp_path / name)
+    with open_stream(file) as here:
+        assert times(list(here)) == list(range(frames))
+    quick = ConnectOptions(timeout_s=20, stall_s=20, backoff=Backoff(first_s=0.05))
+    with http_server(tmp_path) as (web, _):
+        with open_with_reconnect(f"{web}/file/{name}", quick) as stream:
+            assert [frame.index for frame in stream] == list(range(frames))
+        with open_with_reconnect(f"{web}/chunked/{name}", quick) as stream:
+            assert len(list(stream)) == frames
