@@ -33,7 +33,7 @@ def test_within_a_process_it_is_anybodys_by_whatever_name(tmp_path: Path) -> Non
     link = tmp_path.parent / f"{tmp_path.name}-link"
     link.symlink_to(tmp_path)
     other.take(link)
-    with pytest.raises(SinkError, match="another run writes to it"):
+    with pytest.raises(SinkError, match="another part of this program writes"):
         other.take(tmp_path, alone=True)
     one.release()
     other.take(tmp_path, alone=True)
