@@ -20,8 +20,12 @@ from typing import BinaryIO
 
 from oneglance.streams.errors import OS_REASONS, OneglanceError, SinkError
 
-_PART_NAME = re.compile(r"\.oneglance-[0-9a-f]{12}\.part")
+_ODD = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\udc80-\udcff]')
+"""What exFAT, FAT and Windows take in no name; bytes that are no UTF-8 neither."""
+
+_PART_NAME = re.compile(rf"\.oneglance-[0-9a-f]{{12}}{_ODD.pattern}*\.part")
 _OPEN_FILE = re.compile(r"(?:/dev|/proc/([\w-]+)(?:/task/\d+)?)/fd/(\d+)")
+_MOST_ODD = 40
 _MOST_LINKS = 40
 _STDERR = 2
 _FULL_PIPE_WAIT_S = 1.0
@@ -35,7 +39,18 @@ def os_reason(error: OSError) -> str:
             return "no temporary folder can be written to; set TMPDIR to one that can"
         if not Path(str(error.filename or "")).is_absolute() and not has_current_folder():
             return _NOWHERE
+    if error.errno in {errno.EINVAL, errno.EILSEQ} and (found := odd_characters(error.filename)):
+        return _odd_name(found)
     return OS_REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def odd_characters(path: str | os.PathLike[str] | None) -> str:
+    """The characters of a file's name that some file systems take in none, each once."""
+    return "".join(dict.fromkeys(_ODD.findall(Path(path or "").name)))
+
+
+def _odd_name(found: str) -> str:
+    return f"this file system takes no name with {' '.join(map(repr, found))}; give another name"
 
 
 def has_current_folder() -> bool:
@@ -59,6 +74,10 @@ def output_error(name: str | Path, error: OSError, *, kept: str = "") -> SinkErr
     folder = Path(name).parent
     if error.errno == errno.ENOENT and not folder.exists():
         reason = f"there is no folder {folder}; create it first"
+    elif error.errno in {errno.ENOENT, errno.EINVAL, errno.EILSEQ} and (
+        found := odd_characters(name)
+    ):  # exfat-fuse calls it missing
+        reason = _odd_name(found)
     elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
         reason = f"{folder} is not a folder"
     else:
@@ -115,12 +134,14 @@ def replace_file(path: Path, data: bytes | memoryview | str) -> None:
 
 
 def check_place(path: Path) -> None:
-    """See that a file, which is not there, can be made at ``path``, without making it.
+    """See that a file, which is not there, can be made at ``path``, without making it: by one whose
+    name has the same odd characters.
 
     Raises:
         OSError: from the operating system.
     """
-    part = path.with_name(f".oneglance-{secrets.token_hex(6)}.part")
+    odd = odd_characters(path)[:_MOST_ODD]
+    part = path.with_name(f".oneglance-{secrets.token_hex(6)}{odd}.part")
     part.open("xb").close()
     part.unlink()
 

@@ -7,6 +7,7 @@ source labels. Only these may contribute to the loss of the class channels; see 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -32,7 +33,7 @@ from oneglance.models.training.data.labels import LabelledBox, Problem, refuse
 from oneglance.models.training.data.subsets import WHOLE, Subset, Thinned
 from oneglance.streams.errors import DataError
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import output_error, real_path
+from oneglance.streams.outputs import odd_characters, output_error, real_path
 
 LABEL_MASK = "label_mask.json"
 PARTIAL = "partial.json"
@@ -260,8 +261,10 @@ def _gather(
 
 
 def _cut(stem: str) -> str:
-    """A name short enough to have something before and after it: file systems take 255 bytes."""
-    return os.fsencode(stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
+    """A name short enough to have something before and after it: file systems take 255 bytes; and
+    one that every file system takes."""
+    name = os.fsencode(stem)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
+    return name.translate(dict.fromkeys(map(ord, odd_characters(name)), "_"))
 
 
 def _check_partial(dataset: Dataset, boxed: Set[Task]) -> None:
@@ -310,11 +313,17 @@ def _stems(merged: _Merged) -> list[str]:
 
 
 def _place(image: Path, target: Path) -> None:
-    """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place."""
-    if is_jpeg_without_end(image):
-        shutil.copyfile(image, target)
-    else:
-        target.symlink_to(real_path(image))
+    """Link ``image``; copy a JPEG without end mark, which ultralytics would rewrite in place, and
+    any where the file system has no links (exFAT)."""
+    if not is_jpeg_without_end(image):
+        try:
+            target.symlink_to(real_path(image))
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}:
+                raise
+        else:
+            return
+    shutil.copyfile(image, target)
 
 
 def _lines(merged: _Merged, places: Mapping[ModelClass, int]) -> Iterator[str]:

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
+from mounts import mounted_exfat
 from oneglance.models.tasks import FOUR_TASKS, LIGHT_COLOURS, SIGN_SUBCLASSES, Task
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.data.merging import labelled_classes, merge, partial_tasks
 from oneglance.streams.errors import DataError, SinkError
+from oneglance.streams.output_folder import OutputFolder
+from trees import tree
 
 PERSON, CAR, SIGN, LIGHT = (f"{number} 0.5 0.5 0.2 0.2" for number in range(4))
 SIGN = "2 0.5 0.5 0.2 0.2"
@@ -360,3 +363,17 @@ def test_a_full_disk_is_named_and_room_is_all_it_takes(
     filler.unlink()
     merge([read_dataset(file)], FOUR_TASKS, small_disk / "out")
     assert len(list((small_disk / "out" / "images" / "train").iterdir())) == 40
+
+
+def test_on_a_disk_without_links_images_are_copied_under_names_that_it_takes(
+    make_set: Any, tmp_path: Path
+) -> None:
+    odd = make_set(train={"12:30?": CAR}, val={"plain": ""})
+    with mounted_exfat(tmp_path / "card") as card:
+        found = tree(merged(card / "data", [odd]))
+        (image,) = (name for name in found if name.startswith("images/train/"))
+        assert image.endswith("_12_30_.jpg")
+        assert image.replace("images", "labels").replace(".jpg", ".txt") in found
+        assert found[image] in tree(tmp_path / "set").values()
+        OutputFolder(card / "data", "train").clear()
+        assert tree(card) == {}
