@@ -25,7 +25,7 @@ from oneglance.streams.errors import OneglanceError, UsageError
 
 ABOUT_S = {
     "throughput": 160,
-    "one_vs_four": 205,
+    "one_vs_four": 240,
     "curves": 60,
     "accuracy": 15,
     "loop": 30,
@@ -33,7 +33,7 @@ ABOUT_S = {
     "live": 200,
     "floor": 20,
     "sizes": 240,
-    "sinks": 200,
+    "sinks": 300,
     "viewers": 150,
     "batch": 330,
     "engines": 120,

@@ -164,6 +164,7 @@ def _bare_rates(parts: Parts) -> list[Figure]:
 
 GOALS = (
     Goal("Latency of one network over four at their best", "one_vs_four", "latency", _latency),
+    Goal("Time a frame of one over four, frames side by side", "one_vs_four", "abreast", _silent),
     Goal("Memory of one network over four", "one_vs_four", "pss_mb", _memory, always=True),
     Goal("The whole loop's rate over bare inference", "throughput", "loop_over_bare", _bare),
     Goal("Pre- and postprocessing over inference", "loop", "file.jsonl.around", _silent),

@@ -32,6 +32,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, required=True)
     arguments.add_argument("--viewers", type=int, default=0, help="fast ones; 0: no page")
     arguments.add_argument("--stuck", type=int, default=0, help="ones at 20 kB a second besides")
+    arguments.add_argument("--nice", type=int, default=0, help="viewers' priority, see nice(1)")
     options = arguments.parse_args()
     cv2.setNumThreads(1)  # as in oneglance serve
     detector = Detector.load(options.model)
@@ -70,6 +71,7 @@ def main() -> None:
         inference_ms=spent_ms,
         page_cpu_s=page_s / options.seconds,
         ages_ms=seen.get("ages_ms", []),
+        viewers_cpu_s=seen.get("cpu_s", 0.0) / (SETTLE_S + options.seconds),
         slow_bytes=seen.get("slow_bytes", []),
         seconds=options.seconds,
     )
@@ -100,6 +102,7 @@ def _people(port: int, options: object) -> subprocess.Popen[str]:
         "stuck": getattr(options, "stuck", 0),
         "settle": SETTLE_S,
         "seconds": getattr(options, "seconds", 0.0),
+        "nice": getattr(options, "nice", 0),
     }
     command = [sys.executable, "-P", "-m", "benchmarks.arms.page.watching"]
     command += [word for name, value in words.items() for word in (f"--{name}", str(value))]

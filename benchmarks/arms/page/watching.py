@@ -1,7 +1,8 @@
 """People who look at a live page, in a process of their own; standard library only.
 
 They read what comes and say that it is drawn, and decode nothing: a browser does that elsewhere.
-Ages are from a frame's capture to its last byte here; one machine has one monotonic clock.
+Ages are from a frame's capture to its last byte here; one machine has one monotonic clock. They
+are meant to sit elsewhere: with ``--nice`` they run where nobody else wants the CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def main() -> None:
     arguments.add_argument("--stuck", type=int, default=0, help="ones at 20 kB a second")
     arguments.add_argument("--settle", type=float, required=True, help="seconds left out at first")
     arguments.add_argument("--seconds", type=float, required=True)
+    arguments.add_argument("--nice", type=int, default=0, help="0 to 19, see nice(1)")
     asked = arguments.parse_args()
+    if asked.nice and hasattr(os, "nice"):
+        os.nice(asked.nice)
     begin_s = time.monotonic() + asked.settle
     end_s = begin_s + asked.seconds
     ages: list[list[float]] = [[] for _ in range(asked.viewers)]
@@ -47,7 +51,8 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    json.dump({"ages_ms": ages, "slow_bytes": slow_bytes}, sys.stdout)
+    seen = {"ages_ms": ages, "slow_bytes": slow_bytes, "cpu_s": time.process_time()}
+    json.dump(seen, sys.stdout)
 
 
 def connected(port: int, *, buffer: int | None = None) -> socket.socket:

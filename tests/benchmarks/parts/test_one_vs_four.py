@@ -73,3 +73,29 @@ def test_memory_is_set_beside_the_quickest_four_and_beside_those_that_hold_least
     assert found["one_vs_four.pss_mb"] == pytest.approx(0.25)
     assert found["one_vs_four.frugal_pss_mb"] == pytest.approx(0.5)
     assert found["one_vs_four.frugal_pss_growth"] == pytest.approx(1 / 3)
+
+
+def test_with_frames_side_by_side_four_networks_find_what_one_finds(
+    asked: Options, four: list[Path]
+) -> None:
+    one, all_four = (
+        run_arm(one_vs_four.abreast(asked, models)) for models in ([asked.model], four)
+    )
+    assert one["boxes"] == all_four["boxes"] > 0
+    assert len(one["intervals_ms"]) == asked.frames
+
+
+def test_with_frames_side_by_side_one_network_is_held_to_the_time_of_four() -> None:
+    part = Part(part="one_vs_four", title="One", timer="a frame")
+    arms = [Arm(name, name, "none") for name in ("one", "four")]
+    answers: dict[str, list[Answer]] = {
+        "one": [{"intervals_ms": [9.0, 11.0], "cpu_ms": 20.0}] * 2,
+        "four": [{"intervals_ms": [40.0, 40.0], "cpu_ms": 80.0}] * 2,
+    }
+    one_vs_four._rates(part, arms, answers)
+    (claim,) = part.claims
+    assert claim.value == pytest.approx(0.25)
+    assert claim.met
+    assert part.tables[0].rows[0] == ("one", "10.00", "100.0", "20.0")
+    one_vs_four._rates(part, arms, {"one": answers["one"]})  # the other is a hole
+    assert len(part.claims) == 1
