@@ -125,7 +125,7 @@ def measure_floor(asked: Options) -> Part:
         Arm(
             f"openvino_{precision}",
             f"OpenVINO, one request, {precision}",
-            "benchmarks.arms.openvino",
+            "benchmarks.arms.peers.openvino",
             (*asked.arm, "--how", "bare", "--precision", precision),
             python=asked.peers_python,
         )

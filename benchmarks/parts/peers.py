@@ -96,14 +96,14 @@ def _others(asked: Options) -> list[Arm]:
         Arm(
             "ultralytics_track",
             "ultralytics track",
-            "benchmarks.arms.ultralytics",
+            "benchmarks.arms.peers.ultralytics",
             track,
             python=peers,
         ),
         Arm(
             "roboflow",
             "roboflow inference's pipeline",
-            "benchmarks.arms.roboflow",
+            "benchmarks.arms.peers.roboflow",
             asked.arm,
             python=asked.roboflow_python,
         ),
@@ -112,7 +112,13 @@ def _others(asked: Options) -> list[Arm]:
         arguments = (*asked.arm, "--how", "loop", "--precision", precision)
         label = f"OpenVINO request queue, {precision}"
         found.append(
-            Arm(f"openvino_{precision}", label, "benchmarks.arms.openvino", arguments, python=peers)
+            Arm(
+                f"openvino_{precision}",
+                label,
+                "benchmarks.arms.peers.openvino",
+                arguments,
+                python=peers,
+            )
         )
     return found
 

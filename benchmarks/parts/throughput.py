@@ -56,18 +56,20 @@ def arms(asked: Options) -> list[Arm]:
         Arm(
             ULTRALYTICS,
             "ultralytics predict",
-            "benchmarks.arms.ultralytics",
+            "benchmarks.arms.peers.ultralytics",
             asked.arm,
             python=peers,
         ),
         Arm(
             ULTRALYTICS_TUNED,
             "ultralytics predict, its threads set to all CPUs",
-            "benchmarks.arms.ultralytics",
+            "benchmarks.arms.peers.ultralytics",
             (*asked.arm, "--tuned"),
             python=peers,
         ),
-        Arm(TUTORIAL, "tutorial: OpenCV + ONNX Runtime", "benchmarks.arms.tutorial", asked.arm),
+        Arm(
+            TUTORIAL, "tutorial: OpenCV + ONNX Runtime", "benchmarks.arms.peers.tutorial", asked.arm
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import onnxruntime as ort
 
 from benchmarks.arms import measuring
-from benchmarks.arms.tutorial import letterboxed, nms
+from benchmarks.arms.peers.tutorial import letterboxed, nms
 
 Found = list[tuple[list[float], float, int]]
 

@@ -15,7 +15,7 @@ import numpy as np
 import openvino  # type: ignore[import-not-found,unused-ignore]
 
 from benchmarks.arms import measuring
-from benchmarks.arms.tutorial import letterboxed, nms
+from benchmarks.arms.peers.tutorial import letterboxed, nms
 
 
 def main() -> None:
