@@ -206,7 +206,7 @@ class AvSource(PlayedOnce):
         if self._part is None:
             packets = self._packets()
             if packets.format.name == "gif":
-                packets = cast("InputContainer", GifImages(packets, self.stats))
+                packets = cast("InputContainer", GifImages(packets, self.source, self.stats))
             return iter(FrameDecoder(packets, self._stream, self.stats, options))
         # What leads the key frame that it begins at is none of its frames.
         options = replace(options, joins=True)

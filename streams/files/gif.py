@@ -8,6 +8,7 @@ Format: GIF89a (https://www.w3.org/Graphics/GIF/spec-gif89a.txt).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from oneglance.streams.decoding.accounting import DecodeStats
+
+logger = logging.getLogger(__name__)
 
 _SIGNATURES = (b"GIF87a", b"GIF89a")
 _SCREEN, _DESCRIPTOR = 13, 10
@@ -64,11 +67,13 @@ class GifSplitter:
         return found
 
     def rest(self) -> GifImage | None:
-        """At the end: what is there of an image without one."""
-        has_more = bool(self._held) and not self.is_complete
-        return GifImage(self._held, _USUAL, False, is_whole=False) if has_more else None
+        """At the end: what is there of an image that nothing follows. It is whole where nothing
+        but the GIF's trailer is missing."""
+        if not self._held or self.is_complete:
+            return None
+        return self._next(is_last=True) or GifImage(self._held, _USUAL, False, is_whole=False)
 
-    def _next(self) -> GifImage | None:
+    def _next(self, *, is_last: bool = False) -> GifImage | None:
         held, at = self._held, 0
         lasts, is_opaque = _USUAL, True
         if held[:6] in _SIGNATURES and len(held) >= _SCREEN:
@@ -86,7 +91,8 @@ class GifSplitter:
                 is_all = _pair(held, at + 1) == (0, 0) and _pair(held, at + 5) == self._canvas
                 # The table of colours, and a byte for the decoder.
                 end = _after_blocks(held, at + _DESCRIPTOR + _table_size(held[at + 9]) + 1)
-                if end >= len(held) or held[end] not in _BLOCKS:
+                is_end = is_last and end == len(held)
+                if not is_end and (end >= len(held) or held[end] not in _BLOCKS):
                     return None
                 self._held = held[end:]
                 return GifImage(held[:end], lasts, is_opaque and is_all)
@@ -118,10 +124,10 @@ def _after_blocks(content: bytes, at: int) -> int:
 class GifImages:
     """A container that gives a GIF's packets with one image in each, at its own time."""
 
-    def __init__(self, container: InputContainer, stats: DecodeStats) -> None:
+    def __init__(self, container: InputContainer, source: str, stats: DecodeStats) -> None:
         """``stats``: learns whether the GIF ended as it should."""
         self.format = container.format
-        self._container, self._stats = container, stats
+        self._container, self._source, self._stats = container, source, stats
         self._splitter = GifSplitter()
         self._pts = 0
 
@@ -142,7 +148,14 @@ class GifImages:
 
     def _rest(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         image = self._splitter.rest()
-        self._stats.is_end_lost = not self._splitter.is_complete
+        lacks_marker = image is not None and image.is_whole
+        self._stats.is_end_lost = not self._splitter.is_complete and not lacks_marker
+        if lacks_marker:
+            logger.warning(
+                "%s lacks the last byte of a GIF: all of its images are complete, and whether more "
+                "followed is not known",
+                self._source,
+            )
         if image is not None:
             yield self._packet(image, stream)
 

@@ -36,7 +36,9 @@ _PAGE, _LONGEST_PAGE = b"OggS", 65307
 _PACK, _PACK_TAIL = b"\0\0\1\xba", 1 << 20
 _TS_STEPS, _TS_SYNC, _TS_SEEN = ((188, 0), (192, 4), (204, 0)), b"\x47", 8
 _TS = b"TS"
-_LAST_ONES = frozenset((_PAGE, _PACK, _TS))
+_NUT, _NUT_INDEX = b"nut/multimedia container\0", bytes.fromhex("4e58dd672f23e64e")
+_SHORTEST_INDEX, _LONGEST_INDEX = 24, 16 << 20
+_LAST_ONES = frozenset((_PAGE, _PACK, _TS, _NUT))
 _MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, FLASH, _ASF)) | _LAST_ONES
 
 
@@ -70,11 +72,8 @@ def check_integrity(
         what = f"has no frame that can be decoded{why}" if stats.produced else "has no frames"
         raise SourceUnreadable(f"{source} {what}")
     if short:
-        what = (
-            f"the file is truncated{_copy(truncation)}"
-            if truncation.missing_bytes
-            else "the file ends too early, or is damaged before"
-        )
+        too_early = "the file ends too early, or is damaged before"
+        what = what_is_cut(truncation) if truncation.missing_bytes else too_early
         raise broken(source, stream, stats, what)
     if stats.is_end_lost:
         what = "what follows in the file is missing or damaged"
@@ -109,8 +108,9 @@ def broken(source: str, stream: VideoStream, stats: DecodeStats, what: str) -> S
 def find_truncation(file: Path) -> Truncation:
     """Compare a file with the lengths written in it.
 
-    Knows ISO media (mp4, mov), Matroska (mkv, webm), RIFF (avi), Ogg, FLV and ASF (wmv) whose size
-    is in them; of MPEG's streams the last packet alone, so that more may be missing.
+    Knows ISO media (mp4, mov), Matroska (mkv, webm), RIFF (avi), FLV and ASF (wmv) whose size
+    is in them; of MPEG's streams the last packet alone, of Ogg the last page and of NUT the index
+    that it ends with, so that more may be missing.
 
     Raises:
         OSError: the file cannot be read.
@@ -125,7 +125,7 @@ def truncation_of(content: BinaryIO, size: int) -> Truncation:
     Raises:
         OSError: it cannot be read.
     """
-    for parts in (_boxes, _elements, _riffs, _flash, _asf, _pages, _packs, _transport):
+    for parts in (_boxes, _elements, _riffs, _flash, _asf, _pages, _packs, _transport, _nut):
         over = [(end - size, name) for name, end in parts(content, size) if end > size]
         if over:
             names = {name for _, name in over}
@@ -162,6 +162,11 @@ def _falls_short(stream: VideoStream, stats: DecodeStats, truncation: Truncation
         return played_s < length_s - 0.5 * period_s
     # Without missing bytes only both together count; either alone is wrong in good files.
     return bool(stream.frames) and played_s < length_s - 1.5 * period_s
+
+
+def what_is_cut(truncation: Truncation) -> str:
+    """That a file is truncated, for ``broken``."""
+    return f"the file is truncated{_copy(truncation)}"
 
 
 def _copy(truncation: Truncation) -> str:
@@ -254,12 +259,15 @@ def _asf(content: BinaryIO, size: int) -> Iterator[_Part]:
 
 
 def _pages(content: BinaryIO, size: int) -> Iterator[_Part]:
-    """The last page of an Ogg (RFC 3533, 6)."""
+    """The last page of an Ogg, and one more where that is not marked as the last (RFC 3533, 6)."""
     begin, tail, at = _last(_PAGE, content, size - _LONGEST_PAGE)
     if at < 0:
         return
     table = tail[at + 27 : at + 27 + tail[at + 26]] if at + 26 < len(tail) else b""
-    yield _PAGE, begin + at + 27 + max(len(table), 1) + sum(table)
+    end = begin + at + 27 + max(len(table), 1) + sum(table)
+    yield _PAGE, end
+    if end == size and not tail[at + 5] & 4:
+        yield _PAGE, end + 28
 
 
 def _last(sign: bytes, content: BinaryIO, since: int) -> tuple[int, bytes, int]:
@@ -294,3 +302,19 @@ def _transport(content: BinaryIO, size: int) -> Iterator[_Part]:
         content.seek(size // step * step - step + head)
         if content.read(1) == _TS_SYNC:
             yield _TS, -(-size // step) * step
+
+
+def _nut(content: BinaryIO, size: int) -> Iterator[_Part]:
+    """The index of a NUT, which ends with its own length and a checksum."""
+    content.seek(0)
+    if content.read(len(_NUT)) != _NUT or size < len(_NUT) + _SHORTEST_INDEX:
+        return
+    content.seek(size - 12)
+    length = int.from_bytes(content.read(8), "big")
+    if _SHORTEST_INDEX <= length < size:
+        content.seek(size - length)
+        if content.read(len(_NUT_INDEX)) == _NUT_INDEX:
+            return
+    content.seek(max(0, size - _LONGEST_INDEX))
+    if _NUT_INDEX not in content.read():  # otherwise nothing but a part of it is missing
+        yield _NUT, size + _SHORTEST_INDEX

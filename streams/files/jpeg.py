@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_SCAN, _PROGRESSIVE = 0xDA, frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_SCAN, _TABLES, _PROGRESSIVE = 0xDA, 0xC4, frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 
 _DAMAGE = re.compile("premature end|bad Huffman code|bad arithmetic code|instead of RST", re.I)
 """What libjpeg says of entropy-coded data that is missing or wrong. It warns of oddities of
@@ -16,17 +16,21 @@ _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
+_HOLE = bytes(128)
+"""More zeros than the codes of an image with any detail make."""
+
 _TAIL = 4096
 """Bytes within which an image ends, whatever its container fills up with."""
 
 
 def is_cut_jpeg(content: memoryview) -> bool:
-    """Whether this is a JPEG without an end marker that lacks more than that; see
-    ``is_damaged_jpeg``. Costs nothing where the marker is.
+    """Whether this is a JPEG that lacks more than its end marker, at its end or in a hole; see
+    ``is_damaged_jpeg``. Costs nothing where the marker is, and no hole.
     """
-    if _END in bytes(content[-_TAIL:]):
+    data = bytes(content)
+    if _END in data[-_TAIL:] and _HOLE not in data:
         return False
-    return is_damaged_jpeg(bytes(content))
+    return is_damaged_jpeg(data)
 
 
 def with_end(content: bytes) -> bytes:
@@ -50,7 +54,8 @@ def is_damaged_jpeg(content: bytes) -> bool:
         return True
     if content.find(_END, scan) < 0 and not progressive:
         content += _END  # from there: a thumbnail before it has an end of its own
-    if content.find(_END, scan) < 0 or (progressive and _lacks_scans(content)):
+    lacks = _lacks_scans(content) if progressive else _has_hole(content, scan)
+    if lacks or content.find(_END, scan) < 0:
         return True
     import simplejpeg
 
@@ -75,6 +80,23 @@ def _find_scan(content: bytes) -> tuple[int | None, bool]:
         at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     # What stands there is no marker: a decoder may find the next one by itself.
     return (None if at >= len(content) - 1 else at), progressive
+
+
+def _has_hole(content: bytes, scan: int) -> bool:
+    """Whether zeros in its only scan are no codes of it (ITU-T T.81, F.2.2.3): the first code of
+    each table is made of zeros, and only where all mean "nothing" an image without detail is."""
+    data = content[scan : content.rfind(_END)].rstrip(b"\0")  # a filling is none
+    if _HOLE not in data or data.find(b"\xff\xda", 2) >= 0:
+        return False
+    first_symbols, at = [], 2
+    while at < scan and content[at] == 0xFF:
+        size = int.from_bytes(content[at + 2 : at + 4], "big")
+        table = content[at + 4 : at + 2 + size] if content[at + 1] == _TABLES else b""
+        while len(table) > 17:
+            first_symbols.append(table[17])
+            table = table[17 + sum(table[1:17]) :]
+        at += 1 if content[at + 1] == 0xFF else 2 + size
+    return not first_symbols or any(first_symbols)
 
 
 def _lacks_scans(content: bytes) -> bool:

@@ -26,6 +26,7 @@ from oneglance.streams.files.integrity import (
     check_integrity,
     find_truncation,
     lacks_index,
+    what_is_cut,
 )
 from oneglance.streams.files.layout import FragmentChecks, Look, Wrong
 from oneglance.streams.files.matroska import ClusterChecks
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
-_SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg"))
+_SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 """Formats whose last packet libav gives out in part without a word."""
 
 
@@ -106,7 +107,8 @@ class VideoFile(AvSource):
         try:
             yield from self._presented()
         except av.error.FFmpegError as error:
-            what = f"reading failed ({cause(error)})"
+            truncation, failed = _truncation(self._file), f"reading failed ({cause(error)})"
+            what = what_is_cut(truncation) if truncation.missing_bytes else failed
             raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed and self._part is None:
             check_integrity(self.source, self._stream, self.stats, _truncation(self._file))

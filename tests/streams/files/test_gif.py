@@ -67,13 +67,24 @@ def test_a_gif_that_is_cut_says_so_and_gives_its_whole_images(
 ) -> None:
     content = gif(**options)
     whole = played(tmp_path, content)
-    for end in [*range(1000, len(content), len(content) // 40), len(content) - 1]:
+    for end in [*range(1000, len(content), len(content) // 40), len(content) - 2]:
         found = played(tmp_path, content[:end])
         assert count_wrong(found, whole) == 0, end
         assert len(found.frames) + found.damaged == found.produced <= IMAGES, end
         assert "missing or damaged" in found.message or not found.frames, end
         assert found.message, end
         assert " of " not in found.message, end  # it declares no number
+
+
+@pytest.mark.parametrize("options", [{}, {"duration": 50}])
+def test_a_gif_that_lacks_nothing_but_its_trailer_is_whole_as_a_jpeg_without_an_end_marker_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, object]
+) -> None:
+    content = gif(**options)
+    whole, found = played(tmp_path, content), played(tmp_path, content[:-1])
+    assert (len(found.frames), found.damaged, found.message) == (IMAGES, 0, "")
+    assert count_wrong(found, whole) == 0
+    assert ["lacks the last byte of a GIF" in each.message for each in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("options", [{}, {"duration": 50}])

@@ -6,11 +6,13 @@ import io
 import itertools
 from pathlib import Path
 
+import av
 import pytest
 
 from drives import FRAMES, clip, differs, play
 from media import make_video
 from oneglance.streams.files.integrity import find_truncation, truncation_of
+from present import present
 
 STEPS = {"a.ts": 188, "a.m2ts": 192, "a.mpg": 2048}
 """Bytes of what they are made of: a file that is cut between two shows nothing."""
@@ -47,9 +49,33 @@ def test_an_ogg_that_is_cut_says_so(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.ogg", codec="libvpx", frames=12, options={"g": "6"})
     content = path.read_bytes()
     assert len(play(path).frames) == 12
-    for end in range(len(content) // 2, len(content), len(content) // 20):
+    pages = [at for at in range(len(content)) if content.startswith(b"OggS", at)]
+    for end in [*range(len(content) // 2, len(content), len(content) // 20), *pages[4:]]:
         path.write_bytes(content[:end])
         assert "truncated" in play(path).message, end
+
+
+@pytest.mark.parametrize("coding", ["h264", "h265", "mpeg4"])
+def test_a_nut_that_is_cut_says_so_and_its_last_frame_is_not_passed_off_as_whole(
+    tmp_path: Path, coding: str
+) -> None:
+    path = clip(tmp_path, "a.nut", coding)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    assert find_truncation(path).missing_bytes == 0
+    with av.open(str(path)) as opened:
+        begins = [present(packet.pos) for packet in opened.demux(video=0) if packet.size]
+    # Also exactly between two frames, which nothing but the missing index shows.
+    for end in [*begins[2:], *range(len(content) // 4, begins[-1], len(content) // 23)]:
+        path.write_bytes(content[:end])
+        found = play(path)
+        assert "(at least 24 bytes are missing" in found.message, end
+        assert [
+            f.index for f in found.frames if differs(f.image, whole.frames[f.index].image)
+        ] == []
+        assert len(found.frames) + found.damaged == found.produced < FRAMES, end
+    path.write_bytes(content[:-5])  # of the index alone
+    assert (len(play(path).frames), play(path).message) == (FRAMES, "")
 
 
 @pytest.mark.parametrize("end", [1, 20, 187, 188, 300, 1500, 1503, 1504])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from media import numbered_image
-from oneglance.streams.files.jpeg import is_damaged_jpeg
+from oneglance.streams.files.jpeg import is_cut_jpeg, is_damaged_jpeg
 
 IMAGE = numbered_image(3, (320, 240))
 KINDS = {
@@ -50,6 +50,25 @@ def test_one_that_was_truncated_is_damaged_with_an_end_marker_too(
 ) -> None:
     whole = jpeg(kind)
     assert is_damaged_jpeg(whole[: int(len(whole) * keep)] + end)
+
+
+@kinds
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_one_with_a_hole_of_zeros_is_damaged_though_its_end_is_there(
+    kind: str, place: float
+) -> None:
+    whole = jpeg(kind)
+    at = int(place * len(whole))
+    assert is_cut_jpeg(memoryview(whole[:at] + bytes(512) + whole[at + 512 :]))
+    assert not is_cut_jpeg(memoryview(whole))
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_zeros_that_are_codes_of_an_empty_image_are_no_hole(level: int) -> None:
+    flat = np.full((480, 640), level, np.uint8)
+    whole = cv2.imencode(".jpg", flat, [cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1].tobytes()
+    assert bytes(128) in whole
+    assert not is_cut_jpeg(memoryview(whole))
 
 
 @pytest.mark.parametrize("pixels", [IMAGE, IMAGE[..., 0]], ids=["colours", "grey"])
