@@ -110,6 +110,28 @@ def _opened(path: Path, opener: Callable[[str, int], int], *, keep: bool) -> io.
     return file
 
 
+def refuse_removed(file: io.FileIO, path: Path) -> None:
+    """Close a file that somebody removed while we write to it, and say so: it would be written to
+    the end and be nowhere. Moved, it is not lost.
+
+    Raises:
+        SinkError: it was removed.
+    """
+    if file.closed:
+        return
+    found = os.fstat(file.fileno())
+    if found.st_nlink == 0 and stat.S_ISREG(found.st_mode) and not _is_at(path, file):
+        file.close()
+        raise SinkError(f"{path} was removed while it was written: what it held is lost; run again")
+
+
+def _is_at(path: Path, file: io.FileIO) -> bool:
+    try:
+        return is_at(path, file.fileno())
+    except OSError:
+        return False
+
+
 class Promised:
     """A file that is written when an output ends, and is its alone until then."""
 

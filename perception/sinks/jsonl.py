@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from oneglance.perception.sinks.files import (
     closed_already,
     is_standard_output,
     open_output,
+    refuse_removed,
     standard_output,
 )
 from oneglance.streams.errors import SinkError
@@ -65,13 +67,14 @@ class JsonLinesSink:
         Raises:
             ReaderGone: standard output was closed by its reader.
             SinkError: the disk is full, or the file cannot be written for another reason. What
-                was written before stays and ends with a complete line.
+                was written before stays and ends with a complete line. Or the file was removed.
         """
         self._put(encoded(as_object(result)).encode() + b"\n")
 
     def _put(self, line: bytes) -> None:
         if self._file.closed and not self._to_stdout:
             raise closed_already(self._path)
+        self._check_kept()
         try:
             write_whole(self._file, line)
             if self._to_stdout:
@@ -85,14 +88,20 @@ class JsonLinesSink:
         """Close the file; standard output stays open. May be called twice.
 
         Raises:
-            SinkError: the operating system could not keep what was written.
+            SinkError: the operating system could not keep what was written, or the file was
+                removed.
         """
         if self._to_stdout or self._file.closed:
             return
+        self._check_kept()
         try:
             self._file.close()
         except OSError as error:
             raise self._error(error) from None
+
+    def _check_kept(self) -> None:
+        if isinstance(self._file, io.FileIO) and not self._to_stdout:
+            refuse_removed(self._file, self._path)
 
     def _truncate_to_lines(self) -> None:
         if not self._to_stdout and self._path.is_file():

@@ -34,6 +34,7 @@ from oneglance.perception.sinks.files import (
     closed_already,
     foxglove_beside,
     open_output,
+    refuse_removed,
 )
 from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.outputs import output_error, write_whole
@@ -94,7 +95,8 @@ class McapSink:
         """Write the messages of one result.
 
         Raises:
-            SinkError: a file cannot be written; what was written before can be read.
+            SinkError: a file cannot be written; what was written before can be read. Or one was
+                removed.
         """
         for file in self._files:
             file.write(result, with_image=self._with_image)
@@ -171,6 +173,11 @@ class _File:
         return self._channels[key]
 
     def _keeping(self, write: Callable[[], Any]) -> None:
+        try:
+            refuse_removed(self._file, self._path)
+        except SinkError:
+            self._closed = True
+            raise
         try:
             write()
         except OSError as error:

@@ -19,48 +19,48 @@ class FragmentedMp4:
 
     def __init__(self, file: io.FileIO) -> None:
         """``file``: open for reading and writing."""
-        self._file = file
+        self.file = file
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``, or nothing once there was an error."""
         if self.error is None:
             try:
-                write_whole(self._file, data)
+                write_whole(self.file, data)
             except OSError as error:
                 self.error = error
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place, as files do."""
-        return self._file.seek(offset, whence)
+        return self.file.seek(offset, whence)
 
     def tell(self) -> int:
         """The place in the file."""
-        return self._file.tell()
+        return self.file.tell()
 
     def empty(self) -> None:
         """Drop what the file held before; an error counts as one of writing."""
         try:
-            self._file.truncate(0)
+            self.file.truncate(0)
         except OSError as error:
             self.error = error
 
     def close(self) -> None:
         """Close the file; an error counts as one of writing."""
         try:
-            self._file.close()
+            self.file.close()
         except OSError as error:
             self.error = self.error or error
 
     def truncate_to_fragment(self) -> None:
         """Truncate after the last complete fragment."""
-        self._file.truncate(end_of_fragments(self._file))
+        self.file.truncate(end_of_fragments(self.file))
 
     @property
     def size(self) -> int:
         """Bytes in the file, while it is open."""
-        return os.fstat(self._file.fileno()).st_size
+        return os.fstat(self.file.fileno()).st_size
 
 
 def end_of_fragments(file: io.FileIO) -> int:

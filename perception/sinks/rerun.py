@@ -23,11 +23,11 @@ from urllib.parse import parse_qsl
 from oneglance.perception.plugins import SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
-from oneglance.perception.sinks.files import closed_already, open_output
+from oneglance.perception.sinks.files import closed_already, open_output, refuse_removed
 from oneglance.perception.sinks.rerun_log import APPLICATION, ResultLog
 from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddress
 from oneglance.streams import shutdown
-from oneglance.streams.errors import UsageError
+from oneglance.streams.errors import SinkError, UsageError
 from oneglance.streams.outputs import output_error, write_whole
 from oneglance.streams.redaction import printable, redact
 
@@ -100,6 +100,11 @@ class RerunSink:
             self._ours.close()
 
     def _flush(self) -> None:
+        try:
+            refuse_removed(self._ours, self._path)
+        except SinkError:
+            self._is_broken = True
+            raise
         self._log.send()
         with self._saying_why():
             self._recording.flush(timeout_sec=shutdown.SINK_S)

@@ -17,12 +17,12 @@ from oneglance.models.cpus import available_cpus
 from oneglance.models.letterbox import Letterbox
 from oneglance.perception.result import Result
 from oneglance.perception.sinks.drawing import annotate
-from oneglance.perception.sinks.files import closed_already, open_output
+from oneglance.perception.sinks.files import closed_already, open_output, refuse_removed
 from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
 from oneglance.streams.errors import SinkError, UsageError, cause
 from oneglance.streams.frame import Image
-from oneglance.streams.outputs import output_error
+from oneglance.streams.outputs import is_at, output_error
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -87,6 +87,7 @@ class VideoSink:
         """
         if self._closed:
             raise closed_already(self._path)
+        self._check_kept()
         image = annotate(result.frame.image, result.detections)
         with self._encoding():
             if self._encoder is None:
@@ -99,10 +100,12 @@ class VideoSink:
         """Finish the file; without a frame there is none. May be called twice.
 
         Raises:
-            SinkError: the end of the file could not be written; what is there plays.
+            SinkError: the end of the file could not be written; what is there plays. Or it was
+                removed.
         """
         if self._closed:
             return
+        self._check_kept()
         self._closed = True
         failed: SinkError | None = None
         if self._encoder is not None:
@@ -115,14 +118,25 @@ class VideoSink:
             if self._is_broken or self._file.error is not None:
                 self._file.truncate_to_fragment()
         is_empty = self._file.size == 0
+        is_ours = is_at(self._path, self._file.file.fileno())
         self._file.close()
-        if is_empty:
+        if is_empty and is_ours:
             self._path.unlink(missing_ok=True)
         if self._file.error is not None:
             kept = "Too little was written to keep" if is_empty else "What is there plays"
             raise output_error(self._path, self._file.error, kept=kept)
         if failed is not None:
             raise failed
+
+    def _check_kept(self) -> None:
+        if self._encoder is None:  # nothing was written yet
+            return
+        try:
+            refuse_removed(self._file.file, self._path)
+        except SinkError:
+            self._closed = True
+            self._file.error = OSError("removed")  # libav writes no more
+            raise
 
     @contextmanager
     def _encoding(self) -> Iterator[None]:

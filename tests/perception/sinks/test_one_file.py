@@ -1,4 +1,4 @@
-"""Two outputs of one program never write one file, and whoever is refused has touched nothing."""
+"""An output has its file alone: no other one shares it, and that it was removed is noticed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ import pytest
 from oneglance.perception.plugins import SinkChoice, SinkContext
 from oneglance.perception.protocols import Sink
 from oneglance.perception.result import Result
+from oneglance.perception.sinks.video import VideoSink
 from oneglance.streams import SinkError
 
 NEEDS = {"mcap": "mcap", "rerun": "rerun"}
 FILES = ["jsonl:out", "csv:out", "coco:out", "video:out.mp4", "mcap:out.mcap", "rerun:out.rrd"]
+WRITTEN = [each for each in FILES if not each.startswith("coco")]
+CAR = ("car", 0.5, (1.0, 2.0, 3.0, 4.0), 7)
+KEPT_OPEN = pytest.mark.skipif(sys.platform == "win32", reason="what is open stays on Windows")
 WRITES = "another output of this program writes to it"
 
 
@@ -105,7 +109,7 @@ def test_two_tables_in_one_folder_are_refused_and_the_first_is_whole(
 ) -> None:
     pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra batch")
     first = opened("parquet:out")
-    first.write(result(0.0, found=[("car", 0.5, (1.0, 2.0, 3.0, 4.0), 7)]))
+    first.write(result(0.0, found=[CAR]))
     for name in ("out", "./out/", "link"):
         if name == "link":
             Path("link").symlink_to("out")
@@ -114,3 +118,57 @@ def test_two_tables_in_one_folder_are_refused_and_the_first_is_whole(
     first.close()
     assert pq.read_table("out").num_rows == 1
     opened("parquet:out").close()
+
+
+@KEPT_OPEN
+@pytest.mark.parametrize("text", WRITTEN)
+def test_an_output_that_was_removed_is_an_error_once(
+    text: str, result: Callable[..., Result]
+) -> None:
+    sink, file = opened(text), Path(text.partition(":")[2])
+    sink.write(result(0.0, found=[CAR]))
+    file.unlink()
+
+    def go_on() -> None:
+        for index in range(1, 100):
+            sink.write(result(index / 25, index=index, found=[CAR]))
+
+    with pytest.raises(SinkError, match=f"^{file} was removed while it was written"):
+        go_on()
+    sink.close()
+
+
+@KEPT_OPEN
+@pytest.mark.parametrize("text", WRITTEN)
+def test_one_that_was_removed_after_its_last_result_is_an_error_too(
+    text: str, result: Callable[..., Result]
+) -> None:
+    sink, file = opened(text), Path(text.partition(":")[2])
+    sink.write(result(0.0))
+    file.unlink()
+    file.write_text("another's")
+    with pytest.raises(SinkError, match="was removed while it was written"):
+        sink.close()
+    sink.close()
+    assert file.read_text() == "another's"
+
+
+@KEPT_OPEN
+@pytest.mark.parametrize("text", WRITTEN)
+def test_one_that_was_moved_is_whole_where_it_is(text: str, result: Callable[..., Result]) -> None:
+    sink, file = opened(text), Path(text.partition(":")[2])
+    sink.write(result(0.0))
+    moved = file.rename(f"moved-{file.name}")
+    sink.write(result(0.04, index=1))
+    sink.close()
+    assert moved.stat().st_size > 0
+    assert not file.exists()
+
+
+@KEPT_OPEN
+def test_a_video_without_frames_removes_nothing_that_is_not_its_own() -> None:
+    sink = VideoSink("out.mp4")
+    Path("out.mp4").unlink()
+    Path("out.mp4").touch()
+    sink.close()
+    assert Path("out.mp4").exists()
