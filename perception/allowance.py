@@ -24,19 +24,22 @@ class Allowance:
     when all that were written have been paid for.
     """
 
-    def __init__(self, share: float, *, cpus: int) -> None:
-        """
+    def __init__(self, share: float, *, cpus: int, longest_s: float = float("inf")) -> None:
+        """``longest_s``: it is never longer until all is paid for.
+
         Raises:
             UsageError: as ``check_share``.
         """
         check_share(share)
-        self._rate = share * cpus
-        self._paid_s = float("-inf")
+        self._rate, self._longest_s = share * cpus, longest_s
+        self.paid_s = float("-inf")
+        """When all that it took is paid for."""
 
     def has_room(self, now_s: float) -> bool:
         """Whether it may begin now."""
-        return now_s >= self._paid_s
+        return now_s >= self.paid_s
 
     def took(self, cpu_s: float, now_s: float) -> None:
         """It has just taken so much CPU time."""
-        self._paid_s = max(self._paid_s, now_s) + cpu_s / self._rate
+        paid_s = max(self.paid_s, now_s) + cpu_s / self._rate
+        self.paid_s = min(paid_s, now_s + self._longest_s)

@@ -56,7 +56,8 @@ def measure_viewers(asked: Options) -> Part:
     )
     note = (
         "page CPU: of the server's and the encoder's threads. Of each source 20 frames a second "
-        "are shown, 10 where the network cannot keep up."
+        "are shown; where the network cannot keep up 10 at most, as far as a hundredth of the "
+        "CPUs' time goes."
     )
     part.tables.append(results.Table("The loop and its viewers", columns, tuple(rows), note))
     _claims(part, measured)

@@ -255,7 +255,7 @@ class Site:
         if not shot.is_encoded:
             if shot.encoding is None:
                 loop = asyncio.get_running_loop()
-                shot.encoding = loop.run_in_executor(self.pool, shot.encode)
+                shot.encoding = loop.run_in_executor(self.pool, self._counted(shot.encode))
             try:
                 await asyncio.shield(shot.encoding)  # who leaves takes nothing from the others
             except StreamError:  # which the run itself hears of, where it looks at the image
@@ -280,7 +280,19 @@ class Site:
             return None
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self._counted(work))
+
+    def _counted(self, work: Callable[[], T]) -> Callable[[], T]:
+        """``work``, whose CPU time the hub hears of."""
+
+        def counted() -> T:
+            begun_s = self.hub.cpu_clock()
+            try:
+                return work()
+            finally:
+                self.hub.took(self.hub.cpu_clock() - begun_s)
+
+        return counted
 
 
 def lost_sources(health: Health, reasons: Mapping[str, Reason]) -> list[str]:

@@ -2,8 +2,10 @@
 
 The loop writes from its sink thread and does nothing but keep a reference; an image is encoded
 when a viewer asks for it, once for all of them: of each source one frame is shown at a time, and
-replaced by the newest so often a second, the same for all who look. A viewer that is slow finds a
-newer frame when it comes back, never a queue. Viewers live in an event loop of another thread.
+replaced by the newest so often a second, the same for all who look. Where the network cannot keep
+up with a source, whoever looks takes from what it lacks already: then so many frames are shown as
+a small share of the CPUs' time allows. A viewer that is slow finds a newer frame when it comes
+back, never a queue. Viewers live in an event loop of another thread.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from oneglance.models.cpus import available_cpus
+from oneglance.perception.allowance import Allowance
 from oneglance.perception.mode import Alert
 from oneglance.perception.result import Result
 from oneglance.perception.server.shot import Shot
@@ -27,6 +31,10 @@ from oneglance.streams.redaction import printable, redact
 MOST_FPS = 20.0
 """Frames a second of one source that are shown; more looks no smoother to people, and takes CPU
 time from the network."""
+
+BUSY_SHARE, LEAST_FPS = 0.01, 2.0
+"""Of a source that the network cannot keep up with: the share of the CPUs' time that all who look
+may take, but so many frames a second they do see."""
 
 MOST_CLOSED = 64
 """Sources that have left and are still known, the latest."""
@@ -118,15 +126,21 @@ class _Shown:
 
 class Hub:
     """A ``Sink`` that viewers look at. ``most_fps``: of one source; ``clock``:
-    seconds, monotonic."""
+    seconds, monotonic; ``cpu_clock``: seconds of CPU time of the thread that asks."""
 
     name = "page"
 
     def __init__(
-        self, *, most_fps: float = MOST_FPS, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        most_fps: float = MOST_FPS,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self.most_fps = most_fps
-        self.clock = clock
+        self.clock, self.cpu_clock = clock, cpu_clock
+        self._allowance = Allowance(BUSY_SHARE, cpus=available_cpus(), longest_s=1 / LEAST_FPS)
+        self._served: tuple[int, float] | None = None
         self._lock = threading.Lock()
         self._newest: dict[str, Shot] = {}
         self._shown: dict[str, _Shown] = {}
@@ -233,6 +247,7 @@ class Hub:
         with self._lock:
             self._check_open()
             now_s = self.clock()
+            self._charge(now_s)
             for source, newest in self._newest.items():
                 if not viewer.wants(source):
                     continue
@@ -271,7 +286,22 @@ class Hub:
 
     def _due_s(self, shown: _Shown, newest: Shot) -> float:
         """When ``newest`` may take the place of what is shown."""
-        return shown.until_s + (0 if newest.keeps_up(shown.shot) else 1 / self.most_fps)
+        if newest.keeps_up(shown.shot):
+            return shown.until_s
+        paid_s = min(self._allowance.paid_s, shown.until_s + 1 / LEAST_FPS)
+        return max(shown.until_s + 1 / self.most_fps, paid_s)
+
+    def took(self, cpu_s: float) -> None:
+        """So much CPU time has just gone into what viewers get; from any thread."""
+        with self._lock:
+            self._allowance.took(cpu_s, self.clock())
+
+    def _charge(self, now_s: float) -> None:
+        """What the event loop, whose thread this is, took since it was here last."""
+        served = threading.get_ident(), self.cpu_clock()
+        if self._served is not None and self._served[0] == served[0]:
+            self._allowance.took(served[1] - self._served[1], now_s)
+        self._served = served
 
     def _nudge(self, viewers: Iterable[Viewer]) -> None:
         """Each that waits comes by itself from now on; called with the lock."""

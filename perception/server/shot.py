@@ -20,8 +20,7 @@ LARGEST_WIDTH = 1280
 JPEG_QUALITY = 80
 
 KEPT_UP = 0.8
-"""Share of a source's frames that the network looks at; where it is less, half as many are shown:
-whoever looks takes from what the network lacks already."""
+"""Share of a source's frames that the network looks at; where it is less, it cannot keep up."""
 
 _NO_AGE = b'"age_ms":null'
 

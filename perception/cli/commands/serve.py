@@ -70,8 +70,8 @@ def serve(
     view_fps: Annotated[
         float,
         typer.Option(
-            help="Most frames a second of a source that a viewer gets; half as many where the "
-            "network cannot keep up."
+            help="Most frames a second of a source that a viewer gets; half as many, or "
+            "less, where the network cannot keep up."
         ),
     ] = 20.0,
     metrics_source: Annotated[

@@ -86,7 +86,7 @@ def test_of_a_source_too_fast_for_the_network_half_as_much_is_shown(
     result: ResultMaker, step: int, shown: int
 ) -> None:
     now_s = 0.0
-    hub, seen = Hub(most_fps=20, clock=lambda: now_s), {0}
+    hub, seen = Hub(most_fps=20, clock=lambda: now_s, cpu_clock=lambda: 0.0), {0}
 
     async def look() -> None:
         nonlocal now_s
@@ -100,6 +100,35 @@ def test_of_a_source_too_fast_for_the_network_half_as_much_is_shown(
 
     asyncio.run(look())
     assert len(seen) - 1 == pytest.approx(2 * shown, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "took_ms", "shown"), [(1, 100, 20), (2, 1, 9), (2, 5, 4), (2, 100, 2)]
+)
+def test_who_looks_takes_a_share_of_the_cpus_from_a_network_that_cannot_keep_up(
+    result: ResultMaker, monkeypatch: pytest.MonkeyPatch, step: int, took_ms: float, shown: int
+) -> None:
+    """Two CPUs: a hundredth is 20 ms a second; a frame costs that, half here and half there."""
+    monkeypatch.setattr("oneglance.perception.server.hub.available_cpus", lambda: 2)
+    now_s = cpu_s = 0.0
+    hub = Hub(most_fps=20, clock=lambda: now_s, cpu_clock=lambda: cpu_s)
+    seen: list[float] = []
+
+    async def look() -> None:
+        nonlocal now_s, cpu_s
+        with hub.viewer() as viewer:
+            for index in range(1000):
+                now_s = index / 50
+                hub.write(result(index=step * index))
+                shots, _ = hub.unseen(viewer)
+                for shot in shots:
+                    viewer.seen[shot.source] = shot.number
+                    seen.append(now_s)
+                    cpu_s += took_ms / 2e3
+                    hub.took(took_ms / 2e3)
+
+    asyncio.run(look())
+    assert len([at for at in seen if at >= 10]) / 10 == pytest.approx(shown, abs=1)
 
 
 def test_who_cannot_be_shown_more_yet_is_not_woken_by_what_comes(result: ResultMaker) -> None:
