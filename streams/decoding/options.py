@@ -35,7 +35,8 @@ class DecodeOptions:
     ``DecodedFrame.arrival_s`` comes from. ``find_loss``, ``look``: where the packets' bytes can
     be had, and where their container shows what is wrong with them. ``losses``: of a source that
     marks what it lost among those bytes. ``index``: of an AVI. ``is_cut``: the last packet is one
-    in part, unless ``find_loss`` knows better.
+    in part, unless ``find_loss`` knows better. ``ends_early``: asked at the end, whether frames are
+    missing there.
     """
 
     joins: bool = False
@@ -46,3 +47,4 @@ class DecodeOptions:
     losses: LossCount | None = None
     index: AviIndex | None = None
     is_cut: bool = False
+    ends_early: Callable[[], bool] = lambda: False

@@ -81,8 +81,8 @@ class FrameDecoder:
     ) -> None:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
-        self._clock, self._find_loss = options.clock, options.find_loss
-        self._look, self._is_cut = options.look, options.is_cut
+        self._clock, self._find_loss, self._look = options.clock, options.find_loss, options.look
+        self._is_cut, self._ends_early = options.is_cut, options.ends_early
         self._last_pos: int | None = None
         self._keeps = options.damaged != Damaged.SKIP
         self._marks = options.damaged == Damaged.MARK
@@ -140,6 +140,8 @@ class FrameDecoder:
         is_hole = Wrong.LAYOUT in self._wrong_before(None)
         self._clear_last(is_hole=is_hole)
         self._take(lambda: self._stream.decode(None), None)
+        if self._ends_early():
+            self._ledger.ends_early()
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())
             self._stats.packets = max(self._stats.packets, self._avi.packets)
@@ -334,8 +336,7 @@ class FrameDecoder:
 
     def _count_empty(self, before: int | None) -> None:
         """Frames of mp4 that were left empty between the last packet and that time (None: the
-        end): libav's parsers pass them over without a word, the index shows them.
-        """
+        end): libav's parsers pass them over without a word, the index shows them."""
         empty = empty_before(self._stream, self._last_dts, before) if self._is_mp4 else []
         coded = replace(self._inspect(memoryview(b""), False), shows=True)
         self._stats.packets += len(empty)
@@ -372,8 +373,7 @@ class FrameDecoder:
 
     def _is_splice(self, coded: CodedFrame, packet: Packet[VideoStream]) -> bool:
         """Whether streams were put together here: one begins anew, at another time. In HLS, whose
-        segments come complete, also at the time that was to be expected.
-        """
+        segments come complete, also at the time that was to be expected."""
         if coded.refresh not in (Refresh.OPEN, Refresh.FULL):
             return False
         # A short way on it is more likely that what came before was lost.

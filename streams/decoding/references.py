@@ -176,6 +176,7 @@ class FrameLedger(Generic[T]):
         self._came: Entry | None = None
         self._owed = 0  # frames that were lost entirely, and not counted yet
         self._ending = 0  # likewise, at the end
+        self._early_end: int | None = None  # the number of the first packet that is missing there
         self._last_loss = -_DEEPEST_REORDER - 1  # the last number near which something was lost
         self._waiting: deque[Entry] = deque()
         self._held: deque[tuple[Entry, T]] = deque()
@@ -214,6 +215,11 @@ class FrameLedger(Generic[T]):
         times = [entry.pts for entry in self._recent if entry.pts is not None]
         if pts is not None and times and self._in_order:
             self._ending = max(0, round(self._in_periods(pts - max(times))) - 1)
+
+    def ends_early(self) -> None:
+        """Frames are known to be missing at the end; those among them that lead the last ones are
+        known by the time that they leave empty."""
+        self._early_end = self._fed
 
     def ends_after(self, count: int) -> None:
         """So many packets are known to be missing at the end."""
@@ -331,16 +337,23 @@ class FrameLedger(Generic[T]):
         if last is None or last.pts is None or entry.pts is None or not self._in_order:
             return 0
         step = entry.pts - last.pts
+        periods = self._in_periods(step)
         if not (self._is_near_loss(last) or self._is_near_loss(entry)):
             if self._period is None and step > 0:
                 self._steps.append(step)
-            return 0
-        periods = self._in_periods(step)
+            return round(periods) - 1 if self._lacks_leaders(entry, periods) else 0
         is_loss = last.epoch == entry.epoch or entry.behind_loss
         most = _LONGEST_LOSS if is_loss else _LONGEST_LOSS_AT_REFRESH
         if periods > most and self._is_outage(last, entry):
             most = _LONGEST_OUTAGE
         return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
+
+    def _lacks_leaders(self, entry: Entry, periods: float) -> bool:
+        """Whether a gap before it is one that frames would have filled which the end cut off: no
+        more than are decoded between a frame and its presentation."""
+        if self._early_end is None or entry.number < self._early_end - self._depth:
+            return False
+        return _LONG_STEP <= periods <= self._depth + _LONG_STEP
 
     def _in_periods(self, step: int) -> float:
         """How many frames a step in time makes; 0 where that is not known."""

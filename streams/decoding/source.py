@@ -202,6 +202,7 @@ class AvSource(PlayedOnce):
             index=self._index(),
             losses=self._loss_count(),
             is_cut=self._is_cut(),
+            ends_early=self._ends_early,
         )
         if self._part is None:
             packets = self._packets()
@@ -232,6 +233,10 @@ class AvSource(PlayedOnce):
 
     def _is_cut(self) -> bool:
         """Whether its last packet is known to be one in part, which libav does not say."""
+        return False
+
+    def _ends_early(self) -> bool:
+        """Whether it came to its end before all of its frames did; asked at its end."""
         return False
 
     def _loss_count(self) -> LossCount | None:

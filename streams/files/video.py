@@ -137,6 +137,9 @@ class VideoFile(AvSource):
         is_silent = self._container.format.name in _SILENT
         return is_silent and _truncation(self._file).missing_bytes > 0
 
+    def _ends_early(self) -> bool:
+        return _truncation(self._file).missing_bytes > 0
+
     def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
         is_cut = end is None and lacks_end(self._file)
         return Wrong.LAYOUT if is_cut else Wrong.NOTHING

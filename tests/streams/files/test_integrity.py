@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from drives import FRAMES, clip, differs, play
+from drives import FRAMES, clip, differs, play, wrong
 from media import make_video
 from oneglance.streams.files.integrity import find_truncation, truncation_of
 from present import present
@@ -83,6 +83,31 @@ def test_a_nut_that_is_cut_says_so_and_its_last_frame_is_not_passed_off_as_whole
 def test_a_start_alone_says_nothing_wrong(start: bytes, end: int) -> None:
     content = (start + bytes(2000))[:end]
     truncation_of(io.BytesIO(content), len(content))
+
+
+@pytest.mark.parametrize(
+    ("container", "coding"),
+    [
+        *itertools.product(["a.mkv", "a.nut"], ["h264 b-frames", "h265 b-frames"]),
+        # AVI has no times: of this coding the frames' own are read.
+        *itertools.product(["a.mkv", "a.avi"], ["mpeg4 b-frames"]),
+    ],
+)
+def test_where_a_cut_takes_b_frames_away_the_frame_that_they_lead_keeps_its_place(
+    tmp_path: Path, container: str, coding: str
+) -> None:
+    path = clip(tmp_path, container, coding)
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    with av.open(str(path)) as opened:
+        begins = [present(packet.pos) for packet in opened.demux(video=0) if packet.size]
+    # How many are decoded before a frame is shown is known from the second P-frame on.
+    for begin in begins[5:]:
+        path.write_bytes(content[:begin])
+        found = play(path)
+        assert wrong(found, whole.frames) == [], begin
+        assert len(found.frames) + found.damaged == found.produced <= FRAMES, begin
+        assert "bytes are missing" in found.message, begin
 
 
 def test_a_transport_stream_in_a_file_that_was_larger_is_not_called_cut(tmp_path: Path) -> None:
