@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +106,9 @@ class JsonLinesSink:
 
     def _truncate_to_lines(self) -> None:
         if not self._to_stdout and self._path.is_file():
-            self._file.truncate(self._whole_bytes)
-            self._file.seek(self._whole_bytes)
+            with suppress(OSError):  # the disk is gone, which is said already
+                self._file.truncate(self._whole_bytes)
+                self._file.seek(self._whole_bytes)
 
     def _error(self, error: OSError) -> SinkError:
         if not self._to_stdout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 
 from oneglance.streams.files.boxes import top_level_boxes
 from oneglance.streams.outputs import write_whole
@@ -53,9 +54,13 @@ class FragmentedMp4:
         except OSError as error:
             self.error = self.error or error
 
-    def truncate_to_fragment(self) -> None:
-        """Truncate after the last complete fragment."""
-        self.file.truncate(end_of_fragments(self.file))
+    def truncate_to_fragment(self) -> int:
+        """Truncate after the last complete fragment, as far as the disk allows; the bytes up to
+        there."""
+        end = end_of_fragments(self.file)
+        with suppress(OSError):  # what was wrong is known
+            self.file.truncate(end)
+        return end
 
     @property
     def size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,13 +115,13 @@ class VideoSink:
                         self._encoder.finish()
             except SinkError as error:
                 failed = error
-            if self._is_broken or self._file.error is not None:
-                self._file.truncate_to_fragment()
-        is_empty = self._file.size == 0
+        is_bad = self._is_broken or self._file.error is not None
+        is_empty = (self._file.truncate_to_fragment() if is_bad else self._file.size) == 0
         is_ours = is_at(self._path, self._file.file.fileno())
         self._file.close()
         if is_empty and is_ours:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # the disk is gone
+                self._path.unlink(missing_ok=True)
         if self._file.error is not None:
             kept = "Too little was written to keep" if is_empty else "What is there plays"
             raise output_error(self._path, self._file.error, kept=kept)
