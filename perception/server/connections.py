@@ -7,6 +7,7 @@ that this process may open, and cameras that come back could not be connected to
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,7 +16,8 @@ REQUEST_S = 15.0
 """How long a request may take to arrive."""
 
 MOST_CONNECTIONS = 128
-"""Connections at once; those who look are fewer, see ``MOST_VIEWERS``."""
+"""Connections at once; those who look are fewer, see ``MOST_VIEWERS``. Where this process may open
+few files (``ulimit -n``), half as many as these: cameras and outputs need some too."""
 
 
 class Impatient(H11Protocol):
@@ -29,7 +31,7 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """See ``asyncio.Protocol``."""
         super().connection_made(transport)
-        if len(self.connections) > self.most:
+        if len(self.connections) > min(self.most, _files() // 2):
             transport.abort()
         else:
             self._look = self.loop.call_later(self.request_s, self._give_up)
@@ -47,3 +49,13 @@ class Impatient(H11Protocol):
             self.transport.abort()
         else:
             self._look = self.loop.call_later(self.request_s, self._give_up)
+
+
+def _files() -> int:
+    """How many files this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft

@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -19,6 +19,7 @@ from oneglance.perception.server.guard import Access
 from oneglance.perception.server.hub import Hub
 from oneglance.streams import shutdown
 from oneglance.streams.errors import UsageError
+from oneglance.streams.outputs import os_reason
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ LARGEST_MESSAGE = 4096
 """Bytes of what a browser may say at once."""
 
 SHORTEST_TOKEN = 12
+_OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _PATIENCE_S = 0.4
 """How long viewers may take to leave before we disconnect them; less than ``shutdown.CLOSE_S``."""
 
@@ -106,6 +108,7 @@ class PageServer:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
+        self._is_short = False
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="oneglance-serve", daemon=True)
 
@@ -149,6 +152,7 @@ class PageServer:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._report)
         serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
         closing = asyncio.create_task(self._closing.wait())
         self._ready.set()
@@ -161,3 +165,14 @@ class PageServer:
             self._server.force_exit = True
         await serving
         closing.cancel()
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What went wrong on the loop itself. asyncio says so of every connection that cannot be
+        taken while the system is out of files, each with a traceback, and tries once a second."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _OUT_OF:
+            if not self._is_short:
+                logger.warning("the page takes nobody in for now: %s", os_reason(error))
+            self._is_short = True
+        elif not self._closing.is_set():  # such a try may come after the end
+            loop.default_exception_handler(context)

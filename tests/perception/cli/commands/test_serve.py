@@ -6,8 +6,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ pytest.importorskip("starlette", reason="needs the 'serve' extra")
 import httpx
 
 from program import Program, start
-from waiting import ENDED_S, LONG_S, within
+from waiting import ENDED_S, LONG_S, wait_until, within
 
 ENDLESS = "rendered:?frames=inf&size=320x180"
 SECRET = "a-token-of-mine"
@@ -124,3 +125,31 @@ def test_a_missing_extra_is_reported_with_the_line_that_installs_it(
     outcome = oneglance("serve", ENDLESS)
     assert outcome.code == 2
     assert "pip install 'oneglance[serve]'" in outcome.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process as Linux does")
+def test_where_few_files_may_be_open_others_are_served_again_and_it_is_said_once(
+    model: Path,
+) -> None:
+    import resource
+
+    with serving(ENDLESS, "--model", model, "--port", 0) as (process, line):
+        url = address_in(line)
+        port = int(url.rstrip("/").rpartition(":")[2])
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        few = len(list(Path(f"/proc/{process.pid}/fd").iterdir())) + 4
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (few, hard))
+        with ExitStack() as stack:
+            for _ in range(few * 2):  # they wait at the door, and are taken in one by one
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), LONG_S))
+            wait_until(
+                lambda: len(list(Path(f"/proc/{process.pid}/fd").iterdir())) >= few - 1,
+                "there is no room for more",
+            )
+        answer = httpx.get(f"{url}healthz", trust_env=False, timeout=LONG_S)
+        assert answer.status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert err.count(b"too many files are open; raise the limit (ulimit -n)") == 1
