@@ -24,20 +24,23 @@ class Allowance:
     when all that were written have been paid for.
     """
 
-    def __init__(self, share: float, *, cpus: int, longest_s: float = float("inf")) -> None:
-        """``longest_s``: it is never longer until all is paid for.
+    def __init__(
+        self, share: float, *, cpus: int, owed_s: float = 0.0, longest_s: float = float("inf")
+    ) -> None:
+        """``owed_s``: it may begin when all is paid for so soon, for results come in bursts;
+        ``longest_s``: it is never longer until all is paid for.
 
         Raises:
             UsageError: as ``check_share``.
         """
         check_share(share)
-        self._rate, self._longest_s = share * cpus, longest_s
+        self._rate, self._owed_s, self._longest_s = share * cpus, owed_s, longest_s
         self.paid_s = float("-inf")
         """When all that it took is paid for."""
 
     def has_room(self, now_s: float) -> bool:
         """Whether it may begin now."""
-        return now_s >= self.paid_s
+        return now_s >= self.paid_s - self._owed_s
 
     def took(self, cpu_s: float, now_s: float) -> None:
         """It has just taken so much CPU time."""

@@ -42,8 +42,8 @@ class SourceHealth:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkHealth:
     """One output of a run. ``behind``: results that it went without because it was too slow for
-    a live loop, which waits for nobody. ``unsent``: what its other end did not take (a broker, a
-    viewer), in the sink's own units."""
+    a live loop, which waits for nobody, or would have taken more than its share of the CPUs' time.
+    ``unsent``: what its other end did not take (a broker, a viewer), in the sink's own units."""
 
     sink: str
     behind: int

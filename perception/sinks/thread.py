@@ -34,6 +34,9 @@ WAITING = 2
 WAITING_LIVE = 8
 """Results that may wait for a slow sink of a live loop: a moment's hiccup of a disk costs none."""
 
+OWED_S = 0.25
+"""What a sink with a share may owe, in seconds until it is paid for."""
+
 _FAILED_TOO = "an output failed too: %s"
 
 
@@ -56,7 +59,9 @@ class SinkThreads:
             UsageError: one is given twice; the share is none.
         """
         cpus = available_cpus()
-        allowances = [None if share is None else Allowance(share, cpus=cpus) for _ in sinks]
+        allowances = [
+            None if share is None else Allowance(share, cpus=cpus, owed_s=OWED_S) for _ in sinks
+        ]
         self._names = sink_names(sinks)
         for number, sink in enumerate(sinks):
             if any(sink is other for other in sinks[:number]):
@@ -181,7 +186,8 @@ class SinkThread:
 
     After a sink failed nothing more is written: a file ends where the error says, without a gap.
     ``drops_as``: never wait for the sinks, and call them that where results are dropped.
-    ``allowance``: of their time; what would exceed it is dropped.
+    ``allowance``: of their CPU time, the first result's left out, for which encoders are opened
+    and packages loaded; what would exceed it is dropped.
     """
 
     def __init__(
@@ -270,9 +276,9 @@ class SinkThread:
         self.check()
 
     def _has_room(self) -> bool:
-        if self._allowance is None:
-            return len(self._waiting) < WAITING_LIVE
-        return len(self._waiting) < WAITING and self._allowance.has_room(time.monotonic())
+        return len(self._waiting) < WAITING_LIVE and (
+            self._allowance is None or self._allowance.has_room(time.monotonic())
+        )
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -325,7 +331,7 @@ class SinkThread:
                         sink.write(result)
                 except BaseException as error:  # noqa: BLE001 - raised on the loop's thread
                     self._note(error)
-            if self._allowance is not None:
+            if self._allowance is not None and self._steps:
                 with self._changed:
                     self._allowance.took(time.thread_time() - begun_cpu_s, time.monotonic())
             self._step()

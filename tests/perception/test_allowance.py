@@ -26,6 +26,21 @@ def test_what_was_not_used_is_not_saved_up() -> None:
     assert allowance.has_room(1002.0)
 
 
+def test_a_burst_may_owe_a_little() -> None:
+    allowance = Allowance(0.1, cpus=1, owed_s=0.25)
+    allowance.took(0.02, 0.0)
+    assert allowance.has_room(0.0)
+    allowance.took(0.02, 0.0)
+    assert not allowance.has_room(0.0)
+    assert allowance.has_room(0.15)
+
+
+def test_a_debt_may_have_an_end() -> None:
+    allowance = Allowance(0.01, cpus=1, longest_s=0.5)
+    allowance.took(60.0, 0.0)
+    assert allowance.paid_s == 0.5
+
+
 @given(
     share=st.floats(0.001, 1.0),
     cpus=st.integers(1, 64),

@@ -125,8 +125,8 @@ def test_with_a_share_a_loop_waits_for_no_sink_recorded_or_live(
                 assert slow.taking.wait(LONG_S)
         behind = {each.sink: each.behind for each in threads.health()}
         slow.go.set()
-    assert slow.written == list(range(1 + WAITING))
-    assert behind["slow"] == 30 - 1 - WAITING
+    assert slow.written == list(range(1 + WAITING_LIVE))
+    assert behind["slow"] == 30 - 1 - WAITING_LIVE
     assert len(quick.written) + behind["quick"] == 30
     assert quick.written == sorted(quick.written)
     said = [record.getMessage() for record in caplog.records]
@@ -144,7 +144,7 @@ def test_what_a_sink_took_is_measured_and_must_be_paid_for() -> None:
             threads.write(result)
         behind = threads.health()[0].behind
     assert quick.written == list(range(40 - behind))
-    assert behind >= 40 - 2 * (1 + WAITING)  # some may have come before the first was paid for
+    assert behind >= 40 - 2 * (1 + WAITING_LIVE)  # some may have come before the first was paid for
 
 
 def test_a_share_that_is_none_is_refused() -> None:
