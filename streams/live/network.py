@@ -30,7 +30,7 @@ from oneglance.streams.files.integrity import broken, check_integrity
 from oneglance.streams.frame import Frame
 from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.connectivity import unopened
-from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, keep_only
+from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, is_finished, keep_only
 from oneglance.streams.live.opener import REACHABLE, Opener
 from oneglance.streams.live.repetition import Compared, Repetition
 from oneglance.streams.live.threaded import Answer, ThreadedSource, opened_within
@@ -204,6 +204,11 @@ class NetworkStream(ThreadedSource):
             return
         if self._is_still():
             self.live = False
+        if self.live and self._is_segmented and self._is_finished():
+            # Fetched again, it would be played once more from its beginning.
+            logger.info("%s: its playlist says that it has ended", self.source)
+            self.live = False
+            return
         if self.live:
             raise SourceBroken(
                 f"{self.source} was ended by the server after {self.stats.delivered} frames",
@@ -246,6 +251,10 @@ class NetworkStream(ThreadedSource):
         """Whether one image lay there, and no camera."""
         is_image = self._container.format.name.endswith("_pipe")
         return is_image and self.stats.produced == 1
+
+    def _is_finished(self) -> bool:
+        patience_s = min(self._options.timeout_s, self._options.stall_s)
+        return is_finished(self._url, self._stream, REACHABLE, timeout_s=patience_s)
 
     def _came_again(self) -> bool:
         """Whether all that the connection before gave came again, and nothing else."""

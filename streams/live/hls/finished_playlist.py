@@ -46,6 +46,15 @@ def keep_only(container: InputContainer, stream: VideoStream) -> None:
             other.discard = av.stream.Discard.all
 
 
+def is_finished(
+    address: str, stream: VideoStream, options: Mapping[str, str], *, timeout_s: float
+) -> bool:
+    """Whether the playlist that ``stream`` was played from says that nothing follows; libav ends
+    as well where it cannot fetch it any more."""
+    found, text = _listed(address, stream, options, timeout_s)
+    return parse_playlist(text, found).is_finished
+
+
 class FinishedPlaylist:
     """The playlist of a stream, and how much of it came."""
 

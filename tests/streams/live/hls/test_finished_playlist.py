@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from http_server import http_server
 from media import index_of, make_video
 from oneglance.streams import ConnectOptions, SourceBroken, SourceStalled
 from oneglance.streams.live.network import NetworkStream
+from oneglance.streams.live.reconnecting import open_with_reconnect
+from oneglance.streams.outputs import write_file
 from playing import play_until
 from program import Program
 
@@ -288,3 +291,23 @@ def test_playlists_that_people_reported_are_whole_or_reported(
     assert count <= len(frames) < count + 3
     assert place in message
     assert frames[-1].timestamp_s == pytest.approx(5.967, abs=0.001) or name == "miss_last"
+
+
+def test_a_broadcast_that_ends_is_played_once_and_not_again_as_a_recording(
+    build: Build, web: str
+) -> None:
+    path, lines = build()
+    begun = [line for line in lines if not line.startswith(("#EXT-X-PLAYLIST-TYPE", "#EXT-X-END"))]
+    third = segments(begun)[2]
+    path.write_text("\n".join(begun[: third + 1]) + "\n")
+
+    def end() -> None:
+        write_file(path, "\n".join([*begun, "#EXT-X-ENDLIST"]) + "\n")
+
+    ending = threading.Timer(0.5, end)
+    ending.start()
+    with open_with_reconnect(f"{web}/file/a.m3u8", ConnectOptions(timeout_s=10)) as stream:
+        frames = list(stream)
+    ending.join()
+    assert [frame.index for frame in frames] == list(range(COUNT))
+    assert all(index_of(frame.image) == frame.index % 25 for frame in frames)
