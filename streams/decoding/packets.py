@@ -140,7 +140,7 @@ class FrameDecoder:
         is_hole = Wrong.LAYOUT in self._wrong_before(None)
         self._clear_last(is_hole=is_hole)
         self._take(lambda: self._stream.decode(None), None)
-        if self._ends_early():
+        if is_hole or self._ends_early():
             self._ledger.ends_early()
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())

@@ -39,6 +39,10 @@ _IN_CLUSTER = frozenset(
     (b"\xe7", _BLOCK, _GROUP, b"\xa7", b"\xab", b"\xec", b"\xbf", b"\x58\x54", b"\xaf")
 )
 
+_NUMBERS = frozenset((b"\xe7", b"\xa7", b"\xab"))
+"""Of those, what is a number: a cluster's time, its place and the size of the one before it."""
+_TRACKS, _TRACK, _TRACK_NUMBER = b"\x16\x54\xae\x6b", b"\xae", b"\xd7"
+
 _IN_GROUP = frozenset((b"\xa1", b"\x9b", b"\xfb", b"\xfa", b"\xa4", b"\x75\xa1", b"\x75\xa2"))
 
 _PIECE = 1 << 20
@@ -76,6 +80,14 @@ def element_at(content: BinaryIO, at: int) -> Element | None:
     return Element(head[:id_width], begin, None if length == unknown else begin + length)
 
 
+def _number(head: bytes) -> int | None:
+    """The number, of one byte or more, that begins there; None: none does."""
+    width = _width(head[0]) if head else 0
+    if not 0 < width <= min(8, len(head)):
+        return None
+    return int.from_bytes(head[:width], "big") & ((1 << 7 * width) - 1)
+
+
 def _width(lead: int) -> int:
     """Bytes of the number that begins with this byte; 9 when it cannot begin one."""
     return 9 - lead.bit_length()
@@ -91,6 +103,7 @@ class ClusterChecks:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._elements: list[Element] | None = None
+        self._tracks: frozenset[int] = frozenset()
         self._are_right: dict[int, bool | None] = {}
         self._found: dict[int, Wrong] = {}
 
@@ -105,6 +118,7 @@ class ClusterChecks:
     def _look(self, open_: Callable[[], BinaryIO], begin: int | None, end: int | None) -> Wrong:
         if self._elements is None:
             self._elements = list(_in_segment(open_()))
+            self._tracks = _track_numbers(open_(), self._elements)
         count = len(self._elements)
         first, last = self._at(begin or 0), count - 1 if end is None else self._at(end)
         if last < 0:
@@ -127,10 +141,10 @@ class ClusterChecks:
         assert self._elements is not None
         if begin is not None:
             after = _end_of_block(content, begin)
-            return begin == end or (after is not None and _leads(content, after, end))
+            return begin == end or (after is not None and self._leads(content, after, end))
         before = self._elements[: self._at(end)]
         begins = self._elements[len(before)].begin
-        return all(each.name != HOLE for each in before) and _leads(content, begins, end)
+        return all(each.name != HOLE for each in before) and self._leads(content, begins, end)
 
     def _at(self, place: int) -> int:
         assert self._elements is not None
@@ -143,7 +157,7 @@ class ClusterChecks:
             return Wrong.LAYOUT
         if element.name != CLUSTER or (is_right := self._is_right(content, at)):
             return Wrong.NOTHING
-        found = Wrong.NOTHING if _is_laid_out(content, element) else Wrong.LAYOUT
+        found = Wrong.NOTHING if self._is_laid_out(content, element) else Wrong.LAYOUT
         if is_right is False and self._can_trust(content, at):
             found |= Wrong.BYTES
         return found
@@ -159,6 +173,48 @@ class ClusterChecks:
         others = sorted(range(len(self._elements)), key=lambda at: abs(at - wrong))
         return any(self._is_right(content, at) for at in others[1 : 1 + _ASKED])
 
+    def _leads(self, content: BinaryIO, at: int, place: int) -> bool:
+        """Whether one element follows the other from there to the block whose content begins at
+        ``place``."""
+        while at < place:
+            found = element_at(content, at)
+            if found is None or found.name not in _TOP | _IN_CLUSTER | _IN_GROUP:
+                return False
+            if not self._is_sound(content, found):
+                return False
+            if found.name in _BLOCKS and found.begin == place:
+                return True
+            if found.name in (CLUSTER, _GROUP):
+                at = found.begin
+            elif found.end is None:
+                return False
+            else:
+                at = found.end
+        return False
+
+    def _is_laid_out(self, content: BinaryIO, cluster: Element) -> bool:
+        """Whether a cluster is a row of elements that belong there, to its last byte."""
+        assert cluster.end is not None
+        at = cluster.begin
+        while at < cluster.end:
+            found = element_at(content, at)
+            if found is None or found.end is None or found.name not in _IN_CLUSTER:
+                return False
+            if not self._is_sound(content, found):
+                return False
+            at = found.end
+        return at == cluster.end
+
+    def _is_sound(self, content: BinaryIO, found: Element) -> bool:
+        """Whether an element can be what it says: libav leaves a cluster at one that cannot."""
+        if found.name in _NUMBERS:
+            return found.end is not None and found.end - found.begin <= 8
+        if found.name != _BLOCK:
+            return True
+        content.seek(found.begin)
+        track = _number(content.read(8))
+        return bool(track) and (not self._tracks or track in self._tracks)
+
 
 def _in_segment(content: BinaryIO) -> Iterator[Element]:
     """Elements, and the holes between them."""
@@ -168,16 +224,35 @@ def _in_segment(content: BinaryIO) -> Iterator[Element]:
     if head is None or segment is None or (head.name, segment.name) != (EBML, SEGMENT):
         return
     at = segment.begin
+    is_all = segment.end is not None and segment.end <= size
     while at + 2 <= size:
         found = element_at(content, at)
-        if found is not None and found.name in _TOP and (found.end is None or found.end > size):
+        is_long = found is not None and found.end is not None and found.end > size
+        is_stream = found is not None and found.end is None
+        if found is not None and found.name in _TOP and (is_stream or (is_long and not is_all)):
             return  # it was written as a stream, or is truncated
-        if found is None or found.end is None or found.name not in _TOP:
+        if found is None or found.end is None or is_long or found.name not in _TOP:
             after = _next_cluster(content, at + 1, size)
             found = Element(HOLE, at, after)
         yield found
         assert found.end is not None
         at = found.end
+
+
+def _track_numbers(content: BinaryIO, elements: list[Element]) -> frozenset[int]:
+    """Of all tracks; none where they cannot be read."""
+    found = set()
+    for tracks in elements:
+        at, until = tracks.begin, tracks.end or 0
+        while tracks.name == _TRACKS and at < until:
+            element = element_at(content, at)
+            if element is None or element.end is None or element.end > until:
+                return frozenset()
+            if element.name == _TRACK_NUMBER:
+                content.seek(element.begin)
+                found.add(int.from_bytes(content.read(element.end - element.begin), "big"))
+            at = element.begin if element.name == _TRACK else element.end
+    return frozenset(found)
 
 
 def _matches(content: BinaryIO, element: Element) -> bool | None:
@@ -207,24 +282,6 @@ def _next_cluster(content: BinaryIO, at: int, size: int) -> int:
     return size
 
 
-def _leads(content: BinaryIO, at: int, place: int) -> bool:
-    """Whether one element follows the other from there to the block whose content begins at
-    ``place``."""
-    while at < place:
-        found = element_at(content, at)
-        if found is None or found.name not in _TOP | _IN_CLUSTER | _IN_GROUP:
-            return False
-        if found.name in _BLOCKS and found.begin == place:
-            return True
-        if found.name in (CLUSTER, _GROUP):
-            at = found.begin
-        elif found.end is None:
-            return False
-        else:
-            at = found.end
-    return False
-
-
 def _end_of_block(content: BinaryIO, place: int) -> int | None:
     """Where the block ends whose content begins there; None: its head is gone."""
     for width in range(2, min(10, place + 1)):
@@ -232,19 +289,3 @@ def _end_of_block(content: BinaryIO, place: int) -> int | None:
         if found is not None and found.name in _BLOCKS and found.begin == place:
             return found.end
     return None
-
-
-def _is_laid_out(content: BinaryIO, cluster: Element) -> bool:
-    """Whether a cluster is a row of elements that belong there, to its last byte."""
-    assert cluster.end is not None
-    at = cluster.begin
-    while at < cluster.end:
-        found = element_at(content, at)
-        if found is None or found.end is None or found.name not in _IN_CLUSTER:
-            return False
-        if found.name == _BLOCK:  # it begins with the number of its track
-            content.seek(found.begin)
-            if content.read(1) in (b"", b"\0"):
-                return False
-        at = found.end
-    return at == cluster.end

@@ -12,6 +12,7 @@ from drives import (
     FRAMES,
     LARGE,
     clip,
+    differs,
     play,
     wrong,
 )
@@ -54,6 +55,29 @@ def test_a_lost_sector_of_matroska_costs_what_it_held_and_what_depends_on_it(
         assert len(found.frames) + found.damaged == found.produced, at
         assert found.produced == FRAMES or not found.frames, at  # a message says that none came
         assert found.message, at
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 b-frames", "h265"])
+@pytest.mark.parametrize(
+    ("back", "bit"),
+    # Another track, another element with the length of a frame, another length.
+    [(0, 0x20), (0, 0x80), (3, 0x08), (3, 0x04), (2, 0x02), (1, 0x40)],
+)
+def test_a_wrong_bit_in_the_head_of_a_block_loses_no_frame_without_a_word(
+    tmp_path: Path, name: str, back: int, bit: int
+) -> None:
+    path = clip(tmp_path, "a.mkv", name, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    for number, (at, _) in list(enumerate(coded(path)))[1:]:
+        spoilt = bytearray(content)
+        spoilt[at - back] ^= bit
+        path.write_bytes(spoilt)
+        found = play(path)
+        assert [
+            f.index for f in found.frames if differs(f.image, whole.frames[f.index].image)
+        ] == [], number
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+        assert found.message or not back, number
 
 
 @pytest.mark.parametrize(
