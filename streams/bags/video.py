@@ -14,9 +14,10 @@ from typing import Any
 import av
 
 from oneglance.streams.bags.messages import VIDEO_FORMATS, ImageMessage, Undecodable
+from oneglance.streams.decoding.accounting import Entry
 from oneglance.streams.decoding.bitstream import CodedFrame, inspector
 from oneglance.streams.decoding.padding import packet_of
-from oneglance.streams.decoding.references import Entry, FrameLedger, References
+from oneglance.streams.decoding.references import FrameLedger, References
 
 _NS = Fraction(1, 1_000_000_000)
 
@@ -106,5 +107,5 @@ class VideoDecoder:
 
     def _done(self, *, ended: bool = False) -> Iterator[DecodedMessage]:
         for verdict in self._ledger.verdicts(ended=ended):
-            if verdict.frame is not None:
+            if verdict.frame is not None:  # of which none is left out, whatever was counted
                 yield DecodedMessage(*verdict.frame, verdict.damaged)

@@ -1,13 +1,59 @@
-"""What came through a decoder so far."""
+"""What goes into a decoder, and what came through it so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from oneglance.streams.decoding.bitstream import CodedFrame
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A packet on its way through the decoder.
+
+    ``number`` in decoding order; ``epoch``: full refreshes up to it; ``pts`` of its frame, None
+    where unknown. ``near_loss``: something was lost hereabouts; ``behind_loss``: surely so, before
+    it. ``suspect``: it may be what was lost; the next packet shows which. ``settled``: its frame
+    came, or never will. ``damaged``: None until all before it are settled.
+    """
+
+    number: int
+    epoch: int
+    pts: int | None
+    coded: CodedFrame
+    near_loss: bool = False
+    behind_loss: bool = False
+    suspect: bool = False
+    broken: bool = False
+    settled: bool = False
+    came: bool = False
+    damaged: bool | None = None
+    counts: bool = True
+
+    def is_shown_before(self, other: Entry) -> bool:
+        """Whether its frame precedes the other's."""
+        if self.epoch == other.epoch and self.pts is not None and other.pts is not None:
+            return self.pts < other.pts
+        return self.number < other.number
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[T]):
+    """A frame that the source produced: ``frame`` is None where nothing came of it, and
+    ``had_packet`` False where not even its packet did. ``is_counted``: it has been counted
+    before, as one that was lost."""
+
+    frame: T | None
+    damaged: bool
+    had_packet: bool = True
+    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

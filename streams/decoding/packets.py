@@ -12,11 +12,11 @@ import av
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
-from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats
+from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
-from oneglance.streams.decoding.references import Entry, FrameLedger, References, Verdict
+from oneglance.streams.decoding.references import FrameLedger, References
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
 from oneglance.streams.errors import cause
@@ -93,20 +93,17 @@ class FrameDecoder:
         if self._codec in STRICT:
             context.options = {"err_detect": STRICT[self._codec]}
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
-        intra_only = context.codec.intra_only
-        self._inspect = inspector(self._codec, context.extradata, intra_only=intra_only)
+        extradata, intra_only = context.extradata, context.codec.intra_only
+        self._inspect = inspector(self._codec, extradata, intra_only=intra_only)
         self._period = period_of(stream)
-        references = References(intact=self._codec != "mpeg4")
         # AVI counts packets where others have times of frames.
         self._avi: AviTimes | None = None
         if container.format.name == "avi" and stream.time_base:
-            has_own = self._codec == "mpeg4"
-            own = OwnTimes(context.extradata, stream.time_base) if has_own else None
+            own = OwnTimes(extradata, stream.time_base) if self._codec == "mpeg4" else None
             self._avi = AviTimes(own, options.index)
+        references = References(intact=self._codec != "mpeg4")
         self._ledger: FrameLedger[_Taken] = FrameLedger(
-            references,
-            period=1 if self._avi is not None else self._period,
-            joins=options.joins,
+            references, period=1 if self._avi else self._period, joins=options.joins
         )
         self._is_parsed = container.format.name in _PARSED
         self._is_mp4, self._is_live = container.format.name.startswith("mov"), options.joins
@@ -226,8 +223,7 @@ class FrameDecoder:
         leap = self._leap(packet.dts)
         if leap >= _LONG_STEP or self._last_dts is None:
             self._count_empty(packet.dts)
-        is_ahead = self._near_unmarked()
-        wrong = self._wrong_before(packet.pos)
+        is_ahead, wrong = self._near_unmarked(), self._wrong_before(packet.pos)
         is_gap = Wrong.GAP in wrong or (Wrong.LAYOUT in wrong and leap >= _LONG_STEP)
         is_gap |= Wrong.LAYOUT in wrong and self._last_dts is None
         near_loss = self._flagged > 0 or self._near_loss > 0 or is_gap
@@ -314,8 +310,11 @@ class FrameDecoder:
         is_gap |= self._flagged > 0 and leap >= _LONG_STEP
         if is_gap and self._stats.packets == 1 and self._period and packet.pts is not None:
             before = max(0, round(packet.pts / self._period))
-            self._stats.is_start_lost = before <= _LONGEST_START
-            return replace(coded, lost_before=before if before <= _LONGEST_START else 1)
+            if before > _LONGEST_START:
+                return replace(coded, lost_before=1)
+            self._stats.is_start_lost = True
+            self._ledger.begins_late()
+            return replace(coded, lost_before=max(1, before))
         knows = self._codec == "h264" and leap <= _H264_NUMBERS  # by its own numbers
         return replace(coded, lost_before=1) if is_gap and not knows else coded
 
@@ -383,9 +382,10 @@ class FrameDecoder:
     def _given(self, verdicts: Iterator[Verdict[_Taken]]) -> Iterator[DecodedFrame]:
         stats = self._stats
         for verdict in verdicts:
-            index = stats.count(damaged=verdict.damaged)
             pts = self._avi.next() if self._avi is not None and verdict.had_packet else None
-            taken = verdict.frame
+            if verdict.is_counted:
+                continue
+            index, taken = stats.count(damaged=verdict.damaged), verdict.frame
             if taken is None or (verdict.damaged and not self._keeps):
                 continue
             stats.last_error = ""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from oneglance.streams.decoding.accounting import Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
 
 T = TypeVar("T")
@@ -114,44 +115,14 @@ class _OpenRefresh:
     is_followed: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A packet on its way through the decoder.
+@dataclass(slots=True)
+class _Gap:
+    """``lost``: frames that were counted between two times before the packet of that number."""
 
-    ``number`` in decoding order; ``epoch``: full refreshes up to it; ``pts`` of its frame, None
-    where unknown. ``near_loss``: something was lost hereabouts; ``behind_loss``: surely so, before
-    it. ``suspect``: it may be what was lost; the next packet shows which. ``settled``: its frame
-    came, or never will. ``damaged``: None until all before it are settled.
-    """
-
+    begin: int
+    end: int
     number: int
-    epoch: int
-    pts: int | None
-    coded: CodedFrame
-    near_loss: bool = False
-    behind_loss: bool = False
-    suspect: bool = False
-    broken: bool = False
-    settled: bool = False
-    came: bool = False
-    damaged: bool | None = None
-    counts: bool = True
-
-    def is_shown_before(self, other: Entry) -> bool:
-        """Whether its frame precedes the other's."""
-        if self.epoch == other.epoch and self.pts is not None and other.pts is not None:
-            return self.pts < other.pts
-        return self.number < other.number
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict(Generic[T]):
-    """A frame that the source produced: ``frame`` is None where nothing came of it, and
-    ``had_packet`` False where not even its packet did."""
-
-    frame: T | None
-    damaged: bool
-    had_packet: bool = True
+    lost: int
 
 
 class FrameLedger(Generic[T]):
@@ -183,6 +154,9 @@ class FrameLedger(Generic[T]):
         self._missing: list[Entry] = []
         self._recent: deque[Entry] = deque(maxlen=2 * _DEEPEST_REORDER)
         self._last: Entry | None = None
+        self._shown: deque[int] = deque(maxlen=_DEEPEST_REORDER)  # times of the last frames
+        self._lacks_start = False
+        self._gaps: deque[_Gap] = deque(maxlen=4)
         self._untimed = 0  # frames without a time since then
 
     def enters(self, coded: CodedFrame, pts: int | None, *, near_loss: bool = False) -> Entry:
@@ -215,6 +189,10 @@ class FrameLedger(Generic[T]):
         times = [entry.pts for entry in self._recent if entry.pts is not None]
         if pts is not None and times and self._in_order:
             self._ending = max(0, round(self._in_periods(pts - max(times))) - 1)
+
+    def begins_late(self) -> None:
+        """Frames are missing before the first packet: by the time of the first that is shown."""
+        self._lacks_start = True
 
     def ends_early(self) -> None:
         """Frames are known to be missing at the end; those among them that lead the last ones are
@@ -277,7 +255,8 @@ class FrameLedger(Generic[T]):
             if entry.number - self._last_loss > _DEEPEST_REORDER:
                 self._owed = 0  # what was missing has been shown, or there was nothing
             if entry.counts or not entry.damaged:
-                yield Verdict(frame, bool(entry.damaged))
+                is_counted = bool(entry.damaged) and self._fills_gap(entry)
+                yield Verdict(frame, bool(entry.damaged), is_counted=is_counted)
         if ended:
             yield from self._missing_before(None)
             for _ in range(max(self._owed, self._ending)):  # they would have been shown last
@@ -316,7 +295,7 @@ class FrameLedger(Generic[T]):
         for missing in sorted(before, key=lambda e: (e.epoch, e.pts or 0, e.number)):
             self._missing.remove(missing)
             yield from self._gap_before(missing)
-            yield Verdict(None, damaged=True)
+            yield Verdict(None, damaged=True, is_counted=self._fills_gap(missing))
 
     def _gap_before(self, entry: Entry) -> Iterator[Verdict[T]]:
         """Frames whose packets were lost entirely: known by the time that they leave empty."""
@@ -327,11 +306,35 @@ class FrameLedger(Generic[T]):
         self._last = entry
         count = entry.coded.lost_before
         if entry.pts is not None and last is not None:
-            count = max(0, self._periods_between(last, entry) - self._untimed)
+            count = self._periods_between(last, entry) - self._untimed
+            if count > 0 and last.pts is not None:  # a decoder may have given some too early
+                count -= sum(last.pts < shown < entry.pts for shown in self._shown)
+            count = max(0, count)
+            if count and last.pts is not None:
+                self._gaps.append(_Gap(last.pts, entry.pts, entry.number, count))
+        elif entry.pts is not None and self._lacks_start:
+            count = max(0, round(self._in_periods(entry.pts)))
+        if entry.pts is not None:
+            self._shown.append(entry.pts)
         self._untimed = 0
         self._owed = max(0, self._owed - count)
         for _ in range(count):
             yield Verdict(None, damaged=True, had_packet=False)
+
+    def _fills_gap(self, entry: Entry) -> bool:
+        """Whether it is one of those that were counted as lost when one came too early, or when
+        the time of this one was not known: it is shown before the last, and decoded after it."""
+        for gap in self._gaps:
+            behind = entry.number - gap.number
+            if entry.pts is None:
+                is_in = not entry.coded.is_reference and 0 < behind <= self._depth
+            else:
+                is_in = gap.begin < entry.pts < gap.end
+            if is_in and gap.lost > 0:
+                gap.lost -= 1
+                self._untimed -= entry.pts is None and self._untimed > 0
+                return True
+        return False
 
     def _periods_between(self, last: Entry | None, entry: Entry) -> int:
         if last is None or last.pts is None or entry.pts is None or not self._in_order:

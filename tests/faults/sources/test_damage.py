@@ -77,6 +77,19 @@ def test_a_lost_packet_at_any_place_costs_what_leans_on_it_and_no_frame_is_uncou
         assert len(found.frames) + found.damaged == found.produced == FRAMES, index
 
 
+def test_a_lost_packet_in_which_a_b_frame_begins_is_one_frame_and_not_two(tmp_path: Path) -> None:
+    # Without its time it cannot be told from the gap that it leaves.
+    path = clip(tmp_path, "a.ts", "h264 b-frames", LARGE)
+    content, whole = path.read_bytes(), play(path)
+    parts = packets(content)
+    _, *places = [index for index, part in enumerate(parts) if begins_frame(part)]
+    for index in places[:-1]:
+        path.write_bytes(without(content, index))
+        found = play(path)
+        assert wrong(found, whole.frames) == [], index
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, index
+
+
 @pytest.mark.parametrize("name", [name for name, coding in CODINGS.items() if coding.noticed])
 @pytest.mark.parametrize("container", ["a.mp4", "a.mkv"])
 def test_changed_bytes_in_any_frame_cost_what_leans_on_it(

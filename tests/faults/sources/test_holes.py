@@ -68,7 +68,7 @@ def test_a_wrong_bit_in_the_head_of_a_block_loses_no_frame_without_a_word(
 ) -> None:
     path = clip(tmp_path, "a.mkv", name, LARGE)
     content, whole = path.read_bytes(), play(path)
-    for number, (at, _) in list(enumerate(coded(path)))[1:]:
+    for number, (at, _) in enumerate(coded(path)):
         spoilt = bytearray(content)
         spoilt[at - back] ^= bit
         path.write_bytes(spoilt)

@@ -63,7 +63,9 @@ def ledger(**how: object) -> FrameLedger[str]:
 def reported(found: FrameLedger[str], *, ended: bool = False) -> list[str]:
     """Frames by name, damaged ones with an exclamation mark, lost ones as one alone."""
     return [
-        (verdict.frame or "") + "!" * verdict.damaged for verdict in found.verdicts(ended=ended)
+        (verdict.frame or "") + "!" * verdict.damaged
+        for verdict in found.verdicts(ended=ended)
+        if not verdict.is_counted
     ]
 
 
@@ -96,6 +98,42 @@ def test_frames_whose_packets_were_lost_whole_are_counted_by_the_time_they_leave
     for letter, at in [("I", 0), ("P", 1), ("G", 4)]:
         found.comes(found.enters(IMAGES[letter], at), str(at), corrupt=False)
     assert reported(found, ended=True) == ["0", "1", "!", "!", "4!"]
+
+
+def test_a_damaged_frame_that_comes_too_early_is_counted_once_and_those_before_it_too() -> None:
+    # A decoder that lacks what it depends on gives it out at once: 3 comes before 1 and 2.
+    found = ledger()
+    entries = [found.enters(IMAGES[k], at) for k, at in [("I", 0), ("G", 3)]]
+    found.comes(entries[0], "0", corrupt=False)
+    found.comes(entries[1], "3", corrupt=True)
+    letters = reported(found)
+    for letter, at in [("B", 1), ("B", 2), ("I", 4)]:
+        found.comes(found.enters(IMAGES[letter], at), str(at), corrupt=letter == "B")
+        letters += reported(found)
+    letters += reported(found, ended=True)
+    assert (len(letters), letters[0], letters[-1]) == (5, "0", "4")
+
+
+def test_frames_that_the_end_cuts_off_are_counted_before_the_one_that_they_lead() -> None:
+    def shown(*, is_cut: bool) -> list[str]:
+        found = ledger()
+        times = [0, 3, 1, 2, 6, 4, 5, 9]
+        entries = [found.enters(IMAGES["I"], 0)]
+        # B-frames are given out at once, and each other one when the next of its kind comes.
+        for letter, at in zip("PBBPBBP", times[1:], strict=True):
+            entry = found.enters(IMAGES[letter], at)
+            given, at_given = (entry, at) if letter == "B" else (entries[-1], entries[-1].pts)
+            if letter == "P":
+                entries.append(entry)
+            found.comes(given, str(at_given), corrupt=False)
+        found.comes(entries[-1], str(times[-1]), corrupt=False)
+        if is_cut:
+            found.ends_early()
+        return reported(found, ended=True)
+
+    whole = ["0", "1", "2", "3", "4", "5", "6"]
+    assert shown(is_cut=False) == [*whole, "9"]
+    assert shown(is_cut=True) == [*whole, "!", "!", "9"]
 
 
 def test_a_pause_without_a_loss_is_no_lost_frame() -> None:
