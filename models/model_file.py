@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,9 @@ _EXTERNAL_DATA = b"\x0a\x08location"
 _PROPERTIES = 14
 """Protobuf field of a model's metadata; each entry is a key (1) and a value (2)."""
 
+_LARGEST = 1 << 31
+"""Bytes; protobuf has no larger messages."""
+
 _LARGEST_TEXT = 1 << 20
 """Bytes of metadata; reference frames are the most of it."""
 
@@ -27,12 +31,11 @@ def read_model_file(file: Path) -> bytes:
     """The content of an ONNX file.
 
     Raises:
-        ModelError: it cannot be read, or keeps weights in other files.
+        ModelError: it cannot be read, is too large, or keeps weights in other files.
     """
     try:
+        check_file(file)
         content = file.read_bytes()
-    except IsADirectoryError:
-        raise ModelError(f"{file} is a folder, not a model file") from None
     except OSError as error:
         raise ModelError(f"cannot read model {file}: {error.strerror}") from None
     if _EXTERNAL_DATA in content:
@@ -43,6 +46,22 @@ def read_model_file(file: Path) -> bytes:
     return content
 
 
+def check_file(file: Path) -> None:
+    """Refuse what cannot be a model file before it is read, which a pipe may never end.
+
+    Raises:
+        ModelError: a folder, a pipe, a device, or larger than one can be.
+        OSError: it cannot be looked at.
+    """
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise ModelError(f"{file} is a folder, not a model file")
+    if not stat.S_ISREG(found.st_mode):
+        raise ModelError(f"{file} is a pipe or a device, not a model file")
+    if found.st_size > _LARGEST:
+        raise ModelError(f"{file} is no model: it is larger than an ONNX file can be (2 GB)")
+
+
 def read_properties(file: Path) -> dict[str, str]:
     """The metadata of an ONNX file, without its graph: a few reads, whatever its size.
 
@@ -50,6 +69,7 @@ def read_properties(file: Path) -> dict[str, str]:
         ModelError: it cannot be read, or is no ONNX file.
     """
     try:
+        check_file(file)
         with file.open("rb") as opened:
             entries = [dict(_fields(io.BytesIO(entry))) for entry in _entries(opened)]
             return {entry[1].decode(): entry.get(2, b"").decode() for entry in entries}

@@ -23,6 +23,8 @@ Row = tuple[Task, str, float, tuple[float, float, float, float]]
 
 _NS = 1_000_000_000
 _FARTHEST_PX = 1e9
+_LONGEST_LINE = 16 << 20
+"""Bytes; a result with a thousand boxes has a hundredth of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +116,9 @@ def _only(frame: RecordedFrame, tasks: Collection[Task]) -> RecordedFrame:
 
 def _of_jsonl(path: Path) -> Iterator[tuple[str, RecordedFrame]]:
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        # A line without an end may be a device's.
+        pieces = iter(lambda: lines.readline(_LONGEST_LINE), b"")
+        for number, line in enumerate(pieces, 1):
             try:
                 yield _of_object(json.loads(line))
             except (KeyError, TypeError, ValueError, OverflowError, RecursionError):

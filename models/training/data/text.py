@@ -20,6 +20,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+_LARGEST_YAML = 64 << 20
+"""Bytes of a data set file, which names folders and classes."""
+
 
 def read_text(file: Path) -> str:
     """The text of ``file``: UTF-8, or what its byte-order mark says (Windows editors write one).
@@ -122,6 +125,10 @@ class YamlFile:
         self.path = path
         if not path.is_file():
             raise DataError(f"no data set file {path}")
+        if path.stat().st_size > _LARGEST_YAML:
+            raise DataError(
+                f"{path} is no data set file: it is larger than {_LARGEST_YAML >> 20} MB"
+            )
         self.content: dict[str, Any] = {}
         self.lines: dict[str, int] = {}
         try:

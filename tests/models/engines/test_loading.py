@@ -114,6 +114,17 @@ def test_a_folder_is_refused(load: Any, tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_what_never_ends_or_is_too_large_is_refused_unread(load: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "zero.onnx").symlink_to("/dev/zero")
+    with (tmp_path / "huge.onnx").open("wb") as huge:
+        huge.truncate(3 << 30)  # a hole, which takes no room
+    for name, why in (("pipe", "pipe or a device"), ("zero", "a device"), ("huge", "2 GB")):
+        with pytest.raises(ModelError, match=rf"{name}\.onnx is .*{why}"):
+            load(tmp_path / f"{name}.onnx")
+
+
 def test_an_onnx_model_without_our_metadata_is_refused(load: Any, make_model: Any) -> None:
     with pytest.raises(ModelError, match="not one of ours"):
         load(make_model(ROWS, metadata=False))

@@ -41,3 +41,9 @@ def test_a_damaged_run_in_an_mcap_file_is_read_whole_or_refused_in_a_sentence(
             assert len(run.frames) == 8
     assert len(refused) > 50
     assert "\n" not in "".join(refused)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_a_line_that_never_ends_is_none_of_a_run() -> None:
+    with pytest.raises(DataError, match=r"line 1: no result of 'oneglance run'"):
+        read_run(Path("/dev/zero"), classes=CLASSES, source=None)

@@ -342,3 +342,10 @@ def test_a_set_of_key_points_has_the_boxes_before_them(make_set: Any) -> None:
 def test_a_shape_of_key_points_that_is_none_is_refused(make_set: Any, shape: Any) -> None:
     with pytest.raises(DataError, match=r"data.yaml:\d+: 'kpt_shape:' is the number of key points"):
         read_dataset(make_set(train={"a": BOX}, kpt_shape=shape))
+
+
+def test_a_data_set_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "data.yaml").open("wb") as huge:
+        huge.truncate(3 << 30)  # a hole, which takes no room
+    with pytest.raises(DataError, match=r"data\.yaml is no data set file: it is larger than 64 MB"):
+        read_dataset(tmp_path / "data.yaml")
