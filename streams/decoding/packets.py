@@ -245,10 +245,9 @@ class FrameDecoder:
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
-        is_first_seen = self._find_loss is not None and self._stats.packets == 1
         is_torn = not self._is_live and bytes(memoryview(packet)[-1:]) == b"\0"
-        if self._flagged == 2 or is_first_seen or self._is_cut or is_torn:
-            entry.suspect = True  # no flag can lie on a packet before the first
+        if self._flagged == 2 or self._find_loss is not None or self._is_cut or is_torn:
+            entry.suspect = True  # it may be the last; no flag lies before the first
             self._suspect = (entry, packet.pos, self._flagged == 2, is_torn)
         self._flagged = max(0, self._flagged - 1)
         if packet.is_corrupt and self._is_parsed:
@@ -348,7 +347,8 @@ class FrameDecoder:
             return coded
         (suspect, begin, is_flagged, is_torn), self._suspect = self._suspect, None
         loss, is_hole = None, False
-        if self._find_loss is not None and begin is not None and packet.pos is not None:
+        asks = is_flagged or is_torn or self._is_cut or self._stats.packets == 2
+        if asks and self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
             is_hole = loss is None
         is_hole |= coded.lost_before > 0 or bytes(memoryview(packet)[: len(_TORN)]) == _TORN

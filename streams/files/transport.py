@@ -9,6 +9,17 @@ import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from oneglance.streams.decoding.padding import packet_of
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
 _PACKET, _SYNC = 188, 0x47
 _STEPS = ((_PACKET, 0), (192, 4), (204, 16))
@@ -19,6 +30,11 @@ FEW = 64 * 204
 _FEWEST = 3
 _LONGEST = 64 << 20
 """Bytes of one frame that are looked at."""
+_LONGEST_GROUP_US = 10_000_000
+"""Microseconds before the end in which the last key frame is looked for."""
+_QUIET = frozenset(("h264", "hevc"))
+"""Codings whose decoders may say nothing of an end that is missing; others do."""
+_RESTS = (bytes(64), b"\x5a" * 64)
 _TABLES_BEFORE = 4 << 20
 """Bytes before a frame in which the last program table is looked for."""
 
@@ -66,7 +82,54 @@ def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:
             is_whole = index == following and _is_stuffed(last)
             return Loss.AFTER if is_whole else Loss.INSIDE
         last = part
-    return Loss.INSIDE if is_cut and not (last and _is_stuffed(last)) else Loss.NOTHING
+    if end is not None or (last and _is_stuffed(last)):
+        return Loss.NOTHING
+    return Loss.INSIDE if is_cut or not _is_all_there(file, pid) else Loss.NOTHING
+
+
+def _is_all_there(file: Path, pid: int) -> bool:
+    """Whether the last frame, whose packets are full, ends there: one in 184 does, and any that was
+    cut between two packets. What follows the end of a frame changes nothing in it, so it is decoded
+    twice, with what it depends on, and something else behind it. True where that cannot be done."""
+    try:
+        with av.open(str(file.absolute())) as container:
+            stream = next(each for each in container.streams.video if each.id == pid)
+            if stream.codec_context.name not in _QUIET:
+                return True
+            if container.duration:
+                end = (container.start_time or 0) + container.duration
+                container.seek(max(container.start_time or 0, end - _LONGEST_GROUP_US))
+            group: list[Packet[VideoStream]] = []
+            for packet in container.demux(stream):
+                if packet.is_keyframe and packet.size:
+                    group.clear()
+                if packet.size and (group or packet.is_keyframe):
+                    group.append(packet)
+            context = stream.codec_context
+            zeros, other = (
+                _last_image(context.name, context.extradata, group, rest) for rest in _RESTS
+            )
+    except (av.error.FFmpegError, StopIteration, OSError):
+        return True
+    return zeros is None or other is None or np.array_equal(zeros, other)
+
+
+def _last_image(
+    codec: str, extradata: bytes | None, group: list[Packet[VideoStream]], rest: bytes
+) -> npt.NDArray[np.uint8] | None:
+    """The image of a group's last frame with ``rest`` behind it; None: there is none."""
+    if not group:
+        return None
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    if extradata:
+        decoder.extradata = extradata
+    last = packet_of(bytes(group[-1]) + rest)
+    last.pts, last.dts, last.time_base = group[-1].pts, group[-1].dts, group[-1].time_base
+    frames = [frame for packet in (*group[:-1], last) for frame in decoder.decode(packet)]
+    frames += decoder.decode(None)
+    found = [frame for frame in frames if frame.pts == last.pts]
+    return np.asarray(found[-1].to_ndarray(), np.uint8) if found else None
 
 
 def _read(file: Path, begin: int, end: int | None) -> tuple[bytes, list[bytes], bool] | None:
