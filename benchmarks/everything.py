@@ -33,7 +33,7 @@ ABOUT_S = {
     "live": 200,
     "floor": 20,
     "sizes": 240,
-    "sinks": 300,
+    "sinks": 650,
     "viewers": 150,
     "batch": 330,
     "engines": 120,
