@@ -248,9 +248,9 @@ def test_a_part_that_is_damaged_is_reported_and_not_counted_as_nothing(tmp_path:
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     output = BatchOutput(tmp_path, FACTS)
-    with pytest.raises(OneglanceError, match="another run"):
+    with pytest.raises(OneglanceError, match="another part of this program"):
         BatchOutput(tmp_path, FACTS)
-    with pytest.raises(OneglanceError, match="another run"):
+    with pytest.raises(OneglanceError, match="another part of this program"):
         BatchOutput(tmp_path, FACTS, fresh=True)
     output.close()
     with filling(tmp_path):
