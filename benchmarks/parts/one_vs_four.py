@@ -265,7 +265,7 @@ def _rates(part: Part, arms: list[Arm], answers: dict[str, list[Answer]]) -> Non
         if not (given := answers.get(one.name)):
             continue
         ms = [[sum(a["intervals_ms"]) / len(a["intervals_ms"])] for a in given]
-        part.add(f"{one.name}.frame", f"{one.label}, frames side by side", ms, unit="ms")
+        part.add(f"abreast.{one.label}.ms", f"{one.label}, frames side by side", ms, unit="ms")
         spent.append(ms)
         middle = intervals.median([each for (each,) in ms])
         cpu_ms = intervals.median([a["cpu_ms"] for a in given])

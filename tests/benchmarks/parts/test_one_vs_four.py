@@ -96,6 +96,8 @@ def test_with_frames_side_by_side_one_network_is_held_to_the_time_of_four() -> N
     (claim,) = part.claims
     assert claim.value == pytest.approx(0.25)
     assert claim.met
+    # Figures that end so are settings, with a stage each; see ``report.plots``.
+    assert not [figure.name for figure in part.figures if figure.name.endswith(".frame")]
     assert part.tables[0].rows[0] == ("one", "10.00", "100.0", "20.0")
     one_vs_four._rates(part, arms, {"one": answers["one"]})  # the other is a hole
     assert len(part.claims) == 1
