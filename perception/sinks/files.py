@@ -97,14 +97,17 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
         raise output_error(path, error) from None
 
 
-def _opened(path: Path, opener: Callable[[str, int], int], *, keep: bool) -> io.FileIO:
+def _opened(
+    path: Path, opener: Callable[[str, int], int], *, keep: bool, is_look: bool = False
+) -> io.FileIO:
     if (number := open_file(path)) is not None:
         return io.FileIO(os.dup(number), "w")
     _refuse_ours(path)  # not once it is open: to close it again would let other processes have it
     file = io.FileIO(path, "w+" if keep else "w", opener=opener)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         _lock(file, path)
-        _open.add(file)
+        if not is_look:  # who opens it meanwhile, in another thread, need not wait for a look
+            _open.add(file)
         if not keep:
             file.truncate()
     return file
@@ -189,7 +192,7 @@ def check_writable(path: Path) -> None:
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         # Whoever reads a pipe would take the check for the end of the run.
         try:
-            _opened(path, _open_what_is_there, keep=True).close()
+            _opened(path, _open_what_is_there, keep=True, is_look=True).close()
         except FileNotFoundError:  # another run removed it in between
             _check_place(path)
         except OSError as error:
