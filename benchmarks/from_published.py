@@ -28,10 +28,11 @@ from ultralytics.nn.modules.conv import Conv
 from benchmarks import road4
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import read_metadata
+from oneglance.models.model_file import read_properties
 from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpoint
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.fit.heads import RoadModel, last_layer, with_new_last_layer
-from oneglance.streams.errors import ModelError, OneglanceError
+from oneglance.streams.errors import DataError, ModelError, OneglanceError
 from oneglance.streams.outputs import write_file
 
 IMAGES = 128
@@ -44,10 +45,10 @@ def unfold(file: Path, base: Path) -> RoadModel:
 
     Raises:
         ModelError: ``base`` is no checkpoint, ``file`` none of our models, or of another kind.
+        DataError: none of the training sets is there.
     """
-    graph = onnx.load(file)
-    metadata = read_metadata({one.key: one.value for one in graph.metadata_props}, str(file))
-    stored = {one.name: one for one in graph.graph.initializer}
+    metadata = read_metadata(read_properties(file), str(file))
+    stored = {one.name: one for one in onnx.load(file).graph.initializer}
     model = with_new_last_layer(read_checkpoint(base), metadata.classes)
     model.eval()
 
@@ -114,6 +115,8 @@ def _training_images(size: tuple[int, int]) -> Iterable[Tensor]:
         if one.oversample and one.file.is_file()
         for image in read_dataset(one.file).images("train")
     ]
+    if not files:
+        raise DataError("none of the training sets is there: BatchNorm is measured on their images")
     canvas = Canvas(size)
     drawn = random.Random(0).sample(files, min(IMAGES, len(files)))  # noqa: S311 - no secret
     for start in range(0, len(drawn), BATCH):

@@ -8,7 +8,6 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,17 +91,16 @@ def open_output(path: Path, *, keep: bool = False) -> io.FileIO:
             stays.
     """
     try:
-        return _opened(path, _open_as_it_is, keep=keep)
+        return _opened(path, keep=keep)
     except OSError as error:
         raise output_error(path, error) from None
 
 
-def _opened(
-    path: Path, opener: Callable[[str, int], int], *, keep: bool, is_look: bool = False
-) -> io.FileIO:
+def _opened(path: Path, *, keep: bool, is_look: bool = False) -> io.FileIO:
     if (number := open_file(path)) is not None:
         return io.FileIO(os.dup(number), "w")
     _refuse_ours(path)  # not once it is open: to close it again would let other processes have it
+    opener = _open_what_is_there if is_look else _open_as_it_is
     file = io.FileIO(path, "w+" if keep else "w", opener=opener)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         _lock(file, path)
@@ -192,7 +190,7 @@ def check_writable(path: Path) -> None:
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         # Whoever reads a pipe would take the check for the end of the run.
         try:
-            _opened(path, _open_what_is_there, keep=True, is_look=True).close()
+            _opened(path, keep=True, is_look=True).close()
         except FileNotFoundError:  # another run removed it in between
             _check_place(path)
         except OSError as error:

@@ -47,3 +47,21 @@ def test_a_file_of_another_kind_is_refused(
     assert from_published.main([str(other), "--base", str(base), "--out", str(out)]) == 2
     assert "it is no network of the kind of" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_file_that_is_not_there_and_data_that_is_not_are_named(
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = str(shared / "weights" / "yolo26n-coco.pt")
+    out = tmp_path / "a.pt"
+    missing = tmp_path / "missing.onnx"
+    assert from_published.main([str(missing), "--base", base, "--out", str(out)]) == 2
+    assert f"cannot read model {missing}" in capsys.readouterr().err
+    monkeypatch.setattr("benchmarks.road4.SETS", {})
+    file = str(zoo.FOLDER / "road4-n.onnx")
+    assert from_published.main([file, "--base", base, "--out", str(out)]) == 2
+    assert "none of the training sets is there" in capsys.readouterr().err
+    assert not out.exists()
