@@ -25,6 +25,12 @@ NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv
 """Decoders that notice most wrong bytes, and know whose they are better than a checksum over many
 frames does."""
 
+PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
+"""Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
+
+OF_PARTS = "mpjpeg"
+"""The format of images in parts, whose last packet libav may call cut when it is whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:

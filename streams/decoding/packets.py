@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
-from oneglance.streams.decoding.options import NOTICING, STRICT, DecodeOptions
+from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import FrameLedger, References
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
@@ -51,9 +51,6 @@ _AHEAD = 20
 
 _H264_NUMBERS = 16
 """Reference frames after which H.264's shortest numbers come round."""
-
-_PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
-"""Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,8 @@ class FrameDecoder:
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references, period=1 if self._avi else self._period, joins=options.joins
         )
-        self._is_parsed = container.format.name in _PARSED
+        self._is_parsed = container.format.name in PARSED
+        self._shows_its_end = container.format.name == OF_PARTS
         self._is_mp4, self._is_live = container.format.name.startswith("mov"), options.joins
         self._flagged = 0  # packets for which a flagged one matters still
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
@@ -252,7 +250,7 @@ class FrameDecoder:
         self._flagged = max(0, self._flagged - 1)
         if packet.is_corrupt and self._is_parsed:
             entry.near_loss, self._flagged = True, 2
-        elif packet.is_corrupt:
+        elif packet.is_corrupt and not self._shows_its_end:
             entry.near_loss = entry.broken = True
         self._last_dts = packet.dts
         if self._is_live:

@@ -15,15 +15,22 @@ import selectors
 import socket
 import ssl
 import time
+import zlib
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
 from oneglance.streams.live.connectivity import connected, proxy_of, wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
 _MOST_REDIRECTS = 5
+
+_PACKED = frozenset(("gzip", "x-gzip", "deflate"))
+_LONGEST_TAIL = 256
+"""Bytes: a boundary has 70 characters at most (RFC 2046, 5.1.1)."""
 
 _BROKEN_OFF = "the server broke off before the end of its answer"
 _HUNG_UP = "the server hung up, which may be the end: it had announced none"
@@ -37,23 +44,45 @@ class HttpAnswer:
     thread is cancelled.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Connect, and read the head of the answer.
+    def __init__(self, url: str, timeout_s: float, *, unpacks: bool = False) -> None:
+        """Connect, and read the head of the answer. ``unpacks``: one that is packed, too.
 
         Raises:
             OSError: no answer, a refusal, or one that is packed.
         """
         self._answer = asked(url, timeout_s)
-        if self._answer.getheader("Content-Encoding", "identity").lower() != "identity":
-            self._answer.close()
-            raise OSError("packed")
+        coding = self._answer.getheader("Content-Encoding", "identity").lower()
+        self._unpacked: Callable[[bytes], bytes] | None = None
+        if coding != "identity":
+            if not unpacks:
+                self._answer.close()
+                raise OSError("packed")
+            if coding in _PACKED:
+                self._unpacked = zlib.decompressobj(47).decompress
         self._has_end = self._answer.chunked or self._answer.length is not None
+        self.boundary = boundary_of(self._answer)
+        self._tail = b""
         self.failure: OSError | None = None
         """What came instead of an end that was announced. EIO: no end was, so that hanging up may
         be one. TimeoutError: silence."""
 
     def read(self, size: int) -> bytes:
-        """``size`` bytes at most, as soon as there are any; none at the end."""
+        """``size`` bytes at most, as soon as there are any (more of what was packed); none at the
+        end."""
+        if self._unpacked is None:
+            return self._read(size)
+        while packed := self._read(size):
+            try:
+                content = self._unpacked(packed)
+            except zlib.error as error:
+                why = f"what the server packed is damaged ({type(error).__name__})"
+                self.failure = OSError(errno.EBADMSG, why)
+                break
+            if content:
+                return self._noted(content)
+        return b""
+
+    def _read(self, size: int) -> bytes:
         if self.failure is not None or self._answer.isclosed():
             return b""
         try:
@@ -62,16 +91,45 @@ class HttpAnswer:
             content, self.failure = b"", ConnectionResetError(errno.ECONNRESET, _BROKEN_OFF)
         except OSError as error:
             content, self.failure = b"", error
+        if self._unpacked is None:
+            self._noted(content)
         if not content and self.failure is None:
             if not self._has_end:
-                self.failure = OSError(errno.EIO, _HUNG_UP)
+                if not closes(self._tail, self.boundary):
+                    self.failure = OSError(errno.EIO, _HUNG_UP)
             elif self._answer.length:
                 self.failure = ConnectionResetError(errno.ECONNRESET, _BROKEN_OFF)
+        return content
+
+    def _noted(self, content: bytes) -> bytes:
+        if self.boundary is not None:
+            self._tail = (self._tail + content)[-_LONGEST_TAIL:]
         return content
 
     def close(self) -> None:
         """Hang up."""
         self._answer.close()
+
+
+def boundary_of(answer: http.client.HTTPResponse) -> bytes | None:
+    """What lies between the parts of an answer that consists of parts; None: it does not."""
+    if not answer.headers.get_content_type().startswith("multipart/"):
+        return None
+    found = answer.headers.get_boundary()
+    return None if found is None else found.encode("latin-1", "replace")
+
+
+def closes(tail: bytes, boundary: bytes | None) -> bool:
+    """Whether an answer of parts ends with what says that no more follow (RFC 2046, 5.1.1).
+
+    Cameras write the two dashes in front also where they declare the boundary.
+
+    >>> closes(b"...\\r\\n--frame--\\r\\n", b"frame"), closes(b"...\\r\\n--frame\\r\\n", b"--frame")
+    (True, False)
+    """
+    if boundary is None or not (core := boundary.strip(b"-")):
+        return False
+    return tail.rstrip().endswith(b"--" + core + b"--")
 
 
 def asked(url: str, timeout_s: float) -> http.client.HTTPResponse:

@@ -1,20 +1,15 @@
 """MJPEG cameras that only browsers can play, made such that libav can.
 
-What ``http.client`` fetches (compressed or not) is split into JPEGs by their markers and handed to
+What comes (compressed or not) is split into JPEGs by their markers and handed to
 libav as the multipart stream that it should have been.
 """
 
 from __future__ import annotations
 
-import http.client
-import zlib
-from typing import TYPE_CHECKING
+import errno
 
-from oneglance.streams.live.answers import asked
+from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.jpeg_splitter import JpegSplitter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CHUNK = 1 << 16
 _FIRST_BYTES = 1 << 20
@@ -25,7 +20,8 @@ class SplitStream:
     """A file as libav reads one (``read``): the images behind an HTTP address, each a part of its
     own with its length.
 
-    Each read waits ``timeout_s`` at most, and ends when this thread is cancelled.
+    Each read waits ``timeout_s`` at most, and ends when this thread is cancelled. ``answer``: what
+    they are found in, which shows how it ended.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -34,11 +30,7 @@ class SplitStream:
         Raises:
             OSError: no answer, a refusal, or no image at the beginning.
         """
-        self._answer = asked(url, timeout_s)
-        coding = (self._answer.getheader("Content-Encoding") or "").lower()
-        self._unpacked: Callable[[bytes], bytes] = (
-            zlib.decompressobj(47).decompress if coding in {"gzip", "x-gzip", "deflate"} else bytes
-        )
+        self.answer = HttpAnswer(url, timeout_s, unpacks=True)
         self._splitter = JpegSplitter()
         self._ready = bytearray()
         try:
@@ -57,24 +49,22 @@ class SplitStream:
 
     def close(self) -> None:
         """Hang up."""
-        self._answer.close()
+        self.answer.close()
 
     def _read_first_image(self) -> None:
         came = 0
         while not self._ready:
             content = self._more()
             came += len(content)
+            failure = self.answer.failure
+            if failure is not None and failure.errno != errno.EIO:
+                raise failure
             if not content or came > _FIRST_BYTES:
                 raise OSError("no image at the beginning")
 
     def _more(self) -> bytes:
-        try:
-            content = self._answer.read1(_CHUNK)
-            for image in self._splitter.feed(self._unpacked(content)):
-                head = (
-                    f"--image\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
-                )
-                self._ready += head.encode() + image + b"\r\n"
-        except (http.client.HTTPException, zlib.error) as error:
-            raise OSError(type(error).__name__) from None
+        content = self.answer.read(_CHUNK)
+        for image in self._splitter.feed(content):
+            head = f"--image\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
+            self._ready += head.encode() + image + b"\r\n"
         return content

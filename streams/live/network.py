@@ -31,7 +31,7 @@ from oneglance.streams.frame import Frame
 from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.connectivity import unopened
 from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, is_finished, keep_only
-from oneglance.streams.live.opener import REACHABLE, Opener
+from oneglance.streams.live.opener import IMAGES, REACHABLE, Opener
 from oneglance.streams.live.repetition import Compared, Repetition
 from oneglance.streams.live.threaded import Answer, ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
@@ -98,7 +98,7 @@ class NetworkStream(ThreadedSource):
         self._is_segmented = container.format.name == "hls"
         self._playlist: FinishedPlaylist | None = None
         self._repetition: Repetition | None = None
-        self._known_left_out = 0
+        self._may_end, self._known_left_out = False, 0
         self._url, self._options, self._opener = url, options, opener
         try:
             super().__init__(container, safe, options)
@@ -110,8 +110,10 @@ class NetworkStream(ThreadedSource):
 
     def compare(self, repetition: Repetition) -> None:
         """Leave out what the connection before gave, and end where nothing else comes: it was a
-        recording. For an address without a length, before iteration; others know their end, and
-        a camera's images have no times to tell one play from the next.
+        recording. For an address without a length, before iteration; others know their end.
+
+        Images of an answer in parts (MJPEG) are a recording's where they come again, and the
+        answer ends as it announced: by its length, its last chunk or its closing boundary.
         """
         if self.live and self._is_plain_http():
             self._repetition = repetition
@@ -119,17 +121,21 @@ class NetworkStream(ThreadedSource):
 
     def record(self) -> None:
         """Play what comes as a recording, whether or not a length says so: its frames have the
-        times that it gives them, and it may end. Before iteration; of HTTP alone.
+        times that it gives them (images in parts have none), and it may end. Before iteration; of
+        HTTP alone.
         """
         if self.live and self._is_plain_http():
-            self.live = False
-            if self._opener.may_read(self._container) and self._opener.answer is None:
+            self.live, self._may_end = self._is_images, True
+            if self._opener.may_read(self._container) and self._opener.ending is None:
                 self._read_here()
 
     def _is_plain_http(self) -> bool:
-        """Whether the answer is one recording or stream, no playlist and no camera's images."""
-        is_plain = not self._is_segmented and self._container.format.name != "mpjpeg"
-        return self._opener.scheme.startswith("http") and is_plain
+        """Whether the answer is one recording, stream or camera, and no playlist."""
+        return self._opener.scheme.startswith("http") and not self._is_segmented
+
+    @property
+    def _is_images(self) -> bool:
+        return self._container.format.name == IMAGES
 
     def _read_here(self) -> None:
         """Read it from its beginning such that its end is known for one, where that can be."""
@@ -164,7 +170,7 @@ class NetworkStream(ThreadedSource):
     def _packets(self) -> InputContainer:
         if self._repetition is None:
             return super()._packets()
-        self._repetition.begin()
+        self._repetition.begin(is_timed=not self._is_images)
         return cast("InputContainer", Compared(self._container, self._repetition))
 
     def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
@@ -190,6 +196,8 @@ class NetworkStream(ThreadedSource):
             else:
                 yield from self._presented()
             self._check_answer()
+            if self._repetition is not None:
+                self._repetition.has_ended = True
         except (av.error.FFmpegError, OSError) as error:
             failure = self._failure or error
             # Where no length is declared, hanging up is how an answer ends.
@@ -202,7 +210,7 @@ class NetworkStream(ThreadedSource):
             logger.info("%s gave the same again: a recording, which has ended", self.source)
             self.live = False
             return
-        if self._is_still():
+        if self._is_still() or self._may_end:
             self.live = False
         if self.live and self._is_segmented and self._is_finished():
             # Fetched again, it would be played once more from its beginning.
@@ -221,7 +229,7 @@ class NetworkStream(ThreadedSource):
     @property
     def _failure(self) -> OSError | None:
         """What the answer came to instead of an end, as far as that is known."""
-        answer = self._opener.answer
+        answer = self._opener.ending
         return None if answer is None else answer.failure
 
     def _check_answer(self) -> None:
@@ -239,13 +247,22 @@ class NetworkStream(ThreadedSource):
         Raises:
             av.error.FFmpegError: ``error`` itself, where that is not what is wrong.
         """
-        if self._container.format.name != "mpjpeg" or self._opener.is_split:
+        if not self._is_images or self._opener.is_split:
             raise error
         try:
             container = self._opener.split()
         except (av.error.FFmpegError, OSError):
             raise error from None
         self._go_on_with(container)
+
+    def _is_over(self) -> bool:
+        """Whether what libav cannot make out is that no more images follow."""
+        if not self._is_images:
+            return False
+        try:
+            return not any(packet.size for packet in self._container.demux(self._stream))
+        except (av.error.FFmpegError, OSError):
+            return False
 
     def _is_still(self) -> bool:
         """Whether one image lay there, and no camera."""
@@ -309,6 +326,8 @@ class NetworkStream(ThreadedSource):
             try:
                 yield from self._stamped(self._clock)
             except av.error.InvalidDataError as error:
+                if self._is_over():
+                    return
                 self._split_anew(error)
                 yield from self._stamped(self._clock)
             return
@@ -325,7 +344,7 @@ class NetworkStream(ThreadedSource):
             return SourceStalled(self._silence(), reason=Reason.SILENT)
         hung_up = error.errno in (errno.EIO, errno.ECONNRESET, errno.EPIPE)
         why = "the server hung up" if hung_up else cause(error)
-        if error is self._failure:
+        if error is self._failure and not (hung_up and self._is_images):
             why = error.strerror or why
         if self._came_again():
             self.live = False
@@ -354,4 +373,4 @@ def _is_endless(container: av.container.InputContainer) -> bool:
     are known to claim a size, though."""
     if container.duration is not None:
         return False
-    return container.size <= 0 or container.format.name in {"mpjpeg", "hls"}
+    return container.size <= 0 or container.format.name in {IMAGES, "hls"}

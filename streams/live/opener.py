@@ -44,6 +44,9 @@ _ODD = (av.error.InvalidDataError, av.error.EOFError)
 _NO_END = "it ends in the middle"
 _TOO_LARGE = "it is an animation of more than 64 MB, and the server gives no length for it"
 
+IMAGES = "mpjpeg"
+"""What libav calls a camera's images, one part of an answer each."""
+
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
 
@@ -69,6 +72,11 @@ class Opener:
     def is_split(self) -> bool:
         """Whether the images were found by their markers."""
         return self.images is not None
+
+    @property
+    def ending(self) -> HttpAnswer | None:
+        """What shows how the answer ends, where it is read by us."""
+        return self.answer if self.images is None else self.images.answer
 
     @property
     def scheme(self) -> str:
@@ -115,7 +123,7 @@ class Opener:
             return av.open(
                 self.images,
                 mode="r",
-                format="mpjpeg",
+                format=IMAGES,
                 options=dict(_AT_ONCE),
                 timeout=(self.asked.timeout_s, patience_s),
             )
@@ -143,7 +151,8 @@ class Opener:
             found.close()
             return self._animation()
         is_tiny = self.scheme.startswith("http") and 0 < found.size < FEW
-        again = self._tiny() if is_tiny and found.format.name != "mpegts" else None
+        is_known = found.format.name in {"mpegts", IMAGES}
+        again = self._tiny() if is_tiny and not is_known else None
         if again is None:
             return self._with_an_end(found)
         found.close()
@@ -208,6 +217,7 @@ class Opener:
         """
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
         answer = HttpAnswer(self.url, patience_s)
+        form = form or ("" if answer.boundary is None else IMAGES)
         try:
             again = av.open(
                 answer,
