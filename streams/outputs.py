@@ -7,6 +7,7 @@ old file or the new one and never a piece. Whole folders: ``output_folder``.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -275,6 +276,13 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def beside_file(path: Path) -> Path:
+    """Where the file lies that keeps ``path`` for who will write it; ``is_part`` knows its name."""
+    target = real_path(path)
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    return target.with_name(f".oneglance-{name}.part")
+
+
 def is_part(name: str) -> bool:
-    """Whether ``replace_file`` was killed while it wrote this."""
+    """Whether a run was killed that wrote this, or kept a file by it."""
     return _PART_NAME.fullmatch(name) is not None

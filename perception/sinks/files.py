@@ -8,11 +8,13 @@ import os
 import stat
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import SinkError
 from oneglance.streams.outputs import (
+    beside_file,
     check_place,
     is_at,
     open_file,
@@ -100,6 +102,7 @@ def _opened(path: Path, *, keep: bool, is_look: bool = False) -> io.FileIO:
     if (number := open_file(path)) is not None:
         return io.FileIO(os.dup(number), "w")
     _refuse_ours(path)  # not once it is open: to close it again would let other processes have it
+    _refuse_promised(path)
     opener = _open_what_is_there if is_look else _open_as_it_is
     file = io.FileIO(path, "w+" if keep else "w", opener=opener)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -134,7 +137,9 @@ def _is_at(path: Path, file: io.FileIO) -> bool:
 
 
 class Promised:
-    """A file that is written when an output ends, and is its alone until then."""
+    """A file that is written when an output ends, and is its alone until then, in this process and
+    among others. A file beside it says so, which is removed again; what is there is locked too.
+    """
 
     def __init__(self, path: Path) -> None:
         """See that it can be written; it is not touched.
@@ -144,16 +149,71 @@ class Promised:
         """
         check_writable(path)
         self.path = path
+        self._let_go: weakref.finalize[..., Promised] | None = None
         if path.is_file() or not path.exists():  # a device is anybody's
+            try:
+                beside, files = _promise(path)
+            except OSError as error:
+                raise output_error(path, error) from None
+            self._let_go = weakref.finalize(self, _break_promise, beside, files)
             _promised.add(self)
 
     def release(self) -> None:
         """Let others have it."""
         _promised.discard(self)
+        if self._let_go is not None:
+            self._let_go()
 
     def is_at(self, path: Path) -> bool:
         """Whether ``path`` is this file, which need not be there yet."""
         return real_path(path) == real_path(self.path) or same_file(path, self.path)
+
+
+def _promise(path: Path) -> tuple[Path, list[io.FileIO]]:
+    """The file beside ``path``, and what is open and locked for as long as the promise holds.
+
+    Raises:
+        SinkError: another run writes to it.
+        OSError: from the operating system.
+    """
+    beside = beside_file(path)
+    while True:
+        files = [io.FileIO(beside, "a+")]
+        _lock(files[0], path)
+        if is_at(beside, files[0].fileno()):
+            break
+        files[0].close()  # removed by who had it
+    try:
+        if path.exists():
+            files.append(io.FileIO(path, "r+"))
+            _lock(files[1], path)
+    except BaseException:
+        _break_promise(beside, files)
+        raise
+    return beside, files
+
+
+def _break_promise(beside: Path, files: list[io.FileIO]) -> None:
+    with suppress(OSError):
+        beside.unlink()
+    for file in files:
+        file.close()
+
+
+def _refuse_promised(path: Path) -> None:
+    """Refuse a file that another process is to write when it ends.
+
+    Raises:
+        SinkError: one is.
+        OSError: from the operating system.
+    """
+    beside = beside_file(path)
+    try:
+        file = io.FileIO(beside, "r+")
+    except OSError:
+        return
+    _lock(file, path)
+    _break_promise(beside, [file])  # of a run that was killed
 
 
 def _refuse_ours(path: Path) -> None:
@@ -183,6 +243,7 @@ def check_writable(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         _refuse_ours(path)
+        _refuse_promised(path)
         _check_place(path)
         return
     except OSError:

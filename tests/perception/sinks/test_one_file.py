@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -96,6 +97,50 @@ def test_an_output_that_was_refused_leaves_the_first_one_locked_against_other_pr
     )
     assert "another run writes to it" in other.stderr
     first.close()
+
+
+def run_of_another_program(sink: str) -> str:
+    """What is said there when ``sink`` is opened and closed."""
+    words = (
+        "import sys; from oneglance.perception.plugins import SinkChoice, SinkContext;"
+        "SinkChoice.parse(sys.argv[1]).open(SinkContext()).close()"
+    )
+    command = [sys.executable, "-c", words, sink]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
+@pytest.mark.parametrize("way", [same, symlink, hard_link])
+@pytest.mark.parametrize("kept", ["", "older"])
+@pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
+def test_a_file_that_is_written_at_the_end_is_kept_from_other_programs_until_then(
+    other: str, kept: str, way: Callable[[str], str], result: Callable[..., Result]
+) -> None:
+    if kept:
+        Path("out").write_text(kept)
+    first = opened("coco:out")
+    first.write(result(0.0, found=[CAR]))
+    assert "another run writes to it" in run_of_another_program(way(other))
+    assert not Path("out").exists() or Path("out").read_text() == kept
+    first.close()
+    assert json.loads(Path("out").read_bytes())["annotations"]
+    assert run_of_another_program(other) == ""
+    assert [file for file in os.listdir() if file.startswith(".oneglance")] == []  # noqa: PTH208
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
+@pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
+def test_what_a_killed_run_was_to_write_is_anybodys(other: str) -> None:
+    words = (
+        "import os; from pathlib import Path;"
+        "from oneglance.perception.sinks.files import Promised; kept = Promised(Path('out'));"
+        "print(os.listdir(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", words], check=False, stdout=subprocess.PIPE)
+    assert b".oneglance-" in killed.stdout
+    sink = opened(other)
+    sink.close()
+    assert os.listdir() == ["out"]  # noqa: PTH208
 
 
 def test_devices_are_anybodys() -> None:
