@@ -139,15 +139,15 @@ class AvSource(PlayedOnce):
     def _period_s(self) -> float:
         return float(1 / (self.frame_rate or _FALLBACK_RATE))
 
-    def _go_on_with(self, container: InputContainer) -> None:
-        """Play another container in place of the one that came to its end.
+    def _go_on_with(self, container: InputContainer, number: int | None = None) -> None:
+        """Play another container in place of the one that came to its end, or cannot be used.
 
         Raises:
             SourceUnreadable: it has no video, or none that can be decoded.
         """
         try:
-            stream = pick_video(container, self.source)
-        except SourceUnreadable:
+            stream = pick_video(container, self.source, number)
+        except (SourceUnreadable, UsageError):
             container.close()
             raise
         self._container.close()

@@ -135,6 +135,14 @@ def period_of(stream: VideoStream) -> float | None:
     return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None
 
 
+def shows_any(stream: VideoStream) -> bool:
+    """Whether the edit list of a track of mp4 leaves any of its frames."""
+    is_mp4 = cast("InputContainer", stream.container).format.name.startswith("mov")
+    if not is_mp4 or not stream.frames:
+        return True
+    return any(not entry.is_discard for entry in stream.index_entries)
+
+
 def empty_before(stream: VideoStream, last: int | None, before: int | None) -> list[int]:
     """The times of frames that mp4's index shows as empty, between two others (None: the beginning
     and the end)."""

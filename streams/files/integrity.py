@@ -54,15 +54,21 @@ class Truncation:
 
 
 def check_integrity(
-    source: str, stream: VideoStream, stats: DecodeStats, truncation: Truncation = Truncation()
+    source: str,
+    stream: VideoStream,
+    stats: DecodeStats,
+    truncation: Truncation = Truncation(),
+    *,
+    expected: int | None = None,
 ) -> None:
-    """Judge a recording that ended.
+    """Judge a recording that ended. ``expected``: its frames, where its container is known to
+    declare others besides, which are not shown.
 
     Raises:
         SourceUnreadable: there was not one intact frame.
         SourceBroken: the file is truncated, or frames were damaged.
     """
-    short = _falls_short(stream, stats, truncation)
+    short = _falls_short(stream, stats, truncation, expected or stream.frames)
     if not stats.delivered:
         if truncation.missing_bytes:
             raise SourceUnreadable(
@@ -147,9 +153,11 @@ def lacks_index(file: Path) -> bool:
     return not boxes.keys().isdisjoint((b"ftyp", b"mdat")) and boxes.get(b"moov", size + 1) > size
 
 
-def _falls_short(stream: VideoStream, stats: DecodeStats, truncation: Truncation) -> bool:
+def _falls_short(
+    stream: VideoStream, stats: DecodeStats, truncation: Truncation, expected: int
+) -> bool:
     """Whether frames are missing: truncation may as well have removed only what follows them."""
-    if stream.frames and stats.packets >= stream.frames:
+    if expected and stats.packets >= expected:
         return False
     if truncation.in_media or (truncation.missing_bytes and stream.frames):
         return True

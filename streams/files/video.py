@@ -15,7 +15,7 @@ from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.decoding.options import FindLoss
 from oneglance.streams.decoding.parallel import use_threads
 from oneglance.streams.decoding.source import AvSource
-from oneglance.streams.decoding.tracks import describe_tracks, video_tracks
+from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.flash import TagChecks
@@ -89,6 +89,12 @@ class VideoFile(AvSource):
         options = options or ConnectOptions()
         container = _open(self._file, hardware(options.hwaccel))
         super().__init__(container, os.fspath(path), options, number=video)
+        if not shows_any(self._stream):
+            logger.warning(
+                "%s: its edit list leaves none of its %d frames: it is played without that list",
+                *(self.source, self._stream.frames),
+            )
+            self._go_on_with(_open(self._file, hardware(options.hwaccel), edited=False), video)
         if options.hwaccel is None:
             use_threads(self._stream)
         self._is_chosen = video is not None
@@ -111,7 +117,23 @@ class VideoFile(AvSource):
             what = what_is_cut(truncation) if truncation.missing_bytes else failed
             raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed and self._part is None:
-            check_integrity(self.source, self._stream, self.stats, _truncation(self._file))
+            check_integrity(
+                self.source,
+                self._stream,
+                self.stats,
+                _truncation(self._file),
+                expected=self._expected(),
+            )
+
+    def _expected(self) -> int:
+        """Frames that it declares, without those that its edit list is known to leave out."""
+        declared, listed = self._stream.frames, len(self._stream.index_entries)
+        if not (self._container.format.name.startswith("mov") and 0 < listed < declared):
+            return declared
+        # An index that is damaged lacks some as well.
+        with _open(self._file, None, edited=False) as whole:
+            is_edited = len(whole.streams[self._stream.index].index_entries) == declared
+        return listed if is_edited else declared
 
     def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
         # What is truncated is played whole, which says so.
@@ -149,7 +171,9 @@ class VideoFile(AvSource):
         return AviIndex(self._file, self._stream.index) if is_avi else None
 
 
-def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContainer:
+def _open(
+    file: Path, accelerator: HWAccel | None, *, edited: bool = True
+) -> av.container.InputContainer:
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -168,7 +192,7 @@ def _open(file: Path, accelerator: HWAccel | None) -> av.container.InputContaine
             str(file.absolute()),
             mode="r",
             format="mpegts" if _is_tiny_transport(file) else None,
-            options=_OPTIONS,
+            options=_OPTIONS if edited else {**_OPTIONS, "ignore_editlist": "1"},
             metadata_errors="replace",
             hwaccel=accelerator,
         )
