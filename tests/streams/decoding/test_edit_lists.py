@@ -29,10 +29,10 @@ def film(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return make_video(tmp_path / "drive.mp4", frames=FRAMES, options=group)
 
 
-def boxes(content: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(content: bytearray, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     while at + 8 <= end:
         length = int.from_bytes(content[at : at + 4], "big")
-        yield content[at + 4 : at + 8], at, length
+        yield bytes(content[at + 4 : at + 8]), at, length
         at += length
 
 
