@@ -42,7 +42,7 @@ class DecodeOptions:
     be had, and where their container shows what is wrong with them. ``losses``: of a source that
     marks what it lost among those bytes. ``index``: of an AVI. ``is_cut``: the last packet is one
     in part, unless ``find_loss`` knows better. ``ends_early``: asked at the end, whether frames are
-    missing there.
+    missing there. ``find_end``: likewise, up to which time, None where it is not known.
     """
 
     joins: bool = False
@@ -54,3 +54,4 @@ class DecodeOptions:
     index: AviIndex | None = None
     is_cut: bool = False
     ends_early: Callable[[], bool] = lambda: False
+    find_end: Callable[[], int | None] = lambda: None

@@ -20,7 +20,6 @@ from oneglance.streams.decoding.references import FrameLedger, References
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
 from oneglance.streams.errors import cause
-from oneglance.streams.files.integrity import declared_end
 from oneglance.streams.files.jpeg import is_cut_jpeg
 from oneglance.streams.files.layout import Wrong
 from oneglance.streams.files.transport import Loss
@@ -44,7 +43,7 @@ _LATE = 0.25
 """Share of an outage by which its end may come early or late."""
 
 _TORN = bytes(4)
-"""At its end where a frame reaches into a hole, and at its beginning where it lies in it."""
+"""At its end where a frame reaches into a hole, at its beginning where it lies in it."""
 
 _AHEAD = 20
 """Packets that a source may be ahead of the decoder by."""
@@ -79,7 +78,7 @@ class FrameDecoder:
         """``stats`` is kept up to date."""
         self._container, self._stream, self._stats = container, stream, stats
         self._clock, self._find_loss, self._look = options.clock, options.find_loss, options.look
-        self._is_cut, self._ends_early = options.is_cut, options.ends_early
+        self._options, self._is_cut = options, options.is_cut
         self._last_pos: int | None = None
         self._keeps = options.damaged != Damaged.SKIP
         self._marks = options.damaged == Damaged.MARK
@@ -102,9 +101,10 @@ class FrameDecoder:
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references, period=1 if self._avi else self._period, joins=options.joins
         )
-        self._is_parsed = container.format.name in PARSED
-        self._shows_its_end = container.format.name == OF_PARTS
-        self._is_mp4, self._is_live = container.format.name.startswith("mov"), options.joins
+        name, self._is_live = container.format.name, options.joins
+        self._is_parsed, self._is_mp4 = name in PARSED, name.startswith("mov")
+        self._shows_its_end = name == OF_PARTS
+        self._has_holes = not self._is_live and name != "ogg"  # which is checked
         self._flagged = 0  # packets for which a flagged one matters still
         self._losses, self._marks_found, self._unmarked = options.losses, 0, 0
         self._near_loss = 0  # packets near which something was lost, by what its source says
@@ -135,14 +135,14 @@ class FrameDecoder:
         is_hole = Wrong.LAYOUT in self._wrong_before(None)
         self._clear_last(is_hole=is_hole)
         self._take(lambda: self._stream.decode(None), None)
-        if is_hole or self._ends_early():
+        if is_hole or self._options.ends_early():
             self._ledger.ends_early()
         if self._avi is not None and self._stats.packets:
             self._ledger.ends_after(self._avi.ends())
             self._stats.packets = max(self._stats.packets, self._avi.packets)
         if is_hole:
             # Of MP4's fragments no more is declared than was found.
-            end = None if self._is_mp4 else declared_end(self._stream)
+            end = None if self._is_mp4 else self._options.find_end()
             self._stats.is_end_lost = end is None
             self._ledger.ends_before(end)
         yield from self._given(self._ledger.verdicts(ended=True))
@@ -243,7 +243,7 @@ class FrameDecoder:
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
             entry.settled, entry.coded = True, replace(coded, shows=False)
-        is_torn = not self._is_live and bytes(memoryview(packet)[-1:]) == b"\0"
+        is_torn = self._has_holes and bytes(memoryview(packet)[-1:]) == b"\0"
         if self._flagged == 2 or self._find_loss is not None or self._is_cut or is_torn:
             entry.suspect = True  # it may be the last; no flag lies before the first
             self._suspect = (entry, packet.pos, self._flagged == 2, is_torn)

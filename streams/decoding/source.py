@@ -28,6 +28,7 @@ from oneglance.streams.decoding.tracks import choose_track
 from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.gif import GifImages
+from oneglance.streams.files.integrity import declared_end
 from oneglance.streams.files.layout import Look
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
@@ -203,6 +204,7 @@ class AvSource(PlayedOnce):
             losses=self._loss_count(),
             is_cut=self._is_cut(),
             ends_early=self._ends_early,
+            find_end=self._find_end,
         )
         if self._part is None:
             packets = self._packets()
@@ -238,6 +240,10 @@ class AvSource(PlayedOnce):
     def _ends_early(self) -> bool:
         """Whether it came to its end before all of its frames did; asked at its end."""
         return False
+
+    def _find_end(self) -> int | None:
+        """When it should end, in units of its time base; asked at its end."""
+        return declared_end(self._stream)
 
     def _loss_count(self) -> LossCount | None:
         """What is lost, where the source marks it among the frames' bytes."""

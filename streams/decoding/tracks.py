@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _IMAGE_CODECS = frozenset(("bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"))
 _EACH_ITS_OWN = frozenset(("gif", "apng"))
+_COUNTED = frozenset(("theora", "vp8"))
+"""Codings whose frames an Ogg counts: its time base is the length of one."""
 _TWO_FRAMES = 1.9
 """Frames that a track lasts; less is one frame."""
 
@@ -129,8 +131,11 @@ def period_of(stream: VideoStream) -> float | None:
     """A frame's length in units of the stream's time base; None where no rate is declared, and
     no length at all where each frame says how long it lasts: no gap is a loss there.
     """
-    if cast("InputContainer", stream.container).format.name in _EACH_ITS_OWN:
+    container = cast("InputContainer", stream.container).format.name
+    if container in _EACH_ITS_OWN:
         return math.inf
+    if container == "ogg" and stream.codec_context.name in _COUNTED:
+        return 1.0
     rate = stream.average_rate or stream.codec_context.framerate
     return float(1 / (Fraction(rate) * stream.time_base)) if rate and stream.time_base else None
 

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -18,6 +19,7 @@ from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.containers.ogg import OggPackets
 from oneglance.streams.files.flash import TagChecks
 from oneglance.streams.files.image_count import lacks_end
 from oneglance.streams.files.integrity import (
@@ -34,6 +36,9 @@ from oneglance.streams.files.transport import FEW, find_loss, is_tiny
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
 logger = logging.getLogger(__name__)
 
 # A playlist is a list of other people's addresses: one in a file may name files beside it only.
@@ -41,6 +46,9 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
 _SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 """Formats whose last packet libav gives out in part without a word."""
+
+_PACKETS = {"ogg": OggPackets}
+"""Formats whose packets are given with what is missing between them."""
 
 
 class VideoFile(AvSource):
@@ -98,6 +106,8 @@ class VideoFile(AvSource):
         if options.hwaccel is None:
             use_threads(self._stream)
         self._is_chosen = video is not None
+        kind = _PACKETS.get(container.format.name)
+        self._checked = None if kind is None else kind(container, self._file)
 
     def name_others(self) -> None:
         """Warn of other videos in the file, unless one was asked for."""
@@ -144,8 +154,13 @@ class VideoFile(AvSource):
             return None
         return lambda begin, end: find_loss(self._file, begin, end, self._stream.id)
 
+    def _packets(self) -> InputContainer:
+        return cast("InputContainer", self._checked or self._container)
+
     def _look(self) -> Look | None:
         name = self._container.format.name
+        if self._checked is not None:
+            return self._checked.look
         if name.startswith("matroska"):
             return ClusterChecks(self._file).look
         if name == "flv":
@@ -161,6 +176,9 @@ class VideoFile(AvSource):
 
     def _ends_early(self) -> bool:
         return _truncation(self._file).missing_bytes > 0
+
+    def _find_end(self) -> int | None:
+        return super()._find_end() if self._checked is None else self._checked.end
 
     def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
         is_cut = end is None and lacks_end(self._file)
