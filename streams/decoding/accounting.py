@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_DOUBT = 1024
+"""Packets that are kept of one place."""
+
 
 @dataclass(slots=True, eq=False)
 class Entry:
@@ -82,6 +85,9 @@ class DecodeStats:
     at ``first_damaged_s``; ``last_error``: what the decoder has said since the last intact frame;
     ``is_start_lost``: something came before the first frame, whose time shows how much;
     ``is_end_lost``: more followed the last one, and nobody knows how much;
+    ``has_wrong_bytes``: a checksum over many frames was wrong, of a coding whose decoder finds most
+    wrong bytes itself; ``doubtful``: frames of places where it found none, from
+    ``doubtful_begin_s`` to ``doubtful_end_s``;
     ``begin_s`` and ``end_s``: when the first delivered frame begins and the last one ends.
     """
 
@@ -94,6 +100,10 @@ class DecodeStats:
     last_error: str = ""
     is_start_lost: bool = False
     is_end_lost: bool = False
+    has_wrong_bytes: bool = False
+    doubtful: int = 0
+    doubtful_begin_s: float = 0.0
+    doubtful_end_s: float = 0.0
     begin_s: Fraction = Fraction(0)
     end_s: Fraction = Fraction(0)
 
@@ -111,3 +121,47 @@ class DecodeStats:
                 self.first_damaged, self.first_damaged_s = index, float(self.end_s)
             self.damaged += 1
         return index
+
+
+class Doubts:
+    """Frames around which bytes are wrong, by a checksum over many of them, and no decoder says
+    whose: adds up, in ``stats``, those at places of which none turned out to be damaged.
+
+    Decoders of codings without checksums find most wrong bytes, but a single wrong bit decodes to
+    another image more often than not. The frames have been given out when that is known.
+    """
+
+    def __init__(self, stats: DecodeStats, unit: Fraction | None) -> None:
+        self._stats, self._unit = stats, unit or Fraction(0)
+        self._here: list[Entry] = []
+        self._before: list[list[Entry]] = []
+
+    def see(self, entry: Entry, *, is_wrong: bool) -> None:
+        """The next packet, and whether bytes are wrong around it."""
+        if is_wrong:
+            self._stats.has_wrong_bytes = True
+            self._here.append(entry)
+        if self._here and (not is_wrong or len(self._here) >= _LONGEST_DOUBT):
+            self._before.append(self._here)
+            self._here = []
+            while len(self._before) > 1:  # all that was said of the others has been said
+                self._settle(self._before.pop(0))
+
+    def end(self) -> None:
+        """Everything has come out of the decoder."""
+        for place in (*self._before, self._here):
+            self._settle(place)
+        self._before, self._here = [], []
+
+    def _settle(self, place: list[Entry]) -> None:
+        if not place or any(
+            entry.broken or entry.damaged or (entry.coded.shows and not entry.came)
+            for entry in place
+        ):
+            return
+        stats, times = self._stats, [entry.pts for entry in place if entry.pts is not None]
+        if times and not stats.doubtful:
+            stats.doubtful_begin_s = float(min(times) * self._unit)
+        if times:
+            stats.doubtful_end_s = float(max(times) * self._unit)
+        stats.doubtful += len(place)

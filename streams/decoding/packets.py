@@ -12,7 +12,7 @@ import av
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
-from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Entry, Verdict
+from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Doubts, Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
@@ -80,8 +80,7 @@ class FrameDecoder:
         self._clock, self._find_loss, self._look = options.clock, options.find_loss, options.look
         self._options, self._is_cut = options, options.is_cut
         self._last_pos: int | None = None
-        self._keeps = options.damaged != Damaged.SKIP
-        self._marks = options.damaged == Damaged.MARK
+        self._keeps, self._marks = options.damaged != Damaged.SKIP, options.damaged == Damaged.MARK
         context = stream.codec_context
         context.flags |= Flags.copy_opaque  # each frame knows its packet
         self._codec = context.name
@@ -91,7 +90,7 @@ class FrameDecoder:
         self._is_late = context.thread_count > 1  # errors are those of earlier packets
         extradata, intra_only = context.extradata, context.codec.intra_only
         self._inspect = inspector(self._codec, extradata, intra_only=intra_only)
-        self._period = period_of(stream)
+        self._period, self._doubts = period_of(stream), Doubts(stats, stream.time_base)
         # AVI counts packets where others have times of frames.
         self._avi: AviTimes | None = None
         if container.format.name == "avi" and stream.time_base:
@@ -146,6 +145,7 @@ class FrameDecoder:
             self._stats.is_end_lost = end is None
             self._ledger.ends_before(end)
         yield from self._given(self._ledger.verdicts(ended=True))
+        self._doubts.end()
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
         stats = self._stats
@@ -266,6 +266,7 @@ class FrameDecoder:
             entry.near_loss = entry.broken = True
             entry.coded = replace(entry.coded, shows=entry.coded.shows is not False)
             entry.settled = not entry.coded.shows
+        self._doubts.see(entry, is_wrong=Wrong.BYTES in wrong and self._codec in NOTICING)
         if Wrong.BYTES in wrong and not self._is_hashed:
             self._stats.last_error, entry.broken = "a wrong checksum", True
 

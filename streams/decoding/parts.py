@@ -217,7 +217,7 @@ class PartPackets:
                 seen.first.append(_checksum(got))
             yield replace(got, index=seen.frames)
             seen.frames += 1
-        if stats.damaged:
+        if stats.damaged or stats.has_wrong_bytes:
             seen.why = "frames are damaged"
 
 

@@ -84,8 +84,18 @@ def check_integrity(
     if stats.is_end_lost:
         what = "what follows in the file is missing or damaged"
         raise broken(source, stream, stats, what)
-    if stats.damaged:
-        raise SourceBroken(f"{source}: {_damage(stats)}")
+    if stats.damaged or stats.doubtful:
+        said = [_damage(stats)] if stats.damaged else []
+        said += [_doubt(stats)] if stats.doubtful else []
+        raise SourceBroken(f"{source}: {'; '.join(said)}")
+
+
+def _doubt(stats: DecodeStats) -> str:
+    where = f"from {stats.doubtful_begin_s:.2f} to {stats.doubtful_end_s:.2f} s"
+    return (
+        f"bytes {where} are wrong by the file's own checksum, and nothing shows in which frames: "
+        f"{stats.doubtful} of those that were delivered may be damaged"
+    )
 
 
 def _damage(stats: DecodeStats) -> str:

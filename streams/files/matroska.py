@@ -41,6 +41,8 @@ _IN_CLUSTER = frozenset(
 
 _NUMBERS = frozenset((b"\xe7", b"\xa7", b"\xab"))
 """Of those, what is a number: a cluster's time, its place and the size of the one before it."""
+_HEADS = frozenset((b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b"))
+"""What is said of the file and its tracks; all else is about finding places in it."""
 _TRACKS, _TRACK, _TRACK_NUMBER = b"\x16\x54\xae\x6b", b"\xae", b"\xd7"
 
 _IN_GROUP = frozenset((b"\xa1", b"\x9b", b"\xfb", b"\xfa", b"\xa4", b"\x75\xa1", b"\x75\xa2"))
@@ -115,10 +117,28 @@ class ClusterChecks:
         except OSError:
             return Wrong.NOTHING
 
+    def is_header_wrong(self) -> bool:
+        """Whether what says how its times and tracks are to be read is not as it was written."""
+        try:
+            with self._file.open("rb") as content:
+                self._list(content)
+                heads = [at for at, each in enumerate(self._elements or ()) if each.name in _HEADS]
+                return any(
+                    self._is_right(content, at) is False and self._can_trust(content, at)
+                    for at in heads
+                )
+        except OSError:
+            return False
+
+    def _list(self, content: BinaryIO) -> None:
+        if self._elements is None:
+            self._elements = list(_in_segment(content))
+            self._tracks = _track_numbers(content, self._elements)
+
     def _look(self, open_: Callable[[], BinaryIO], begin: int | None, end: int | None) -> Wrong:
         if self._elements is None:
-            self._elements = list(_in_segment(open_()))
-            self._tracks = _track_numbers(open_(), self._elements)
+            self._list(open_())
+        assert self._elements is not None
         count = len(self._elements)
         first, last = self._at(begin or 0), count - 1 if end is None else self._at(end)
         if last < 0:

@@ -108,6 +108,7 @@ class VideoFile(AvSource):
         self._is_chosen = video is not None
         kind = _PACKETS.get(container.format.name)
         self._checked = None if kind is None else kind(container, self._file)
+        self._clusters: ClusterChecks | None = None
 
     def name_others(self) -> None:
         """Warn of other videos in the file, unless one was asked for."""
@@ -127,6 +128,12 @@ class VideoFile(AvSource):
             what = what_is_cut(truncation) if truncation.missing_bytes else failed
             raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed and self._part is None:
+            if self._clusters is not None and self._clusters.is_header_wrong():
+                logger.warning(
+                    "%s: its header is not as it was written, by its own checksum: times, sizes "
+                    "and colours may have been others",
+                    self.source,
+                )
             check_integrity(
                 self.source,
                 self._stream,
@@ -162,7 +169,8 @@ class VideoFile(AvSource):
         if self._checked is not None:
             return self._checked.look
         if name.startswith("matroska"):
-            return ClusterChecks(self._file).look
+            self._clusters = ClusterChecks(self._file)
+            return self._clusters.look
         if name == "flv":
             return TagChecks(self._file).look
         if name == "apng":

@@ -261,3 +261,53 @@ def test_a_flash_video_that_ends_between_two_frames_is_held_to_its_size(tmp_path
     found = play(path)
     assert 0 < len(found.frames) < 12
     assert f"({len(content) - tags[8]} bytes are missing: copy it again)" in found.message
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg", "mpeg2video", "mpeg4"])
+def test_a_wrong_bit_that_no_decoder_finds_is_said_where_a_checksum_shows_it(
+    tmp_path: Path, codec: str
+) -> None:
+    path, chance, unnoticed = _short_clusters(tmp_path, codec), random.Random(7), 0
+    content, whole = path.read_bytes(), clean(path)
+    for _ in range(24):
+        changed, at = bytearray(content), chance.randrange(len(content) // 4, len(content) * 3 // 4)
+        changed[at] ^= 1 << chance.randrange(8)
+        path.write_bytes(changed)
+        found = play(path)
+        assert found.message, at
+        assert found.produced == FRAMES, at
+        if not found.damaged:
+            unnoticed += 1
+            assert "are wrong by the file's own checksum" in found.message
+            assert len(found.frames) == len(whole)
+    assert unnoticed
+
+
+def _short_clusters(folder: Path, codec: str) -> Path:
+    return make_video(
+        folder / "a.mkv",
+        codec=codec,
+        options={"g": str(GROUP)},
+        images=[scenery()[20:212, 9 * index : 9 * index + 320].copy() for index in range(FRAMES)],
+        size=LARGE,
+        rate=RATE,
+        container_options={"cluster_time_limit": "300"},
+        pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p",
+    )
+
+
+@pytest.mark.parametrize("name", [b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b"])
+def test_a_wrong_header_is_said(
+    tmp_path: Path, name: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = _short_clusters(tmp_path, "mpeg4")
+    clean(path)
+    assert "its header" not in caplog.text
+    changed = bytearray(path.read_bytes())
+    element = changed.index(name)
+    # What wrote the file; the last byte of the first track's number of its own.
+    sign = b"Lavf" if name.startswith(b"\x15") else b"\x73\xc5"
+    changed[changed.index(sign, element) + 3] ^= 1
+    path.write_bytes(changed)
+    assert len(play(path).frames) == FRAMES
+    assert "its header is not as it was written, by its own checksum" in caplog.text
