@@ -19,6 +19,7 @@ from oneglance.streams.decoding.source import AvSource
 from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_tracks
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.files.containers.asf import AsfPackets
 from oneglance.streams.files.containers.ogg import OggPackets
 from oneglance.streams.files.flash import TagChecks
 from oneglance.streams.files.image_count import lacks_end
@@ -47,7 +48,7 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 """Formats whose last packet libav gives out in part without a word."""
 
-_PACKETS = {"ogg": OggPackets}
+_PACKETS: dict[str, type[AsfPackets | OggPackets]] = {"ogg": OggPackets, "asf": AsfPackets}
 """Formats whose packets are given with what is missing between them."""
 
 
@@ -186,7 +187,8 @@ class VideoFile(AvSource):
         return _truncation(self._file).missing_bytes > 0
 
     def _find_end(self) -> int | None:
-        return super()._find_end() if self._checked is None else self._checked.end
+        end = None if self._checked is None else self._checked.end
+        return super()._find_end() if end is None else end
 
     def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
         is_cut = end is None and lacks_end(self._file)
