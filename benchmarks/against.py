@@ -27,7 +27,7 @@ from benchmarks.parts.throughput import rate
 from benchmarks.processes import Answer, Arm, Measured, measure
 from benchmarks.report import intervals, results
 from benchmarks.report.results import Part
-from oneglance.streams.errors import OneglanceError, SourceUnreadable, UsageError
+from oneglance.streams.errors import SourceUnreadable, UsageError
 
 BEFORE, NOW = "before", "now"
 ENGINES = ("onnxruntime", "openvino")
@@ -250,11 +250,8 @@ def main() -> None:
     arguments = options.parser(__doc__, rounds=5, frames=180)
     arguments.add_argument("commit", help="any name that git knows")
     found = arguments.parse_args()
-    try:
+    with options.in_sentences():
         options.write(lambda asked: measure_against(asked, found.commit), options.check(found))
-    except OneglanceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

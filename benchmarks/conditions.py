@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import facts
+from benchmarks.options import in_sentences
+from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
 
 ZOO = Path(__file__).resolve().parent.parent / "models" / "zoo"
@@ -26,16 +28,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("measured", type=Path, help="what 'oneglance eval --conditions' wrote")
     args = parser.parse_args()
-    found = json.loads(args.measured.read_text(encoding="utf-8"))
-    if "conditions" not in found:
-        parser.error(f"{args.measured} has no conditions: measure with --conditions")
+    with in_sentences():
+        _write(args.measured)
+
+
+def _write(measured_in: Path) -> None:
+    try:
+        found = json.loads(measured_in.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UsageError(f"{measured_in} is no JSON file that is whole") from None
+    if not isinstance(found, dict) or "conditions" not in found:
+        raise UsageError(f"{measured_in} has no conditions: measure with --conditions")
     card = ZOO / f"{found['model']}.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     if not (BEGIN in text and END in text):
-        parser.error(f"write {card} first, with a line {BEGIN} and a line {END}")
+        raise UsageError(f"write {card} first, with a line {BEGIN} and a line {END}")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    measured = datetime.fromtimestamp(args.measured.stat().st_mtime, UTC).date().isoformat()
+    measured = datetime.fromtimestamp(measured_in.stat().st_mtime, UTC).date().isoformat()
     table = "\n".join(lines(found, f"{measured}, {facts.device()}"))
     write_file(card, f"{before}{BEGIN}\n{table}\n{END}{after}")
     print(table)

@@ -81,11 +81,8 @@ def main() -> None:
     arguments.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     arguments.add_argument("--quick", action="store_true", help="few frames: a smoke test")
     found = arguments.parse_args()
-    try:
+    with options.in_sentences():
         sys.exit(_run(found))
-    except OneglanceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _run(found: argparse.Namespace) -> int:

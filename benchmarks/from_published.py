@@ -26,6 +26,7 @@ from torch import Tensor
 from ultralytics.nn.modules.conv import Conv
 
 from benchmarks import road4
+from benchmarks.options import in_words
 from oneglance.models.letterbox import Canvas, as_bgr
 from oneglance.models.metadata import read_metadata
 from oneglance.models.model_file import read_properties
@@ -136,8 +137,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         model = unfold(asked.model, asked.base)
         write_file(asked.out, checkpoint_bytes(model.as_ultralytics()))
-    except OneglanceError as error:
-        print(f"from_published: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"from_published: {in_words(error)}", file=sys.stderr)
         return 2
     return 0
 

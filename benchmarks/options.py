@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import OneglanceError, SourceNotFound, UsageError
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import write_file
+from oneglance.streams.outputs import os_error, write_file
 
 CLIP = facts.ROOT.parent / "shared" / "clips" / "udacity_lanes_540p.mp4"
 DATA = facts.ROOT.parent / "shared" / "data" / "gtsdb" / "data.yaml"
@@ -157,11 +158,23 @@ def main(
 ) -> None:
     """Measure a part, write ``<part>.json`` and ``<part>.md``, print the latter."""
     found = parser(description, rounds=rounds, frames=frames).parse_args()
-    try:
+    with in_sentences():
         write(part, check(found))
-    except OneglanceError as error:
-        print(f"error: {error}", file=sys.stderr)
+
+
+@contextmanager
+def in_sentences() -> Iterator[None]:
+    """What a user can mend, and what the system refuses, is one sentence and exit code 2."""
+    try:
+        yield
+    except (OneglanceError, OSError) as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def in_words(error: OneglanceError | OSError) -> str:
+    """What to print of it."""
+    return str(os_error(error) if isinstance(error, OSError) else error)
 
 
 def write(part: Callable[[Options], Part], options: Options) -> Part:

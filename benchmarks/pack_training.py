@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import sys
 import zipfile
@@ -24,12 +25,14 @@ import cv2
 import numpy as np
 import yaml
 
+from benchmarks.options import in_words
 from benchmarks.road4 import SETS, parse_size
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.text import YamlFile
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import replace_file, write_file
 
 MANIFEST = "manifest.json"
 QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40, 30, 20)
@@ -60,8 +63,8 @@ def main(words: Sequence[str] | None = None) -> int:
             volumes=options.volumes,
             splits=("train",) if options.only_train else ("train", "val"),
         )
-    except OneglanceError as error:
-        print(f"pack_training: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"pack_training: {in_words(error)}", file=sys.stderr)
         return 2
     for file in files:
         print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
@@ -119,7 +122,7 @@ def unpack(files: Sequence[Path], out: Path) -> dict[str, Path]:
     place.check(files)
     names: list[str] = manifest["sets"]
     done = out / MANIFEST
-    if not (done.is_file() and json.loads(done.read_text(encoding="utf-8")) == manifest):
+    if _read_manifest(done) != manifest:
         place.claim()
         for file in files:
             with zipfile.ZipFile(file) as archive:
@@ -129,8 +132,16 @@ def unpack(files: Sequence[Path], out: Path) -> dict[str, Path]:
                         raise DataError(f"{file}: {entry} would be written outside of {out}")
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(archive.read(entry))
-        done.write_text(json.dumps(manifest), encoding="utf-8")  # last: all is there
+        replace_file(done, json.dumps(manifest))  # last: all is there
     return {name: out / f"{name}.yaml" for name in names}
+
+
+def _read_manifest(file: Path) -> object:
+    """What was unpacked there before; None: nothing that is whole."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _check(files: Sequence[Path]) -> dict[str, Any]:
@@ -244,13 +255,13 @@ def _write(
             "side": side,
             "sets": sets,
         }
-        part = file.with_name(f".{file.name}.part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in content.items():
                 how_stored = zipfile.ZIP_STORED if name.endswith(".webp") else None
                 archive.writestr(name, data, compress_type=how_stored)
             archive.writestr(MANIFEST, json.dumps(manifest))
-        part.replace(file)
+        write_file(file, packed.getvalue())
         files.append(file)
     return files
 

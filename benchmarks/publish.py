@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.options import in_sentences
 from oneglance.models import Detector
 from oneglance.models.training.evaluation.coco import Evaluation, evaluate_file
+from oneglance.streams.errors import UsageError
 from oneglance.streams.outputs import write_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,22 +55,27 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="an ONNX file that 'oneglance export' wrote")
     parser.add_argument("--summary", required=True, help="one line for 'oneglance models'")
     args = parser.parse_args()
-    detector = Detector.load(args.model)
+    with in_sentences():
+        _publish(args.model, args.summary)
+
+
+def _publish(model: Path, summary: str) -> None:
+    detector = Detector.load(model)
     card = ZOO / f"{detector.name}.md"
     if card.is_file() is False or BEGIN not in card.read_text(encoding="utf-8"):
-        parser.error(f"write {card} first, with a line {BEGIN} and a line {END}")
+        raise UsageError(f"write {card} first, with a line {BEGIN} and a line {END}")
     missing = [str(file) for file in DATA.values() if not file.is_file()]
     if missing:
-        parser.error(f"needs {', '.join(missing)} (rendered: see CONTRIBUTING.md)")
-    evaluations = {name: evaluate_file(args.model, file) for name, file in DATA.items()}
-    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+        raise UsageError(f"needs {', '.join(missing)} (rendered: see CONTRIBUTING.md)")
+    evaluations = {name: evaluate_file(model, file) for name, file in DATA.items()}
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
     text = card.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     measured = "\n".join(_measured(detector, evaluations, digest))
     write_file(card, f"{before}{BEGIN}\n{measured}\n{END}{after}")
-    write_file(ZOO / f"{detector.name}.onnx", args.model.read_bytes())
-    _list(detector, digest, args.summary)
+    write_file(ZOO / f"{detector.name}.onnx", model.read_bytes())
+    _list(detector, digest, summary)
     print(measured)
 
 

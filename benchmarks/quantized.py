@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import facts
+from benchmarks.options import in_words
 from benchmarks.publish import DATA
 from benchmarks.report.pages import markdown
 from benchmarks.report.results import MADE_BY, Table
@@ -56,8 +57,8 @@ def main(words: list[str]) -> int:
     asked = arguments.parse_args(words)
     try:
         _run(asked)
-    except OneglanceError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -36,6 +36,7 @@ os.environ.setdefault("YOLO_OFFLINE", "true")
 
 from benchmarks import facts, road4
 from benchmarks.labelling.upright import upright_only
+from benchmarks.options import in_words
 from benchmarks.pack_training import unpack
 from benchmarks.road4 import SETS, parse_size
 from benchmarks.training_state import restore_state, save_state
@@ -80,8 +81,8 @@ def main(words: Sequence[str] | None = None) -> int:
             _show_plan(asked)
             return 0
         done = run(asked)
-    except OneglanceError as error:
-        print(f"train_road4: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"train_road4: {in_words(error)}", file=sys.stderr)
         return 2
     print(f"results: {asked.out / 'results.json'}")
     if not done:

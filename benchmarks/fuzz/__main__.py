@@ -26,7 +26,8 @@ from benchmarks import facts
 from benchmarks.fuzz.doors import DOORS, Outcome, serve
 from benchmarks.fuzz.mutations import mutate
 from benchmarks.fuzz.seeds import Seed, all_seeds, write_data_set
-from oneglance.streams.outputs import write_file
+from benchmarks.options import in_sentences
+from oneglance.streams.outputs import check_place, write_file
 
 HANG_S = 10.0
 MOST_MB = 1000.0
@@ -120,6 +121,20 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.count < 1:
         parser.error("--count must be at least 1")
+    with in_sentences():
+        findings = _hunt(asked)
+    sys.exit(1 if findings else 0)
+
+
+def _hunt(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """What was found; ``--out`` is looked at before the hours of work.
+
+    Raises:
+        SinkError, OSError: it, or ``--keep``, cannot be written.
+    """
+    if asked.out is not None:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        check_place(asked.out / "fuzz.json")
     started_s = time.monotonic()
     found: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
@@ -154,7 +169,7 @@ def main() -> None:
         }
         _write(asked.out, found_out)
     print(f"{sum(counts.values())} inputs, {len(findings)} findings")
-    sys.exit(1 if findings else 0)
+    return findings
 
 
 def _report(number: int, seed: Seed, outcome: Outcome) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.labelling.scoring_sets import Box, write_scoring_set
+from benchmarks.labelling.scoring_sets import Box, check_out, write_scoring_set
+from benchmarks.options import in_words
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.datasets import IMAGE_SUFFIXES
-from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError
 from oneglance.streams.files.images import read_image
 
 COLUMNS = ["task", "image", "left", "top", "right", "bottom"]
@@ -35,15 +36,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(words)
     try:
-        if options.out.exists():
-            raise UsageError(f"{options.out} exists: give another --out")
+        check_out(options.out)
         boxes = read_table(options.table, options.images)
         images = images_beside(boxes)
         named = {task for things in boxes.values() for task, _ in things}
         tasks = [task for task in Task if task in named]
         counts = write_scoring_set(options.out, tasks, ((p, boxes.get(p, [])) for p in images))
-    except OneglanceError as error:
-        print(f"hand_labels: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"hand_labels: {in_words(error)}", file=sys.stderr)
         return 2
     counted = ", ".join(f"{count} of {task}" for task, count in counts.items())
     print(f"{counted} on {len(boxes)} of {len(images)} images in {options.out}")

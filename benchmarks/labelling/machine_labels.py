@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.labelling.scoring_sets import Box, write_scoring_set
+from benchmarks.labelling.scoring_sets import Box, check_out, write_scoring_set
+from benchmarks.options import in_words
 from oneglance.models.detector import Detector
 from oneglance.models.tasks import FOUR_TASKS, Task
 from oneglance.models.training.checkpoints import read_checkpoint, write_checkpoint
@@ -24,7 +25,7 @@ from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.export import export
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.pretrained import TAUGHT_TASKS
-from oneglance.streams.errors import DataError, OneglanceError, UsageError
+from oneglance.streams.errors import DataError, OneglanceError
 from oneglance.streams.files.images import read_image
 
 CONFIDENCE = 0.3
@@ -43,11 +44,10 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         width, height = map(int, options.size.split("x"))
         dataset = read_dataset(options.data)
-        if options.out.exists():
-            raise UsageError(f"{options.out} exists: give another --out")
+        check_out(options.out)
         label(dataset, _pretrained(options.base, (width, height)), options.out)
-    except OneglanceError as error:
-        print(f"machine_labels: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"machine_labels: {in_words(error)}", file=sys.stderr)
         return 2
     except ValueError:
         print(f"machine_labels: --size is like 832x832, not {options.size}", file=sys.stderr)

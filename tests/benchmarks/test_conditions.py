@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import conditions
+from benchmarks import conditions, publish
 
 FOUND: dict[str, Any] = {
     "model": "some",
@@ -65,3 +65,29 @@ def test_a_card_without_marks_and_another_measurement_are_refused(
     with pytest.raises(SystemExit):
         conditions.main()
     assert "measure with --conditions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "no such file"), ('{"cond', "is no JSON file"), ("[]", "has no ")]
+)
+def test_a_measurement_that_cannot_be_read_is_a_sentence(
+    measured: Path, content: str | None, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured.unlink()
+    if content is not None:
+        measured.write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        conditions.main()
+    assert ended.value.code == 2
+    assert f"error: {measured}" in (said := capsys.readouterr().err)
+    assert why in said
+
+
+def test_a_model_that_is_none_is_not_published_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["publish", str(tmp_path / "a.onnx"), "--summary", "one"])
+    with pytest.raises(SystemExit) as ended:
+        publish.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: no model file {tmp_path / 'a.onnx'}")

@@ -13,7 +13,7 @@ pytest.importorskip("ultralytics", reason="needs the 'train' extra")
 pytest.importorskip("faster_coco_eval", reason="needs the 'eval' extra")
 
 from benchmarks import pack_training, road4, train_road4
-from benchmarks.pack_training import pack, unpack
+from benchmarks.pack_training import MANIFEST, pack, unpack
 from benchmarks.training_state import restore_state, save_state
 from oneglance.models import Detector, Task
 from oneglance.models.training.data.datasets import read_dataset
@@ -145,6 +145,8 @@ def test_a_packed_set_says_what_the_original_does(sets: dict[str, Path], tmp_pat
     stamp = next((tmp_path / "data" / "images").iterdir()).stat().st_mtime_ns
     unpack(files, tmp_path / "data")
     assert next((tmp_path / "data" / "images").iterdir()).stat().st_mtime_ns == stamp
+    (tmp_path / "data" / MANIFEST).write_text('{"pack')  # as a kill may leave it
+    assert unpack(files, tmp_path / "data") == found
 
 
 @pytest.mark.slow

@@ -101,3 +101,15 @@ def test_the_command_tells_its_counts_and_keeps_a_case(tmp_path: Path) -> None:
     assert "1 inputs, 0 findings" in done.stdout
     assert kept.is_file()
     assert (tmp_path / "out" / "fuzz.json").is_file()
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["fuzz", "--out", str(tmp_path / "file"), "--count", "1"])
+    monkeypatch.setattr(fuzz, "all_seeds", None)
+    with pytest.raises(SystemExit) as ended:
+        fuzz.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -121,3 +123,24 @@ def test_the_signs_labelled_by_hand_are_a_set(shared: Path, tmp_path: Path) -> N
     images = made.images("val")
     assert len(images) == 500
     assert made.count_boxes(images) == {Task.SIGN: 43}
+
+
+def test_a_set_that_was_stopped_half_way_is_written_anew_and_a_whole_one_stays(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sorted((drawn / "images" / "val").iterdir())[0].relative_to(drawn)
+    table = write_table(tmp_path / "table.csv", [["car", image, 1, 2, 30, 40]])
+    words = [str(table), "--images", str(drawn), "--out", str(tmp_path / "out")]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "labels")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        assert main(words) == 2
+    assert "labels: " in capsys.readouterr().err
+    assert not (tmp_path / "out" / "data.yaml").exists()
+    assert main(words) == 0
+    assert len(read_dataset(tmp_path / "out" / "data.yaml").images("val")) == 8
+    assert main(words) == 2
+    assert "exists: give another --out" in capsys.readouterr().err
