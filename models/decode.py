@@ -12,10 +12,31 @@ import numpy.typing as npt
 
 from oneglance.models.letterbox import Boxes
 from oneglance.models.metadata import Head
+from oneglance.models.overlap import iou
 from oneglance.models.tasks import ModelClass, Task
 
-NMS_IOU = 0.7
-"""Two boxes of one task that overlap more are one; ultralytics' default."""
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """How the many boxes of an object become one.
+
+    ``iou``: two boxes of one task that overlap more are one object, and the surer one is kept.
+    ``voting_iou``: it becomes the mean, weighted by score, of all boxes of the task that overlap
+    it as much and more (box voting: Gidaris and Komodakis, ICCV 2015, section 4.3); None for none.
+    """
+
+    iou: float
+    voting_iou: float | None
+
+
+SUPPRESSION = Suppression(0.6, 0.7)
+"""Chosen on training images, see benchmarks/results/suppression."""
+
+PLAIN_SUPPRESSION = Suppression(0.7, None)
+"""ultralytics' default; what the reference frames of model files were made with."""
+
+TINY = float(np.finfo(np.float32).tiny)
+"""What nothing is divided by less than."""
 
 MAX_DETECTIONS = 300
 
@@ -58,12 +79,20 @@ class ClassTable:
 
 
 def decode(
-    output: npt.NDArray[np.float32], head: Head, *, confidence: float, table: ClassTable
+    output: npt.NDArray[np.float32],
+    head: Head,
+    *,
+    confidence: float,
+    table: ClassTable,
+    suppression: Suppression = SUPPRESSION,
 ) -> Decoded:
-    """Boxes of at least ``confidence`` among the classes that ``table`` allows."""
+    """Boxes of at least ``confidence`` among the classes that ``table`` allows.
+
+    ``suppression``: of a one-to-many head; a one-to-one head gives one box an object by itself.
+    """
     if head is Head.ONE_TO_ONE:
         return _decode_one_to_one(output[0], confidence, table)
-    return _decode_one_to_many(output[0], confidence, table)
+    return _decode_one_to_many(output[0], confidence, table, suppression)
 
 
 def _decode_one_to_one(
@@ -101,7 +130,10 @@ def _merge_subclasses(
 
 
 def _decode_one_to_many(
-    columns: npt.NDArray[np.float32], confidence: float, table: ClassTable
+    columns: npt.NDArray[np.float32],
+    confidence: float,
+    table: ClassTable,
+    suppression: Suppression,
 ) -> Decoded:
     scores = columns[4:]
     if not table.allowed.all():
@@ -114,14 +146,33 @@ def _decode_one_to_many(
     xywh = np.stack((cx - width / 2, cy - height / 2, width, height), axis=1)
     # The boxes are OpenCV's to compare; per task, so that a person before a car stays.
     nms: Any = cv2.dnn.NMSBoxesBatched  # Any: its stubs ask for lists, it takes arrays
-    suppressed = nms(xywh, best, table.task[class_id], 0.0, NMS_IOU)
-    order = np.asarray(suppressed, np.intp).reshape(-1)[:MAX_DETECTIONS]
+    task = table.task[class_id]
+    order = np.asarray(nms(xywh, best, task, 0.0, suppression.iou), np.intp).reshape(-1)
+    order = order[:MAX_DETECTIONS]
     order = order[np.argsort(-best[order], kind="stable")]
-    boxes, best, class_id = xywh[order], best[order], class_id[order]
+    exact = xywh.astype(np.float64)  # so that the mean of one box is that box
+    corners = exact.copy()
+    corners[:, 2:] += corners[:, :2]
+    boxes = corners[order]
+    if suppression.voting_iou is not None and len(order):
+        votes = iou(exact[order], exact) >= suppression.voting_iou
+        votes &= task[order, None] == task
+        boxes = _voted(boxes, corners, np.where(votes, best.astype(np.float64), 0))
+    best, class_id = best[order], class_id[order]
     if table.has_subclasses:
         _assign_subclasses(class_id, scores[:, order], best, table)
-    boxes[:, 2:] += boxes[:, :2]
-    return Decoded(boxes, best, class_id)
+    return Decoded(boxes.astype(np.float32), best, class_id)
+
+
+def _voted(
+    boxes: npt.NDArray[np.float64],
+    corners: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """The means of N ``corners`` by K×N ``weights``; of K ``boxes`` where nothing votes."""
+    total = weights.sum(axis=1, keepdims=True)
+    means = weights @ corners / np.maximum(total, TINY)
+    return np.where(total > 0, means, boxes)
 
 
 def _assign_subclasses(

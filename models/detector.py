@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oneglance.models.cpus import available_cpus
-from oneglance.models.decode import ClassTable, Decoded, decode
+from oneglance.models.decode import SUPPRESSION, ClassTable, Decoded, Suppression, decode
 from oneglance.models.engines import self_check as checking
 from oneglance.models.engines.auto import AUTO, choose_engine
 from oneglance.models.engines.engine import Engine, device_of
@@ -53,6 +53,7 @@ class Detector:
         confidence: float = DEFAULT_CONFIDENCE,
         tasks: Collection[Task] | None = None,
         region: Region | None = None,
+        suppression: Suppression = SUPPRESSION,
     ) -> None:
         """Wrap a loaded engine; ``load`` is the usual door.
 
@@ -69,6 +70,8 @@ class Detector:
         self.confidence = confidence
         self.region = region
         """What of an image is looked at; None: all of it."""
+        self.suppression = suppression
+        """How the many boxes of an object become one; ``PLAIN_SUPPRESSION`` gives ultralytics'."""
         classes = engine.metadata.classes
         self._colours = engine.metadata.colours
         self._tasks = None if tasks is None else frozenset(tasks)
@@ -224,7 +227,12 @@ class Detector:
         return detector
 
     def _asked(self) -> dict[str, Any]:
-        return {"confidence": self.confidence, "tasks": self._tasks, "region": self.region}
+        return {
+            "confidence": self.confidence,
+            "tasks": self._tasks,
+            "region": self.region,
+            "suppression": self.suppression,
+        }
 
     @property
     def name(self) -> str:
@@ -310,6 +318,7 @@ class Detector:
             self._engine.metadata.head,
             confidence=self.confidence,
             table=self._table,
+            suppression=self.suppression,
         )
         xyxy = geometry.to_source(decoded.xyxy)
         self._assign_colours(image, decoded.class_id, xyxy)

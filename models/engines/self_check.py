@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from oneglance.models.decode import ClassTable, decode
+from oneglance.models.decode import PLAIN_SUPPRESSION, ClassTable, decode
 from oneglance.models.engines.engine import Engine, device_of
 from oneglance.models.instruction_sets import describe_cpu
 from oneglance.models.overlap import iou, to_xywh
@@ -147,6 +147,7 @@ def _found(engine: Engine, image: npt.NDArray[np.uint8]) -> Boxes:
         metadata.head,
         confidence=LEAST,
         table=ClassTable(metadata.classes, set(Task)),
+        suppression=PLAIN_SUPPRESSION,
     )
     rows = np.column_stack((found.xyxy, found.confidence, found.class_id))
     return np.asarray(rows, np.float32)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from oneglance.models.decode import MAX_DETECTIONS, NMS_IOU, SUBCLASS_SHARE, ClassTable
+from oneglance.models.decode import (
+    MAX_DETECTIONS,
+    SUBCLASS_SHARE,
+    SUPPRESSION,
+    TINY,
+    ClassTable,
+)
 from oneglance.models.letterbox import PAD_VALUE, Letterbox
 from oneglance.models.metadata import END_TO_END, Head, Metadata
 from oneglance.models.tasks import Task
@@ -149,7 +155,7 @@ def _one_to_many(
         graph.node("Unsqueeze", xywh, graph.integers([0])),
         graph.node("Unsqueeze", by_task, graph.integers([0])),
         graph.integers([MAX_DETECTIONS]),
-        graph.floats([NMS_IOU]),
+        graph.floats([SUPPRESSION.iou]),
         graph.floats([_just_below(confidence)]),
         center_point_box=1,
     )
@@ -162,14 +168,60 @@ def _one_to_many(
     if table.has_subclasses:
         of_place = graph.node("Gather", scores, place, axis=1)
         class_id = _best_subclass(graph, of_place, confidences, class_id=class_id, table=table)
-    box = graph.node("Gather", xywh, place)
-    centre, side = (graph.take(box, places, axis=1) for places in ([0, 1], [2, 3]))
+    centre, side = (graph.take(xywh, places, axis=1) for places in ([0, 1], [2, 3]))
     start = graph.node("Sub", centre, graph.node("Div", side, graph.floats(2)))
-    return (
-        graph.node("Concat", start, graph.node("Add", start, side), axis=1),
-        confidences,
-        class_id,
-    )
+    corners = graph.node("Concat", start, graph.node("Add", start, side), axis=1)
+    boxes = graph.node("Gather", corners, place)
+    if SUPPRESSION.voting_iou is not None:
+        candidates = _Candidates(
+            corners, *(graph.node("Squeeze", each, graph.integers([0])) for each in (best, task))
+        )
+        of_kept = _Candidates(boxes, confidences, graph.node("Gather", candidates.task, place))
+        sure = graph.node("Greater", candidates.scores, graph.floats(_just_below(confidence)))
+        boxes = _voted(graph, of_kept, candidates.where(graph, sure), SUPPRESSION.voting_iou)
+    return boxes, confidences, class_id
+
+
+class _Candidates(NamedTuple):
+    """Tensors of N boxes: ``corners`` N×4, ``scores`` and ``task`` N."""
+
+    corners: str
+    scores: str
+    task: str
+
+    def where(self, graph: Graph, condition: str) -> _Candidates:
+        return _Candidates(*(graph.node("Compress", each, condition, axis=0) for each in self))
+
+
+def _voted(graph: Graph, kept: _Candidates, voters: _Candidates, least_iou: float) -> str:
+    """``decode``'s box voting: the mean of those of N voters that overlap each of K kept boxes."""
+    tiny, zero = graph.floats(TINY), graph.floats(0)
+    columns = [graph.take(kept.corners, [side], axis=1) for side in range(4)]
+    rows = [graph.take(voters.corners, side, axis=1) for side in range(4)]
+    shared = graph.node("Mul", *(_shared_side(graph, columns, rows, axis) for axis in (0, 1)))
+    areas = graph.node("Add", _area(graph, columns), _area(graph, rows))
+    union = graph.node("Max", graph.node("Sub", areas, shared), tiny)
+    overlap = graph.node("Div", shared, union)
+    near = graph.node("Not", graph.node("Less", overlap, graph.floats(least_iou)))
+    task = graph.node("Unsqueeze", kept.task, graph.integers([1]))
+    votes = graph.node("And", near, graph.node("Equal", task, voters.task))
+    weights = graph.node("Where", votes, voters.scores, zero)
+    total = graph.node("ReduceSum", weights, graph.integers([1]), keepdims=1)
+    means = graph.node("MatMul", weights, voters.corners)
+    means = graph.node("Div", means, graph.node("Max", total, tiny))
+    return graph.node("Where", graph.node("Greater", total, zero), means, kept.corners)
+
+
+def _shared_side(graph: Graph, columns: list[str], rows: list[str], axis: int) -> str:
+    """How much of a side K and N boxes share, K×N; lists of x1, y1, x2, y2."""
+    end = graph.node("Min", columns[axis + 2], rows[axis + 2])
+    start = graph.node("Max", columns[axis], rows[axis])
+    return graph.node("Max", graph.node("Sub", end, start), graph.floats(0))
+
+
+def _area(graph: Graph, sides: list[str]) -> str:
+    width, height = (graph.node("Sub", sides[axis + 2], sides[axis]) for axis in (0, 1))
+    return graph.node("Mul", width, height)
 
 
 def _best_subclass(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oneglance.models.decode import ClassTable, decode
+from oneglance.models.decode import PLAIN_SUPPRESSION, SUPPRESSION, ClassTable, decode
 from oneglance.models.metadata import Head
 from oneglance.models.tasks import FOUR_TASKS, ModelClass, Task
 
@@ -49,14 +49,52 @@ def test_one_to_many_keeps_the_better_of_two_overlapping_boxes_of_a_class() -> N
     columns[0, :4] = np.array([[5, 5, 10, 10], [6, 5, 10, 10], [5, 5, 10, 10], [50, 20, 4, 8]]).T
     columns[0, 4 + 1] = [0.6, 0.8, 0.0, 0.3]
     columns[0, 4 + 0] = [0.0, 0.0, 0.7, 0.0]
-    found = decode(columns, Head.ONE_TO_MANY, confidence=0.25, table=ALL)
+    found = decode(
+        columns, Head.ONE_TO_MANY, confidence=0.25, table=ALL, suppression=PLAIN_SUPPRESSION
+    )
     np.testing.assert_allclose(found.confidence, [0.8, 0.7, 0.3])
     assert found.class_id.tolist() == [1, 0, 1]
     assert found.xyxy.tolist() == [[1, 0, 11, 10], [0, 0, 10, 10], [48, 16, 52, 24]]
 
 
+def column(x1: float, x2: float, *scores: float) -> list[float]:
+    """An anchor whose box is 10 high, from ``x1`` to ``x2``."""
+    return [(x1 + x2) / 2, 5, x2 - x1, 10, *scores]
+
+
+def found_of(*columns: list[float], confidence: float = 0.25) -> list[list[float]]:
+    """x1, x2 and confidence of what is found, best first."""
+    output = np.array([columns], np.float32).transpose(0, 2, 1)
+    found = decode(output, Head.ONE_TO_MANY, confidence=confidence, table=ALL)
+    assert (found.xyxy[:, 1] == 0).all()
+    rows = np.column_stack((found.xyxy[:, [0, 2]], found.confidence))
+    return [[round(value, 4) for value in row] for row in rows.tolist()]
+
+
+def test_boxes_of_an_object_vote_where_it_lies() -> None:
+    # 0..10 and 1..11 overlap by 9/11: (0.8·1 + 0.4·0) / 1.2 and ten more.
+    found = found_of(column(1, 11, 0, 0.8, 0, 0), column(0, 10, 0, 0.4, 0, 0))
+    assert found == [[0.6667, 10.6667, 0.8]]
+
+
+def test_what_is_another_task_or_too_unsure_or_too_far_has_no_vote() -> None:
+    car = column(0, 10, 0, 0.8, 0, 0)
+    assert found_of(car, column(1, 11, 0.6, 0, 0, 0)) == [[0, 10, 0.8], [1, 11, 0.6]]
+    assert found_of(car, column(1, 11, 0, 0.2, 0, 0)) == [[0, 10, 0.8]]
+    # 0..10 and 2..12: 8/12 is one object with it, but too far to say where that lies.
+    assert SUPPRESSION.iou < 8 / 12 < (SUPPRESSION.voting_iou or 0)
+    assert found_of(car, column(2, 12, 0, 0.6, 0, 0)) == [[0, 10, 0.8]]
+
+
+def test_a_box_without_an_area_stays_where_it_is() -> None:
+    assert found_of(column(3, 3, 0, 0.8, 0, 0), column(0, 10, 0, 0.4, 0, 0)) == [
+        [3, 3, 0.8],
+        [0, 10, 0.4],
+    ]
+
+
 def test_boxes_that_overlap_less_than_the_bound_both_stay() -> None:
-    # 0..10 and 4..14: overlap 60, union 140, IoU 0.43 < 0.7.
+    # 0..10 and 4..14: overlap 60, union 140, IoU 0.43.
     columns = np.zeros((1, 8, 2), np.float32)
     columns[0, :4] = np.array([[5, 5, 10, 10], [9, 5, 10, 10]]).T
     columns[0, 4] = [0.9, 0.8]

@@ -16,7 +16,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="builds ONNX files")
 
 from oneglance.models import Detector
-from oneglance.models.decode import NMS_IOU
+from oneglance.models.decode import SUPPRESSION
 from oneglance.models.engines.self_check import Bound
 from oneglance.models.metadata import KEY, Head
 from oneglance.models.overlap import iou, to_xywh
@@ -56,7 +56,7 @@ def hanging(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], tasks: npt.NDArra
     """How many boxes a little more or less of a score or of an overlap would add or take."""
     at_threshold = scores < 0.25 + BOUND.score
     overlaps = np.triu(iou(to_xywh(boxes), to_xywh(boxes)), 1)
-    is_near = (np.abs(overlaps - NMS_IOU) < 0.05) & (tasks[:, None] == tasks)
+    is_near = (np.abs(overlaps - SUPPRESSION.iou) < 0.05) & (tasks[:, None] == tasks)
     return int((at_threshold | is_near.any(axis=0)).sum())
 
 
