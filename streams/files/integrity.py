@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from oneglance.streams.decoding.tracks import tagged_s
 from oneglance.streams.errors import SourceBroken, SourceUnreadable
 from oneglance.streams.files.boxes import BOXES, top_level_boxes
+from oneglance.streams.files.containers.nut import NUT, NUT_INDEX
 from oneglance.streams.files.flash import FLASH
 from oneglance.streams.files.matroska import CLUSTER, EBML, SEGMENT, element_at
 
@@ -36,9 +37,8 @@ _PAGE, _LONGEST_PAGE = b"OggS", 65307
 _PACK, _PACK_TAIL = b"\0\0\1\xba", 1 << 20
 _TS_STEPS, _TS_SYNC, _TS_SEEN = ((188, 0), (192, 4), (204, 0)), b"\x47", 8
 _TS = b"TS"
-_NUT, _NUT_INDEX = b"nut/multimedia container\0", bytes.fromhex("4e58dd672f23e64e")
 _SHORTEST_INDEX, _LONGEST_INDEX = 24, 16 << 20
-_LAST_ONES = frozenset((_PAGE, _PACK, _TS, _NUT))
+_LAST_ONES = frozenset((_PAGE, _PACK, _TS, NUT))
 _MEDIA_DATA = frozenset((b"moof", b"mdat", CLUSTER, FLASH, _ASF)) | _LAST_ONES
 
 
@@ -325,14 +325,14 @@ def _transport(content: BinaryIO, size: int) -> Iterator[_Part]:
 def _nut(content: BinaryIO, size: int) -> Iterator[_Part]:
     """The index of a NUT, which ends with its own length and a checksum."""
     content.seek(0)
-    if content.read(len(_NUT)) != _NUT or size < len(_NUT) + _SHORTEST_INDEX:
+    if content.read(len(NUT)) != NUT or size < len(NUT) + _SHORTEST_INDEX:
         return
     content.seek(size - 12)
     length = int.from_bytes(content.read(8), "big")
     if _SHORTEST_INDEX <= length < size:
         content.seek(size - length)
-        if content.read(len(_NUT_INDEX)) == _NUT_INDEX:
+        if content.read(len(NUT_INDEX)) == NUT_INDEX:
             return
     content.seek(max(0, size - _LONGEST_INDEX))
-    if _NUT_INDEX not in content.read():  # otherwise nothing but a part of it is missing
-        yield _NUT, size + _SHORTEST_INDEX
+    if NUT_INDEX not in content.read():  # otherwise nothing but a part of it is missing
+        yield NUT, size + _SHORTEST_INDEX

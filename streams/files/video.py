@@ -20,6 +20,7 @@ from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.containers.asf import AsfPackets
+from oneglance.streams.files.containers.nut import NutPackets
 from oneglance.streams.files.containers.ogg import OggPackets
 from oneglance.streams.files.flash import TagChecks
 from oneglance.streams.files.image_count import lacks_end
@@ -48,7 +49,11 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 """Formats whose last packet libav gives out in part without a word."""
 
-_PACKETS: dict[str, type[AsfPackets | OggPackets]] = {"ogg": OggPackets, "asf": AsfPackets}
+_PACKETS: dict[str, type[AsfPackets | NutPackets | OggPackets]] = {
+    "asf": AsfPackets,
+    "nut": NutPackets,
+    "ogg": OggPackets,
+}
 """Formats whose packets are given with what is missing between them."""
 
 
