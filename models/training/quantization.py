@@ -43,6 +43,7 @@ from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, Det
 from oneglance.models.training.evaluation.gate import compare
 from oneglance.models.training.float_layers import Kept, operators_in_float, steps
 from oneglance.streams.errors import DataError, UsageError
+from oneglance.streams.outputs import write_file
 
 CALIBRATION_FRAMES = 300
 """What the ranges of activations are taken from; NNCF's own default."""
@@ -157,7 +158,7 @@ def _quantised(nncf: Any, file: Path, tensors: list[Any], kept: Kept) -> Any:
 def _detections_of(content: bytes, name: str, datasets: Sequence[Dataset]) -> list[Detected]:
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / f"{name}-int8.zip"
-        packed.write_bytes(content)
+        write_file(packed, content)
         loaded = load_engine(packed, engine="openvino", precision="int8", check=False)
         return _detections(Detector(loaded, confidence=EVALUATION_CONFIDENCE), datasets)
 

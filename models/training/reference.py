@@ -14,6 +14,7 @@ import onnx
 from oneglance.models.engines.onnxruntime import OnnxRuntimeEngine
 from oneglance.models.engines.self_check import record
 from oneglance.models.metadata import KEY
+from oneglance.streams.outputs import write_file
 
 
 def with_reference_frames(content: bytes, images: Sequence[npt.NDArray[np.uint8]]) -> bytes:
@@ -21,11 +22,12 @@ def with_reference_frames(content: bytes, images: Sequence[npt.NDArray[np.uint8]
     them in fp32; those it had are replaced. ``images``: H×W×3 BGR uint8 of its input size.
 
     Raises:
-        ModelError: it is not one of ours. ValueError: too many images, or one of another size.
+        ModelError: it is not one of ours. SinkError: no room for it. ValueError: too many images,
+            or one of another size.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        file.write_bytes(content)
+        write_file(file, content)
         engine = OnnxRuntimeEngine(file)
         frames = record(engine, images)
     metadata = dataclasses.replace(engine.metadata, reference_frames=frames)

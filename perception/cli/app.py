@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -198,7 +199,8 @@ def _is_of_opencv(error: ImportError) -> bool:
 def _limit_of(error: Exception) -> str | None:
     """What the system refused to us or to a library, threads or memory; libraries say it in
     exceptions of any class."""
-    if re.search(r"can't start new thread|pthread_create failed", str(error)):
+    is_refused = isinstance(error, RuntimeError) and str(error) == os.strerror(errno.EAGAIN)
+    if is_refused or re.search(r"can't start new thread|pthread_create failed", str(error)):
         return NO_THREAD
     no_memory = r"bad.?alloc|cannot allocate memory|insufficient memory|failed to allocate memory"
     if isinstance(error, MemoryError) or re.search(no_memory, str(error), re.IGNORECASE):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from oneglance.perception.sinks.thread import sink_names
 from oneglance.perception.stride import Stride
 from oneglance.perception.summary import RunSummary
 from oneglance.perception.tracking import Tracker
-from oneglance.streams.errors import StreamError, UsageError
+from oneglance.streams.errors import SinkError, StreamError, UsageError
 from oneglance.streams.opening import open_stream
 from oneglance.streams.options import ConnectOptions
 from oneglance.streams.redaction import redact
@@ -155,6 +155,24 @@ class Run:
                 except StreamError as error:
                     failed.append(error)
         _raise(failed, of=len(options.sources))
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """``report`` what the block does, however it ends; why it ended matters more than that the
+        report fails too.
+
+        Raises:
+            SinkError: see ``report``.
+        """
+        try:
+            yield
+        except BaseException:
+            try:
+                self.report()
+            except SinkError as error:
+                logger.warning("an output failed too: %s", error)
+            raise
+        self.report()
 
     def report(self) -> None:
         """Print what was done, and write it to ``--json-summary``: one object for one run, a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Frame
-from program import content, lines_of, start
+from program import COMMAND, content, lines_of, start
 from waiting import LONG_S
 
 SINKS = {"out.jsonl": JsonLinesSink, "out.mp4": VideoSink}
@@ -299,3 +300,27 @@ def test_a_live_run_does_not_wait_for_who_reads_its_results_slowly_and_counts_th
     assert len(lines_of(seen)) == report["frames"]
     indices = [json.loads(line)["frame"] for line in lines]
     assert indices == sorted(indices)
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit")
+def test_why_a_run_ended_matters_more_than_a_summary_that_cannot_be_written_either(
+    model: Path, tmp_path: Path
+) -> None:
+    words = [
+        "run",
+        "rendered:?frames=20",
+        "--model",
+        str(model),
+        "--jsonl",
+        str(tmp_path / "out.jsonl"),
+    ]
+    words += ["--json-summary", str(tmp_path / "summary.json")]
+    ended = subprocess.run(
+        ["prlimit", "--fsize=300", *COMMAND, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    _, _, error = ended.stderr.rpartition("error: ")
+    assert error.startswith(f"cannot write {tmp_path / 'out.jsonl'}: it has grown to the largest")
+    assert f"an output failed too: cannot write {tmp_path / 'summary.json'}" in ended.stderr

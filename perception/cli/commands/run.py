@@ -156,11 +156,10 @@ def run(
     )
     job = Run(options, console)
     try:
-        job.execute()
+        with job.reported():
+            job.execute()
     except KeyboardInterrupt:
         raise interrupted("interrupted: outputs are closed and valid") from None
-    finally:
-        job.report()
 
 
 def models() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,15 @@ def test_too_little_memory_is_no_bug_of_ours(
     ended = oneglance("models")
     assert ended.code == 2
     assert ended.message.startswith("there is not enough memory: raise the limit")
+
+
+@pytest.mark.parametrize("words", ["can't start new thread", os.strerror(errno.EAGAIN)])
+def test_no_more_threads_are_no_bug_of_ours(
+    oneglance: Program, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(app, "_program", lambda _: lambda **_: fail())
+    ended = oneglance("models")
+    assert (ended.code, ended.message) == (2, app.NO_THREAD)
