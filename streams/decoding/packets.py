@@ -228,6 +228,7 @@ class FrameDecoder:
         if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
         coded = self._coded(packet, is_gap=is_gap)
+        self._ledger.lost_first |= Wrong.BEGINNING in wrong
         pts = None if self._avi is not None else packet.pts
         if self._avi is not None and packet.dts is not None:
             coded, pts = self._placed(coded, packet, packet.dts)

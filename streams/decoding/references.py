@@ -156,12 +156,16 @@ class FrameLedger(Generic[T]):
         self._last: Entry | None = None
         self._shown: deque[int] = deque(maxlen=_DEEPEST_REORDER)  # times of the last frames
         self._lacks_start = False
+        self.lost_first = 0
+        """Frames that are known to be missing before the first that is shown."""
         self._gaps: deque[_Gap] = deque(maxlen=4)
         self._untimed = 0  # frames without a time since then
 
     def enters(self, coded: CodedFrame, pts: int | None, *, near_loss: bool = False) -> Entry:
         """A packet is about to be decoded."""
         self._epoch += coded.refresh is Refresh.FULL
+        if self._fed == 0 and self.lost_first:
+            coded = replace(coded, lost_before=max(1, coded.lost_before))
         entry = Entry(self._fed, self._epoch, pts, coded, near_loss or coded.lost_before > 0)
         entry.settled = not coded.shows
         self._note_loss(entry)
@@ -304,7 +308,7 @@ class FrameLedger(Generic[T]):
             self._untimed += 1  # the next that has a time shows how many there were
             return
         self._last = entry
-        count = entry.coded.lost_before
+        count = max(entry.coded.lost_before, self.lost_first if last is None else 0)
         if entry.pts is not None and last is not None:
             count = self._periods_between(last, entry) - self._untimed
             if count > 0 and last.pts is not None:  # a decoder may have given some too early

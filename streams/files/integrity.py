@@ -218,6 +218,8 @@ _Part = tuple[bytes, int]
 
 def _boxes(content: BinaryIO, size: int) -> Iterator[_Part]:
     """Top-level boxes of ISO media, as far as they are of known types."""
+    if _transport_step(content) is not None:  # its first packet may look like one
+        return
     for name, end in takewhile(lambda box: box[0] in BOXES, top_level_boxes(content, size)):
         yield name, size if end is None else end
 
@@ -312,14 +314,27 @@ def _packs(content: BinaryIO, size: int) -> Iterator[_Part]:
 
 def _transport(content: BinaryIO, size: int) -> Iterator[_Part]:
     """The last packet of an MPEG transport stream, if all have one length."""
-    content.seek(0)
-    start = content.read(_TS_SEEN * max(_TS_STEPS)[0])
-    for step, head in _TS_STEPS:
-        if start[head : step * _TS_SEEN : step] != _TS_SYNC * _TS_SEEN:
-            continue
+    found = _transport_step(content)
+    if found is not None:
+        step, head = found
         content.seek(size // step * step - step + head)
         if content.read(1) == _TS_SYNC:
             yield _TS, -(-size // step) * step
+
+
+def _transport_step(content: BinaryIO) -> tuple[int, int] | None:
+    """The length of a transport stream's packets, and of what stands before each; None: it is no
+    such stream."""
+    content.seek(0)
+    start = content.read(_TS_SEEN * max(_TS_STEPS)[0])
+    return next(
+        (
+            (step, head)
+            for step, head in _TS_STEPS
+            if start[head : step * _TS_SEEN : step] == _TS_SYNC * _TS_SEEN
+        ),
+        None,
+    )
 
 
 def _nut(content: BinaryIO, size: int) -> Iterator[_Part]:

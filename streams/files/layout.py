@@ -30,6 +30,8 @@ class Wrong(Flag):
     """Packets may be missing before one."""
     GAP = 4
     """Something is missing between the two, and what it was is not known."""
+    BEGINNING = 8
+    """Before the first packet lies the rest of one whose beginning is missing."""
 
 
 Look = Callable[[int | None, int | None], Wrong]

@@ -87,6 +87,15 @@ def find_loss(file: Path, begin: int, end: int | None, pid: int) -> Loss | None:
     return Loss.INSIDE if is_cut or not _is_all_there(file, pid) else Loss.NOTHING
 
 
+def begins_inside(file: Path, end: int, pid: int) -> bool:
+    """Whether a file begins in the middle of a frame of that ``pid``, of which libav gives nothing;
+    ``end``: where its first packet begins."""
+    found = _read(file, 0, end)
+    own = (part for part in found[1] if _pid(part) == pid and part[3] & 0x10) if found else iter(())
+    first = next(own, None)
+    return first is not None and not first[1] & 0x40
+
+
 def _is_all_there(file: Path, pid: int) -> bool:
     """Whether the last frame, whose packets are full, ends there: one in 184 does, and any that was
     cut between two packets. What follows the end of a frame changes nothing in it, so it is decoded

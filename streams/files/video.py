@@ -34,7 +34,7 @@ from oneglance.streams.files.integrity import (
 )
 from oneglance.streams.files.layout import FragmentChecks, Look, Wrong
 from oneglance.streams.files.matroska import ClusterChecks
-from oneglance.streams.files.transport import FEW, find_loss, is_tiny
+from oneglance.streams.files.transport import FEW, begins_inside, find_loss, is_tiny
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
 
@@ -181,6 +181,8 @@ class VideoFile(AvSource):
             return TagChecks(self._file).look
         if name == "apng":
             return self._look_at_end
+        if name == "mpegts":
+            return self._look_at_begin
         # What is not in fragments has an index.
         return FragmentChecks(self._file).look if name.startswith("mov") else None
 
@@ -198,6 +200,11 @@ class VideoFile(AvSource):
     def _look_at_end(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
         is_cut = end is None and lacks_end(self._file)
         return Wrong.LAYOUT if is_cut else Wrong.NOTHING
+
+    def _look_at_begin(self, begin: int | None, end: int | None) -> Wrong:
+        is_first = begin is None and end is not None
+        is_inside = is_first and begins_inside(self._file, end or 0, self._stream.id)
+        return Wrong.BEGINNING if is_inside else Wrong.NOTHING
 
     def _index(self) -> AviIndex | None:
         is_avi = self._container.format.name == "avi"

@@ -9,7 +9,9 @@ from pathlib import Path
 import av
 import pytest
 
-from oneglance.streams.files.transport import Loss, find_loss
+from drives import FRAMES, LARGE, clip, differs, play
+from oneglance.streams.files.integrity import Truncation, find_truncation
+from oneglance.streams.files.transport import Loss, begins_inside, find_loss
 from present import present
 from transport import PACKET, VIDEO, begins_frame, is_video, packets, without
 
@@ -93,3 +95,32 @@ def test_packets_with_a_time_before_or_a_code_behind_each_are_read_as_well(
     assert find_loss(film, places[-1], len(packets(content)) * step + places[0], VIDEO) is (
         Loss.NOTHING
     )
+
+
+@pytest.mark.parametrize("coding", ["h264", "h264 b-frames", "h265", "mpeg4"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_frame_of_which_the_first_packets_are_lost_is_counted(
+    tmp_path: Path, coding: str, count: int
+) -> None:
+    path = clip(tmp_path, "a.ts", coding, LARGE)
+    content, whole = path.read_bytes(), play(path)
+    own = [index for index, part in enumerate(packets(content)) if is_video(part)]
+    assert not begins_inside(path, own[0] * PACKET, VIDEO)
+    row, lost = packets(content), own[:count]
+    behind = b"".join(row[index] for index in range(len(row)) if index not in lost)
+    for kept in (behind, content[(lost[-1] + 1) * PACKET :]):
+        path.write_bytes(kept)
+        found = play(path)
+        assert len(found.frames) + found.damaged == found.produced == FRAMES
+        assert found.message
+        for frame in found.frames:
+            assert not differs(frame.image, whole.frames[frame.index].image)
+
+
+def test_a_first_packet_that_looks_like_a_box_of_mp4_is_none(tmp_path: Path) -> None:
+    path = clip(tmp_path, "a.ts", "h264", LARGE)
+    content = bytearray(path.read_bytes())
+    own = [index for index, part in enumerate(packets(bytes(content))) if is_video(part)]
+    content[own[1] * PACKET + 4 : own[1] * PACKET + 8] = b"skip"
+    path.write_bytes(content[own[1] * PACKET :])
+    assert find_truncation(path) == Truncation()
