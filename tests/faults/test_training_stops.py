@@ -23,7 +23,7 @@ from oneglance.models.tasks import FOUR_TASKS
 from oneglance.models.training.checkpoints import read_checkpoint
 from oneglance.models.training.fit.heads import from_scratch
 from oneglance.streams.rendered.dataset import write_dataset
-from program import Program, start
+from program import COMMAND, Program, start
 from waiting import LONG_S, wait_until
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
@@ -287,3 +287,25 @@ def test_code_in_the_state_of_a_training_is_never_run(
     assert outcome.code == 2, outcome.err
     assert "last.pt is not a training state: loading it would run" in outcome.message
     assert not mark.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize("output", [">&-", "> /dev/full", ">&- 2>&-"])
+def test_a_closed_or_full_standard_output_does_not_decide_a_training(
+    data: Path, base: Path, tmp_path: Path, output: str
+) -> None:
+    words = [*COMMAND, *map(str, train(data, base, tmp_path / "out", epochs=1))]
+    shell = ["sh", "-c", f'exec "$@" {output}', "sh", *words]
+    assert subprocess.run(shell, check=False, timeout=LONG_S * 4).returncode == 0
+    assert weights(tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_whose_name_is_no_utf8_is_refused_at_once(
+    oneglance: Program, data: Path, base: Path, tmp_path: Path
+) -> None:
+    run = oneglance(*train(data, base, tmp_path / os.fsdecode(b"caf\xe9")))
+    assert run.code == 2
+    assert "its name is no UTF-8" in run.message
+    assert list(tmp_path.iterdir()) == []

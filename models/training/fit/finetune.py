@@ -45,6 +45,7 @@ from oneglance.models.training.running.states import State, TrainingStates
 from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.output_folder import OutputFolder
+from oneglance.streams.outputs import real_path
 
 _NAMES = {"data_sha256": "data", "base_sha256": "base", "teachers_sha256": "teachers"}
 """What a difference of a run is called."""
@@ -90,7 +91,7 @@ def finetune(  # noqa: PLR0913 - each says what is trained, or on what
     _check_surgery(recipe, classes)
     _check_teachers(teachers, recipe, classes)
     of_base = {} if base is None else training_facts(base)
-    place = OutputFolder(out, "train")
+    place = _place(out)
     for dataset in datasets:
         dataset.refuse_output(out)
     place.check([*_inputs(datasets, base), *teachers])
@@ -156,6 +157,17 @@ def _facts(session: Session, recipe: Recipe, first_epoch: int) -> dict[str, Any]
     elif session.epochs < recipe.epochs:
         facts["shortened_to_epochs"] = session.epochs
     return facts
+
+
+def _place(out: Path) -> OutputFolder:
+    try:
+        str(real_path(out)).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"cannot train in {out}: its name is no UTF-8, which ultralytics' files are; give "
+            "another folder"
+        ) from None
+    return OutputFolder(out, "train")
 
 
 def _check_base(base: Path | None, recipe: Recipe, classes: Sequence[ModelClass]) -> None:

@@ -5,9 +5,10 @@ Its settings have that on by default, and nobody was asked.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any, TextIO, cast
 
 from ultralytics.engine import trainer
 from ultralytics.utils import callbacks
@@ -19,6 +20,36 @@ def no_reports() -> Iterator[None]:
     be installed."""
     with _replaced(callbacks, "add_integration_callbacks", lambda _trainer: None):
         yield
+
+
+@contextmanager
+def output_for_progress() -> Iterator[None]:
+    """A standard output that is closed or full, or whose reader has gone, ends no training
+    meanwhile: ultralytics writes its progress without looking."""
+    with redirect_stdout(cast("TextIO", _Anyhow(sys.stdout))):
+        yield
+
+
+class _Anyhow:
+    def __init__(self, output: TextIO | None) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            if self._output is not None:
+                self._output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            if self._output is not None:
+                self._output.flush()
+
+    def isatty(self) -> bool:
+        return self._output is not None and self._output.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from oneglance.models.training.running.devices import (
     resolve,
     torch_device,
 )
+from oneglance.models.training.running.reports import output_for_progress
 from oneglance.models.training.running.time_limit import TimeLimit
 from oneglance.streams.errors import DataError, ModelError, OneglanceError, UsageError
 
@@ -72,6 +73,7 @@ def train(
     return _train_here(job, merged=merged, overrides=overrides, limit=limit)
 
 
+@output_for_progress()
 def _train_here(
     job: Job, *, merged: Path, overrides: Mapping[str, Any], limit: TimeLimit | None
 ) -> Session:
