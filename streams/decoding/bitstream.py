@@ -180,7 +180,9 @@ def _mpeg2(data: memoryview, key: bool) -> CodedFrame:
     content = bytes(data[:HEAD])
     at = content.find(b"\0\0\1\0")
     if at < 0 or at + 5 >= len(content):
-        return CodedFrame(Refresh.OPEN if key else Refresh.NONE)
+        # libav's decoder gives nothing for it, without a word, and what follows in another order.
+        fault = "a hole in its data" if content.startswith(bytes(4)) else ""
+        return CodedFrame(Refresh.OPEN if key else Refresh.NONE, fault=fault)
     coding_type = content[at + 5] >> 3 & 7
     return CodedFrame(
         Refresh.OPEN if coding_type == 1 else Refresh.NONE, is_reference=coding_type != 3

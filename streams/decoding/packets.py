@@ -234,7 +234,7 @@ class FrameDecoder:
             coded, pts = self._placed(coded, packet, packet.dts)
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
-        entry = self._ledger.enters(coded, pts, near_loss=near_loss)
+        entry = self._ledger.enters(coded, pts, near_loss=near_loss or bool(coded.fault))
         entry.behind_loss = is_gap or any(mark.after for mark in self._behind)
         if near_loss and leap > _LONGEST_LOSS:
             entry.behind_loss |= self._took_as_long(packet.dts)

@@ -10,15 +10,19 @@ import pytest
 from drives import (
     CODINGS,
     FRAMES,
+    GROUP,
     LARGE,
+    RATE,
     clip,
     differs,
     play,
     wrong,
 )
+from media import make_video
 from oneglance.streams.files.matroska import CLUSTER
 
 SECTOR, SMALL_SECTOR = 4096, 512
+SEQUENCE = b"\0\0\1\xb3"
 
 
 @pytest.mark.parametrize("name", [name for name in CODINGS if "threads" not in name])
@@ -153,6 +157,32 @@ def test_a_clock_that_begins_elsewhere_is_no_lost_beginning(tmp_path: Path) -> N
     assert "damaged" in found.message
     assert found.produced <= FRAMES
     assert found.frames[0].timestamp_s < 1
+
+
+@pytest.mark.parametrize("hole", [4, 64, 10_000])
+def test_a_hole_over_the_head_of_an_mpeg2_frame_moves_no_other(tmp_path: Path, hole: int) -> None:
+    filmed = [frame.image for frame in play(clip(tmp_path, "b.mp4", "h264", LARGE)).frames]
+    path = make_video(
+        tmp_path / "a.mp4",
+        codec="mpeg2video",
+        images=filmed,
+        size=LARGE,
+        rate=RATE,
+        options={"g": str(GROUP), "bf": "2"},
+    )
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    for number, (at, size) in enumerate(coded(path)):
+        length = min(hole, size)
+        path.write_bytes(content[:at] + bytes(length) + content[at + length :])
+        found = play(path)
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, number
+        # A key frame may begin with what the container has as well.
+        assert bool(found.message) == (len(found.frames) < FRAMES), number
+        assert found.message or content[at : at + 4] == SEQUENCE, number
+        for frame in found.frames:
+            assert frame.timestamp_s == whole.frames[frame.index].timestamp_s, number
+            assert not differs(frame.image, whole.frames[frame.index].image), number
 
 
 def coded(path: Path) -> list[tuple[int, int]]:
