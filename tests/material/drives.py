@@ -55,6 +55,10 @@ CODINGS = {
 }
 
 
+THREADS = {"threads": "3"}
+"""Encoders code otherwise with each number of threads, and take theirs from the machine's CPUs."""
+
+
 @cache
 def scenery() -> np.ndarray:
     noise = np.random.default_rng(1).integers(0, 256, (40, 80, 3), np.uint8)
@@ -75,7 +79,7 @@ def clip(
     return make_video(
         folder / name,
         codec=how.codec,
-        options=how.options,
+        options=how.options | THREADS,
         images=shown * loops,
         size=size,
         rate=RATE,
