@@ -35,6 +35,10 @@ SUPPRESSION = Suppression(0.6, 0.7)
 PLAIN_SUPPRESSION = Suppression(0.7, None)
 """ultralytics' default; what the reference frames of model files were made with."""
 
+VOTERS_FROM = 0.001
+"""Boxes of this score and more have a vote, whatever the confidence asked for: what is found lies
+where an evaluation, which asks for all, says that it lies."""
+
 TINY = float(np.finfo(np.float32).tiny)
 """What nothing is divided by less than."""
 
@@ -139,16 +143,17 @@ def _decode_one_to_many(
     if not table.allowed.all():
         scores = np.where(table.allowed[:, None], scores, np.float32(-1))
     best = scores.max(axis=0)
-    kept = np.flatnonzero(best >= confidence)
-    best, scores = best[kept], scores[:, kept]
+    counted = np.flatnonzero(best >= min(confidence, VOTERS_FROM))
+    best, scores = best[counted], scores[:, counted]
     class_id = scores.argmax(axis=0).astype(np.int64)
-    cx, cy, width, height = columns[:4, kept]
+    cx, cy, width, height = columns[:4, counted]
     xywh = np.stack((cx - width / 2, cy - height / 2, width, height), axis=1)
+    task = table.task[class_id]
+    kept = np.flatnonzero(best >= confidence)
     # The boxes are OpenCV's to compare; per task, so that a person before a car stays.
     nms: Any = cv2.dnn.NMSBoxesBatched  # Any: its stubs ask for lists, it takes arrays
-    task = table.task[class_id]
-    order = np.asarray(nms(xywh, best, task, 0.0, suppression.iou), np.intp).reshape(-1)
-    order = order[:MAX_DETECTIONS]
+    suppressed = nms(xywh[kept], best[kept], task[kept], 0.0, suppression.iou)
+    order = kept[np.asarray(suppressed, np.intp).reshape(-1)[:MAX_DETECTIONS]]
     order = order[np.argsort(-best[order], kind="stable")]
     exact = xywh.astype(np.float64)  # so that the mean of one box is that box
     corners = exact.copy()

@@ -14,6 +14,7 @@ from oneglance.models.decode import (
     SUBCLASS_SHARE,
     SUPPRESSION,
     TINY,
+    VOTERS_FROM,
     ClassTable,
 )
 from oneglance.models.letterbox import PAD_VALUE, Letterbox
@@ -177,8 +178,9 @@ def _one_to_many(
             corners, *(graph.node("Squeeze", each, graph.integers([0])) for each in (best, task))
         )
         of_kept = _Candidates(boxes, confidences, graph.node("Gather", candidates.task, place))
-        sure = graph.node("Greater", candidates.scores, graph.floats(_just_below(confidence)))
-        boxes = _voted(graph, of_kept, candidates.where(graph, sure), SUPPRESSION.voting_iou)
+        least = graph.floats(_just_below(min(confidence, VOTERS_FROM)))
+        voters = candidates.where(graph, graph.node("Greater", candidates.scores, least))
+        boxes = _voted(graph, of_kept, voters, SUPPRESSION.voting_iou)
     return boxes, confidences, class_id
 
 

@@ -40,8 +40,7 @@ class CocoSink:
             SinkError: the file cannot be written.
         """
         self._path = path
-        self._to_stdout = is_standard_output(path)
-        self._promised = None if self._to_stdout else Promised(path)
+        self._promised = None if is_standard_output(path) else Promised(path)
         self._categories = {name: number for number, name in enumerate(classes, 1)}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
@@ -113,10 +112,10 @@ class CocoSink:
             "categories": categories,
         }
         text = json.dumps(content) + "\n"
-        if self._to_stdout:
+        if self._promised is None:
             write_standard_output(text)
         else:
-            write_file(self._path, text)
+            write_file(self._promised.path, text)
 
     def _folder(self, source: str) -> str:
         """A source's folder of images: its name as far as any system takes it, another for each."""

@@ -148,7 +148,7 @@ class Promised:
             SinkError: as ``open_output``.
         """
         check_writable(path)
-        self.path = path
+        self.path = path.absolute()  # the program may be in another folder then
         self._let_go: weakref.finalize[..., Promised] | None = None
         if path.is_file() or not path.exists():  # a device is anybody's
             try:

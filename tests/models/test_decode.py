@@ -80,10 +80,18 @@ def test_boxes_of_an_object_vote_where_it_lies() -> None:
 def test_what_is_another_task_or_too_unsure_or_too_far_has_no_vote() -> None:
     car = column(0, 10, 0, 0.8, 0, 0)
     assert found_of(car, column(1, 11, 0.6, 0, 0, 0)) == [[0, 10, 0.8], [1, 11, 0.6]]
-    assert found_of(car, column(1, 11, 0, 0.2, 0, 0)) == [[0, 10, 0.8]]
+    assert found_of(car, column(1, 11, 0, 0.0009, 0, 0)) == [[0, 10, 0.8]]
     # 0..10 and 2..12: 8/12 is one object with it, but too far to say where that lies.
     assert SUPPRESSION.iou < 8 / 12 < (SUPPRESSION.voting_iou or 0)
     assert found_of(car, column(2, 12, 0, 0.6, 0, 0)) == [[0, 10, 0.8]]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.001, 0.25, 0.7])
+def test_a_box_lies_where_it_lies_whatever_the_confidence_asked_for(confidence: float) -> None:
+    found = found_of(
+        column(1, 11, 0, 0.8, 0, 0), column(0, 10, 0, 0.2, 0, 0), confidence=confidence
+    )
+    assert found == [[0.8, 10.8, 0.8]]
 
 
 def test_a_box_without_an_area_stays_where_it_is() -> None:

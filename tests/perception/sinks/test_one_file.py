@@ -128,6 +128,23 @@ def test_a_file_that_is_written_at_the_end_is_kept_from_other_programs_until_the
     assert [file for file in os.listdir() if file.startswith(".oneglance")] == []  # noqa: PTH208
 
 
+@pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
+def test_a_file_is_the_one_that_was_meant_when_the_output_was_opened(
+    other: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Callable[..., Result]
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    first = opened("coco:out")
+    first.write(result(0.0, found=[CAR]))
+    monkeypatch.chdir(tmp_path / "there")
+    second = opened(other)
+    first.close()
+    assert json.loads((tmp_path / "here" / "out").read_bytes())["annotations"]
+    second.close()
+    assert os.listdir() == ["out"]  # noqa: PTH208
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
 @pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
 def test_what_a_killed_run_was_to_write_is_anybodys(other: str) -> None:
