@@ -22,7 +22,7 @@ class Suppression:
 
     ``iou``: two boxes of one task that overlap more are one object, and the surer one is kept.
     ``voting_iou``: it becomes the mean, weighted by score, of all boxes of the task that overlap
-    it as much and more (box voting: Gidaris and Komodakis, ICCV 2015, section 4.3); None for none.
+    it as much and more (box voting: Gidaris and Komodakis, ICCV 2015); None for none.
     """
 
     iou: float
