@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import facts, road4
+from benchmarks.options import in_words
 from oneglance.models import Detector
 from oneglance.models.decode import PLAIN_SUPPRESSION, SUPPRESSION, Suppression
 from oneglance.models.engines.engine import Engine
@@ -99,8 +100,8 @@ def main(words: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_file(args.out / "suppression.json", json.dumps(content, indent=1) + "\n")
         write_file(args.out / "suppression.md", "\n".join(report(content)) + "\n")
-    except OneglanceError as error:
-        print(f"suppression: {error}", file=sys.stderr)
+    except (OneglanceError, OSError) as error:
+        print(f"suppression: {in_words(error)}", file=sys.stderr)
         return 2
     return 0
 

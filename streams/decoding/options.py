@@ -29,7 +29,8 @@ PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
 OF_PARTS = "mpjpeg"
-"""The format of images in parts, whose last packet libav may call cut when it is whole."""
+"""The format of a camera's images over HTTP, one part of an answer each; libav may call the last
+one cut when it is whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

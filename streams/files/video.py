@@ -20,6 +20,7 @@ from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.containers.asf import AsfPackets
+from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.containers.nut import NutPackets
 from oneglance.streams.files.containers.ogg import OggPackets
 from oneglance.streams.files.flash import TagChecks
@@ -49,7 +50,7 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 _SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 """Formats whose last packet libav gives out in part without a word."""
 
-_PACKETS: dict[str, type[AsfPackets | NutPackets | OggPackets]] = {
+_PACKETS: dict[str, type[CheckedPackets]] = {
     "asf": AsfPackets,
     "nut": NutPackets,
     "ogg": OggPackets,

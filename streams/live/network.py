@@ -18,6 +18,7 @@ import av
 
 from oneglance.streams.decoding.accounting import DecodedFrame
 from oneglance.streams.decoding.loss_marks import LossCount
+from oneglance.streams.decoding.options import OF_PARTS
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -31,7 +32,7 @@ from oneglance.streams.frame import Frame
 from oneglance.streams.live.answers import HttpAnswer
 from oneglance.streams.live.connectivity import unopened
 from oneglance.streams.live.hls.finished_playlist import FinishedPlaylist, is_finished, keep_only
-from oneglance.streams.live.opener import IMAGES, REACHABLE, Opener
+from oneglance.streams.live.opener import REACHABLE, Opener
 from oneglance.streams.live.repetition import Compared, Repetition
 from oneglance.streams.live.threaded import Answer, ThreadedSource, opened_within
 from oneglance.streams.options import ConnectOptions
@@ -135,7 +136,7 @@ class NetworkStream(ThreadedSource):
 
     @property
     def _is_images(self) -> bool:
-        return self._container.format.name == IMAGES
+        return self._container.format.name == OF_PARTS
 
     def _read_here(self) -> None:
         """Read it from its beginning such that its end is known for one, where that can be."""
@@ -373,4 +374,4 @@ def _is_endless(container: av.container.InputContainer) -> bool:
     are known to claim a size, though."""
     if container.duration is not None:
         return False
-    return container.size <= 0 or container.format.name in {IMAGES, "hls"}
+    return container.size <= 0 or container.format.name in {OF_PARTS, "hls"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import av
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
+from oneglance.streams.decoding.options import OF_PARTS
 from oneglance.streams.files.image_count import PNG_END
 from oneglance.streams.files.transport import FEW, is_tiny
 from oneglance.streams.live.answers import HttpAnswer
@@ -43,9 +44,6 @@ _LARGEST_IMAGE = 1 << 26
 _ODD = (av.error.InvalidDataError, av.error.EOFError)
 _NO_END = "it ends in the middle"
 _TOO_LARGE = "it is an animation of more than 64 MB, and the server gives no length for it"
-
-IMAGES = "mpjpeg"
-"""What libav calls a camera's images, one part of an answer each."""
 
 _LIST = re.compile(r"\.m3u8?$", re.IGNORECASE)
 
@@ -123,7 +121,7 @@ class Opener:
             return av.open(
                 self.images,
                 mode="r",
-                format=IMAGES,
+                format=OF_PARTS,
                 options=dict(_AT_ONCE),
                 timeout=(self.asked.timeout_s, patience_s),
             )
@@ -151,7 +149,7 @@ class Opener:
             found.close()
             return self._animation()
         is_tiny = self.scheme.startswith("http") and 0 < found.size < FEW
-        is_known = found.format.name in {"mpegts", IMAGES}
+        is_known = found.format.name in {"mpegts", OF_PARTS}
         again = self._tiny() if is_tiny and not is_known else None
         if again is None:
             return self._with_an_end(found)
@@ -217,7 +215,7 @@ class Opener:
         """
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
         answer = HttpAnswer(self.url, patience_s)
-        form = form or ("" if answer.boundary is None else IMAGES)
+        form = form or ("" if answer.boundary is None else OF_PARTS)
         try:
             again = av.open(
                 answer,

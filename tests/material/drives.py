@@ -5,6 +5,7 @@ The clips move, so that a frame that depends on a wrong one differs from what wa
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,21 @@ def wrong(found: Played, whole: list[Frame]) -> list[int]:
         if frame.index != round(frame.timestamp_s * RATE)
         or differs(frame.image, filmed[frame.index])
     ]
+
+
+def check_lost_sectors(path: Path, places: range, size: int) -> None:
+    """Zeros of that ``size`` at some of those places: every frame is counted, and those that are
+    delivered are as they were, at their times."""
+    content, whole = path.read_bytes(), play(path)
+    assert (len(whole.frames), whole.message) == (FRAMES, "")
+    for at in random.Random(1).sample(places, min(len(places), 14)):
+        path.write_bytes(content[:at] + bytes(size) + content[at + size :])
+        found = play(path)
+        assert len(found.frames) + found.damaged == found.produced == FRAMES, at
+        assert bool(found.message) == (len(found.frames) < FRAMES), at
+        for frame in found.frames:
+            assert frame.timestamp_s == whole.frames[frame.index].timestamp_s, at
+            assert not differs(frame.image, whole.frames[frame.index].image), at
 
 
 def watch(stream: Stream) -> tuple[Played, StreamError]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
@@ -96,14 +97,11 @@ class _Reader:
         return self.number(_WIDTHS[bits & 3])
 
 
-class AsfPackets:
+class AsfPackets(CheckedPackets):
     """A container that gives the packets of an ASF's video; see ``look``."""
 
     def __init__(self, container: InputContainer, file: Path) -> None:
-        self.format = container.format
-        self.end: int | None = None
-        self._container, self._file = container, file
-        self._wrong = Wrong.NOTHING
+        super().__init__(container, file)
         self._place = -1
         self._begun: list[MediaObject] = []  # there, and not given yet
         self._size = 0  # of each packet
@@ -114,10 +112,6 @@ class AsfPackets:
         self._delay = 0  # of what is shown later than it is decoded
         self._held: deque[tuple[Packet[VideoStream], Wrong]] = deque()
         self._steps = 0  # by one, less others: some recorders may number otherwise
-
-    def look(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
-        """What is wrong before the last packet that was given; see ``Look``."""
-        return self._wrong
 
     def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Its packets.

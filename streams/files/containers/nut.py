@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from oneglance.streams.decoding.tracks import period_of
+from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
@@ -37,20 +38,13 @@ _LOST = Wrong.LAYOUT | Wrong.GAP
 _HOLE = bytes(4)
 
 
-class NutPackets:
+class NutPackets(CheckedPackets):
     """A container that gives the packets of a NUT's video; see ``look``."""
 
     def __init__(self, container: InputContainer, file: Path) -> None:
-        self.format = container.format
-        self.end: int | None = None
-        self._container, self._file = container, file
-        self._wrong = Wrong.NOTHING
+        super().__init__(container, file)
         self._at = len(NUT)  # where the last frame ends
         self._knows = True
-
-    def look(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
-        """What is wrong before the last packet that was given; see ``Look``."""
-        return self._wrong
 
     def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Its packets.

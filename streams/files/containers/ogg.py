@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import av
 
+from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
@@ -97,22 +98,14 @@ def page_at(content: BinaryIO, at: int) -> Page | None:
     )
 
 
-class OggPackets:
+class OggPackets(CheckedPackets):
     """A container that gives the packets of an Ogg's video; see ``look``."""
 
     def __init__(self, container: InputContainer, file: Path) -> None:
-        self.format = container.format
-        self.end: int | None = None
-        """When the last frame ends, once all packets were given; None: it is not known."""
-        self._container, self._file = container, file
-        self._wrong = Wrong.NOTHING
+        super().__init__(container, file)
         self._page: Page | None = None
         self._given = 0  # of the packets that begin in it
         self._times: list[int] = []  # of those, where libav's may be wrong
-
-    def look(self, begin: int | None, end: int | None) -> Wrong:  # noqa: ARG002 - a Look
-        """What is wrong before the last packet that was given; see ``Look``."""
-        return self._wrong
 
     def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Its packets; a frame that only repeats the one before has none.
