@@ -69,6 +69,7 @@ class Asked:
     packed: bool
     upright: bool
     score_only: bool
+    pretrained_share: float
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -168,8 +169,8 @@ def _seeded(recipe: Recipe, seed: int) -> Recipe:
 
 
 def _weights_of(asked: Asked, arm: str) -> Path:
-    folder = asked.out / arm
-    return folder / ("average" if len(asked.seeds) > 1 else f"seed-{asked.seeds[0]}") / "model.pt"
+    is_average = len(asked.seeds) > 1 or asked.pretrained_share > 0
+    return asked.out / arm / ("average" if is_average else f"seed-{asked.seeds[0]}") / "model.pt"
 
 
 def _export(asked: Asked, arm: str) -> Path | None:
@@ -184,8 +185,10 @@ def _export(asked: Asked, arm: str) -> Path | None:
     if not all((folder / "model.pt").is_file() for folder in folders):
         return None
     weights = _weights_of(asked, arm)
-    if len(folders) > 1:
-        average(folders, out=weights.parent)
+    if weights.parent not in folders:
+        share = asked.pretrained_share
+        start = road4.BASE if share else None
+        average(folders, out=weights.parent, start=start, alpha=1 - share)
     coloured = [read_dataset(asked.data[name]) for name in road4.COLOURS_FROM if name in asked.data]
     has_lights = any(cls.task is Task.LIGHT for cls in road4.classes_of(arm))
     model = asked.out / arm / "model.onnx"
@@ -291,6 +294,10 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         seeds = [int(word) for word in options.seeds.split(",")]
     except ValueError:
         raise UsageError(f"--seeds is a list of numbers, like 0,1, not '{options.seeds}'") from None
+    if not 0 <= options.pretrained_share < 1:
+        raise UsageError(
+            f"--pretrained-share is at least 0 and below 1, not {options.pretrained_share:g}"
+        )
     kept = 0 if minutes is None else min(LEFT_FOR_SCORES_MIN, minutes / 4)
     return Asked(
         out=options.out,
@@ -308,6 +315,7 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         packed=bool(options.packed),
         upright=options.upright,
         score_only=options.score_only,
+        pretrained_share=options.pretrained_share,
     )
 
 
@@ -335,6 +343,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--amp", type=Amp, choices=list(Amp), default=Amp.AUTO)
     add("--learning-rate", type=float)
     add("--alpha", type=float)
+    of_what = "of the pretrained weights in the average, for a --base that was trained before"
+    add("--pretrained-share", type=float, default=0.0, help=of_what)
     add("--carry-mib", type=float, default=15)
     add("--plan", action="store_true")
     return parser

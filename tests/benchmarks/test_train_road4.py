@@ -66,7 +66,7 @@ def asked(out: Path, base: Path, *more: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_seeds_are_trained_averaged_exported_and_scored_and_not_again(
-    sets: dict[str, Path], base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sets: dict[str, Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     assert train_road4.main(asked(out, base, "--seeds", "0,1")) == 0
@@ -84,6 +84,12 @@ def test_two_seeds_are_trained_averaged_exported_and_scored_and_not_again(
     stamps = [f.stat().st_mtime_ns for f in sorted(out.glob("boxes/seed-*/model.pt"))]
     assert train_road4.main(asked(out, base, "--seeds", "0,1")) == 0
     assert stamps == [f.stat().st_mtime_ns for f in sorted(out.glob("boxes/seed-*/model.pt"))]
+    monkeypatch.setattr(road4, "BASE", base)
+    words = ["--seeds", "0,1", "--score-only", "--pretrained-share", "0.25"]
+    assert train_road4.main(asked(out, base, *words)) == 0
+    training = results(out)["arms"]["boxes"]["training"]
+    assert len(training["average_of"]) == 2
+    assert training["start"]["alpha"] == 0.75
 
 
 @pytest.mark.slow
@@ -222,6 +228,7 @@ def test_a_state_in_parts_is_restored_whole_or_refused(tmp_path: Path) -> None:
         (["--without", "nothing"], "no set 'nothing'"),
         (["--seeds", "one"], "--seeds is a list of numbers"),
         (["--device", "99"], "GPU 99 is not there"),
+        (["--pretrained-share", "1"], "--pretrained-share is at least 0 and below 1, not 1"),
         (["--packed", "nowhere.zip"], "nowhere.zip is not an archive of ours"),
     ],
 )

@@ -29,19 +29,14 @@ def average_with_start(model: DetectionModel, start: DetectionModel, *, alpha: f
     like the new ones and like those of the pretraining: Wortsman et al., "Robust fine-tuning of
     zero-shot models", CVPR 2022.
     """
-    last = {
-        id(weight)
-        for branches in class_branches(model)
-        for branch in branches
-        for weight in branch[-1].parameters()
-    }
     before = _weights(start)
-    for name, weight in _weights(model).items():
-        if id(weight) not in last:
-            weight.lerp_(before[name].to(weight), 1 - alpha)
+    for name, weight in _kept(model).items():
+        weight.lerp_(before[name].to(weight), 1 - alpha)
 
 
-def average(runs: Sequence[Path], *, out: Path) -> Path:
+def average(
+    runs: Sequence[Path], *, out: Path, start: Path | None = None, alpha: float = 1.0
+) -> Path:
     """Average the ``model.pt`` of several training runs' folders; returns ``out/model.pt``.
 
     They must have started from the same weights, which keeps them close enough to each other
@@ -49,19 +44,27 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
     average costs at run time what one costs, and mostly scores higher than they do on average:
     Wortsman et al., "Model soups", ICML 2022. ``out/recipe.json`` says what it was made of.
 
+    ``start``: a checkpoint that ``1 - alpha`` of the result is taken from, but for the last
+    layer: see ``average_with_start``. Where trainings followed one another, these may be the
+    weights that the first of them began with, which knew what the later ones forgot. With it
+    one run is enough.
+
     Raises:
-        UsageError: fewer than two runs, or ``out`` is one of them.
-        ModelError: a run is a file or has no ``model.pt``, or one that is not a YOLO checkpoint.
+        UsageError: fewer than two runs, ``out`` is one of them, or ``alpha`` is not above 0 and,
+            with ``start`` alone, below 1.
+        ModelError: a run is a file or has no ``model.pt``, or one that is not a YOLO checkpoint;
+            or ``start`` is none.
         DataError: they did not start from the same weights, are not for the same classes or have
             other layers; nothing says what they started from; or a ``model.pt`` was exchanged.
         SinkError: ``out`` holds anything but an average of ours, or cannot be written.
     """
-    if len(runs) < 2:
+    _check_share(start, alpha)
+    if len(runs) < 2 and start is None:
         raise UsageError("an average takes two training runs or more")
     if any(real_path(out) == real_path(run) for run in runs):
         raise UsageError(f"{out} is one of the runs: averaging there would destroy it")
     place = OutputFolder(out, "average")
-    place.check(runs)
+    place.check([*runs, *([] if start is None else [start])])
     for run in runs:
         if not (run / MODEL).is_file():
             what = (
@@ -75,16 +78,39 @@ def average(runs: Sequence[Path], *, out: Path) -> Path:
         for other, run in zip(facts[1:], runs[1:], strict=True):
             if _fact(other, key, run) != first:
                 raise DataError(f"{runs[0]} and {run} did not {what}: they cannot be averaged")
-    layers = [{name: tensor.shape for name, tensor in _weights(model).items()} for model in models]
-    for found, run in zip(layers, runs, strict=True):
-        if found != layers[0]:
-            raise DataError(f"{runs[0]} and {run} have other layers: they cannot be averaged")
+    for model, run in zip(models[1:], runs[1:], strict=True):
+        _check_layers(_weights(models[0]), _weights(model), runs[0], run)
     _mean(models)
+    made_of: dict[str, Any] = {"average_of": facts}
+    if start is not None:
+        before = read_checkpoint(start)
+        _check_layers(_kept(models[0]), _kept(before), runs[0], start)
+        average_with_start(models[0], before, alpha=alpha)
+        digest = hashlib.sha256(start.read_bytes()).hexdigest()
+        made_of["start"] = {"base": start.name, "base_sha256": digest, "alpha": alpha}
     content = checkpoint_bytes(models[0])
     place.claim()
-    made_of = {"average_of": facts, "model_sha256": hashlib.sha256(content).hexdigest()}
+    made_of["model_sha256"] = hashlib.sha256(content).hexdigest()
     place.write("recipe.json", json.dumps(made_of, indent=2) + "\n")
     return place.write(MODEL, content)
+
+
+def _check_share(start: Path | None, alpha: float) -> None:
+    if start is None and alpha != 1:
+        raise UsageError(f"--alpha {alpha} is the share beside that of other weights: give --start")
+    if start is not None and not 0 < alpha < 1:
+        raise UsageError(
+            f"the share of the trainings beside {start} is above 0 and below 1, like --alpha 0.75, "
+            f"not {alpha}"
+        )
+
+
+def _check_layers(
+    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], file: Path, other_file: Path
+) -> None:
+    shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (one, other)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{file} and {other_file} have other layers: they cannot be averaged")
 
 
 @torch.no_grad()
@@ -100,6 +126,17 @@ def _weights(model: DetectionModel) -> dict[str, torch.Tensor]:
     """Parameters and BatchNorm statistics, but not what counts steps."""
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def _kept(model: DetectionModel) -> dict[str, torch.Tensor]:
+    """``_weights`` without those of the last layer, which belong to classes."""
+    last = {
+        id(weight)
+        for branches in class_branches(model)
+        for branch in branches
+        for weight in branch[-1].parameters()
+    }
+    return {name: weight for name, weight in _weights(model).items() if id(weight) not in last}
 
 
 def _fact(facts: dict[str, Any], key: str, run: Path) -> Any:

@@ -227,6 +227,16 @@ def _show_plan(plan: TrainingPlan) -> None:
 def average(
     runs: Annotated[list[Path], typer.Argument(help="Folders of trainings from the same base.")],
     out: Annotated[Path, typer.Option(help="Folder for recipe and model.pt.")],
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Take a share of these too, as of the pretrained ones: against forgetting.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(help="The share of the trainings beside --start, like 0.75.")
+    ] = 1.0,
     debug: Debug = False,
 ) -> None:
     """Average the weights of several trainings: mostly better than they are on average."""
@@ -234,7 +244,7 @@ def average(
     need_training()
     from oneglance.models.training.fit.averaging import average as average_runs
 
-    weights = average_runs(runs, out=out)
+    weights = average_runs(runs, out=out, start=start, alpha=alpha)
     say(f"averaged: {weights} (of what: {out / 'recipe.json'})")
 
 

@@ -21,7 +21,7 @@ from oneglance.models.training.fit.averaging import average, average_with_start
 from oneglance.models.training.fit.finetune import finetune
 from oneglance.models.training.fit.heads import with_new_last_layer
 from oneglance.models.training.recipe import Recipe, training_facts
-from oneglance.streams.errors import DataError, ModelError, UsageError
+from oneglance.streams.errors import DataError, ModelError, SinkError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("default")  # ultralytics and torch warn of themselves
 
@@ -128,6 +128,50 @@ def test_trainings_are_averaged_with_their_statistics_and_last_weights(
     )
     name = "model.0.conv.weight"
     torch.testing.assert_close(read_checkpoint(again).state_dict()[name], starts[0][name] + 6)
+
+
+def test_what_trainings_forgot_is_given_back_by_the_weights_of_before(
+    coco_base: Path, tmp_path: Path
+) -> None:
+    runs = [_run(tmp_path / str(add), coco_base, add=add) for add in (2.0, 6.0)]
+    for number, given in enumerate((runs, [runs[1]])):
+        made = average(given, out=tmp_path / f"out-{number}", start=coco_base, alpha=0.75)
+        before = read_checkpoint(coco_base).state_dict()
+        trained = [read_checkpoint(run / "model.pt").state_dict() for run in given]
+        found = read_checkpoint(made).state_dict()
+        assert any(part in name for part in ROWS for name in found)
+        for name, tensor in found.items():
+            if tensor.is_floating_point():
+                wanted = sum(each[name] for each in trained) / len(trained)
+                if not any(part in name for part in ROWS):
+                    wanted = 0.75 * wanted + 0.25 * before[name]
+                torch.testing.assert_close(tensor, wanted, atol=1e-5, rtol=1e-5)
+        facts = training_facts(made)
+        assert len(facts["average_of"]) == len(given)
+        assert facts["start"]["base"] == coco_base.name
+        assert facts["start"]["alpha"] == 0.75
+        digest = hashlib.sha256(coco_base.read_bytes()).hexdigest()
+        assert facts["start"]["base_sha256"] == digest
+
+
+def test_a_share_that_is_none_and_weights_of_another_network_are_refused(
+    coco_base: Path, tmp_path: Path
+) -> None:
+    run, out = _run(tmp_path / "run", coco_base, add=0.0), tmp_path / "out"
+    for alpha in (0.0, 1.0, -1.0, 2.0, float("nan")):
+        with pytest.raises(UsageError, match=r"is above 0 and below 1, like --alpha 0\.75, not"):
+            average([run], out=out, start=coco_base, alpha=alpha)
+    with pytest.raises(UsageError, match=r"--alpha 0\.5 .* give --start"):
+        average([run, run], out=out, alpha=0.5)
+    wider = _run(tmp_path / "wider", coco_base, add=0.0)
+    _put(wider, _widen)
+    with pytest.raises(DataError, match=r"run and .*model\.pt have other layers"):
+        average([run], out=out, start=wider / "model.pt", alpha=0.5)
+    with pytest.raises(ModelError, match="nowhere"):
+        average([run], out=out, start=tmp_path / "nowhere.pt", alpha=0.5)
+    assert not out.exists()
+    with pytest.raises(SinkError, match="which is read, lies in it"):
+        average([run], out=coco_base.parent / "no" / "..", start=coco_base, alpha=0.5)
 
 
 def test_only_trainings_that_match_are_averaged(coco_base: Path, tmp_path: Path) -> None:
