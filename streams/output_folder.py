@@ -13,11 +13,19 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from oneglance.streams.errors import SinkError
-from oneglance.streams.files.lock import FolderLock
-from oneglance.streams.outputs import is_part, os_reason, output_error, real_path, replace_file
+from oneglance.streams.files.lock import FolderLock, refuse_promised, refuse_promised_in
+from oneglance.streams.outputs import (
+    fixed_path,
+    is_part,
+    os_reason,
+    output_error,
+    real_path,
+    replace_file,
+)
 
 MARK = ".oneglance.json"
 """The file that says: this folder was made by us, and by which command."""
@@ -35,11 +43,12 @@ _STAGED = ".oneglance.new"
 class OutputFolder:
     """A folder that one command fills. See ``check``, ``claim`` and ``clear``.
 
-    ``made_by``: the command, as "train". What another command made is not ours to fill.
+    ``made_by``: the command, as "train". What another command made is not ours to fill. ``name`` is
+    the folder as it was given, ``path`` the same wherever the program works later.
     """
 
     def __init__(self, path: str | os.PathLike[str], made_by: str) -> None:
-        self.path = Path(path)
+        self.name, self.path = Path(path), fixed_path(path)
         self._made_by = made_by
         self._new: list[Path] = []
         self._is_claimed = False
@@ -55,7 +64,7 @@ class OutputFolder:
             SinkError: it is a file, holds something without our mark, was made by another
                 command, or holds an input; or it cannot be looked into.
         """
-        if os.fspath(self.path) == "-":
+        if os.fspath(self.name) == "-":
             raise SinkError("'-' is standard output, where no folder can be written: name one")
         try:
             self._check()
@@ -65,7 +74,7 @@ class OutputFolder:
         for entry in inputs:
             if entry.exists() and real_path(entry).is_relative_to(place):
                 raise SinkError(
-                    f"cannot write to {self.path}: {entry}, which is read, lies in it; give an "
+                    f"cannot write to {self.name}: {entry}, which is read, lies in it; give an "
                     "output folder of its own"
                 )
 
@@ -76,7 +85,7 @@ class OutputFolder:
             SinkError: another run is filling it, or it cannot be looked into.
         """
         try:
-            self._lock.take(self.path, alone=True)
+            self._lock.take(self.path, alone=True, name=self.name)
         except OSError as error:
             raise self._error(error) from None
 
@@ -92,9 +101,9 @@ class OutputFolder:
         try:
             for _ in range(ATTEMPTS):
                 self._new = _make_folders(self.path)
-                if self._lock.take(self.path):
+                if self._lock.take(self.path, name=self.name):
                     break  # else another run took it back in between
-            self._check()  # once more: another run may have filled it in between
+            self._check_again()
             self._is_claimed = True
             if self.marked:
                 for entry in self.path.iterdir():
@@ -107,15 +116,28 @@ class OutputFolder:
             self.release()
             raise self._error(error) from None
 
+    def _check_again(self) -> None:
+        """Another run may have filled it in between."""
+        try:
+            self._check()
+        except SinkError:
+            self._unmake()
+            self._lock.release()
+            raise
+
     def release(self) -> None:
         """Let others fill it; take back the mark and what ``claim`` made if nothing was written."""
         with suppress(OSError):
             if self._is_claimed and {entry.name for entry in self.path.iterdir()} <= {MARK}:
                 (self.path / MARK).unlink(missing_ok=True)
-                for folder in reversed(self._new):
-                    folder.rmdir()
+                self._unmake()
         self._is_claimed = False
         self._lock.release()
+
+    def _unmake(self) -> None:
+        with suppress(OSError):
+            for folder in reversed(self._new):
+                folder.rmdir()
 
     def claim_anew(self, last: str, refusal: str) -> None:
         """Claim it, empty: what a run left that was stopped is removed.
@@ -137,7 +159,7 @@ class OutputFolder:
     @property
     def marked(self) -> bool:
         """Whether the folder carries a mark of ours."""
-        return _regular(self.path / MARK)
+        return stat.S_ISREG(_mode(self.path / MARK) or 0)
 
     def write(self, name: str, content: bytes | memoryview | str) -> Path:
         """Write a file of that name in the folder, complete or not at all; returns its path.
@@ -145,12 +167,11 @@ class OutputFolder:
         Raises:
             SinkError: it cannot be written; what was there before is untouched.
         """
-        path = self.path / name
         try:
-            replace_file(path, content)
+            replace_file(self.path / name, content)
         except OSError as error:
-            raise output_error(path, error) from None
-        return path
+            raise output_error(self.name / name, error) from None
+        return self.name / name
 
     @contextmanager
     def making(self) -> Iterator[Callable[[str], Path]]:
@@ -208,7 +229,7 @@ class OutputFolder:
             self._remove([path for path in self._ours() if path not in kept])
             self.release()
             if isinstance(error, OSError):
-                raise output_error(self.path, error) from None
+                raise output_error(self.name, error) from None
             raise
         return len(names)
 
@@ -219,7 +240,7 @@ class OutputFolder:
             SinkError: as from ``lock``, or it holds what we did not make: nothing is removed.
         """
         try:
-            self._lock.take(self.path)
+            self._lock.take(self.path, name=self.name)
             self._clear()
         except OSError as error:
             raise self._error(error) from None
@@ -228,17 +249,20 @@ class OutputFolder:
 
     def _check(self) -> None:
         mode = _mode(self.path)
+        for folder in (self.path, *self._new, *_missing(self.path)):
+            refuse_promised(folder, self.name)
         if mode is None:
             return
         if stat.S_ISLNK(mode) and not self.path.exists():
-            raise SinkError(f"cannot write to {self.path}: it is a link that leads nowhere")
+            raise SinkError(f"cannot write to {self.name}: it is a link that leads nowhere")
         if not self.path.is_dir():
             if _mode(self.path) is None:  # another run took it back at this moment
                 return
             raise SinkError(
-                f"cannot write to {self.path}: it is a file; give a folder that is new or empty"
+                f"cannot write to {self.name}: it is a file; give a folder that is new or empty"
             )
         try:
+            refuse_promised_in(self.path, self.name)
             found = sorted(entry.name for entry in self.path.iterdir() if not is_part(entry.name))
         except FileNotFoundError:
             return
@@ -248,12 +272,12 @@ class OutputFolder:
                 return
             names = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
             raise SinkError(
-                f"{self.path} holds what oneglance did not make ({names}); nothing was written: "
+                f"{self.name} holds what oneglance did not make ({names}); nothing was written: "
                 "give a folder that is new or empty"
             )
         if (maker := self._maker()) not in {None, f"oneglance {self._made_by}"}:
             raise SinkError(
-                f"{self.path} was made by '{maker}', not by 'oneglance {self._made_by}'; nothing "
+                f"{self.name} was made by '{maker}', not by 'oneglance {self._made_by}'; nothing "
                 "was written: give another folder"
             )
 
@@ -296,7 +320,7 @@ class OutputFolder:
         ]
         if foreign:
             raise SinkError(
-                f"{self.path} holds what oneglance did not make ({min(foreign)}); nothing was "
+                f"{self.name} holds what oneglance did not make ({min(foreign)}); nothing was "
                 "removed: move it to another place"
             )
         return found
@@ -326,8 +350,8 @@ class OutputFolder:
 
     def _error(self, error: OSError) -> SinkError:
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
-            return SinkError(f"cannot write to {self.path}: what it should lie in is no folder")
-        return SinkError(f"cannot write to {self.path}: {os_reason(error)}")
+            return SinkError(f"cannot write to {self.name}: what it should lie in is no folder")
+        return SinkError(f"cannot write to {self.name}: {os_reason(error)}")
 
 
 def _make_folders(path: Path) -> list[Path]:
@@ -336,14 +360,9 @@ def _make_folders(path: Path) -> list[Path]:
     Another run that makes or takes back some of it at the same moment is no error.
     """
     for attempt in range(ATTEMPTS):
-        missing = []
-        for folder in (path, *path.parents):
-            if _mode(folder) is not None:
-                break
-            missing.append(folder)
         made: list[Path] = []
         try:
-            for folder in reversed(missing):
+            for folder in reversed(_missing(path)):
                 try:
                     folder.mkdir()
                 except FileExistsError:
@@ -361,16 +380,17 @@ def _make_folders(path: Path) -> list[Path]:
     raise AssertionError("the last attempt returns or raises")
 
 
+def _missing(path: Path) -> list[Path]:
+    """``path`` and what it lies in, as far as they are not there."""
+    return list(takewhile(lambda folder: _mode(folder) is None, (path, *path.parents)))
+
+
 def _mode(path: Path) -> int | None:
     """What lies at ``path``, a link being a link; None for nothing."""
     try:
         return path.lstat().st_mode
     except FileNotFoundError:
         return None
-
-
-def _regular(path: Path) -> bool:
-    return (mode := _mode(path)) is not None and stat.S_ISREG(mode)
 
 
 def _version() -> str:

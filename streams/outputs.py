@@ -260,6 +260,14 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path]) -> None:
             raise SinkError(f"cannot write {path}: it is {entry}, which is read; give another name")
 
 
+def fixed_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` as it is meant now, whatever folder the program works in later."""
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError:  # the current folder was removed, which is said where it is used
+        return Path(path)
+
+
 def same_file(one: str | Path, other: str | Path) -> bool:
     """Whether both are one file on the disk, by whatever link."""
     try:

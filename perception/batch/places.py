@@ -135,9 +135,9 @@ class FolderPlace:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        self.scratch = path / DETECTIONS
-        self._path = path
         self._folder = OutputFolder(path, "batch")
+        self._path = self._folder.path
+        self.scratch = self._path / DETECTIONS
 
     @property
     def marked(self) -> bool:
@@ -151,7 +151,7 @@ class FolderPlace:
 
     def claim(self) -> None:
         self._folder.claim()
-        with self._errors(self._path), self._folder.making() as note:
+        with self._errors(self._folder.name), self._folder.making() as note:
             for table in (DETECTIONS, CLIPS):
                 note(table).mkdir(exist_ok=True)
 
@@ -164,25 +164,25 @@ class FolderPlace:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SinkError(f"cannot read {self._path / name}: {error.strerror}") from None
+            raise SinkError(f"cannot read {self._folder.name / name}: {error.strerror}") from None
 
     def open(self, name: str) -> BinaryIO:
         return (self._path / name).open("rb")
 
     def names(self, table: str) -> list[str]:
-        with self._errors(self._path):
+        with self._errors(self._folder.name):
             try:
                 return sorted(f"{table}/{file.name}" for file in (self._path / table).iterdir())
             except FileNotFoundError:
                 return []
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        with self._errors(self._path / name):
+        with self._errors(self._folder.name / name):
             self._note(name)
             replace_file(self._path / name, content)
 
     def put(self, name: str, file: Path) -> None:
-        with self._errors(self._path / name):
+        with self._errors(self._folder.name / name):
             target = self._note(name)
             if file.exists():
                 _sync(file)
@@ -192,7 +192,7 @@ class FolderPlace:
         sync_folder(self._path / table)
 
     def remove(self, name: str) -> None:
-        with self._errors(self._path):
+        with self._errors(self._folder.name):
             (self._path / name).unlink(missing_ok=True)
         if name.startswith(f"{UNFINISHED}/"):
             with suppress(OSError):  # until it is empty

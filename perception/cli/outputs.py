@@ -119,7 +119,7 @@ def _check_folder(folder: OutputFolder, every: Iterable[Path]) -> None:
     for output in every:
         if real_path(folder.path) in real_path(output).parents:
             raise UsageError(
-                f"{output} lies in {folder.path}, which another output fills: give another name"
+                f"{output} lies in {folder.name}, which another output fills: give another name"
             )
     folder.check()
     folder.lock()

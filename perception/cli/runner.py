@@ -35,6 +35,7 @@ from oneglance.perception.readers.frame_reader import FrameReader, Source
 from oneglance.perception.readers.opening import open_reader, run_together
 from oneglance.perception.result import Result
 from oneglance.perception.sinks import VideoSink
+from oneglance.perception.sinks.files import Promised, is_standard_output
 from oneglance.perception.sinks.jsonl import ReaderGone
 from oneglance.perception.sinks.thread import sink_names
 from oneglance.perception.stride import Stride
@@ -96,6 +97,7 @@ class Run:
     console: Console
     summaries: list[RunSummary] = field(default_factory=list)
     _started: Callable[[], None] = field(default=lambda: None, init=False, repr=False)
+    _promised: Promised | None = field(default=None, init=False, repr=False)
 
     def execute(self) -> None:
         """Run every source; one that fails does not keep the others from running.
@@ -117,6 +119,8 @@ class Run:
             video=options.video,
             json_summary=options.json_summary,
         )
+        if options.json_summary is not None and not is_standard_output(options.json_summary):
+            self._promised = Promised(options.json_summary)
         Stride(options.every)  # what cannot be is said before a model is loaded
         if options.region is not None:
             Region.of(options.region)
@@ -186,6 +190,8 @@ class Run:
             if path is not None and self.summaries:
                 self._write_summaries(path)
         finally:
+            if self._promised is not None:
+                self._promised.release()
             for summary in self.summaries:
                 self.console.print(render_summary(summary), crop=False)
 

@@ -79,7 +79,7 @@ def write_mined(
                 note(name)
                 folder.write(name, content)
     except OSError as error:
-        raise output_error(folder.path, error) from None
+        raise output_error(folder.name, error) from None
     return picked
 
 

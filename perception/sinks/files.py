@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
 import sys
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import SinkError
+from oneglance.streams.files.lock import Promise, in_use, lock_file, refuse_promised
 from oneglance.streams.outputs import (
-    beside_file,
     check_place,
+    fixed_path,
     is_at,
     open_file,
     output_error,
     real_path,
-    same_file,
     write_whole,
 )
 
 STANDARD_OUTPUT = "-"
 
 _open: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
-_promised: weakref.WeakSet[Promised] = weakref.WeakSet()
-"""What this process writes, and what it will."""
+"""What this process writes."""
 
 _NAMES_OF_STDOUT = frozenset((STANDARD_OUTPUT, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))
 
@@ -102,11 +99,10 @@ def _opened(path: Path, *, keep: bool, is_look: bool = False) -> io.FileIO:
     if (number := open_file(path)) is not None:
         return io.FileIO(os.dup(number), "w")
     _refuse_ours(path)  # not once it is open: to close it again would let other processes have it
-    _refuse_promised(path)
     opener = _open_what_is_there if is_look else _open_as_it_is
-    file = io.FileIO(path, "w+" if keep else "w", opener=opener)
+    file = io.FileIO(fixed_path(path), "w+" if keep else "w", opener=opener)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        _lock(file, path)
+        lock_file(file, path)
         if not is_look:  # who opens it meanwhile, in another thread, need not wait for a look
             _open.add(file)
         if not keep:
@@ -124,7 +120,8 @@ def refuse_removed(file: io.FileIO, path: Path) -> None:
     if file.closed:
         return
     found = os.fstat(file.fileno())
-    if found.st_nlink == 0 and stat.S_ISREG(found.st_mode) and not _is_at(path, file):
+    place = path if isinstance(file.name, int) else Path(os.fsdecode(file.name))
+    if found.st_nlink == 0 and stat.S_ISREG(found.st_mode) and not _is_at(place, file):
         file.close()
         raise SinkError(f"{path} was removed while it was written: what it held is lost; run again")
 
@@ -137,9 +134,8 @@ def _is_at(path: Path, file: io.FileIO) -> bool:
 
 
 class Promised:
-    """A file that is written when an output ends, and is its alone until then, in this process and
-    among others. A file beside it says so, which is removed again; what is there is locked too.
-    """
+    """A file that is written when an output ends, and is its alone until then; a device is
+    anybody's. See ``Promise``."""
 
     def __init__(self, path: Path) -> None:
         """See that it can be written; it is not touched.
@@ -148,88 +144,30 @@ class Promised:
             SinkError: as ``open_output``.
         """
         check_writable(path)
-        self.path = path.absolute()  # the program may be in another folder then
-        self._let_go: weakref.finalize[..., Promised] | None = None
-        if path.is_file() or not path.exists():  # a device is anybody's
+        self.path = fixed_path(path)
+        self._promise: Promise | None = None
+        if path.is_file() or not path.exists():
             try:
-                beside, files = _promise(path)
+                self._promise = Promise(path)
             except OSError as error:
                 raise output_error(path, error) from None
-            self._let_go = weakref.finalize(self, _break_promise, beside, files)
-            _promised.add(self)
 
     def release(self) -> None:
         """Let others have it."""
-        _promised.discard(self)
-        if self._let_go is not None:
-            self._let_go()
-
-    def is_at(self, path: Path) -> bool:
-        """Whether ``path`` is this file, which need not be there yet."""
-        return real_path(path) == real_path(self.path) or same_file(path, self.path)
-
-
-def _promise(path: Path) -> tuple[Path, list[io.FileIO]]:
-    """The file beside ``path``, and what is open and locked for as long as the promise holds.
-
-    Raises:
-        SinkError: another run writes to it.
-        OSError: from the operating system.
-    """
-    beside = beside_file(path)
-    while True:
-        files = [io.FileIO(beside, "a+")]
-        _lock(files[0], path)
-        if is_at(beside, files[0].fileno()):
-            break
-        files[0].close()  # removed by who had it
-    try:
-        if path.exists():
-            files.append(io.FileIO(path, "r+"))
-            _lock(files[1], path)
-    except BaseException:
-        _break_promise(beside, files)
-        raise
-    return beside, files
-
-
-def _break_promise(beside: Path, files: list[io.FileIO]) -> None:
-    with suppress(OSError):
-        beside.unlink()
-    for file in files:
-        file.close()
-
-
-def _refuse_promised(path: Path) -> None:
-    """Refuse a file that another process is to write when it ends.
-
-    Raises:
-        SinkError: one is.
-        OSError: from the operating system.
-    """
-    beside = beside_file(path)
-    try:
-        file = io.FileIO(beside, "r+")
-    except OSError:
-        return
-    _lock(file, path)
-    _break_promise(beside, [file])  # of a run that was killed
+        if self._promise is not None:
+            self._promise.release()
 
 
 def _refuse_ours(path: Path) -> None:
-    """Refuse a file that another output of this process writes.
+    """Refuse a file that another output writes, or is to write.
 
     Raises:
         SinkError: one does.
         OSError: from the operating system.
     """
-    if any(each.is_at(path) for each in list(_promised)) or any(
-        not each.closed and is_at(path, each.fileno()) for each in list(_open)
-    ):
-        raise SinkError(
-            f"cannot write {path}: another output of this program writes to it; close that one "
-            "first, or give another name"
-        )
+    if any(not each.closed and is_at(path, each.fileno()) for each in list(_open)):
+        raise in_use(path)
+    refuse_promised(path)
 
 
 def check_writable(path: Path) -> None:
@@ -243,7 +181,6 @@ def check_writable(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         _refuse_ours(path)
-        _refuse_promised(path)
         _check_place(path)
         return
     except OSError:
@@ -275,24 +212,6 @@ def closed_already(name: str | os.PathLike[str]) -> SinkError:
     return SinkError(
         f"{os.fspath(name)} was closed when a run ended: make a new output for another run"
     )
-
-
-def _lock(file: io.FileIO, path: Path) -> None:
-    """Have an open file alone among processes; see ``open_output``."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        # Of the process, not of the open file: a forked child that lingers does not keep it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EAGAIN}:  # a file system without locks
-            return
-        file.close()
-        raise SinkError(
-            f"cannot write {path}: another run writes to it; wait for it, or give another name"
-        ) from None
 
 
 def _open_what_is_there(path: str, flags: int) -> int:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,8 +106,8 @@ class JsonLinesSink:
             refuse_removed(self._file, self._path)
 
     def _truncate_to_lines(self) -> None:
-        if not self._to_stdout and self._path.is_file():
-            with suppress(OSError):  # the disk is gone, which is said already
+        with suppress(OSError):  # the disk is gone, which is said already
+            if not self._to_stdout and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 self._file.truncate(self._whole_bytes)
                 self._file.seek(self._whole_bytes)
 

@@ -68,7 +68,7 @@ class ParquetSink:
             SinkError: the disk is full, or the folder cannot be written to for another reason.
         """
         if self._closed:
-            raise closed_already(self._folder.path)
+            raise closed_already(self._folder.name)
         source = result.frame.source
         if source not in self._sources:
             self._sources[source] = DetectionRows(printable(source), self._model, "")
@@ -112,7 +112,7 @@ class ParquetSink:
             with self._folder.making() as note:
                 note(name)
         except OSError as error:
-            raise output_error(self._folder.path, error) from None
+            raise output_error(self._folder.name, error) from None
         self._folder.write(name, memoryview(buffer.getvalue()))
         self._files += 1
 

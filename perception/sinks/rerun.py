@@ -28,7 +28,7 @@ from oneglance.perception.sinks.rerun_log import APPLICATION, ResultLog
 from oneglance.perception.sinks.rerun_viewer import RerunViewerSink, ViewerAddress
 from oneglance.streams import shutdown
 from oneglance.streams.errors import SinkError, UsageError
-from oneglance.streams.outputs import output_error, write_whole
+from oneglance.streams.outputs import fixed_path, output_error, write_whole
 from oneglance.streams.redaction import printable, redact
 
 _KEPT = "What was written before can be opened"
@@ -59,14 +59,14 @@ class RerunSink:
         import rerun
 
         library: Any = rerun  # its types are ahead of what it does
-        self._path = path
+        self._path, self._place = path, fixed_path(path)
         self._ours = open_output(path)  # for as long as rerun writes to it
         self._recording = library.RecordingStream(APPLICATION)
         self._log = ResultLog(self._recording, with_image=with_image)
         self._is_closed = self._is_broken = False
         self._clock, self._due_s = clock, clock() + FLUSH_S
         with self._saying_why():
-            self._recording.save(path)
+            self._recording.save(self._place)
 
     def write(self, result: Result) -> None:
         """Write one result.
@@ -117,7 +117,7 @@ class RerunSink:
         except RuntimeError as error:
             self._is_broken = True
             self._ours.close()
-            why = _refusal(self._path) or OSError(errno.EIO, os.strerror(errno.EIO))
+            why = _refusal(self._place) or OSError(errno.EIO, os.strerror(errno.EIO))
             raise output_error(self._path, why, kept=_KEPT) from error
 
 

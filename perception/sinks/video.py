@@ -22,7 +22,7 @@ from oneglance.perception.sinks.mp4 import FragmentedMp4
 from oneglance.perception.sinks.timeline import Timeline
 from oneglance.streams.errors import SinkError, UsageError, cause
 from oneglance.streams.frame import Image
-from oneglance.streams.outputs import is_at, output_error
+from oneglance.streams.outputs import fixed_path, is_at, output_error
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -70,7 +70,7 @@ class VideoSink:
             SinkError: a suffix other than .mp4 and .mov, a place that cannot be written, or a
                 PyAV without an H.264 encoder.
         """
-        self._path = Path(path)
+        self._path, self._place = Path(path), fixed_path(path)
         self._format = _format(self._path)
         self._file = FragmentedMp4(open_output(self._path, keep=True))
         self._timeline = Timeline(frame_rate)
@@ -117,11 +117,11 @@ class VideoSink:
                 failed = error
         is_bad = self._is_broken or self._file.error is not None
         is_empty = (self._file.truncate_to_fragment() if is_bad else self._file.size) == 0
-        is_ours = is_at(self._path, self._file.file.fileno())
+        is_ours = is_at(self._place, self._file.file.fileno())
         self._file.close()
         if is_empty and is_ours:
             with suppress(OSError):  # the disk is gone
-                self._path.unlink(missing_ok=True)
+                self._place.unlink(missing_ok=True)
         if self._file.error is not None:
             kept = "Too little was written to keep" if is_empty else "What is there plays"
             raise output_error(self._path, self._file.error, kept=kept)

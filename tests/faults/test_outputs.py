@@ -23,7 +23,7 @@ from oneglance.perception.sinks import JsonLinesSink, VideoSink
 from oneglance.streams.errors import SinkError
 from oneglance.streams.frame import Frame
 from program import COMMAND, content, lines_of, start
-from waiting import LONG_S
+from waiting import LONG_S, wait_until
 
 SINKS = {"out.jsonl": JsonLinesSink, "out.mp4": VideoSink}
 
@@ -324,3 +324,18 @@ def test_why_a_run_ended_matters_more_than_a_summary_that_cannot_be_written_eith
     _, _, error = ended.stderr.rpartition("error: ")
     assert error.startswith(f"cannot write {tmp_path / 'out.jsonl'}: it has grown to the largest")
     assert f"an output failed too: cannot write {tmp_path / 'summary.json'}" in ended.stderr
+
+
+@linux_only
+def test_the_summary_is_kept_from_other_runs_until_it_is_written(
+    tmp_path: Path, model: Path
+) -> None:
+    summary, seen = tmp_path / "summary.json", tmp_path / "seen.jsonl"
+    words = ("rendered:?frames=90&size=96x64&fps=30", "--model", model, "--mode", "live")
+    with start("run", *words, "--jsonl", seen, "--json-summary", summary) as process:
+        wait_until(lambda: seen.exists() and seen.stat().st_size > 0)
+        with pytest.raises(SinkError, match="another run writes to it"):
+            JsonLinesSink(summary)
+        assert process.wait(LONG_S) == 0
+    assert json.loads(summary.read_text())["frames"] > 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["seen.jsonl", "summary.json"]

@@ -105,7 +105,7 @@ def replay(
             for name, each in images.items()
         )
         for name, each in images.items():
-            say(f"{each.difference.kinds.total()} differences: {folder.path / name}")
+            say(f"{each.difference.kinds.total()} differences: {folder.name / name}")
     if not comparison.is_within:
         raise typer.Exit(EXIT_DIFFERENT)
 

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from oneglance.perception.result import Result
 from oneglance.perception.sinks.video import VideoSink
 from oneglance.streams import SinkError
 
-NEEDS = {"mcap": "mcap", "rerun": "rerun"}
+NEEDS = {"mcap": "mcap", "rerun": "rerun", "parquet": "pyarrow"}
 FILES = ["jsonl:out", "csv:out", "coco:out", "video:out.mp4", "mcap:out.mcap", "rerun:out.rrd"]
+EVERY = [*FILES, "parquet:out"]
 WRITTEN = [each for each in FILES if not each.startswith("coco")]
 CAR = ("car", 0.5, (1.0, 2.0, 3.0, 4.0), 7)
 KEPT_OPEN = pytest.mark.skipif(sys.platform == "win32", reason="what is open stays on Windows")
@@ -128,21 +130,101 @@ def test_a_file_that_is_written_at_the_end_is_kept_from_other_programs_until_the
     assert [file for file in os.listdir() if file.startswith(".oneglance")] == []  # noqa: PTH208
 
 
-@pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
-def test_a_file_is_the_one_that_was_meant_when_the_output_was_opened(
-    other: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Callable[..., Result]
-) -> None:
+@pytest.fixture
+def here_and_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """What goes into one of two folders; the program is in ``here``."""
+
+    def go(name: str) -> None:
+        monkeypatch.chdir(tmp_path / name)
+
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "here")
+    go("here")
+    return go
+
+
+@pytest.mark.parametrize("other", ["coco:out", "jsonl:out"])
+def test_a_file_is_the_one_that_was_meant_when_the_output_was_opened(
+    other: str,
+    here_and_there: Callable[[str], None],
+    tmp_path: Path,
+    result: Callable[..., Result],
+) -> None:
     first = opened("coco:out")
     first.write(result(0.0, found=[CAR]))
-    monkeypatch.chdir(tmp_path / "there")
+    here_and_there("there")
     second = opened(other)
     first.close()
     assert json.loads((tmp_path / "here" / "out").read_bytes())["annotations"]
     second.close()
     assert os.listdir() == ["out"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("sink", EVERY)
+def test_a_program_that_goes_to_another_folder_writes_where_it_was_to(
+    sink: str,
+    moves: int,
+    here_and_there: Callable[[str], None],
+    tmp_path: Path,
+    result: Callable[..., Result],
+) -> None:
+    output = opened(sink)
+    for index in range(3):
+        if index == moves:
+            here_and_there("there")
+        if index < 2:
+            output.write(result(0.04 * index, index=index, found=[CAR]))
+    output.close()
+    out = tmp_path / "here" / sink.partition(":")[2]
+    assert out.stat().st_size > 0
+    assert out.is_file() or list(out.glob("*.parquet"))
+    assert os.listdir() == []  # noqa: PTH208
+
+
+def test_a_video_without_frames_leaves_nothing_wherever_the_program_is(
+    here_and_there: Callable[[str], None], tmp_path: Path
+) -> None:
+    sink = opened("video:out.mp4")
+    here_and_there("there")
+    sink.close()
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@contextmanager
+def largest_file(largest_bytes: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource", reason="needs a system with limits")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("sink", ["jsonl:out", "csv:out", "rerun:out.rrd"])
+def test_a_disk_that_fills_up_is_said_of_the_file_that_was_meant(
+    sink: str,
+    here_and_there: Callable[[str], None],
+    tmp_path: Path,
+    result: Callable[..., Result],
+) -> None:
+    output, name = opened(sink), sink.partition(":")[2]
+    here_and_there("there")
+    theirs = tmp_path / "there" / name
+    theirs.write_text("theirs")
+    before = theirs.stat().st_mtime_ns
+
+    def go_on() -> None:
+        for index in range(100):
+            output.write(result(0.04 * index, index=index, found=[CAR]))
+
+    with largest_file(1000), pytest.raises(SinkError, match=f"cannot write {name}"):
+        go_on()
+    output.close()
+    assert (theirs.read_text(), theirs.stat().st_mtime_ns) == ("theirs", before)
+    if name == "out":  # lines, of which none is cut
+        assert (tmp_path / "here" / name).read_bytes().endswith(b"\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows locks otherwise")
@@ -158,6 +240,75 @@ def test_what_a_killed_run_was_to_write_is_anybodys(other: str) -> None:
     sink = opened(other)
     sink.close()
     assert os.listdir() == ["out"]  # noqa: PTH208
+
+
+def dangling(sink: str) -> str:
+    """A folder by another name, where there is none yet."""
+    Path("link").symlink_to("out")
+    return sink.replace(":out", ":link")
+
+
+@pytest.mark.parametrize(
+    ("folder", "way"),
+    [("parquet:out", same), ("parquet:out/below/it", same), ("parquet:out", dangling)],
+)
+@pytest.mark.parametrize("by", ["this program", "another"])
+def test_no_folder_takes_the_name_of_a_file_that_is_written_at_the_end(
+    by: str, folder: str, way: Callable[[str], str], result: Callable[..., Result]
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra batch")
+    if by == "another" and sys.platform == "win32":
+        pytest.skip("Windows locks otherwise")
+    first = opened("coco:out")
+    first.write(result(0.0, found=[CAR]))
+    second = way(folder)
+    if by == "another":
+        assert "another run writes to it" in run_of_another_program(second)
+    else:
+        with pytest.raises(SinkError, match=WRITES):
+            opened(second)
+    assert not Path("out").exists()
+    first.close()
+    assert json.loads(Path("out").read_bytes())["annotations"]
+
+
+@pytest.mark.parametrize("by", ["this program", "another"])
+def test_nobody_fills_a_folder_that_a_file_is_to_be_written_in(
+    by: str, result: Callable[..., Result]
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra batch")
+    if by == "another" and sys.platform == "win32":
+        pytest.skip("Windows locks otherwise")
+    opened("parquet:out").close()  # which another run may clear
+    first = opened("coco:out/seen.json")
+    first.write(result(0.0, found=[CAR]))
+    if by == "another":
+        assert "another run writes to it" in run_of_another_program("parquet:out")
+    else:
+        with pytest.raises(SinkError, match=WRITES):
+            opened("parquet:out")
+    first.close()
+    assert json.loads(Path("out/seen.json").read_bytes())["annotations"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_that_ends_leaves_the_file_to_who_is_to_write_it() -> None:
+    words = (
+        "import os, subprocess, sys; from pathlib import Path;"
+        "from oneglance.perception.sinks.files import Promised; kept = Promised(Path('out'));"
+        "child = os.fork();"
+        "child or sys.exit();"
+        "os.waitpid(child, 0);"
+        "sys.exit(subprocess.run([sys.executable, '-c', sys.argv[1], 'jsonl:out']).returncode)"
+    )
+    other = (
+        "import sys; from oneglance.perception.plugins import SinkChoice, SinkContext;"
+        "SinkChoice.parse(sys.argv[1]).open(SinkContext())"
+    )
+    command = [sys.executable, "-c", words, other]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "another run writes to it" in done.stderr
+    opened("jsonl:out").close()
 
 
 def test_devices_are_anybodys() -> None:
