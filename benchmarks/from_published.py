@@ -34,7 +34,7 @@ from oneglance.models.training.checkpoints import checkpoint_bytes, read_checkpo
 from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.fit.heads import RoadModel, last_layer, with_new_last_layer
 from oneglance.streams.errors import DataError, ModelError, OneglanceError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.outputs import check_reachable, refuse_inputs, write_file
 
 IMAGES = 128
 BATCH = 8
@@ -135,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(argv)
     try:
+        refuse_inputs(asked.out, [asked.model, asked.base])
+        check_reachable(asked.out)
         model = unfold(asked.model, asked.base)
         write_file(asked.out, checkpoint_bytes(model.as_ultralytics()))
     except (OneglanceError, OSError) as error:

@@ -30,6 +30,7 @@ from benchmarks.road4 import SETS, parse_size
 from oneglance.models.cpus import available_cpus
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.text import YamlFile
+from oneglance.perception.cli.outputs import check_made
 from oneglance.streams.errors import DataError, OneglanceError, UsageError
 from oneglance.streams.output_folder import OutputFolder
 from oneglance.streams.outputs import replace_file, write_file
@@ -91,6 +92,8 @@ def pack(
     if volumes < 1 or limit < 1:
         raise UsageError("an archive has a size above 0, and there is at least one")
     datasets = {name: read_dataset(file) for name, file in sets.items()}
+    for number in range(volumes):  # before the work
+        check_made(_volume(out, number), sets.values())
     images = _images(datasets, splits)
     texts = dict(_texts(datasets, images, splits))
     texts["packed.json"] = json.dumps({"side": side, "images": len(images)})
@@ -246,7 +249,7 @@ def _write(
     out.parent.mkdir(parents=True, exist_ok=True)
     files = []
     for number, content in enumerate(contents):
-        file = out if number == 0 else out.with_suffix(f".{number}{out.suffix}")
+        file = _volume(out, number)
         manifest = {
             "packing": digest.hexdigest(),
             "volume": number,
@@ -264,6 +267,10 @@ def _write(
         write_file(file, packed.getvalue())
         files.append(file)
     return files
+
+
+def _volume(out: Path, number: int) -> Path:
+    return out if number == 0 else out.with_suffix(f".{number}{out.suffix}")
 
 
 def _encoded(images: Mapping[Path, str], side: int, quality: int) -> Iterable[tuple[str, bytes]]:

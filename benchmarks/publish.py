@@ -3,7 +3,8 @@
     python -m benchmarks.publish runs/road4.onnx --summary "…"
 
 The card ``models/zoo/NAME.md`` is written by hand but for what stands between its two
-``measured`` marks, which this script measures through the same Detector that users run.
+``measured`` marks, which this script measures through the same Detector that users run. The three
+files are of one model: what a run that was stopped had begun to put there, the next one finishes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from benchmarks.options import in_sentences
 from oneglance.models import Detector
 from oneglance.models.training.evaluation.coco import Evaluation, evaluate_file
 from oneglance.streams.errors import UsageError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.files.lock import FolderLock
+from oneglance.streams.outputs import check_reachable, sync_folder, write_file
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "models" / "zoo"
@@ -47,6 +50,8 @@ ZERO_SHOT = {
     ("highway", "car"): (0.916, 0.776),
     ("lights", "light"): (0.826, 0.568),
 }
+LIST = "zoo.json"
+_BEGUN, _WHOLE = ".publish.new", ".publish"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
@@ -56,10 +61,12 @@ def main() -> None:
     parser.add_argument("--summary", required=True, help="one line for 'oneglance models'")
     args = parser.parse_args()
     with in_sentences():
+        finish(ZOO)
         _publish(args.model, args.summary)
 
 
 def _publish(model: Path, summary: str) -> None:
+    content = model.read_bytes()
     detector = Detector.load(model)
     card = ZOO / f"{detector.name}.md"
     if card.is_file() is False or BEGIN not in card.read_text(encoding="utf-8"):
@@ -67,16 +74,75 @@ def _publish(model: Path, summary: str) -> None:
     missing = [str(file) for file in DATA.values() if not file.is_file()]
     if missing:
         raise UsageError(f"needs {', '.join(missing)} (rendered: see CONTRIBUTING.md)")
+    for name in (card.name, f"{detector.name}.onnx", LIST):
+        check_reachable(ZOO / name)
     evaluations = {name: evaluate_file(model, file) for name, file in DATA.items()}
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    if model.read_bytes() != content:
+        raise UsageError(f"{model} was changed while it was measured: measure it anew")
+    digest = hashlib.sha256(content).hexdigest()
     text = card.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     measured = "\n".join(_measured(detector, evaluations, digest))
-    write_file(card, f"{before}{BEGIN}\n{measured}\n{END}{after}")
-    write_file(ZOO / f"{detector.name}.onnx", model.read_bytes())
-    _list(detector, digest, summary)
+    put(
+        ZOO,
+        {
+            f"{detector.name}.onnx": content,
+            card.name: f"{before}{BEGIN}\n{measured}\n{END}{after}".encode(),
+            LIST: _list(detector, digest, summary).encode(),
+        },
+    )
     print(measured)
+
+
+def put(zoo: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` (name, content) into ``zoo``: all of them, or none.
+
+    They are written into a folder beside, which is renamed when it is whole. From then on they
+    count, and are moved out of it, if not by this run then by the next one: ``finish``.
+
+    Raises:
+        SinkError: they cannot be written, or another run publishes.
+        OSError: from the operating system.
+    """
+    lock = FolderLock()
+    lock.take(zoo, alone=True)
+    _finish(zoo)
+    begun = zoo / _BEGUN
+    begun.mkdir()
+    for name, content in files.items():
+        write_file(begun / name, content)
+    begun.rename(zoo / _WHOLE)
+    sync_folder(zoo)
+    _finish(zoo)
+    lock.release()
+
+
+def finish(zoo: Path) -> None:
+    """Move to their place what a run that was stopped has published, and remove what it had only
+    begun to.
+
+    Raises:
+        SinkError: another run publishes.
+        OSError: from the operating system.
+    """
+    lock = FolderLock()
+    lock.take(zoo, alone=True)
+    _finish(zoo)
+    lock.release()
+
+
+def _finish(zoo: Path) -> None:
+    begun, whole = zoo / _BEGUN, zoo / _WHOLE
+    if begun.is_dir():
+        for file in begun.iterdir():
+            file.unlink()
+        begun.rmdir()
+    if whole.is_dir():
+        for file in whole.iterdir():
+            file.replace(zoo / file.name)
+        sync_folder(zoo)
+        whole.rmdir()
 
 
 def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: str) -> list[str]:
@@ -131,9 +197,8 @@ def _measured(detector: Detector, evaluations: dict[str, Evaluation], digest: st
     return lines
 
 
-def _list(detector: Detector, digest: str, summary: str) -> None:
-    file = ZOO / "zoo.json"
-    entries: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+def _list(detector: Detector, digest: str, summary: str) -> str:
+    entries: dict[str, Any] = json.loads((ZOO / LIST).read_text(encoding="utf-8"))
     width, height = detector.metadata.size
     entries[detector.name] = {
         "file": f"{detector.name}.onnx",
@@ -142,7 +207,7 @@ def _list(detector: Detector, digest: str, summary: str) -> None:
         "classes": ", ".join(cls.name for cls in detector.classes),
         "summary": summary,
     }
-    write_file(file, json.dumps(entries, indent=2) + "\n")
+    return json.dumps(entries, indent=2) + "\n"
 
 
 if __name__ == "__main__":

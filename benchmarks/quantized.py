@@ -32,7 +32,7 @@ from oneglance.models.training.quantization import CALIBRATION_FRAMES, Quantised
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import OneglanceError, UsageError
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import refuse_inputs, write_file
+from oneglance.streams.outputs import check_reachable, refuse_inputs, write_file
 
 COLUMNS = ("set", "task", "boxes", "mAP50-95", "in int8", "F1", "in int8", "confidence")
 SCORES = ("map50_95", "f1")
@@ -70,8 +70,10 @@ def _run(asked: argparse.Namespace) -> None:
         raise UsageError("none of the sets is here: name some (--data)")
     place = OutputFolder(asked.out, MADE_BY)  # before minutes of work
     place.check([file, *files])
+    check_reachable(asked.out / f"{file.stem}.json")
     if asked.file is not None:
         refuse_inputs(asked.file, [file, *files])
+        check_reachable(asked.file)
     about = facts.gather(file)
     found = quantize(
         file,

@@ -30,8 +30,9 @@ from oneglance.models.training.data.datasets import read_dataset
 from oneglance.models.training.evaluation.coco import EVALUATION_CONFIDENCE, evaluate
 from oneglance.models.zoo import resolve_model
 from oneglance.streams.errors import OneglanceError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.outputs import check_reachable, write_file
 
+FILES = ("suppression.json", "suppression.md")
 RULES = [Suppression(iou, voting) for iou in (0.5, 0.6, 0.7) for voting in (None, 0.6, 0.7, 0.8)]
 
 Output = npt.NDArray[np.float32]
@@ -89,6 +90,8 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     try:
         model = resolve_model(args.model)
+        for name in FILES:  # before hours of work
+            check_reachable(args.out / name)
         chosen_from = scores(model, args.sets, "train", rules=RULES)
         both = (PLAIN_SUPPRESSION, SUPPRESSION)
         judged = scores(model, args.sets, "val", rules=both)
@@ -98,8 +101,9 @@ def main(words: Sequence[str] | None = None) -> int:
             "val": [_entry(*pair) for pair in zip(both, judged, strict=True)],
         }
         args.out.mkdir(parents=True, exist_ok=True)
-        write_file(args.out / "suppression.json", json.dumps(content, indent=1) + "\n")
-        write_file(args.out / "suppression.md", "\n".join(report(content)) + "\n")
+        texts = (json.dumps(content, indent=1), "\n".join(report(content)))
+        for name, text in zip(FILES, texts, strict=True):
+            write_file(args.out / name, f"{text}\n")
     except (OneglanceError, OSError) as error:
         print(f"suppression: {in_words(error)}", file=sys.stderr)
         return 2

@@ -147,6 +147,36 @@ def check_place(path: Path) -> None:
     part.unlink()
 
 
+def check_reachable(path: Path) -> None:
+    """See that ``write_file`` can write ``path`` once the folders that it lies in are there, as far
+    as they are not; nothing is made.
+
+    Raises:
+        SinkError: it cannot.
+    """
+    try:
+        target = fixed_path(real_path(path))
+        if target.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not _is_special(target):
+            above = next(folder for folder in target.parents if os.path.lexists(folder))
+            check_place(above / target.name)
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def make_parent(path: Path) -> None:
+    """Make the folders that a file lies in, as far as they are not there.
+
+    Raises:
+        SinkError: they cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in ``folder`` outlast a power cut, where the system can."""
     with suppress(OSError):  # Windows opens no folder, some network file systems sync none

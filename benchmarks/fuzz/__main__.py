@@ -27,7 +27,7 @@ from benchmarks.fuzz.doors import DOORS, Outcome, serve
 from benchmarks.fuzz.mutations import mutate
 from benchmarks.fuzz.seeds import Seed, all_seeds, write_data_set
 from benchmarks.options import in_sentences
-from oneglance.streams.outputs import check_place, write_file
+from oneglance.streams.outputs import check_place, check_reachable, write_file
 
 HANG_S = 10.0
 MOST_MB = 1000.0
@@ -135,6 +135,8 @@ def _hunt(asked: argparse.Namespace) -> list[dict[str, Any]]:
     if asked.out is not None:
         asked.out.mkdir(parents=True, exist_ok=True)
         check_place(asked.out / "fuzz.json")
+    if asked.keep is not None:
+        check_reachable(asked.keep)
     started_s = time.monotonic()
     found: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()

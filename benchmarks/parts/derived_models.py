@@ -21,6 +21,7 @@ from oneglance.models.metadata import KEY, Head, Metadata, read_metadata
 from oneglance.models.tasks import Task
 from oneglance.models.zoo import DEFAULT, resolve_model
 from oneglance.streams.errors import ModelError, OneglanceError
+from oneglance.streams.outputs import make_parent, refuse_inputs, write_file
 
 CUT = "cut from the four-task model"
 """In the metadata of a cut model: under ``training.made``."""
@@ -33,6 +34,7 @@ def cut(model: Path, task: Task, out: Path) -> Path:
         ModelError: the model has no class of the task, or another layout than the one-to-many
             export: boxes and class scores joined at the end, scores from 1×1 convolutions.
     """
+    refuse_inputs(out, [model])
     content = onnx.load(model)
     properties = {p.key: p.value for p in content.metadata_props}
     metadata = read_metadata(properties, str(model))
@@ -69,8 +71,8 @@ def cut(model: Path, task: Task, out: Path) -> Path:
     for key, value in properties.items():
         content.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(content)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(content, out)
+    make_parent(out)
+    write_file(out, bytes(content.SerializeToString()))
     return out
 
 

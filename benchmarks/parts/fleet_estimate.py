@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import facts
+from benchmarks.options import in_sentences
 from benchmarks.report import results
 from benchmarks.report.pages import markdown
 from benchmarks.report.results import Table
 from oneglance.models.zoo import DEFAULT, resolve_model
-from oneglance.streams.errors import OneglanceError, UsageError
-from oneglance.streams.outputs import write_file
+from oneglance.streams.errors import UsageError
+from oneglance.streams.outputs import check_reachable, write_file
 
 CLIPS = facts.ROOT / ".." / "shared" / "clips"
 README = facts.ROOT / "perception" / "batch" / "README.md"
@@ -48,6 +48,7 @@ _NOT_SHOWN = (
     "holds few boxes; in large ones a box takes fewer bytes."
 )
 WRITTEN_ROWS = 1_000_000
+FILES = ("fleet.json", "fleet.md")
 NIGHT_H = 10.0
 
 
@@ -239,14 +240,13 @@ def main() -> None:
     parser.add_argument("--rates", type=Path, default=_newest(), help="a folder of results")
     parser.add_argument("--out", type=Path, default=facts.RESULTS / "fleet")
     asked = parser.parse_args()
-    try:
+    with in_sentences():
         _main(asked)
-    except OneglanceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _main(asked: argparse.Namespace) -> None:
+    for name in FILES:  # before the work
+        check_reachable(asked.out / name)
     about = facts.gather(resolve_model(DEFAULT))
     about.pop("libraries")
     about.pop("warning", None)  # the page says what depends on how busy the machine was
@@ -258,9 +258,9 @@ def _main(asked: argparse.Namespace) -> None:
     table = estimate(measured, hours=asked.hours, fps=asked.fps, night_h=asked.night)
     asked.out.mkdir(parents=True, exist_ok=True)
     content = {"facts": about, "measured": asdict(measured), "estimate": asdict(table)}
-    write_file(asked.out / "fleet.json", json.dumps(content, indent=1) + "\n")
     text = page(measured, table, found, about)
-    write_file(asked.out / "fleet.md", text)
+    for name, written in zip(FILES, (json.dumps(content, indent=1) + "\n", text), strict=True):
+        write_file(asked.out / name, written)
     print(text)
 
 

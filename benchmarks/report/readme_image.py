@@ -15,6 +15,7 @@ import cv2
 from benchmarks import facts
 from oneglance.models import Detector
 from oneglance.perception import annotate
+from oneglance.perception.cli.outputs import check_file
 from oneglance.streams import open_stream
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.outputs import write_file
@@ -31,6 +32,7 @@ def draw(source: str, number: int, *, model: str, out: Path) -> int:
         UsageError: it has no such frame.
         SinkError: the file cannot be written, or is too big for a repository.
     """
+    check_file(out, [source])
     with open_stream(source) as stream:
         frame = next(islice(stream, number, None), None)
     if frame is None:

@@ -26,7 +26,7 @@ from oneglance.models.model_file import read_model_file
 from oneglance.models.tasks import Task
 from oneglance.models.training.end_to_end_graph import Graph, add_decoding, add_letterbox
 from oneglance.streams.errors import ModelError, UsageError
-from oneglance.streams.outputs import output_error, refuse_inputs, write_file
+from oneglance.streams.outputs import make_parent, refuse_inputs, write_file
 
 BOUND = BOUNDS["fp32"]
 """How far boxes may be from those that ``models.decode`` finds, from the same input."""
@@ -113,10 +113,7 @@ def end_to_end(
             f"of the input, {parity.boxes_px:.2f} px and {parity.scores:.3f} in score (allowed: "
             f"{MAX_LEVELS}, {BOUND.side_px:g} px, {BOUND.score:g}): not written"
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from None
+    make_parent(out)
     write_file(out, bytes(model.SerializeToString()))
     return parity
 

@@ -26,7 +26,7 @@ from oneglance.models.training.fit.bases import check_size
 from oneglance.models.training.fit.heads import last_layer, with_new_last_layer
 from oneglance.models.training.reference import with_reference_frames
 from oneglance.streams.errors import ModelError
-from oneglance.streams.outputs import output_error, refuse_inputs, write_file
+from oneglance.streams.outputs import make_parent, refuse_inputs, write_file
 
 OPSET = 17
 """Old enough for ONNX Runtime 1.13 and OpenVINO 2022, new enough for every operator used."""
@@ -106,10 +106,7 @@ def export(  # noqa: PLR0913 - each is a fact of the file that is written
         )
     if reference_images:
         content = with_reference_frames(content, reference_images)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from None
+    make_parent(out)
     write_file(out, content)
     return parity
 

@@ -18,7 +18,7 @@ from oneglance.streams.entry_points import SINKS, offer_of
 from oneglance.streams.errors import OneglanceError, SinkError, UsageError
 from oneglance.streams.opening import files_read
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import real_path, refuse_inputs, same_file
+from oneglance.streams.outputs import check_reachable, real_path, refuse_inputs, same_file
 from oneglance.streams.redaction import redact
 
 _TO_STANDARD_OUTPUT = frozenset({"csv", "jsonl"})
@@ -163,6 +163,16 @@ def check_file(output: Path, inputs: Iterable[str | Path]) -> None:
     """
     refuse_read(output, inputs)
     check_writable(output)
+
+
+def check_made(output: Path, inputs: Iterable[str | Path]) -> None:
+    """As ``check_file``, of a file whose folders are made with it.
+
+    Raises:
+        SinkError: see ``refuse_read`` and ``check_reachable``.
+    """
+    refuse_read(output, inputs)
+    check_reachable(output)
 
 
 def refuse_read(output: Path, inputs: Iterable[str | Path]) -> None:

@@ -49,6 +49,19 @@ def test_a_file_of_another_kind_is_refused(
     assert not out.exists()
 
 
+def test_what_is_read_is_not_written_and_a_place_that_cannot_be_is_said_before(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base.pt"
+    base.write_bytes((shared / "weights" / "yolo26n-coco.pt").read_bytes())
+    file = str(zoo.FOLDER / "road4-n.onnx")
+    before = base.read_bytes()
+    for out, said in ((base, "which is read"), (base / "a.pt", "is not a folder")):
+        assert from_published.main([file, "--base", str(base), "--out", str(out)]) == 2
+        assert said in capsys.readouterr().err
+    assert base.read_bytes() == before
+
+
 def test_a_file_that_is_not_there_and_data_that_is_not_are_named(
     shared: Path,
     tmp_path: Path,

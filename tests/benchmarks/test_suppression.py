@@ -62,6 +62,24 @@ def test_the_report_has_every_rule_and_marks_ours(drawn: Path, tmp_path: Path) -
     assert sum(line.startswith("| drawn ") for line in lines) == len(found["val"][0]["scores"]) > 0
 
 
+@pytest.mark.parametrize("name", ["file", "file/below", "suppression.json"])
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    name: str, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / name
+    if name == "suppression.json":  # a folder where the file is to be
+        out.mkdir()
+        out = tmp_path
+    else:
+        (tmp_path / "file").touch()
+    assert suppression.main([MODEL, "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("suppression: cannot write ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert drawn.exists()
+
+
 def test_a_model_or_a_set_that_is_not_there_is_named(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

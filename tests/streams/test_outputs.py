@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from oneglance.streams.errors import SinkError
 from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import os_error, refuse_inputs, write_file
+from oneglance.streams.outputs import check_reachable, os_error, refuse_inputs, write_file
 from trees import tree
 
 
@@ -103,3 +104,27 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def test_a_file_in_folders_that_are_not_there_yet_is_looked_at_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").touch()
+    before = tree(tmp_path)
+    for name in ("new", "a/b/new", "old", "/dev/null", "x/../new"):
+        check_reachable(Path(name))
+    assert tree(tmp_path) == before
+
+
+def test_a_file_that_can_never_be_written_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "round").symlink_to("round")
+    names = ("file/new", "file/a/new", "folder", ".", "/proc/new", "/proc/a/new", "round/new")
+    for name in names if sys.platform == "linux" else names[:4]:
+        with pytest.raises(SinkError, match=f"^cannot write {re.escape(name)}: "):
+            check_reachable(Path(name))

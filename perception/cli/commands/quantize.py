@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +18,7 @@ from oneglance.perception.cli.common import Debug, configure, missing, say
 from oneglance.perception.cli.terminal import Terminal
 from oneglance.streams import open_stream
 from oneglance.streams.errors import ModelError, UsageError
-from oneglance.streams.outputs import output_error, write_file
+from oneglance.streams.outputs import make_parent, write_file
 
 if TYPE_CHECKING:
     from oneglance.models.training.quantization import Image, Quantised
@@ -66,11 +64,10 @@ def quantize(
         raise UsageError(f"--out ends in {SUFFIX} (an OpenVINO IR in one file), not {out.name}")
     from oneglance.models.training.data.datasets import read_dataset
     from oneglance.models.training.quantization import quantize as quantize_model
-    from oneglance.perception.cli.outputs import refuse_read
+    from oneglance.perception.cli.outputs import check_made
 
     file = resolve_model(model)
-    refuse_read(out, [file, *data, *(source or ())])
-    _check_place(out)  # before minutes of work
+    check_made(out, [file, *data, *(source or ())])  # before minutes of work
     found = quantize_model(
         file,
         [read_dataset(each) for each in data],
@@ -86,33 +83,12 @@ def quantize(
             f"accuracy gate ({'; '.join(found.problems)}). More --frames of what it will see may "
             "help"
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from None
+    make_parent(out)
     write_file(out, found.content)
     say(
         f"{out}: {len(found.content) / 1e6:.1f} MB in int8, {found.kept} in float, the accuracy "
         "gate passed; run it with --engine openvino --precision int8"
     )
-
-
-def _check_place(out: Path) -> None:
-    """See that a file can appear there, as far as can be seen without making anything.
-
-    Raises:
-        SinkError: it cannot.
-    """
-    above = next(folder for folder in out.absolute().parents if folder.exists())
-    number = 0
-    if out.is_dir():
-        number = errno.EISDIR
-    elif not above.is_dir():
-        number = errno.ENOTDIR
-    elif not os.access(above, os.W_OK):
-        number = errno.EACCES
-    if number:
-        raise output_error(out, OSError(number, os.strerror(number)))
 
 
 def _frames(sources: list[str] | tuple[str, ...]) -> Iterator[Image]:

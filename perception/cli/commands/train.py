@@ -294,6 +294,9 @@ def export(
 ) -> None:
     """Write a self-describing ONNX file and prove it equal to torch."""
     configure(debug)
+    from oneglance.perception.cli.outputs import check_made
+
+    check_made(out, [weights, *(colours or ())])
     if end_to_end is None and confidence is not None:
         raise UsageError("--confidence is of --end-to-end graphs; others are asked at run time")
     frame = None if end_to_end is None else parse_size(end_to_end, "--end-to-end")
@@ -308,10 +311,8 @@ def export(
             _export_trained(weights, file, how)
             _export_end_to_end(file, out, size=frame, confidence=confidence)
         return
-    given = {
-        "--name": name, "--size": size, "--head": head, "--classes": classes, "--colours": colours
-    }  # fmt: skip
-    for option in (option for option, value in given.items() if value):
+    given = {"--name": name, "--size": size, "--head": head, "--classes": classes}
+    for option in (option for option, value in (given | {"--colours": colours}).items() if value):
         raise UsageError(f"{option} is for a training run's model.pt; {weights} has its own")
     _export_end_to_end(resolve_model(weights), out, size=frame, confidence=confidence)
 
@@ -330,10 +331,7 @@ class _Export:
 def _export_trained(weights: Path, out: Path, how: _Export) -> None:
     from oneglance.models.tasks import parse_classes
     from oneglance.models.training.data.datasets import read_dataset
-    from oneglance.models.training.export import (
-        MAX_BOX_DIFFERENCE_PX,
-        MAX_SCORE_DIFFERENCE,
-    )
+    from oneglance.models.training.export import MAX_BOX_DIFFERENCE_PX, MAX_SCORE_DIFFERENCE
     from oneglance.models.training.export import export as export_model
     from oneglance.models.training.fit.light_colours import fit_colours
     from oneglance.streams.rendered.reference import reference_images

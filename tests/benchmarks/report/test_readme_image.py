@@ -28,6 +28,14 @@ def test_what_cannot_be_drawn_is_reported(drive: Path, tmp_path: Path) -> None:
         draw(str(drive), 0, model="road4-n-416", out=tmp_path / "no" / "seen.jpg")
 
 
+def test_it_is_not_drawn_over_what_it_is_drawn_from(drive: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "drive.mp4"
+    clip.write_bytes(drive.read_bytes())
+    with pytest.raises(SinkError, match="which is read; give another name"):
+        draw(str(clip), 0, model="road4-n-416", out=clip)
+    assert clip.read_bytes() == drive.read_bytes()
+
+
 def test_the_readme_is_short_and_its_images_are_small() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150

@@ -182,3 +182,21 @@ def test_an_output_that_is_refused_leaves_the_others_as_they_were(
         output.write_text("of an earlier run")
     assert oneglance(*words, *more).code == 2
     assert {output.read_text() for output in outputs} == {"of an earlier run"}
+
+
+@pytest.mark.parametrize(
+    "out", ["set/images/train/a.jpg", "set/data.yaml", "file/model.onnx", "set"]
+)
+def test_a_model_is_not_exported_over_what_its_colours_are_learnt_from(
+    out: str, oneglance: Program, tmp_path: Path
+) -> None:
+    pytest.importorskip("ultralytics", reason="needs the extra train")
+    image = tmp_path / "set" / "images" / "train" / "a.jpg"
+    image.parent.mkdir(parents=True)
+    for file in (image, tmp_path / "set" / "data.yaml", tmp_path / "file"):
+        file.write_bytes(b"mine")
+    words = ("--out", out, "--colours", "set/data.yaml")
+    outcome = oneglance("export", "absent.pt", *words)  # said before anything is read
+    assert outcome.code == 2
+    assert f"cannot write {out}: " in outcome.message
+    assert image.read_bytes() == (tmp_path / "set" / "data.yaml").read_bytes() == b"mine"
