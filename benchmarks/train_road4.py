@@ -35,6 +35,8 @@ from typing import Any
 os.environ.setdefault("YOLO_OFFLINE", "true")
 
 from benchmarks import facts, road4
+from benchmarks.labelling import tight
+from benchmarks.labelling.machine_labels import pretrained
 from benchmarks.labelling.upright import upright_only
 from benchmarks.options import in_words
 from benchmarks.pack_training import unpack
@@ -68,6 +70,7 @@ class Asked:
     carry_bytes: int
     packed: bool
     upright: bool
+    tight: bool
     score_only: bool
     pretrained_share: float
 
@@ -240,6 +243,7 @@ def _how(asked: Asked) -> dict[str, Any]:
         "sets": list(asked.data),
         "packed": asked.packed,
         "without_upside_down": asked.upright,
+        "tight": asked.tight,
     }
 
 
@@ -269,6 +273,9 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         data = {name: one.file for name, one in SETS.items() if one.file.is_file()}
     if options.upright and "lights" in data:
         data["lights"] = upright_only(data["lights"], options.out / "upright")
+    if options.tight and "lights" in data:
+        answers = pretrained(road4.BASE, tight.INPUT, confidence=tight.CONFIDENCE)
+        data["lights"] = tight.tight(data["lights"], options.out / "tight" / "lights", answers)
     for name in options.without:
         if name not in SETS:
             raise UsageError(f"no set '{name}' (sets: {', '.join(SETS)})")
@@ -314,6 +321,7 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         carry_bytes=round(options.carry_mib * 2**20),
         packed=bool(options.packed),
         upright=options.upright,
+        tight=options.tight,
         score_only=options.score_only,
         pretrained_share=options.pretrained_share,
     )
@@ -333,6 +341,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--arms", default="boxes", help=f"of {known}")
     add("--without", nargs="+", default=[], metavar="SET")
     add("--upright", action="store_true", help="without the upside-down copies among lights")
+    add("--tight", action="store_true", help="boxes of lights as the pretrained network draws them")
     add("--score-only", action="store_true", help="what was trained elsewhere, on this data")
     add("--packed", nargs="+", type=Path, default=[], metavar="FILE")
     add("--minutes", type=float)

@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
         width, height = map(int, options.size.split("x"))
         dataset = read_dataset(options.data)
         check_out(options.out)
-        label(dataset, _pretrained(options.base, (width, height)), options.out)
+        label(dataset, pretrained(options.base, (width, height)), options.out)
     except (OneglanceError, OSError) as error:
         print(f"machine_labels: {in_words(error)}", file=sys.stderr)
         return 2
@@ -77,14 +77,19 @@ def _answers(detector: Detector, path: Path, tasks: Sequence[Task]) -> list[tupl
     return [(task, tuple(box)) for task, box in named if task in tasks]
 
 
-def _pretrained(base: Path, size: tuple[int, int]) -> Detector:
+def pretrained(base: Path, size: tuple[int, int], *, confidence: float = CONFIDENCE) -> Detector:
+    """What ``base``, a checkpoint, answers at an input of ``size`` (width, height).
+
+    Raises:
+        ModelError: ``base`` is no checkpoint, or has no class of ours.
+    """
     network = with_new_last_layer(read_checkpoint(base), FOUR_TASKS)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.pt"
         write_checkpoint(network.as_ultralytics(), weights)
         model = weights.with_suffix(".onnx")
         export(weights, model, name="pretrained", size=size, training={})
-        return Detector.load(model, confidence=CONFIDENCE)
+        return Detector.load(model, confidence=confidence)
 
 
 if __name__ == "__main__":
