@@ -101,14 +101,22 @@ def _labels(
     sizes[path] = width, height
     found = detector(image)
     tasks = np.array([Task(str(task)) for task in found.data["task"]], object)
-    corners = to_xywh(found.xyxy)
-    for box in dataset.read_labels(path).boxes:
-        left, top = box.x - box.width / 2, box.y - box.height / 2
-        label = np.array([left, top, box.width, box.height]) * (width, height, width, height)
-        answers = corners[tasks == dataset.tasks[box.class_id]]
-        overlaps = iou(label[None], answers)[0]
-        is_found = len(answers) > 0 and overlaps.max() >= SAME_FROM
-        yield _Label(box.class_id, label, answers[overlaps.argmax()] if is_found else None)
+    corners = to_xywh(np.asarray(found.xyxy, np.float64))
+    labelled = dataset.read_labels(path).boxes
+    labels = np.array(
+        [(b.x - b.width / 2, b.y - b.height / 2, b.width, b.height) for b in labelled]
+    ).reshape(-1, 4) * (width, height, width, height)
+    overlaps = iou(labels, corners)
+    of_task = np.array([dataset.tasks[box.class_id] for box in labelled], object)
+    overlaps[of_task[:, None] != tasks[None]] = 0
+    for number, box in enumerate(labelled):
+        answer = None
+        if len(corners):
+            nearest = int(overlaps[number].argmax())
+            is_ours = overlaps[:, nearest].argmax() == number  # an answer is of one object
+            if is_ours and overlaps[number, nearest] >= SAME_FROM:
+                answer = corners[nearest]
+        yield _Label(box.class_id, labels[number], answer)
 
 
 def _shares(labels: Mapping[Path, Sequence[_Label]]) -> list[tuple[float, float]]:
