@@ -62,6 +62,7 @@ class HttpAnswer:
         self._has_end = self._answer.chunked or self._answer.length is not None
         self.boundary = boundary_of(self._answer)
         self._tail = b""
+        self._is_read = False
         self.failure: OSError | None = None
         """What came instead of an end that was announced. EIO: no end was, so that hanging up may
         be one. TimeoutError: silence."""
@@ -99,7 +100,13 @@ class HttpAnswer:
                     self.failure = OSError(errno.EIO, _HUNG_UP)
             elif self._answer.length:
                 self.failure = ConnectionResetError(errno.ECONNRESET, _BROKEN_OFF)
+            self._is_read = True
         return content
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was read to an end that it had announced."""
+        return self.failure is None and (self._is_read or self._answer.isclosed())
 
     def _noted(self, content: bytes) -> bytes:
         if self.boundary is not None:

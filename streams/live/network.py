@@ -171,8 +171,15 @@ class NetworkStream(ThreadedSource):
     def _packets(self) -> InputContainer:
         if self._repetition is None:
             return super()._packets()
-        self._repetition.begin(is_timed=not self._is_images)
-        return cast("InputContainer", Compared(self._container, self._repetition))
+        shows_end = self._opener.ending is not None
+        self._repetition.begin(is_timed=not self._is_images, shows_end=shows_end)
+        compared = Compared(
+            self._container,
+            self._repetition,
+            has_ended=self._has_ended,
+            clock=self._clock,
+        )
+        return cast("InputContainer", compared)
 
     def _decoded(self, clock: Callable[[], float]) -> Iterator[DecodedFrame]:
         """Frames that are new, counted from the first of them."""
@@ -232,6 +239,10 @@ class NetworkStream(ThreadedSource):
         """What the answer came to instead of an end, as far as that is known."""
         answer = self._opener.ending
         return None if answer is None else answer.failure
+
+    def _has_ended(self) -> bool:
+        answer = self._opener.ending
+        return answer is not None and answer.is_over
 
     def _check_answer(self) -> None:
         """Hold what ended to what the server had announced.

@@ -214,7 +214,7 @@ class Opener:
             av.error.FFmpegError, OSError: it cannot be read by us.
         """
         patience_s = max(self.asked.timeout_s, self.asked.stall_s)
-        answer = HttpAnswer(self.url, patience_s)
+        answer = HttpAnswer(self.url, patience_s, unpacks=True)  # as libav does
         form = form or ("" if answer.boundary is None else OF_PARTS)
         try:
             again = av.open(
