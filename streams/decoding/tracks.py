@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,11 @@ from oneglance.streams.errors import Reason, SourceUnreadable, UsageError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+
+logger = logging.getLogger(__name__)
+
+UNEDITED = {"ignore_editlist": "1"}
+"""libav's option to play an MP4 without its edit lists."""
 
 _IMAGE_CODECS = frozenset(("bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"))
 _EACH_ITS_OWN = frozenset(("gif", "apng"))
@@ -146,6 +152,31 @@ def shows_any(stream: VideoStream) -> bool:
     if not is_mp4 or not stream.frames:
         return True
     return any(not entry.is_discard for entry in stream.index_entries)
+
+
+def warn_unedited(source: str, stream: VideoStream) -> None:
+    """Say of a track of which its edit list leaves nothing that it is played without."""
+    logger.warning(
+        "%s: its edit list leaves none of its %d frames: it is played without that list",
+        *(source, stream.frames),
+    )
+
+
+def shown_frames(stream: VideoStream, open_unedited: Callable[[], InputContainer]) -> int:
+    """The frames that a track declares, without those that its edit list is known to leave out.
+    ``open_unedited``: opens it once more with ``UNEDITED``, where that is of interest.
+
+    Raises:
+        StreamError, av.error.FFmpegError, OSError: that failed.
+    """
+    declared, listed = stream.frames, len(stream.index_entries)
+    is_mp4 = cast("InputContainer", stream.container).format.name.startswith("mov")
+    if not (is_mp4 and 0 < listed < declared):
+        return declared
+    # An index that is damaged lacks some as well.
+    with open_unedited() as whole:
+        is_edited = len(whole.streams[stream.index].index_entries) == declared
+    return listed if is_edited else declared
 
 
 def empty_before(stream: VideoStream, last: int | None, before: int | None) -> list[int]:

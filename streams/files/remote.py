@@ -9,6 +9,7 @@ from typing import BinaryIO
 import av
 
 from oneglance.streams.decoding.source import AvSource
+from oneglance.streams.decoding.tracks import UNEDITED, shown_frames, shows_any, warn_unedited
 from oneglance.streams.errors import SourceUnreadable, cause
 from oneglance.streams.files.integrity import (
     broken,
@@ -47,6 +48,9 @@ class RemoteVideo(AvSource):
         try:
             container = self._open(source)
             super().__init__(container, source, options)
+            if not shows_any(self._stream):
+                warn_unedited(source, self._stream)
+                self._go_on_with(self._read(source, edited=False))
         except BaseException:
             self._content.close()
             raise
@@ -58,20 +62,9 @@ class RemoteVideo(AvSource):
                 "stream): copy it, or play it by 'oneglance run'"
             )
         self.size = self._content.seek(0, io.SEEK_END)
-        self._content.seek(0)
         if self.size == 0:
             raise SourceUnreadable(f"{source} is empty (0 bytes)")
-        try:
-            container = av.open(
-                self._content, mode="r", options=_OPTIONS, metadata_errors="replace"
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            self._content.reraise()
-            missing = truncation_of(self._content, self.size).missing_bytes
-            why = f"truncated: {missing} bytes are missing, copy it again" if missing else ""
-            raise SourceUnreadable(
-                f"{source} is {why or f'no video that can be played ({cause(error)})'}"
-            ) from None
+        container = self._read(source)
         if container.format.name == "tty":  # text files, drawn letter by letter
             container.close()
             raise SourceUnreadable(f"{source} holds text, not video")
@@ -80,6 +73,20 @@ class RemoteVideo(AvSource):
         self._cut = truncation_of(self._content, self.size)
         self._content.seek(at)  # libav reads on from there
         return container
+
+    def _read(self, source: str, *, edited: bool = True) -> av.container.InputContainer:
+        """It from its beginning, ``edited`` by its edit list or not."""
+        self._content.seek(0)
+        options = _OPTIONS if edited else {**_OPTIONS, **UNEDITED}
+        try:
+            return av.open(self._content, mode="r", options=options, metadata_errors="replace")
+        except (av.error.FFmpegError, OSError) as error:
+            self._content.reraise()
+            missing = truncation_of(self._content, self.size).missing_bytes
+            why = f"truncated: {missing} bytes are missing, copy it again" if missing else ""
+            raise SourceUnreadable(
+                f"{source} is {why or f'no video that can be played ({cause(error)})'}"
+            ) from None
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -93,9 +100,11 @@ class RemoteVideo(AvSource):
                 self._content.close()
         self._content.reraise()
         if not self._closed:
+            if self._part is None:
+                expected = shown_frames(self._stream, lambda: self._read(self.source, edited=False))
             self._content.close()
             if self._part is None:
-                check_integrity(self.source, self._stream, self.stats, self._cut)
+                check_integrity(self.source, self._stream, self.stats, self._cut, expected=expected)
 
     def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
         return [] if self._cut.missing_bytes else super().cuts_s(limit_s, most=most)

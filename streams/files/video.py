@@ -16,7 +16,14 @@ from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.decoding.options import FindLoss
 from oneglance.streams.decoding.parallel import use_threads
 from oneglance.streams.decoding.source import AvSource
-from oneglance.streams.decoding.tracks import describe_tracks, shows_any, video_tracks
+from oneglance.streams.decoding.tracks import (
+    UNEDITED,
+    describe_tracks,
+    shown_frames,
+    shows_any,
+    video_tracks,
+    warn_unedited,
+)
 from oneglance.streams.errors import SourceNotFound, SourceUnreadable, cause
 from oneglance.streams.files.avi_index import AviIndex
 from oneglance.streams.files.containers.asf import AsfPackets
@@ -105,10 +112,7 @@ class VideoFile(AvSource):
         container = _open(self._file, hardware(options.hwaccel))
         super().__init__(container, os.fspath(path), options, number=video)
         if not shows_any(self._stream):
-            logger.warning(
-                "%s: its edit list leaves none of its %d frames: it is played without that list",
-                *(self.source, self._stream.frames),
-            )
+            warn_unedited(self.source, self._stream)
             self._go_on_with(_open(self._file, hardware(options.hwaccel), edited=False), video)
         if options.hwaccel is None:
             use_threads(self._stream)
@@ -150,14 +154,7 @@ class VideoFile(AvSource):
             )
 
     def _expected(self) -> int:
-        """Frames that it declares, without those that its edit list is known to leave out."""
-        declared, listed = self._stream.frames, len(self._stream.index_entries)
-        if not (self._container.format.name.startswith("mov") and 0 < listed < declared):
-            return declared
-        # An index that is damaged lacks some as well.
-        with _open(self._file, None, edited=False) as whole:
-            is_edited = len(whole.streams[self._stream.index].index_entries) == declared
-        return listed if is_edited else declared
+        return shown_frames(self._stream, lambda: _open(self._file, None, edited=False))
 
     def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
         # What is truncated is played whole, which says so.
@@ -233,7 +230,7 @@ def _open(
             str(file.absolute()),
             mode="r",
             format="mpegts" if _is_tiny_transport(file) else None,
-            options=_OPTIONS if edited else {**_OPTIONS, "ignore_editlist": "1"},
+            options=_OPTIONS if edited else {**_OPTIONS, **UNEDITED},
             metadata_errors="replace",
             hwaccel=accelerator,
         )

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -19,6 +20,7 @@ import av
 from oneglance.streams.decoding.accounting import DecodedFrame
 from oneglance.streams.decoding.loss_marks import LossCount
 from oneglance.streams.decoding.options import OF_PARTS
+from oneglance.streams.decoding.tracks import shown_frames
 from oneglance.streams.errors import (
     Reason,
     SourceBroken,
@@ -232,7 +234,7 @@ class NetworkStream(ThreadedSource):
             )
         if self._playlist is not None:
             self._playlist.check(self.source, self.stats)
-        check_integrity(self.source, self._stream, self.stats)
+        check_integrity(self.source, self._stream, self.stats, expected=self._shown_frames())
 
     @property
     def _failure(self) -> OSError | None:
@@ -297,8 +299,17 @@ class NetworkStream(ThreadedSource):
         if self._container.format.name == "flv":  # which declares when it ends, and no length
             duration -= self._container.start_time or 0
         length_s = duration / av.time_base
-        expected = self._stream.frames or max(1, round(length_s / self._period_s))
-        return self.stats.produced >= expected
+        if self._stream.frames:
+            return self.stats.packets >= self._shown_frames()
+        return self.stats.produced >= max(1, round(length_s / self._period_s))
+
+    def _shown_frames(self) -> int:
+        """Frames that are to come of a recording, as far as it says so; 0: it does not."""
+        open_ = partial(opened_within, self._options.timeout_s, self._opener.open_unedited)
+        try:
+            return shown_frames(self._stream, open_)
+        except (av.error.FFmpegError, OSError):
+            return self._stream.frames
 
     def _listed(self) -> Iterator[Frame]:
         """Frames at the times of their playlist, also after a part of it that is missing."""

@@ -6,11 +6,14 @@ import errno
 import io
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import av
+from av.video.stream import VideoStream
 
 from oneglance.streams.decoding.hardware import hardware, incompatible
 from oneglance.streams.decoding.options import OF_PARTS
+from oneglance.streams.decoding.tracks import UNEDITED, shows_any, warn_unedited
 from oneglance.streams.files.image_count import PNG_END
 from oneglance.streams.files.transport import FEW, is_tiny
 from oneglance.streams.live.answers import HttpAnswer
@@ -55,7 +58,7 @@ class Opener:
     ``reads_here``: it had no length before, and is read by us where that can be.
     ``relay``: what RTSP comes through, once open. ``images``: what those of a camera come
     from that only browsers play. ``answer``: what an answer without a length comes from, once it
-    is of interest how it ends.
+    is of interest how it ends. ``edited``: whether an edit list decides what is shown.
     """
 
     url: str
@@ -65,6 +68,7 @@ class Opener:
     list_url: str | None = None
     images: SplitStream | None = None
     answer: HttpAnswer | None = None
+    edited: bool = True
 
     @property
     def is_split(self) -> bool:
@@ -90,7 +94,7 @@ class Opener:
         """
         try:
             here = self._read_here() if self.reads_here else None
-            return here or self._understood(self._open())
+            return self._shown(here or self._understood(self._open()))
         except NotImplementedError:  # libav wants the length of an APNG that repeats
             if not self.scheme.startswith("http"):
                 raise
@@ -108,6 +112,25 @@ class Opener:
                 return self.split()
             except (av.error.FFmpegError, OSError):
                 raise error from None
+
+    def _shown(self, found: av.container.InputContainer) -> av.container.InputContainer:
+        """``found``, or the same without the edit lists that leave nothing of it."""
+        videos = found.streams.video
+        if not self.edited or not videos or any(map(shows_any, videos)):
+            return found
+        warn_unedited(redact_address(self.url), videos[0])
+        found.close()
+        self.close()
+        self.answer, self.edited = None, False
+        return self.open()
+
+    def open_unedited(self) -> av.container.InputContainer:
+        """It once more, without its edit list, only to be looked at.
+
+        Raises:
+            av.error.FFmpegError, OSError: it cannot be opened.
+        """
+        return replace(self, edited=False)._open_at(self.url)
 
     def split(self) -> av.container.InputContainer:
         """The images behind the URL, found by their markers.
@@ -195,6 +218,8 @@ class Opener:
         """``found``, but read by us where it is a recording of no length in bytes."""
         if found.duration is None or found.format.name == "hls" or not self.may_read(found):
             return found
+        if any(map(_goes_back, found.streams.video)):  # which libav can, by asking anew
+            return found
         try:
             again, self.answer = self.read_here(found.format.name)
         except (av.error.FFmpegError, OSError):
@@ -221,7 +246,7 @@ class Opener:
                 answer,
                 mode="r",
                 format=form.split(",", maxsplit=1)[0] or None,
-                options={**_AT_ONCE, **REACHABLE},
+                options={**_AT_ONCE, **REACHABLE, **({} if self.edited else UNEDITED)},
                 timeout=(self.asked.timeout_s, patience_s),
                 metadata_errors="replace",
                 hwaccel=hardware(self.asked.hwaccel),
@@ -261,7 +286,7 @@ class Opener:
             raise
 
     def _open_at(self, url: str) -> av.container.InputContainer:
-        options = dict(_OPTIONS[self.scheme])
+        options = _OPTIONS[self.scheme] | ({} if self.edited else UNEDITED)
         if _LIST.search(self.url.split("?")[0]):
             # A segment that hangs is given up in time to go on with the next.
             hang_s = min(self.asked.timeout_s, self.asked.stall_s) / 2
@@ -291,6 +316,11 @@ class Opener:
             url, options, timeout_s=self.asked.timeout_s, most=_LARGEST_IMAGE, ends=False
         )
         return av.open(io.BytesIO(image), mode="r")
+
+
+def _goes_back(stream: VideoStream) -> bool:
+    """Whether an edit list shows a later part of the file before an earlier one."""
+    return any(later.pos < sooner.pos for sooner, later in pairwise(stream.index_entries))
 
 
 def _content(answer: HttpAnswer, most: int) -> bytes:

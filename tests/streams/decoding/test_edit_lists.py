@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
 
+from edit_lists import edited
+from http_server import http_server
 from media import index_of, make_video
 from oneglance.streams import SourceBroken, open_stream
+from oneglance.streams.files.remote import RemoteVideo
 from playing import play_until
 
 FRAMES = 20
@@ -18,46 +20,13 @@ SECOND, FRAME = 1000, 40
 """In units of the film."""
 MEDIA_FRAME = 512
 """In units of the track."""
-EMPTY, AT_ONCE = -1, 65536
-Entry = tuple[int, int]
-"""How long, and from when in the track."""
+EMPTY = -1
 
 
 @pytest.fixture(params=["0", "2"], ids=["in order", "B-frames"])
 def film(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     group = {"bf": request.param, "g": "5"}
     return make_video(tmp_path / "drive.mp4", frames=FRAMES, options=group)
-
-
-def boxes(content: bytearray, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    while at + 8 <= end:
-        length = int.from_bytes(content[at : at + 4], "big")
-        yield bytes(content[at + 4 : at + 8]), at, length
-        at += length
-
-
-def edited(file: Path, *entries: Entry) -> Path:
-    """``file`` with another edit list; times are counted from the first frame's."""
-    content = bytearray(file.read_bytes())
-    at, end, parents = 0, len(content), []
-    for wanted in (b"moov", b"trak", b"edts"):
-        at, length = next(
-            (begin, length) for name, begin, length in boxes(content, at, end) if name == wanted
-        )
-        parents.append(at)
-        at, end = at + 8, at + length
-    first = int.from_bytes(content[at + 20 : at + 24], "big")
-    body = struct.pack(">II", 0, len(entries))
-    for length, time in entries:
-        body += struct.pack(">Iii", length, time if time < 0 else first + time, AT_ONCE)
-    new = struct.pack(">I4s", 8 + len(body), b"elst") + body
-    more = len(new) - (end - at)
-    content[at:end] = new
-    for parent in parents:
-        length = int.from_bytes(content[parent : parent + 4], "big") + more
-        content[parent : parent + 4] = struct.pack(">I", length)
-    file.write_bytes(content)
-    return file
 
 
 def by_libav(file: Path) -> list[tuple[int, float]]:
@@ -72,8 +41,8 @@ def by_libav(file: Path) -> list[tuple[int, float]]:
         ]
 
 
-def by_us(file: Path) -> list[tuple[int, float]]:
-    with open_stream(file) as stream:
+def by_us(source: str | Path | RemoteVideo) -> list[tuple[int, float]]:
+    with source if isinstance(source, RemoteVideo) else open_stream(source) as stream:
         return [(index_of(frame.image), round(frame.timestamp_s, 3)) for frame in stream]
 
 
@@ -128,5 +97,37 @@ def test_one_that_is_honoured_hides_no_truncation(film: Path) -> None:
         content[at : at + 4] = struct.pack(">I", len(content))
     file.write_bytes(content)
     with open_stream(file) as stream:
+        frames, _ = play_until(SourceBroken, stream)
+    assert len(frames) < FRAMES - 5
+
+
+BACK_AND_FORTH = {
+    "two parts": [(SECOND // 5, 0), (SECOND // 5, 10 * MEDIA_FRAME)],
+    "a part twice": [(SECOND // 5, 0), (SECOND // 5, 0)],
+    "the last part first": [(SECOND // 5, 10 * MEDIA_FRAME), (SECOND // 5, 0)],
+}
+
+
+@pytest.mark.parametrize("how", [*SHOWN, *NOTHING, *BACK_AND_FORTH])
+def test_elsewhere_it_is_played_as_from_a_disk(film: Path, how: str) -> None:
+    entries = (SHOWN | NOTHING | BACK_AND_FORTH)[how]
+    file = edited(film, *entries, index_first=True)
+    there = by_us(file)
+    assert there
+    with http_server(file.parent) as (web, _):
+        found = {
+            way: by_us(f"{web}/{way}/{file.name}") for way in ("file", "once", "unsized", "chunked")
+        }
+    found["object"] = by_us(RemoteVideo(file.open("rb"), file.name))
+    assert found == dict.fromkeys(found, there)
+
+
+@pytest.mark.parametrize("way", ["unsized", "chunked"])
+def test_elsewhere_one_that_breaks_off_is_said_to(film: Path, way: str) -> None:
+    edited(film, *SHOWN["from a key frame, and longer than the rest"], index_first=True)
+    with (
+        http_server(film.parent) as (web, _),
+        open_stream(f"{web}/{way}/{film.name}/80") as stream,
+    ):
         frames, _ = play_until(SourceBroken, stream)
     assert len(frames) < FRAMES - 5
