@@ -238,7 +238,7 @@ def _open_many(path: Path, options: ConnectOptions) -> Stream:
     return FileSequence(
         files,
         source=name,
-        open_clip=lambda file: VideoFile(file, options),
+        open_clip=lambda place, name: VideoFile(place, options, name=name),
         image_rate=_image_rate(options),
     )
 

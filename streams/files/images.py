@@ -17,6 +17,7 @@ from oneglance.streams.errors import SourceBroken, SourceUnreadable, UsageError
 from oneglance.streams.files.image_count import is_animation, is_damaged_png, others_left_out
 from oneglance.streams.files.jpeg import is_damaged_jpeg, with_end
 from oneglance.streams.frame import Frame, Image
+from oneglance.streams.outputs import fixed_path
 from oneglance.streams.playing import Closing
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,15 @@ class ImageFiles(Closing):
     live = False
 
     def __init__(
-        self, files: Sequence[Path], *, source: str, frame_rate: Fraction = DEFAULT_RATE
+        self,
+        files: Sequence[Path],
+        *,
+        source: str,
+        frame_rate: Fraction = DEFAULT_RATE,
+        folder: Path | None = None,
     ) -> None:
-        """``files`` in the order to play them.
+        """``files`` in the order to play them. ``folder``: where those of relative names lie; the
+        current one.
 
         Raises:
             UsageError: a frame rate of zero or less.
@@ -58,6 +65,7 @@ class ImageFiles(Closing):
         if frame_rate <= 0:
             raise UsageError(f"the frame rate of images must be above 0, not {frame_rate}")
         self._files = tuple(files)
+        self._folder = fixed_path("") if folder is None else folder
         self._rate = Fraction(frame_rate)
         self.source = source
         self.frame_rate: Fraction | None = self._rate
@@ -81,7 +89,7 @@ class ImageFiles(Closing):
             if self._closed.is_set():
                 return
             started = time.perf_counter()
-            image = read_image(file)
+            image = read_image(self._folder / file, name=file)
             decode_s = time.perf_counter() - started
             if image is None:
                 logger.warning("cannot read image %s: skipped", file)
@@ -118,8 +126,9 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir() and not is_animation(file)
 
 
-def read_image(file: Path) -> Image | None:
+def read_image(file: Path, *, name: Path | None = None) -> Image | None:
     """The image as H×W×3 BGR uint8; None when the file holds none that can be read completely.
+    ``name``: what the file is called, if not by its path.
 
     Of a file with several images it is the first, and a warning says so.
     """
@@ -133,7 +142,7 @@ def read_image(file: Path) -> Image | None:
     except OSError:
         return None
     if left_out := others_left_out(content):
-        logger.warning("%s %s", file, left_out)
+        logger.warning("%s %s", name or file, left_out)
     return image
 
 

@@ -12,6 +12,7 @@ from oneglance.streams.errors import SourceBroken, SourceUnreadable, StreamError
 from oneglance.streams.files.images import DEFAULT_RATE, ImageFiles, is_image
 from oneglance.streams.files.video import VideoFile
 from oneglance.streams.frame import Frame
+from oneglance.streams.outputs import fixed_path
 from oneglance.streams.playing import Closing
 
 logger = logging.getLogger(__name__)
@@ -36,16 +37,16 @@ class FileSequence(Closing):
         files: Sequence[Path],
         *,
         source: str,
-        open_clip: Callable[[Path], VideoFile],
+        open_clip: Callable[[Path, Path], VideoFile],
         image_rate: Fraction = DEFAULT_RATE,
     ) -> None:
-        """``files`` in the order to play them; ``open_clip`` opens each that is no image.
-        ``image_rate``: frames a second that images lie apart.
+        """``files`` in the order to play them; ``open_clip`` opens each that is no image,
+        by its place and its name. ``image_rate``: frames a second that images lie apart.
 
         Raises:
             UsageError: an accelerator that cannot be used here.
         """
-        self._files = tuple(files)
+        self._files, self._folder = tuple(files), fixed_path("")
         self._open_clip = open_clip
         self._image_rate = image_rate
         self.source = source
@@ -99,10 +100,12 @@ class FileSequence(Closing):
     def _open(self, file: Path) -> VideoFile | ImageFiles | None:
         """The file as a stream; None after ``close``."""
         stream: VideoFile | ImageFiles
-        if is_image(file):
-            stream = ImageFiles([file], source=str(file), frame_rate=self._image_rate)
+        if is_image(self._folder / file):
+            stream = ImageFiles(
+                [file], source=str(file), frame_rate=self._image_rate, folder=self._folder
+            )
         else:
-            stream = self._open_clip(file)
+            stream = self._open_clip(self._folder / file, file)
         with self._lock:
             if self._closed:
                 stream.close()
@@ -113,10 +116,10 @@ class FileSequence(Closing):
     def _first_rate(self) -> Fraction | None:
         """The rate of the first file that can be opened."""
         for file in self._files:
-            if is_image(file):
+            if is_image(self._folder / file):
                 return self._image_rate
             try:
-                with self._open_clip(file) as clip:
+                with self._open_clip(self._folder / file, file) as clip:
                     clip.name_others()
                     return clip.frame_rate
             except StreamError:

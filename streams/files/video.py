@@ -45,6 +45,7 @@ from oneglance.streams.files.matroska import ClusterChecks
 from oneglance.streams.files.transport import FEW, begins_inside, find_loss, is_tiny
 from oneglance.streams.frame import Frame
 from oneglance.streams.options import ConnectOptions
+from oneglance.streams.outputs import fixed_path
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -95,11 +96,13 @@ class VideoFile(AvSource):
         options: ConnectOptions | None = None,
         *,
         video: int | None = None,
+        name: Path | None = None,
     ) -> None:
         """Open a file and find its video stream; of the ``options`` it uses ``hwaccel``,
         ``damaged`` and ``fps``.
 
-        ``video``: which of several, counted from 0; None: the largest.
+        ``video``: which of several, counted from 0; None: the largest. ``name``: what the file is
+        called, if not by its path.
 
         Raises:
             SourceNotFound: there is no such file.
@@ -107,13 +110,14 @@ class VideoFile(AvSource):
                 accelerator) knows.
             UsageError: an accelerator that cannot be used here, or no video of that number.
         """
-        self._file = Path(path)
+        self._file, self._name = fixed_path(path), Path(path) if name is None else name
         options = options or ConnectOptions()
-        container = _open(self._file, hardware(options.hwaccel))
-        super().__init__(container, os.fspath(path), options, number=video)
+        container = self._opened(hardware(options.hwaccel))
+        source = os.fspath(path if name is None else name)
+        super().__init__(container, source, options, number=video)
         if not shows_any(self._stream):
             warn_unedited(self.source, self._stream)
-            self._go_on_with(_open(self._file, hardware(options.hwaccel), edited=False), video)
+            self._go_on_with(self._opened(hardware(options.hwaccel), edited=False), video)
         if options.hwaccel is None:
             use_threads(self._stream)
         self._is_chosen = video is not None
@@ -154,7 +158,12 @@ class VideoFile(AvSource):
             )
 
     def _expected(self) -> int:
-        return shown_frames(self._stream, lambda: _open(self._file, None, edited=False))
+        return shown_frames(self._stream, lambda: self._opened(None, edited=False))
+
+    def _opened(
+        self, accelerator: HWAccel | None, *, edited: bool = True
+    ) -> av.container.InputContainer:
+        return _open(self._file, accelerator, name=self._name, edited=edited)
 
     def cuts_s(self, limit_s: float, *, most: int | None = None) -> list[float]:
         # What is truncated is played whole, which says so.
@@ -210,24 +219,24 @@ class VideoFile(AvSource):
 
 
 def _open(
-    file: Path, accelerator: HWAccel | None, *, edited: bool = True
+    file: Path, accelerator: HWAccel | None, *, name: Path, edited: bool
 ) -> av.container.InputContainer:
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceNotFound(f"no file {file}") from None
+        raise SourceNotFound(f"no file {name}") from None
     except OSError as error:
-        raise _no_access(file, error) from None
+        raise _no_access(name, error) from None
     if stat.S_ISDIR(found.st_mode):
-        raise SourceUnreadable(f"{file} is a folder, not a video")
+        raise SourceUnreadable(f"{name} is a folder, not a video")
     if not stat.S_ISREG(found.st_mode):
-        raise SourceUnreadable(f"{file} is a pipe or a device: only files can be played")
+        raise SourceUnreadable(f"{name} is a pipe or a device: only files can be played")
     if found.st_size == 0:
-        raise SourceUnreadable(f"{file} is empty (0 bytes)")
+        raise SourceUnreadable(f"{name} is empty (0 bytes)")
     try:
         # The absolute path: libav would take "concat:a.mp4" for a protocol of its own.
         container = av.open(
-            str(file.absolute()),
+            str(file),
             mode="r",
             format="mpegts" if _is_tiny_transport(file) else None,
             options=_OPTIONS if edited else {**_OPTIONS, **UNEDITED},
@@ -237,14 +246,14 @@ def _open(
     except RuntimeError:
         if accelerator is None:
             raise
-        raise incompatible(str(file)) from None
+        raise incompatible(str(name)) from None
     except PermissionError as error:
-        raise _no_access(file, error) from None
+        raise _no_access(name, error) from None
     except (av.error.FFmpegError, OSError) as error:
-        raise SourceUnreadable(_why_unreadable(file, error)) from None
+        raise SourceUnreadable(_why_unreadable(file, name, error)) from None
     if container.format.name == "tty":  # text files, drawn letter by letter
         container.close()
-        raise SourceUnreadable(f"{file} holds text, not video")
+        raise SourceUnreadable(f"{name} holds text, not video")
     return container
 
 
@@ -253,8 +262,8 @@ def _is_tiny_transport(file: Path) -> bool:
         return is_tiny(content.read(FEW))
 
 
-def _no_access(file: Path, error: OSError) -> SourceUnreadable:
-    return SourceUnreadable(f"cannot open {file}: {(error.strerror or 'no access').lower()}")
+def _no_access(name: Path, error: OSError) -> SourceUnreadable:
+    return SourceUnreadable(f"cannot open {name}: {(error.strerror or 'no access').lower()}")
 
 
 def _truncation(file: Path) -> Truncation:
@@ -264,22 +273,22 @@ def _truncation(file: Path) -> Truncation:
         return Truncation()
 
 
-def _why_unreadable(file: Path, error: Exception) -> str:
+def _why_unreadable(file: Path, name: Path, error: Exception) -> str:
     if lacks_index(file):
         return (
-            f"{file} lacks its index (the moov box): the recording was never finished, or the copy "
+            f"{name} lacks its index (the moov box): the recording was never finished, or the copy "
             "is truncated. Copy it again, or repair it with a tool such as untrunc"
         )
     found = find_truncation(file)
     if found.missing_bytes:
         return (
-            f"{file} is truncated in its header: {found.missing_bytes} bytes are missing, copy it "
+            f"{name} is truncated in its header: {found.missing_bytes} bytes are missing, copy it "
             "again"
         )
     if isinstance(error, EOFError):
-        return f"{file} has no frames"
+        return f"{name} has no frames"
     with file.open("rb") as content:
         start = content.read(1024)
     if b"\0" not in start and start.decode("utf-8", "ignore").strip():
-        return f"{file} holds text, not video"
-    return f"{file} is no video that can be played, or is damaged at its start ({cause(error)})"
+        return f"{name} holds text, not video"
+    return f"{name} is no video that can be played, or is damaged at its start ({cause(error)})"

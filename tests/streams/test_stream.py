@@ -17,6 +17,7 @@ from oneglance.streams import (
     SourceNotFound,
     SourceUnreadable,
     Stream,
+    StreamError,
     UsageError,
     open_stream,
 )
@@ -281,3 +282,37 @@ def test_standard_input_is_no_source_and_the_user_is_told(
     make_video(tmp_path / "a.mp4", frames=2).rename(tmp_path / "-")
     with open_stream("-") as stream:  # a file of that name
         assert len(list(stream)) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.mp4", "a.nut", "cut.mkv", "cut.ts", "clips", "clips/*.mp4", "images", "images/0.jpg"],
+)
+def test_a_source_is_the_one_that_was_meant_when_it_was_opened(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("here", "there", "here/clips", "here/images"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for file in ("a.mp4", "a.nut", "cut.mkv", "cut.ts", "clips/0.mp4", "clips/1.mp4"):
+        make_video(Path(file), frames=6)
+    for file in ("cut.mkv", "cut.ts"):
+        Path(file).write_bytes(Path(file).read_bytes()[:-1000])
+    for index in range(2):
+        cv2.imwrite(f"images/{index}.jpg", numbered_image(index))
+    before = played(open_stream(name))
+    assert before[0]
+    stream = open_stream(name)
+    monkeypatch.chdir(tmp_path / "there")
+    assert played(stream) == before
+
+
+def played(stream: Stream) -> tuple[list[tuple[str, int]], str]:
+    """What its frames are called, and how it ended."""
+    found: list[tuple[str, int]] = []
+    try:
+        with stream:
+            found.extend((frame.source, frame.index) for frame in stream)
+    except StreamError as error:
+        return found, str(error)
+    return found, ""
