@@ -35,7 +35,7 @@ from typing import Any
 os.environ.setdefault("YOLO_OFFLINE", "true")
 
 from benchmarks import facts, road4
-from benchmarks.labelling import tight
+from benchmarks.labelling import beyond, tight
 from benchmarks.labelling.machine_labels import pretrained
 from benchmarks.labelling.upright import upright_only
 from benchmarks.options import in_words
@@ -71,6 +71,7 @@ class Asked:
     packed: bool
     upright: bool
     tight: bool
+    beyond: bool
     score_only: bool
     pretrained_share: float
 
@@ -244,6 +245,7 @@ def _how(asked: Asked) -> dict[str, Any]:
         "packed": asked.packed,
         "without_upside_down": asked.upright,
         "tight": asked.tight,
+        "beyond": asked.beyond,
     }
 
 
@@ -276,6 +278,10 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
     if options.tight and "lights" in data:
         answers = pretrained(road4.BASE, tight.INPUT, confidence=tight.CONFIDENCE)
         data["lights"] = tight.tight(data["lights"], options.out / "tight" / "lights", answers)
+    if options.beyond:
+        answers = pretrained(road4.BASE, beyond.INPUT, confidence=beyond.CONFIDENCE)
+        for name in [name for name in road4.WITHOUT_PEOPLE if name in data]:
+            data[name] = beyond.beyond(data[name], options.out / "beyond" / name, answers)
     for name in options.without:
         if name not in SETS:
             raise UsageError(f"no set '{name}' (sets: {', '.join(SETS)})")
@@ -322,6 +328,7 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         packed=bool(options.packed),
         upright=options.upright,
         tight=options.tight,
+        beyond=options.beyond,
         score_only=options.score_only,
         pretrained_share=options.pretrained_share,
     )
@@ -342,6 +349,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--without", nargs="+", default=[], metavar="SET")
     add("--upright", action="store_true", help="without the upside-down copies among lights")
     add("--tight", action="store_true", help="boxes of lights as the pretrained network draws them")
+    of_what = "label people and cars by the pretrained network at twice the size, where none are"
+    add("--beyond", action="store_true", help=of_what)
     add("--score-only", action="store_true", help="what was trained elsewhere, on this data")
     add("--packed", nargs="+", type=Path, default=[], metavar="FILE")
     add("--minutes", type=float)

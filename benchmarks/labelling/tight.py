@@ -10,7 +10,6 @@ smaller, about their middle, as those did in the median.
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from benchmarks.labelling.training_sets import label_line, made_already, write_training_set
 from oneglance.models.detector import Detector
 from oneglance.models.overlap import iou, to_xywh
 from oneglance.models.tasks import Task
 from oneglance.models.training.data.datasets import Dataset, read_dataset
 from oneglance.models.training.data.images import read_image
-from oneglance.models.training.data.text import YamlFile
 from oneglance.streams.errors import DataError
-from oneglance.streams.output_folder import OutputFolder
-from oneglance.streams.outputs import replace_file
 
 CONFIDENCE = 0.1
 """What the answers are asked for with: that something is there, the label says."""
@@ -39,9 +35,6 @@ SAME_FROM = 0.4
 INPUT = (640, 640)
 """Of the network that answers, in pixels: the images have 416×416. At 832×832 it finds fewer of the
 val images' lights, whose boxes fit, and fits them less (0.82 on average, here 0.85)."""
-
-_LAST = "data.yaml"
-"""What is written last."""
 
 _Box = npt.NDArray[np.float64]
 """Left, top, width and height in pixels."""
@@ -65,10 +58,9 @@ def tight(file: Path, folder: Path, detector: Detector) -> Path:
         SinkError: ``folder`` holds what was not written by this.
     """
     dataset = read_dataset(file)
-    place = OutputFolder(folder, "labelling")
-    place.check([file])
-    if place.marked and (folder / _LAST).exists():
-        return folder / _LAST
+    made = made_already(folder, dataset)
+    if made is not None:
+        return made
     images = dataset.images("train")
     sizes: dict[Path, tuple[int, int]] = {}
     labels = {image: list(_labels(dataset, image, detector, sizes)) for image in images}
@@ -76,21 +68,11 @@ def tight(file: Path, folder: Path, detector: Detector) -> Path:
     if not shares:
         raise DataError(f"{file}: the pretrained network finds none of its boxes")
     width, height = (statistics.median(each) for each in zip(*shares, strict=True))
-    place.claim_anew(_LAST, f"{folder} holds a set already: give another folder")
-    with place.making() as note:
-        for part in ("images", "labels"):
-            (folder / part / "train").mkdir(parents=True)
-        for image in images:
-            lines = [_line(each, sizes[image], (width, height)) for each in labels[image]]
-            at = folder / "images" / "train"
-            note(f"images/train/{image.name}").symlink_to(os.path.relpath(image.resolve(), at))
-            note(f"labels/train/{image.stem}.txt").write_text("".join(lines))
-        content = dict(YamlFile(file).content)
-        content |= {"path": ".", "train": "images/train"}
-        if "val" in dataset.folders:
-            content["val"] = [str(each.resolve()) for each in dataset.folders["val"]]
-        replace_file(note(_LAST), yaml.safe_dump(content, sort_keys=False))  # last
-    return folder / _LAST
+    lines = {
+        image: [_line(each, sizes[image], (width, height)) for each in labels[image]]
+        for image in images
+    }
+    return write_training_set(folder, dataset, lines)
 
 
 def _labels(
@@ -131,8 +113,8 @@ def _shares(labels: Mapping[Path, Sequence[_Label]]) -> list[tuple[float, float]
 
 def _line(label: _Label, size: tuple[int, int], share: tuple[float, float]) -> str:
     left, top, width, height = label.box if label.answer is None else label.answer
-    x, y = left + width / 2, top + height / 2
     if label.answer is None:
-        width, height = width * share[0], height * share[1]
-    of_image = np.array([x, y, width, height]) / (size * 2)
-    return " ".join([str(label.class_id), *(f"{each:.6f}" for each in of_image)]) + "\n"
+        smaller = width * share[0], height * share[1]
+        left, top = left + (width - smaller[0]) / 2, top + (height - smaller[1]) / 2
+        width, height = smaller
+    return label_line(label.class_id, (left, top, width, height), size)
