@@ -19,6 +19,8 @@ APPLICATION = "oneglance"
 """What the viewer calls our recordings."""
 
 _JPEG_QUALITY = 85
+_FURTHEST_S = 9.2e9
+"""rerun counts nanoseconds in 64 bits: 292 years. What a container says lies further is there."""
 
 
 class ResultLog:
@@ -56,7 +58,7 @@ class ResultLog:
             jpeg = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             _, content = cv2.imencode(".jpg", frame.image, jpeg)
             image = self._rerun.EncodedImage(contents=content.tobytes(), media_type="image/jpeg")
-            self._recording.set_time("capture", duration=frame.timestamp_s)
+            self._recording.set_time("capture", duration=_time_s(frame))
             self._recording.set_time("frame", sequence=frame.index)
             self._recording.log(f"{place}/image", image)
         self._boxes.setdefault(f"{place}/image/boxes", _Boxes()).add(result)
@@ -95,6 +97,10 @@ class ResultLog:
         return Counter({name: counts[name] for name in seen})
 
 
+def _time_s(frame: Frame) -> float:
+    return min(max(frame.timestamp_s, -_FURTHEST_S), _FURTHEST_S)
+
+
 class _Rows:
     """What one entity shows, frame after frame."""
 
@@ -103,7 +109,7 @@ class _Rows:
         self.indices: list[int] = []
 
     def at(self, frame: Frame) -> None:
-        self.times_s.append(frame.timestamp_s)
+        self.times_s.append(_time_s(frame))
         self.indices.append(frame.index)
 
     def columns(self, rerun: Any) -> Any:

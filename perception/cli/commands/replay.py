@@ -60,7 +60,7 @@ def replay(
     from oneglance.perception.replay.playing import image_of
     from oneglance.perception.replay.playing import replay as play
     from oneglance.perception.replay.runs import read_run, source_of
-    from oneglance.streams.opening import open_stream
+    from oneglance.streams.opening import files_read, open_stream
 
     tolerance = Tolerance(iou=iou, score=score, share=share)
     if json_file is not None:
@@ -85,6 +85,8 @@ def replay(
         tasks=tuple(Task) if wanted is None else wanted,
     )
     played = source_of(recorded, run, source)
+    if folder is not None:
+        folder.check([run, *files_read(played)])
     if json_file is not None:
         check_report(json_file, [played])
     comparison, shown = play(

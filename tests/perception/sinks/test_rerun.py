@@ -66,6 +66,20 @@ def test_a_file_is_whole_and_holds_images_boxes_and_series(
     assert "capture" in text
 
 
+@pytest.mark.parametrize("time_s", [-1e12, 1e10, 1e18])
+@pytest.mark.parametrize("with_image", [True, False])
+def test_a_time_that_rerun_cannot_count_is_the_last_that_it_can(
+    tmp_path: Path, with_image: bool, time_s: float
+) -> None:
+    file = tmp_path / "run.rrd"
+    sink = RerunSink(file, with_image=with_image)
+    for result in results(2):
+        frame = result.frame.changed(timestamp_s=time_s + result.frame.index)
+        sink.write(dataclasses.replace(result, frame=frame))
+    sink.close()
+    rrd("verify", file, home=tmp_path)
+
+
 def test_what_a_killed_run_wrote_can_be_opened(tmp_path: Path) -> None:
     file, copy = tmp_path / "run.rrd", tmp_path / "copy.rrd"
     times = iter([0.0, 0.1, 0.2, 0.3, FLUSH_S, FLUSH_S + 0.1])

@@ -13,6 +13,7 @@ import pytest
 from golden.regenerate import CLIP, CLIP_FRAMES, CLIP_SOURCE, DRIVE
 from oneglance.perception.cli.commands.replay import EXIT_DIFFERENT
 from program import Program
+from trees import tree
 
 ROAD = "rendered:?frames=6&size=320x180"
 
@@ -227,3 +228,23 @@ def test_a_place_for_figures_that_never_worked_is_reported_before_the_work(
     )
     assert "there is no folder" in outcome.message
     assert "frames compared" not in outcome.out
+
+
+def test_images_of_an_earlier_replay_that_are_played_are_not_cleared(
+    oneglance: Program, recorded: Path, model: Path, tmp_path: Path
+) -> None:
+    def change(objects: list[dict[str, Any]]) -> None:
+        objects[4]["detections"].clear()
+
+    out = tmp_path / "worst"
+    assert (
+        oneglance("replay", altered(recorded, change), ROAD, "--model", model, "--out", out).code
+        == 1
+    )
+    before = tree(out)
+    run = tmp_path / "again.jsonl"
+    assert oneglance("run", out, "--model", model, "--jsonl", run).code == 0
+    refused = oneglance("replay", run, out, "--model", model, "--out", out)
+    assert refused.code == 2
+    assert "which is read, lies in it" in refused.message
+    assert tree(out) == before
