@@ -194,7 +194,7 @@ class _H264:
 
     def __init__(self, extradata: bytes) -> None:
         self.length_size_of = length_size_of(extradata, 4)
-        self._sequences: dict[int, _Sequence] = {}
+        self._sequences: dict[int, H264Sequence] = {}
         self._sequence_of: dict[int, int] = {}
         self._last: int | None = None  # frame number of the last reference frame
         self._field: tuple[int, bool] | None = None  # a first field: its frame number, its parity
@@ -225,7 +225,7 @@ class _H264:
         try:
             bits = BitReader(unescaped(unit[1:256]))
             if unit[0] & 31 == 7:
-                number, sequence = _sequence(bits)
+                number, sequence = h264_sequence(bits)
                 self._sequences[number] = sequence
             elif unit[0] & 31 == 8:
                 self._sequence_of[bits.ue()] = bits.ue()
@@ -274,17 +274,19 @@ class _H264:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sequence:
+class H264Sequence:
     number_bits: int
     frames_only: bool
     separate_planes: bool
     gaps_allowed: bool
+    order: int
+    order_bits: int  # of a frame's place in the order of showing, where ``order`` is 0
 
 
 _HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 
 
-def _sequence(bits: BitReader) -> tuple[int, _Sequence]:
+def h264_sequence(bits: BitReader) -> tuple[int, H264Sequence]:
     """An H.264 sequence parameter set: its number, and what slice headers need of it."""
     profile = bits.read(8)
     bits.read(16)
@@ -302,9 +304,9 @@ def _sequence(bits: BitReader) -> tuple[int, _Sequence]:
                 if bits.read(1):
                     _skip_scaling(bits, 16 if index < 6 else 64)
     number_bits = bits.ue() + 4
-    order = bits.ue()
+    order, order_bits = bits.ue(), 0
     if order == 0:
-        bits.ue()
+        order_bits = bits.ue() + 4
     elif order == 1:
         bits.read(1)
         bits.ue()
@@ -315,7 +317,10 @@ def _sequence(bits: BitReader) -> tuple[int, _Sequence]:
     gaps_allowed = bool(bits.read(1))
     bits.ue()
     bits.ue()
-    return number, _Sequence(number_bits, bool(bits.read(1)), separate_planes, gaps_allowed)
+    frames_only = bool(bits.read(1))
+    return number, H264Sequence(
+        number_bits, frames_only, separate_planes, gaps_allowed, order, order_bits
+    )
 
 
 def _skip_scaling(bits: BitReader, size: int) -> None:

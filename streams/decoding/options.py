@@ -25,7 +25,7 @@ NOTICING = frozenset(("h264", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "ffv
 """Decoders that notice most wrong bytes, and know whose they are better than a checksum over many
 frames does."""
 
-PARSED = frozenset(("mpegts", "mpeg", "hls", "rtsp"))
+PARSED = frozenset(("mpegts", "hls", "rtsp"))
 """Formats whose packets libav splits anew: a flag comes to lie on the packet before the damaged."""
 
 OF_PARTS = "mpjpeg"

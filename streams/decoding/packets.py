@@ -17,9 +17,10 @@ from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, 
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import FrameLedger, References
+from oneglance.streams.decoding.times.vop_times import AviTimes, OwnTimes
 from oneglance.streams.decoding.tracks import empty_before, period_of
-from oneglance.streams.decoding.vop_times import AviTimes, OwnTimes
 from oneglance.streams.errors import cause
+from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.jpeg import is_cut_jpeg
 from oneglance.streams.files.layout import Wrong
 from oneglance.streams.files.transport import Loss
@@ -219,11 +220,10 @@ class FrameDecoder:
 
     def _entered(self, packet: Packet[VideoStream], marks: list[LossMark]) -> Entry:
         leap = self._leap(packet.dts)
-        if leap >= _LONG_STEP or self._last_dts is None:
+        if is_far := leap >= _LONG_STEP or self._last_dts is None:
             self._count_empty(packet.dts)
         is_ahead, wrong = self._near_unmarked(), self._wrong_before(packet.pos)
-        is_gap = Wrong.GAP in wrong or (Wrong.LAYOUT in wrong and leap >= _LONG_STEP)
-        is_gap |= Wrong.LAYOUT in wrong and self._last_dts is None
+        is_gap = Wrong.GAP in wrong or (Wrong.LAYOUT in wrong and is_far)
         near_loss = self._flagged > 0 or self._near_loss > 0 or is_gap
         if near_loss and _LONG_STEP <= leap <= _LONGEST_LOSS:
             self._ledger.misses(round(leap) - 1)
@@ -296,11 +296,11 @@ class FrameDecoder:
     def _wrong_before(self, place: int | None) -> Wrong:
         """What the container shows to be wrong from the packet before to the one there."""
         last, self._last_pos = self._last_pos, place
-        if self._look is None or (last is None and place is None):
+        is_unknown = last is place is None and not isinstance(self._container, CheckedPackets)
+        if self._look is None or is_unknown:
             return Wrong.NOTHING
-        if last is None and self._is_live:  # a part begins in the middle
-            last = place
-        return self._look(last, place)
+        is_part = last is None and self._is_live  # it begins in the middle
+        return self._look(place if is_part else last, place)
 
     def _coded(self, packet: Packet[VideoStream], *, is_gap: bool) -> CodedFrame:
         coded = self._inspect(memoryview(packet), packet.is_keyframe)

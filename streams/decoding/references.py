@@ -321,7 +321,7 @@ class FrameLedger(Generic[T]):
         if entry.pts is not None:
             self._shown.append(entry.pts)
         self._untimed = 0
-        self._owed = max(0, self._owed - count)
+        self._owed -= count  # less than none: those are known by their times already
         for _ in range(count):
             yield Verdict(None, damaged=True, had_packet=False)
 

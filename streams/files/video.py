@@ -30,6 +30,7 @@ from oneglance.streams.files.containers.asf import AsfPackets
 from oneglance.streams.files.containers.checked import CheckedPackets
 from oneglance.streams.files.containers.nut import NutPackets
 from oneglance.streams.files.containers.ogg import OggPackets
+from oneglance.streams.files.containers.program import ProgramPackets
 from oneglance.streams.files.flash import TagChecks
 from oneglance.streams.files.image_count import lacks_end
 from oneglance.streams.files.integrity import (
@@ -60,6 +61,7 @@ _SILENT = frozenset(("mpegts", "mpeg", "asf", "ogg", "nut"))
 
 _PACKETS: dict[str, type[CheckedPackets]] = {
     "asf": AsfPackets,
+    "mpeg": ProgramPackets,
     "nut": NutPackets,
     "ogg": OggPackets,
 }
@@ -85,9 +87,9 @@ class VideoFile(AvSource):
     Not noticed, because nothing shows it: wrong bytes within frames of those codings in other
     containers (but holes of zeros), and within images of a GIF; wrong bits of any coding that
     decode to other frames by chance; and frames of a Matroska or AVI file that were lost with their
-    own chunk's header. A gap in the times of a transport stream counts as lost frames where packets
-    are known to be missing at it and it does not begin with a key frame: that may be another
-    recording, put behind it.
+    own chunk's header, or of an MPEG program stream with whole packets of it. A gap in the times of
+    a transport stream counts as lost frames where packets are known to be missing at it and it does
+    not begin with a key frame: that may be another recording, put behind it.
     """
 
     def __init__(
@@ -201,6 +203,8 @@ class VideoFile(AvSource):
         return _truncation(self._file).missing_bytes > 0
 
     def _find_end(self) -> int | None:
+        if self._checked is not None and not self._checked.knows_end:
+            return None
         end = None if self._checked is None else self._checked.end
         return super()._find_end() if end is None else end
 

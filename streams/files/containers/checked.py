@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class CheckedPackets:
-    """A container that gives the packets of a file's video; see ``look``."""
+    """A container that gives the packets of a file's video; see ``look``.
+
+    ``knows_end``: that it, or its container, says when the video should end."""
+
+    knows_end = True
 
     def __init__(self, container: InputContainer, file: Path) -> None:
         self.format = container.format

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from oneglance.streams.decoding.vop_times import OwnTimes, VopTimes
+from oneglance.streams.decoding.times.vop_times import OwnTimes, VopTimes
 
 
 def bits(*fields: tuple[int, int]) -> bytes:

@@ -1,0 +1,1 @@
+"""When frames are shown, by their own headers."""
