@@ -24,6 +24,7 @@ from oneglance.streams.outputs import (
     os_reason,
     output_error,
     real_path,
+    refuse_as_folder,
     replace_file,
 )
 
@@ -64,8 +65,7 @@ class OutputFolder:
             SinkError: it is a file, holds something without our mark, was made by another
                 command, or holds an input; or it cannot be looked into.
         """
-        if os.fspath(self.name) == "-":
-            raise SinkError("'-' is standard output, where no folder can be written: name one")
+        refuse_as_folder(self.name)
         try:
             self._check()
         except OSError as error:
@@ -248,10 +248,9 @@ class OutputFolder:
             self._lock.release()
 
     def _check(self) -> None:
-        mode = _mode(self.path)
         for folder in (self.path, *self._new, *_missing(self.path)):
             refuse_promised(folder, self.name)
-        if mode is None:
+        if (mode := _mode(self.path)) is None:
             return
         if stat.S_ISLNK(mode) and not self.path.exists():
             raise SinkError(f"cannot write to {self.name}: it is a link that leads nowhere")

@@ -20,9 +20,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oneglance.streams.errors import OS_REASONS, OneglanceError, SinkError
+from oneglance.streams.redaction import redact
 
 _ODD = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\udc80-\udcff]')
 """What exFAT, FAT and Windows take in no name; bytes that are no UTF-8 neither."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Of a path, which has lost a slash; no drive of Windows has two letters."""
 
 _PART_NAME = re.compile(rf"\.oneglance-[0-9a-f]{{12}}{_ODD.pattern}*\.part")
 _OPEN_FILE = re.compile(r"(?:/dev|/proc/([\w-]+)(?:/task/\d+)?)/fd/(\d+)")
@@ -154,6 +158,7 @@ def check_reachable(path: Path) -> None:
     Raises:
         SinkError: it cannot.
     """
+    refuse_address(path)
     try:
         target = fixed_path(real_path(path))
         if target.is_dir():
@@ -296,6 +301,30 @@ def fixed_path(path: str | os.PathLike[str]) -> Path:
         return Path(path).absolute()
     except FileNotFoundError:  # the current folder was removed, which is said where it is used
         return Path(path)
+
+
+def refuse_as_folder(path: Path) -> None:
+    """Refuse the name of a folder to be filled that is none.
+
+    Raises:
+        SinkError: it is an address, or standard output.
+    """
+    refuse_address(path)
+    if os.fspath(path) == "-":
+        raise SinkError("'-' is standard output, where no folder can be written: name one")
+
+
+def refuse_address(path: Path) -> None:
+    """Refuse an address as the name of what is made here: folders of its parts would be made.
+
+    Raises:
+        SinkError: it is one.
+    """
+    if _ADDRESS.match(os.fspath(path)) and not Path(path.parts[0]).exists():
+        raise SinkError(
+            f"cannot write to {redact(os.fspath(path))}: it is an address, and only this machine "
+            "is written to; give a path"
+        )
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:

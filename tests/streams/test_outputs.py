@@ -128,3 +128,26 @@ def test_a_file_that_can_never_be_written_is_said_before(
     for name in names if sys.platform == "linux" else names[:4]:
         with pytest.raises(SinkError, match=f"^cannot write {re.escape(name)}: "):
             check_reachable(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://bucket/out", "s3:/bucket/out"),
+        ("http://u:S3CRET@h/out", "http:/***@h/out"),
+        ("file:///out", "file:/out"),
+    ],
+)
+def test_no_folder_is_made_of_an_address(
+    address: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = re.escape(f"cannot write to {shown}: it is an address")
+    with pytest.raises(SinkError, match=said):
+        OutputFolder(address, "train").check()
+    with pytest.raises(SinkError, match=said):
+        check_reachable(Path(address))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / address.partition("/")[0]).mkdir()  # somebody's folder has such a name
+    OutputFolder(address, "train").check()
+    check_reachable(Path(address))
