@@ -33,7 +33,7 @@ _ONE_EACH = frozenset(
 _GAP = bytes(FILLED)
 _ARITHMETIC = frozenset(("vp8", "vp9", "av1", "libdav1d"))
 
-_LARGEST_PLACE_HOLDER = 19
+LARGEST_PLACE_HOLDER = 19
 """Bytes of an MPEG-4 frame that only says "not coded" (libav's bound for packed B-frames)."""
 
 
@@ -172,7 +172,7 @@ def _mpeg4(data: memoryview, key: bool) -> CodedFrame:
     return CodedFrame(
         Refresh.OPEN if coding_type == 0 else Refresh.NONE,
         is_reference=coding_type != 2,
-        shows=len(data) > _LARGEST_PLACE_HOLDER,
+        shows=len(data) > LARGEST_PLACE_HOLDER,
     )
 
 

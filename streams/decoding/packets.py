@@ -17,7 +17,7 @@ from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, 
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
 from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import FrameLedger, References
-from oneglance.streams.decoding.times.vop_times import AviTimes, OwnTimes
+from oneglance.streams.decoding.times.vop_times import AviTimes, own_times
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.errors import cause
 from oneglance.streams.files.containers.checked import CheckedPackets
@@ -95,7 +95,7 @@ class FrameDecoder:
         # AVI counts packets where others have times of frames.
         self._avi: AviTimes | None = None
         if container.format.name == "avi" and stream.time_base:
-            own = OwnTimes(extradata, stream.time_base) if self._codec == "mpeg4" else None
+            own = own_times(self._codec, extradata, stream.time_base)
             self._avi = AviTimes(own, options.index)
         references = References(intact=self._codec != "mpeg4")
         self._ledger: FrameLedger[_Taken] = FrameLedger(

@@ -11,7 +11,9 @@ import re
 from fractions import Fraction
 from heapq import heappop, heappush
 
+from oneglance.streams.decoding.bitstream import LARGEST_PLACE_HOLDER
 from oneglance.streams.decoding.nal_units import BitReader
+from oneglance.streams.decoding.times.temporal import FrameTimes, Shown, TemporalTimes
 from oneglance.streams.files.avi_index import AviIndex
 
 _HEADER = 64
@@ -33,6 +35,8 @@ class VopTimes:
         self._base_s = self._base_before_s = 0
         self.ends_in_b = False
         """Whether the last frame that was read is a B-frame, which is shown when it is decoded."""
+        self.is_unreadable = False
+        """Whether the last packet held something, and no head of a frame."""
         self._read(extradata or b"")
 
     def times_s(self, data: memoryview) -> list[Fraction]:
@@ -42,6 +46,7 @@ class VopTimes:
 
     def _read(self, content: bytes) -> list[Fraction]:
         found: list[Fraction] = []
+        self.is_unreadable = len(content) > LARGEST_PLACE_HOLDER
         at = content.find(b"\0\0\1")
         while 0 <= at < len(content) - 4:
             kind, header = content[at + 3], content[at + 4 : at + 4 + _HEADER]
@@ -62,9 +67,11 @@ class VopTimes:
         seconds = 0
         while bits.read(1):
             seconds += 1
-        bits.read(1)
+        is_marked = bits.read(1)
         ticks = bits.read(max(1, (self._resolution - 1).bit_length()))
-        bits.read(1)
+        if not (is_marked and bits.read(1)):
+            return []
+        self.is_unreadable = False
         if not is_b:
             self._base_before_s, self._base_s = self._base_s, self._base_s + seconds
         base_s = self._base_before_s + seconds if is_b else self._base_s
@@ -78,6 +85,8 @@ class OwnTimes:
     def __init__(self, extradata: bytes | None, time_base: Fraction) -> None:
         self._times = VopTimes(extradata)
         self._time_base = time_base
+        self._shown = Shown()
+        self._is_b = self.is_guess = False
         self._origin: Fraction | None = None
         self.is_certain = False
         """Whether the frames' times count from where the container's do."""
@@ -85,13 +94,18 @@ class OwnTimes:
     @property
     def ends_in_b(self) -> bool:
         """See ``VopTimes``."""
-        return self._times.ends_in_b
+        return self._is_b
 
     def slots(self, data: memoryview, dts: int) -> list[int] | None:
         """When each frame of a packet is shown, [] for a place holder; ``dts`` is the packet's
         place. None: its frames say no time, or one far from there (a film whose rate was changed
         afterwards), and the place must do, for all that follow as well."""
         times_s = self._times.times_s(data)
+        self._is_b, self.is_guess = self._times.ends_in_b, False
+        if self._times.is_unreadable and self._origin is not None:
+            shown_at, self._is_b = self._shown.guess(dts)
+            self.is_guess = self._shown.is_guess(dts, is_b=self._is_b)
+            return [shown_at]
         if not times_s:
             return None if self._origin is None else []
         if not self.is_certain and len(times_s) == 1 and self._times.ends_in_b:
@@ -101,13 +115,24 @@ class OwnTimes:
             # Of another one than the first it is not known what is shown before.
             self._origin, self.is_certain = times_s[0] - dts * self._time_base, dts == 0
         found = [round((time_s - self._origin) / self._time_base) for time_s in times_s]
-        return found if all(abs(slot - dts) <= _APART for slot in found) else None
+        if not all(abs(slot - dts) <= _APART for slot in found):
+            return None
+        for slot in found:
+            self._shown.see(slot, dts, is_b=self._is_b)
+        return found
+
+
+def own_times(codec: str, extradata: bytes | None, time_base: Fraction) -> FrameTimes | None:
+    """Those of that coding (libav's name); None: its frames carry none that are read here."""
+    if codec == "mpeg4":
+        return OwnTimes(extradata, time_base)
+    return TemporalTimes() if codec in ("mpeg1video", "mpeg2video") else None
 
 
 class AviTimes:
     """When the frames of an AVI are shown, which knows their places alone, in its time base."""
 
-    def __init__(self, own: OwnTimes | None, index: AviIndex | None) -> None:
+    def __init__(self, own: FrameTimes | None, index: AviIndex | None) -> None:
         """``own``: the times that its frames carry themselves; ``index``: of its file."""
         self._own, self._index = own, index
         self._swallowed = 0
@@ -125,15 +150,20 @@ class AviTimes:
         if self._index is not None and true is not None and true > expected:
             lost = self._index.lost_between(expected - 1, true)
             self._swallowed, expected = true - number, true
+        if isinstance(self._own, TemporalTimes) and expected > self.packets + lost:
+            self._own = None  # some places are left empty, which groups do not count
         times = None if self._own is None else self._own.slots(data, expected)
         if times is None:
             self._own, times = None, [expected]
+        if self._index is not None and self._index.count:  # fewer may follow the last ones
+            times = [min(shown_at, max(expected, self._index.count - 1)) for shown_at in times]
         self._is_odd |= len(times) > 1 or _PACKED.search(bytes(data[:_HEAD])) is not None
         self._is_odd |= self._is_out_of_place(times, expected, is_behind_loss=lost > 0)
         # Once it is certain, from a frame on that none is shown before which was decoded earlier.
         self._knows |= self._own is not None and self._own.is_certain and not self._own.ends_in_b
         self._knows &= self._own is not None and not self._is_odd
         is_known = self._knows and len(times) == 1
+        is_known &= self._own is None or not self._own.is_guess
         self.packets = max(self.packets, expected + 1)
         for shown_at in times:
             heappush(self._shown_at, shown_at)
