@@ -105,10 +105,10 @@ class OutputFolder:
                     break  # else another run took it back in between
             self._check_again()
             self._is_claimed = True
+            for entry in self.path.iterdir():
+                if is_part(entry.name):  # of a run that was killed
+                    entry.unlink()
             if self.marked:
-                for entry in self.path.iterdir():
-                    if is_part(entry.name):  # of a run that was killed
-                        entry.unlink()
                 return
             mark = {"made_by": f"oneglance {self._made_by}", "version": _version()}
             replace_file(self.path / MARK, (json.dumps(mark) + "\n").encode())

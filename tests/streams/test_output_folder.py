@@ -164,6 +164,19 @@ def test_clearing_that_was_killed_is_done_again(tmp_path: Path, kept: int) -> No
     assert tree(tmp_path) == {}
 
 
+def test_what_a_claim_left_that_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from oneglance.streams.output_folder import OutputFolder\n"
+        "sys.addaudithook(lambda event, _: os._exit(9) if event == 'os.rename' else None)\n"
+        f"OutputFolder({str(tmp_path / 'out')!r}, 'train').claim()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
+    assert len(tree(tmp_path / "out")) == 1
+    OutputFolder(tmp_path / "out", "train").claim()
+    assert list(tree(tmp_path / "out")) == [MARK]
+
+
 def test_a_claim_that_was_not_used_leaves_nothing(tmp_path: Path) -> None:
     place = OutputFolder(tmp_path / "a" / "b", "train")
     place.claim()
