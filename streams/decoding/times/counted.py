@@ -132,7 +132,8 @@ class CountedTimes:
         shown = order.shown(frame.place, dts)
         if shown is not None and not order.is_reordered:
             self._dts = dts = shown
-        if shown is None and self._is_counted and packet.pts is not None and packet.dts is not None:
+        is_counted = self._is_counted and frame.place is None
+        if shown is None and is_counted and packet.pts is not None and packet.dts is not None:
             shown = packet.pts + dts - packet.dts
         packet.pts, packet.dts = shown, dts
 
@@ -161,7 +162,8 @@ class _Order:
         if place is None or not self._unit:
             return other
         if place.begins:
-            self._origin = None if self._delay is None else dts + self._delay
+            is_known = self._delay is not None and not self.is_doubtful
+            self._origin = dts + (self._delay or 0) if is_known else None
         shown = self._at(place, dts)
         # None is shown before it is decoded.
         return other if shown is None or shown < dts - _OFF * self._period else round(shown)
