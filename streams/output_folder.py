@@ -106,8 +106,8 @@ class OutputFolder:
             self._check_again()
             self._is_claimed = True
             for entry in self.path.iterdir():
-                if is_part(entry.name):  # of a run that was killed
-                    entry.unlink()
+                if is_part(entry):  # of a run that was killed
+                    entry.unlink(missing_ok=True)
             if self.marked:
                 return
             mark = {"made_by": f"oneglance {self._made_by}", "version": _version()}
@@ -262,10 +262,11 @@ class OutputFolder:
             )
         try:
             refuse_promised_in(self.path, self.name)
-            found = sorted(entry.name for entry in self.path.iterdir() if not is_part(entry.name))
+            found = sorted(entry.name for entry in self.path.iterdir() if not is_part(entry))
         except FileNotFoundError:
             return
-        if not self.marked:
+        is_record_ours = stat.S_ISREG(_mode(self.path / MADE) or stat.S_IFREG)  # no link elsewhere
+        if not (self.marked and is_record_ours):
             found = [name for name in found if name != MARK or _mode(self.path / MARK) is not None]
             if not found:
                 return
@@ -314,8 +315,7 @@ class OutputFolder:
         foreign = [
             name
             for path in found
-            if (name := path.relative_to(self.path).as_posix()) not in ours
-            and not is_part(path.name)
+            if (name := path.relative_to(self.path).as_posix()) not in ours and not is_part(path)
         ]
         if foreign:
             raise SinkError(

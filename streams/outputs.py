@@ -350,6 +350,11 @@ def beside_file(path: Path) -> Path:
     return target.with_name(f".oneglance-{name}.part")
 
 
-def is_part(name: str) -> bool:
+def is_part(file: Path) -> bool:
     """Whether a run was killed that wrote this, or kept a file by it."""
-    return _PART_NAME.fullmatch(name) is not None
+    if _PART_NAME.fullmatch(file.name) is None:
+        return False
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except FileNotFoundError:  # another run has just renamed it
+        return True

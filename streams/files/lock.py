@@ -153,7 +153,7 @@ def refuse_promised_in(folder: Path, name: Path) -> None:
         if real_path(promise.path).parent == place:
             _refuse_ours(promise.path, name / promise.path.name)
     for entry in folder.iterdir():
-        if is_part(entry.name):
+        if is_part(entry):
             _take_abandoned(entry, name, keep=True)
 
 

@@ -164,6 +164,25 @@ def test_clearing_that_was_killed_is_done_again(tmp_path: Path, kept: int) -> No
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.parametrize("name", [MADE, ".oneglance-0123456789ab.part"])
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_link_with_a_name_of_ours_is_not_ours(tmp_path: Path, name: str, is_marked: bool) -> None:
+    if is_marked:
+        OutputFolder(tmp_path / "out", "train").claim()
+    else:
+        (tmp_path / "out").mkdir()
+    (tmp_path / "his").write_text('"keep"\n')
+    for file in ("keep", name):
+        (tmp_path / "out" / file).symlink_to(tmp_path / "his")
+    before = tree(tmp_path)
+    place = OutputFolder(tmp_path / "out", "train")
+    with pytest.raises(SinkError, match="holds what oneglance did not make"):
+        place.refill(words("new.txt"))
+    with pytest.raises(SinkError, match="holds what oneglance did not make"):
+        place.clear()
+    assert tree(tmp_path) == before
+
+
 def test_what_a_claim_left_that_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"

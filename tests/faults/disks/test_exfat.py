@@ -39,7 +39,7 @@ def test_a_name_that_the_file_system_does_not_take_is_refused_at_once(
 def test_where_it_is_taken_nothing_is_left_of_the_look(tmp_path: Path, name: str) -> None:
     check_writable(tmp_path / name)
     assert tree(tmp_path) == {}
-    assert is_part(f".oneglance-0123456789ab{odd_characters(name)}.part")
+    assert is_part(tmp_path / f".oneglance-0123456789ab{odd_characters(name)}.part")
 
 
 @pytest.mark.parametrize(
