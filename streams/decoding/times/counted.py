@@ -23,6 +23,7 @@ _OFF = 0.5
 """Periods by which a counted time may differ from one that is known."""
 _FAR = 10
 """Periods by which one that stands alone is wrong; times of cameras may be uneven."""
+_MOST_UNEVEN = 12
 _TRIES = 3
 """Misfits after which numbers are taken for other ones."""
 _LONGEST = 300
@@ -51,6 +52,7 @@ class CountedTimes:
         self._order = _Order(context.name, context.extradata, self._period)
         self._dts: float | None = None  # of the last frame
         self._is_behind_loss = self._is_unknown = False
+        self._uneven = 0  # frames for which steps must be even again until they can be counted
         self._held: list[TimedPacket] = []
         self._off: TimedPacket | None = None  # among them, whose times are not as was counted
 
@@ -93,6 +95,11 @@ class CountedTimes:
         if apart > _FAR * self._period and not self._is_unknown:
             self._off = frame
             return
+        if not self._is_unknown:
+            is_even = apart <= _OFF * self._period
+            self._uneven = (
+                max(0, self._uneven - 1) if is_even else min(_MOST_UNEVEN, self._uneven + 4)
+            )
         self._is_unknown = False
         self._dts = times[1] - len(self._held) * self._period
         self._order.count_back(self._held, times[0])
@@ -126,7 +133,7 @@ class CountedTimes:
             if packet.pts is not None:
                 order.learn(frame.place, packet.pts, packet.dts)
             return
-        if self._dts is None:
+        if self._dts is None or (self._uneven and not self._is_behind_loss):
             return
         dts = round(self._dts)
         shown = order.shown(frame.place, dts)
