@@ -54,11 +54,13 @@ LEFT_FOR_SCORES_MIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for, checked. ``ends_at``: monotonic seconds, None for never."""
+    """What the command line asks for, checked. ``scored``: the sets with their own labels.
+    ``ends_at``: monotonic seconds, None for never."""
 
     out: Path
     base: Path
     data: Mapping[str, Path]
+    scored: Mapping[str, Path]
     arms: Sequence[str]
     seeds: Sequence[int]
     recipes: Mapping[str, Recipe]
@@ -216,7 +218,7 @@ def _scores(asked: Asked, arm: str, model: Path) -> dict[str, Any]:
 
     scores: dict[str, Any] = {}
     tasks = {cls.task for cls in road4.classes_of(arm)}
-    for name, file in asked.data.items():
+    for name, file in asked.scored.items():
         dataset = read_dataset(file)
         if not SETS[name].scored or "val" not in dataset.folders:
             continue
@@ -273,15 +275,6 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         data = unpack(options.packed, options.out / "data")
     else:
         data = {name: one.file for name, one in SETS.items() if one.file.is_file()}
-    if options.upright and "lights" in data:
-        data["lights"] = upright_only(data["lights"], options.out / "upright")
-    if options.tight and "lights" in data:
-        answers = pretrained(road4.BASE, tight.INPUT, confidence=tight.CONFIDENCE)
-        data["lights"] = tight.tight(data["lights"], options.out / "tight" / "lights", answers)
-    if options.beyond:
-        answers = pretrained(road4.BASE, beyond.INPUT, confidence=beyond.CONFIDENCE)
-        for name in [name for name in road4.WITHOUT_PEOPLE if name in data]:
-            data[name] = beyond.beyond(data[name], options.out / "beyond" / name, answers)
     for name in options.without:
         if name not in SETS:
             raise UsageError(f"no set '{name}' (sets: {', '.join(SETS)})")
@@ -290,6 +283,15 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         raise DataError(
             f"none of the sets is there: {', '.join(str(s.file) for s in SETS.values())}"
         )
+    try:
+        seeds = [int(word) for word in options.seeds.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds is a list of numbers, like 0,1, not '{options.seeds}'") from None
+    if not 0 <= options.pretrained_share < 1:
+        raise UsageError(
+            f"--pretrained-share is at least 0 and below 1, not {options.pretrained_share:g}"
+        )
+    scored, data = data, _labelled_anew(data, options)
     changed = {"alpha": options.alpha, "learning_rate": options.learning_rate}
     arms = road4.in_order(options.arms.split(","))
     recipes = {
@@ -303,19 +305,12 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         )
         for arm in arms
     }
-    try:
-        seeds = [int(word) for word in options.seeds.split(",")]
-    except ValueError:
-        raise UsageError(f"--seeds is a list of numbers, like 0,1, not '{options.seeds}'") from None
-    if not 0 <= options.pretrained_share < 1:
-        raise UsageError(
-            f"--pretrained-share is at least 0 and below 1, not {options.pretrained_share:g}"
-        )
     kept = 0 if minutes is None else min(LEFT_FOR_SCORES_MIN, minutes / 4)
     return Asked(
         out=options.out,
         base=options.base,
         data=data,
+        scored=scored,
         arms=arms,
         seeds=seeds,
         recipes=recipes,
@@ -332,6 +327,21 @@ def _asked(options: argparse.Namespace, started: float) -> Asked:
         score_only=options.score_only,
         pretrained_share=options.pretrained_share,
     )
+
+
+def _labelled_anew(data: Mapping[str, Path], options: argparse.Namespace) -> dict[str, Path]:
+    """The sets as they are trained on: some with other labels, or fewer images."""
+    found = dict(data)
+    if options.upright and "lights" in found:
+        found["lights"] = upright_only(found["lights"], options.out / "upright")
+    if options.tight and "lights" in found:
+        answers = pretrained(road4.BASE, tight.INPUT, confidence=tight.CONFIDENCE)
+        found["lights"] = tight.tight(found["lights"], options.out / "tight" / "lights", answers)
+    if options.beyond:
+        answers = pretrained(road4.BASE, beyond.INPUT, confidence=beyond.CONFIDENCE)
+        for name in [name for name in road4.WITHOUT_PEOPLE if name in found]:
+            found[name] = beyond.beyond(found[name], options.out / "beyond" / name, answers)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from oneglance.streams.errors import DataError
 from oneglance.streams.outputs import write_file
 
 NAME = "state.zip"
-_MADE_AGAIN = frozenset({"data", "cache"})
+_MADE_AGAIN = frozenset({"data", "cache", "tight", "beyond"})
 
 
 def save_state(folder: Path, limit: int) -> list[Path]:

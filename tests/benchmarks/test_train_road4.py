@@ -17,6 +17,7 @@ from benchmarks.pack_training import MANIFEST, pack, unpack
 from benchmarks.training_state import restore_state, save_state
 from oneglance.models import Detector, Task
 from oneglance.models.training.data.datasets import read_dataset
+from oneglance.models.zoo import DEFAULT
 from oneglance.streams.errors import DataError, UsageError
 from oneglance.streams.rendered.dataset import write_dataset
 
@@ -44,6 +45,15 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
+    return write_base(tmp_path)
+
+
+def at(confidence: float) -> Detector:
+    return Detector.load(DEFAULT, confidence=confidence)
+
+
+def write_base(tmp_path: Path) -> Path:
+    """A network that knows nothing yet."""
     from oneglance.models.tasks import FOUR_TASKS
     from oneglance.models.training.fit.heads import from_scratch
 
@@ -90,6 +100,39 @@ def test_two_seeds_are_trained_averaged_exported_and_scored_and_not_again(
     training = results(out)["arms"]["boxes"]["training"]
     assert len(training["average_of"]) == 2
     assert training["start"]["alpha"] == 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_sets_that_were_labelled_anew_are_trained_on_and_the_old_labels_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lights = write_dataset(tmp_path / "lights", frames=10, seed=5, size=(544, 320))
+    lights.write_text(lights.read_text() + "labels: [sign, light]\n")
+    for module in (road4, train_road4):
+        monkeypatch.setattr(module, "SETS", {"lights": road4.Source(lights)})
+    monkeypatch.setattr(road4, "COLOURS_FROM", ())  # rendered lights have no labelled ones
+    # The network that knows the rendered drive answers for the pretrained one.
+    monkeypatch.setattr(train_road4, "pretrained", lambda *_, confidence: at(confidence))
+    base, out = write_base(tmp_path), tmp_path / "out"
+    for again in (False, True):
+        assert train_road4.main(asked(out, base, "--tight", "--beyond")) == 0
+        found = results(out)
+        training, scores = found["arms"]["boxes"]["training"], found["arms"]["boxes"]["scores"]
+        assert found["how"]["tight"]
+        assert found["how"]["beyond"]
+        assert training["run"]["data"] == ["lights"]
+        assert set() < scores["lights"]["tasks"].keys() <= {"sign", "light"}
+        assert scores["lights"]["partial"] == {}, again  # as it came
+    new = read_dataset(out / "beyond" / "lights" / "data.yaml")
+    assert new.partial_tasks == {Task.PEDESTRIAN, Task.CAR}
+    assert new.count_boxes(new.images("train"))[Task.CAR] > 0
+    there = tmp_path / "there"
+    there.mkdir()
+    for part in out.glob("state.zip.*"):
+        part.rename(there / part.name)
+    assert restore_state(there) > 0  # what is made again is not carried
+    assert not (there / "tight").exists()
 
 
 @pytest.mark.slow
