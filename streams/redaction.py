@@ -118,6 +118,12 @@ _BARE_PAIR = re.compile(
     re.IGNORECASE,
 )
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d{0,5})?")
+# Who may watch, or publish, is the last part of an RTMP address. Names of cameras are words, and at
+# their end a number: cam1, front_left, channel0_main.bcs.
+_RTMP = re.compile(r"rtmp[a-z]{0,2}:", re.IGNORECASE)
+_CAMERA = re.compile(
+    r"(?:[A-Za-z]{1,16}\d{0,4})(?:[_.-](?:[A-Za-z]{1,12}\d{0,3}|\d{1,4})){0,3}|\d{1,4}"
+)
 # Set-top boxes have name and password as two parts of the path.
 _SET_TOP = re.compile(r"(?P<before>/(?:live|movie|series|timeshift)/)[^/]+/[^/]+(?=/\d)", re.I)
 
@@ -175,6 +181,8 @@ def _redacted(text: str, *, whole: bool) -> str:
         body = rest if whole else _body_of(rest)
         is_value = any(sign in before for sign in "?#;&=") and not _HOST_AND_PATH.match(body)
         safe = _without_secrets(body, is_value=is_value)
+        if _RTMP.match(scheme[0]):
+            safe = _without_key(safe)
         parts += [scheme[0], HIDDEN + "@" if at_sign else "", safe]
         parts += [_schemeless(_OPTION.sub(rf"\g<key>{HIDDEN}", rest[len(body) :]), whole=False)]
     return "".join(parts)
@@ -247,6 +255,15 @@ def _safe_path(path: str) -> str:
         parts.append(HIDDEN if names_next else _safe_part(part))
         names_next = part.lower() in _SECRETS and len(part) > 1
     return "".join(parts)
+
+
+def _without_key(address: str) -> str:
+    """Host, path and query of an RTMP address, whose last part is a name or a key."""
+    path = re.split("[?#;&]", address, maxsplit=1)[0]
+    before, slash, name = path.rstrip("/").rpartition("/")
+    if not slash or HIDDEN in name or _CAMERA.fullmatch(_decoded(name)):
+        return address
+    return before + slash + HIDDEN + address[len(before + slash + name) :]
 
 
 def _safe_part(part: str) -> str:

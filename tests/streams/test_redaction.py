@@ -207,3 +207,29 @@ def test_a_file_that_lies_on_the_disk_is_no_address(
     assert redact(f"{name} is empty") == f"{name} is empty"
     assert redact(f"cannot open '{name}'") == f"cannot open '{name}'"
     assert redact(f"{tmp_path / name} is empty") == f"{tmp_path / name} is empty"
+
+
+@pytest.mark.parametrize(
+    ("address", "safe"),
+    [
+        ("rtmp://a.example/live2/s3cr3tkey", "rtmp://a.example/live2/***"),
+        ("rtmps://a.example:443/rtmp/FB-12345678-0-AbwXyZ12", "rtmps://a.example:443/rtmp/***"),
+        ("rtmp://u:p@a.example/live/x7Gq2?channel=1", "rtmp://***@a.example/live/***?channel=1"),
+        (
+            "no answer from RTMP://a.example/live/k3y5: end",
+            "no answer from RTMP://a.example/live/***: end",
+        ),
+        ("rtmp://a.example/live/%6B3y5ecret/", "rtmp://a.example/live/***/"),
+        *(
+            (f"rtmp://a.example/{name}", f"rtmp://a.example/{name}")
+            for name in ("live/cam1", "bcs/channel0_main.bcs", "live/front_left", "live/1", "")
+        ),
+        ("rtsp://a.example/live/s3cr3t", "rtsp://a.example/live/s3cr3t"),
+    ],
+)
+def test_who_may_watch_or_publish_is_the_last_part_of_an_rtmp_address(
+    address: str, safe: str
+) -> None:
+    assert redact(address) == safe
+    if address.startswith("rtmp"):
+        assert redact_address(address) == safe
