@@ -1,6 +1,6 @@
 """A set whose training boxes are drawn close to their objects again.
 
-``lights`` came augmented: its images were turned by up to 15 degrees, and the boxes with them, each
+``lights`` came augmented: its images were turned a little, and the boxes with them, each
 becoming the upright box around the turned one, which no longer fits the light. A network that
 learns from them draws wide boxes, and its mAP50-95 falls where the val images are as they were
 taken. The pretrained network, which never saw them, sees where each light ends: where a label and
