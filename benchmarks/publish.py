@@ -66,8 +66,8 @@ def main() -> None:
 
 
 def _publish(model: Path, summary: str) -> None:
+    detector = Detector.load(model)  # says in a sentence what is no model
     content = model.read_bytes()
-    detector = Detector.load(model)
     card = ZOO / f"{detector.name}.md"
     if card.is_file() is False or BEGIN not in card.read_text(encoding="utf-8"):
         raise UsageError(f"write {card} first, with a line {BEGIN} and a line {END}")

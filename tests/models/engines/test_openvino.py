@@ -40,9 +40,10 @@ def has_bf16() -> bool:
 
 
 def partners(found: sv.Detections, others: sv.Detections) -> list[tuple[int, int]]:
-    """Each box of ``found`` with the box of the same class that overlaps it most."""
+    """Each box of ``found`` with the box of the same task that overlaps it most: where a subclass
+    is hardly sure enough, the one has it and the other not."""
     overlap = sv.box_iou_batch(found.xyxy, others.xyxy)
-    overlap *= present(found.class_id)[:, None] == present(others.class_id)[None, :]
+    overlap *= np.array(found.data["task"])[:, None] == np.array(others.data["task"])[None, :]
     return [(i, int(row.argmax())) for i, row in enumerate(overlap) if row.max() > 0.5]
 
 
