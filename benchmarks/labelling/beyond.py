@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.labelling.training_sets import label_line, made_already, write_training_set
+from benchmarks.labelling.linked_images import label_line
+from benchmarks.labelling.training_sets import made_already, write_training_set
 from oneglance.models.detector import Detector
 from oneglance.models.overlap import to_xywh
 from oneglance.models.tasks import Task
@@ -39,7 +40,8 @@ def beyond(file: Path, folder: Path, detector: Detector) -> Path:
     file.
 
     Raises:
-        DataError: the set cannot be read, or labels all of ``TASKS``.
+        DataError: the set cannot be read, labels all of ``TASKS``, or what is there was made of
+            another.
         SinkError: ``folder`` holds what was not written by this.
     """
     dataset = read_dataset(file)

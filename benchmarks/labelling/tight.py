@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.labelling.training_sets import label_line, made_already, write_training_set
+from benchmarks.labelling.linked_images import label_line
+from benchmarks.labelling.training_sets import made_already, write_training_set
 from oneglance.models.detector import Detector
 from oneglance.models.overlap import iou, to_xywh
 from oneglance.models.tasks import Task
@@ -54,7 +55,8 @@ def tight(file: Path, folder: Path, detector: Detector) -> Path:
     file, which links the images and the val split's labels.
 
     Raises:
-        DataError: the set cannot be read, or ``detector`` answers for none of its boxes.
+        DataError: the set cannot be read, ``detector`` answers for none of its boxes, or what is
+            there was made of another.
         SinkError: ``folder`` holds what was not written by this.
     """
     dataset = read_dataset(file)

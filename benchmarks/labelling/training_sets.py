@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,28 +9,36 @@ from typing import Any
 
 import yaml
 
+from benchmarks.labelling.linked_images import LAST, link_split
 from oneglance.models.training.data.datasets import Dataset
+from oneglance.models.training.data.fingerprint import fingerprint
 from oneglance.models.training.data.text import YamlFile
+from oneglance.streams.errors import DataError
 from oneglance.streams.output_folder import OutputFolder
 from oneglance.streams.outputs import replace_file
 
-_LAST = "data.yaml"
-"""What is written last."""
-
-Sides = Sequence[float]
-"""Left, top, width and height in pixels."""
+_SOURCE = "source.txt"
+"""The fingerprint of the set that it was made of."""
 
 
 def made_already(folder: Path, dataset: Dataset) -> Path | None:
     """The data set file of a set that was written into ``folder`` before.
 
     Raises:
+        DataError: that was made of other images or labels than ``dataset`` has.
         SinkError: ``folder`` holds what was not written by this, or what is read.
     """
     place = OutputFolder(folder, "labelling")
     place.check([dataset.file])
-    file = folder / _LAST
-    return file if place.marked and file.exists() else None
+    file, source = folder / LAST, folder / _SOURCE
+    if not (place.marked and file.exists()):
+        return None
+    if not source.is_file() or source.read_text() != fingerprint(dataset):
+        raise DataError(
+            f"{folder} was made of other images or labels than those of {dataset.file}: remove "
+            "it, or give another output folder"
+        )
+    return file
 
 
 def write_training_set(
@@ -49,25 +56,13 @@ def write_training_set(
         SinkError: ``folder`` holds what was not written by this, or cannot be written.
     """
     place = OutputFolder(folder, "labelling")
-    place.claim_anew(_LAST, f"{folder} holds a set already: give another folder")
-    images = folder / "images" / "train"
+    place.claim_anew(LAST, f"{folder} holds a set already: give another folder")
     with place.making() as note:
-        for each in (images, folder / "labels" / "train"):
-            each.mkdir(parents=True)
-        for image, labels in lines.items():
-            note(f"images/train/{image.name}").symlink_to(os.path.relpath(image.resolve(), images))
-            note(f"labels/train/{image.stem}.txt").write_text("".join(f"{s}\n" for s in labels))
+        link_split(folder, "train", lines.items(), note)
+        note(_SOURCE).write_text(fingerprint(dataset))
         content = dict(YamlFile(dataset.file).content)
         content |= {"path": ".", "train": "images/train", **changed}
         if "val" in dataset.folders:
             content["val"] = [str(each.resolve()) for each in dataset.folders["val"]]
-        replace_file(note(_LAST), yaml.safe_dump(content, sort_keys=False))  # last
-    return folder / _LAST
-
-
-def label_line(class_id: int, sides: Sides, size: tuple[int, int]) -> str:
-    """A line of a label file: centre and size in shares of an image of ``size`` (width, height)."""
-    left, top, width, height = sides
-    centre = (left + width / 2) / size[0], (top + height / 2) / size[1]
-    shares = (*centre, width / size[0], height / size[1])
-    return " ".join([str(class_id), *(f"{each:.6f}" for each in shares)])
+        replace_file(note(LAST), yaml.safe_dump(content, sort_keys=False))  # last
+    return folder / LAST

@@ -95,6 +95,16 @@ def test_a_set_is_made_once_and_stays(loose: Path, detector: Detector, tmp_path:
     assert label.stat().st_mtime_ns == stamp
 
 
+def test_a_set_made_of_other_labels_is_not_taken_for_this_one(
+    loose: Path, detector: Detector, tmp_path: Path
+) -> None:
+    tight(loose, tmp_path / "new", detector)
+    changed = next((loose.parent / "labels" / "train").glob("*.txt"))
+    changed.write_text("1 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(DataError, match="was made of other images or labels"):
+        tight(loose, tmp_path / "new", detector)
+
+
 def test_where_nothing_is_found_or_something_lies_nothing_is_written(
     loose: Path, tmp_path: Path
 ) -> None:
