@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from oneglance.perception.cli.signals import heard
 from oneglance.perception.cli.terminal import Terminal, take_standard_output
 from oneglance.streams.errors import UsageError
 from oneglance.streams.options import ConnectOptions, Damaged, Transport
@@ -88,6 +89,7 @@ class _Reported:
 
 def interrupted(text: str = "interrupted") -> typer.Exit:
     """Report it once; the exit to be raised."""
+    heard()
     if not _Reported.interruption:
         _Reported.interruption = True
         Terminal(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)

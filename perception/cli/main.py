@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from oneglance.perception.cli.limits import refusal
-from oneglance.perception.cli.signals import Interrupts
+from oneglance.perception.cli.signals import Interrupts, heard
 
 _INTERRUPTED, _UNUSABLE = 130, 2
 
@@ -21,6 +21,7 @@ def main() -> None:
     try:
         code = _run()
     except KeyboardInterrupt:  # before the work had begun, or when it was over
+        heard()
         code = _INTERRUPTED
         if sys.stderr is not None:
             sys.stderr.write("interrupted\n")

@@ -284,6 +284,61 @@ main()
     assert said.startswith("interrupted")
 
 
+_SWALLOWERS = {
+    "an except that takes everything": """
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)  # interrupted
+    except:
+        pass""",
+    "a finalizer": """
+    class Closing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)  # interrupted
+    Closing()""",
+    "C code": """
+    class Key(str):
+        def __eq__(self, other):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)  # interrupted
+        def __hash__(self):
+            return hash("metadata")
+    ctypes.pythonapi.PyDict_GetItem.argtypes = [ctypes.py_object] * 2
+    ctypes.pythonapi.PyDict_GetItem.restype = ctypes.c_void_p
+    ctypes.pythonapi.PyDict_GetItem({Key("key"): 1}, "metadata")""",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("swallower", _SWALLOWERS)
+def test_ctrl_c_that_a_library_drops_ends_the_program_all_the_same(
+    model: Path, swallower: str
+) -> None:
+    program = f"""
+import ctypes, os, signal, sys, time
+from oneglance.perception.cli.main import main
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            sys.meta_path.remove(self)
+            swallow()
+def swallow():{_SWALLOWERS[swallower]}
+sys.meta_path.insert(0, Finder())
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "rendered:?frames=300", "--model", str(model)],
+        check=False,
+        capture_output=True,
+        timeout=100,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130, done.stderr
+    [said] = done.stderr.decode().splitlines()
+    assert said.startswith("interrupted")
+
+
 def test_signals_are_handled_before_anything_slow_is_imported() -> None:
     program = "import sys; from oneglance.perception.cli.main import main; print(*sys.modules)"
     done = subprocess.run(

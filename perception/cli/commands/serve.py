@@ -11,7 +11,6 @@ import typer
 
 from oneglance.perception.cli.common import (
     CONNECT,
-    EXIT_INTERRUPTED,
     Budget,
     Confidence,
     DamagedFrames,
@@ -28,6 +27,7 @@ from oneglance.perception.cli.common import (
     Timeout,
     Track,
     configure,
+    interrupted,
     missing,
     say,
 )
@@ -130,6 +130,5 @@ def serve(
     try:
         summary = serve_sources(options, say=say)
     except KeyboardInterrupt:
-        Terminal(stderr=True).print("interrupted: the page is closed")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise interrupted("interrupted: the page is closed") from None
     Terminal().print(render_summary(summary), crop=False)
