@@ -69,15 +69,17 @@ class Robustness:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{"conditions": {condition: {severity: {task: {"map50", "map50_95"}}}},
-        "worst": {severity: {task: {"condition", "kept": share}}}, "mpc": {task: 0..1},
-        "rpc": {task: share}}``; the clean figures are ``Evaluation``'s."""
+        """JSON-ready: ``{"conditions": {condition: {severity: {task: {"map50", "map50_95",
+        "by_size"}}}}, "worst": {severity: {task: {"condition", "kept": share}}},
+        "mpc": {task: 0..1}, "rpc": {task: share}}``; the clean figures, and what ``by_size`` is,
+        are ``Evaluation``'s."""
         conditions: dict[str, dict[str, Any]] = {}
         for (condition, severity), found in self.under.items():
             conditions.setdefault(condition.value, {})[severity.name.lower()] = {
                 task.value: {
                     "map50": found.tasks[task].map50,
                     "map50_95": found.tasks[task].map50_95,
+                    "by_size": found.tasks[task].by_size,
                 }
                 for task in self.tasks
             }

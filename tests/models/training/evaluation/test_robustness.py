@@ -128,6 +128,7 @@ def test_the_program_shows_a_row_for_each_condition_draws_them_and_writes_json(
     assert written["rpc"] == {"car": 1.0}
     assert re.search(r"^ ?worst +night 100%", outcome.out, re.MULTILINE)
     assert written["tasks"]["car"]["by_size"] == {"small": 1.0}
+    assert written["conditions"]["glare"]["strong"]["car"]["by_size"] == {"small": 1.0}
     image = cv2.imread(str(plot))
     assert image is not None
     assert image.std() > 5
