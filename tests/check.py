@@ -32,6 +32,7 @@ LIGHT = (
     "setuptools>=77",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "psutil>=6",
     "onnx>=1.17",
@@ -44,14 +45,16 @@ LOWEST = ("batch", "eval", "export", "mcap", "mqtt", "openvino", "serve")
 """The extras whose lower bounds ``--lowest`` holds: all that need no torch, but ``rerun``, which
 is pinned, ``ray``, which is 500 MB, and ``quantize``, which is these and 300 MB more."""
 
+ABREAST = ("--numprocesses", str(min(4, 2 * (os.cpu_count() or 1))), "--dist", "worksteal")
+"""Much of what is not slow waits for cameras that are slow or silent, so two run at a time for each
+CPU, four at most."""
+
 FAST = (
     *("-m", "not slow", "--ignore", "models/training", "--ignore", "tests/models/training"),
-    *("--ignore", "tests/benchmarks", "--ignore", "tests/faults"),
-    *("--numprocesses", str(min(4, 2 * (os.cpu_count() or 1))), "--dist", "worksteal"),
+    *("--ignore", "tests/benchmarks", "--ignore", "tests/faults", *ABREAST),
 )
-"""What ``--fast`` leaves out: training, benchmarks, the faults of the world and what is slow. Much
-of the rest waits for cameras that are slow or silent, so two run at a time for each CPU, four at
-most: 2 min 41 s on two."""
+"""What ``--fast`` leaves out: training, benchmarks, the faults of the world and what is slow: 2 min
+41 s on two CPUs."""
 
 RAY = ("tests/perception/batch/test_on_ray.py", "tests/perception/batch/test_ray_cluster.py")
 """What needs the extra ``ray``, which is no part of ``dev``: see ``--ray``."""
@@ -189,8 +192,9 @@ def _tests_against_the_wheel(python: Path, folder: Path) -> None:
     light = _light_environment(folder)
     step("light install", light, "-m", "pip", "install", "--quiet", f"{wheel}[eval]", *LIGHT)
     # What is slow has been tested above; here only what an installation lacks can fail.
-    quick = ("-q", "-m", "not slow")
-    step("tests against the wheel", light, "-m", "pytest", ROOT / "tests", *quick, cwd=folder)
+    step(
+        "tests against the wheel", light, "-m", "pytest", ROOT / "tests", "-q", *ABREAST, cwd=folder
+    )
 
 
 def _tests_with_the_lowest_versions(folder: Path) -> None:
