@@ -132,7 +132,7 @@ class FrameDecoder:
 
     def _rest(self) -> Iterator[DecodedFrame]:
         self._count_empty(None)
-        is_hole = Wrong.LAYOUT in self._wrong_before(None)
+        is_hole = Wrong.LAYOUT in (wrong := self._wrong_before(None))
         self._clear_last(is_hole=is_hole)
         self._take(lambda: self._stream.decode(None), None)
         if is_hole or self._options.ends_early():
@@ -143,7 +143,7 @@ class FrameDecoder:
         if is_hole:
             # Of MP4's fragments no more is declared than was found.
             end = None if self._is_mp4 else self._options.find_end()
-            self._stats.is_end_lost = end is None
+            self._stats.is_end_lost = end is None or Wrong.END in wrong
             self._ledger.ends_before(end)
         yield from self._given(self._ledger.verdicts(ended=True))
         self._doubts.end()

@@ -32,6 +32,8 @@ class Wrong(Flag):
     """Something is missing between the two, and what it was is not known."""
     BEGINNING = 8
     """Before the first packet lies the rest of one whose beginning is missing."""
+    END = 16
+    """More is missing behind the last packet than the file shows."""
 
 
 Look = Callable[[int | None, int | None], Wrong]

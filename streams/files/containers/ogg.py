@@ -180,12 +180,15 @@ class OggPackets(CheckedPackets):
             return
         if is_lost or (has_hole and not last.is_last):
             self._wrong = Wrong.LAYOUT | Wrong.GAP
-        if last.granule is not None and (last.is_last or not has_hole):
+        if has_hole and not last.is_last:
+            self._wrong |= Wrong.END
+        if last.granule is not None:
             self.end = count.frames(last.granule)
 
 
 def _read_on(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Its packets, also behind a hole in which libav looks for a page and gives up."""
+    """Its packets, also behind a hole in which libav looks for a page and gives up. One that is
+    longer than any, or lasts to the end, is the end."""
     tries = 0
     while True:
         try:
@@ -195,7 +198,7 @@ def _read_on(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
         except av.error.InvalidDataError:
             tries += 1
             if tries > _TRIES:
-                raise
+                return
         else:
             return
 

@@ -78,10 +78,25 @@ def test_what_is_damaged_in_the_middle_is_counted_and_no_frame_moves(
     data = [page for page in pages(path) if page.granule]
     for _ in range(12):
         at = chance.randrange(data[1].begin, data[-2].end)
-        length = chance.choice([1, 40, 600, 3000])
+        length = min(chance.choice([1, 40, 600, 3000]), data[-1].begin - at)
         other = {"hole": bytes(length), "cut": b"", "overwritten": chance.randbytes(length)}[kind]
         path.write_bytes(content[:at] + other + content[at + length :])
         assert is_accounted_for(play(path), whole), (at, length)
+
+
+def test_what_the_pages_show_is_counted_where_the_head_of_the_last_one_is_lost(
+    tmp_path: Path,
+) -> None:
+    path = drive(tmp_path)
+    content, whole = path.read_bytes(), play(path)
+    *_, before, last = [page for page in pages(path) if page.granule]
+    hole = bytes(last.content - before.begin - 1000)
+    path.write_bytes(content[: before.begin + 1000] + hole + content[last.content :])
+    found = play(path)
+    assert found.damaged == len(before.lengths)
+    assert len(found.frames) + found.damaged == found.produced == FRAMES - len(last.lengths)
+    assert all(not differs(each.image, whole.frames[each.index].image) for each in found.frames)
+    assert "what follows in the file is missing or damaged" in found.message
 
 
 @pytest.mark.parametrize("number", [0, 1, -1])
