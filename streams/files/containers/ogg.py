@@ -183,7 +183,7 @@ class OggPackets(CheckedPackets):
         if has_hole and not last.is_last:
             self._wrong |= Wrong.END
         if last.granule is not None:
-            self.end = count.frames(last.granule)
+            self.end = count.frames(last.granule) + last.continues
 
 
 def _read_on(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

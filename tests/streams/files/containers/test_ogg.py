@@ -94,7 +94,7 @@ def test_what_the_pages_show_is_counted_where_the_head_of_the_last_one_is_lost(
     path.write_bytes(content[: before.begin + 1000] + hole + content[last.content :])
     found = play(path)
     assert found.damaged == len(before.lengths)
-    assert len(found.frames) + found.damaged == found.produced == FRAMES - len(last.lengths)
+    assert len(found.frames) + found.damaged == found.produced == FRAMES - last.starts
     assert all(not differs(each.image, whole.frames[each.index].image) for each in found.frames)
     assert "what follows in the file is missing or damaged" in found.message
 
