@@ -18,6 +18,9 @@ FILLED = 128
 """More zeros than encoders put behind a frame whose length its container says, or arithmetic
 coders write."""
 
+H264_NUMBERS = 16
+"""Reference frames after which H.264's shortest numbers come round."""
+
 
 class BitReader:
     """A reader of bits. Raises IndexError at the end."""

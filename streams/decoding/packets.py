@@ -15,9 +15,10 @@ from av.video.frame import VideoFrame
 from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Doubts, Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
+from oneglance.streams.decoding.nal_units import H264_NUMBERS, ZEROS
 from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import FrameLedger, References
-from oneglance.streams.decoding.times.vop_times import AviTimes, own_times
+from oneglance.streams.decoding.times.avi import AviTimes
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.errors import cause
 from oneglance.streams.files.containers.checked import CheckedPackets
@@ -43,14 +44,8 @@ _LONGEST_START = 300
 _LATE = 0.25
 """Share of an outage by which its end may come early or late."""
 
-_TORN = bytes(4)
-"""At its end where a frame reaches into a hole, at its beginning where it lies in it."""
-
 _AHEAD = 20
 """Packets that a source may be ahead of the decoder by."""
-
-_H264_NUMBERS = 16
-"""Reference frames after which H.264's shortest numbers come round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +90,7 @@ class FrameDecoder:
         # AVI counts packets where others have times of frames.
         self._avi: AviTimes | None = None
         if container.format.name == "avi" and stream.time_base:
-            own = own_times(self._codec, extradata, stream.time_base)
-            self._avi = AviTimes(own, options.index)
+            self._avi = AviTimes(stream, options.index)
         references = References(intact=self._codec != "mpeg4")
         self._ledger: FrameLedger[_Taken] = FrameLedger(
             references, period=1 if self._avi else self._period, joins=options.joins
@@ -120,8 +114,9 @@ class FrameDecoder:
             av.error.FFmpegError: the container cannot be read on; what the decoder still held was
                 given out first. The caller knows how to name it.
         """
+        packets = self._container.demux(self._stream)
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in packets if self._avi is None else self._avi.ahead(packets):
                 if packet.size or packet.pts is not None or packet.dts is not None:
                     self._decode(packet)
                     yield from self._given(self._ledger.verdicts())
@@ -138,7 +133,7 @@ class FrameDecoder:
         if is_hole or self._options.ends_early():
             self._ledger.ends_early()
         if self._avi is not None and self._stats.packets:
-            self._ledger.ends_after(self._avi.ends())
+            self._ledger.ends_before(*self._avi.ends())
             self._stats.packets = max(self._stats.packets, self._avi.packets)
         if is_hole:
             # Of MP4's fragments no more is declared than was found.
@@ -157,7 +152,9 @@ class FrameDecoder:
             self._is_hashed = True
         packet, marks = self._without_marks(packet)
         entry = self._entered(packet, marks)
-        has_times = self._avi is None  # otherwise each frame's place is told by the decoder's order
+        has_times = (
+            self._avi is None or entry.pts is not None
+        )  # otherwise each frame's place is told by the decoder's order
         if entry.coded.fault and self._codec == "h264" and has_times and not self._keeps:
             # It would be left out, and in libav's decoder can spoil the key frame after it.
             self._ledger.fails(entry)
@@ -230,8 +227,9 @@ class FrameDecoder:
         coded = self._coded(packet, is_gap=is_gap)
         self._ledger.lost_first |= Wrong.BEGINNING in wrong
         pts = None if self._avi is not None else packet.pts
-        if self._avi is not None and packet.dts is not None:
-            coded, pts = self._placed(coded, packet, packet.dts)
+        if self._avi is not None:
+            coded, pts = self._placed(coded, packet)
+            near_loss |= self._near_loss > 0
         coded = self._clear_suspect(coded, packet)
         coded = self._behind_marks(coded, is_ahead=is_ahead)
         entry = self._ledger.enters(coded, pts, near_loss=near_loss or bool(coded.fault))
@@ -239,7 +237,8 @@ class FrameDecoder:
         if near_loss and leap > _LONGEST_LOSS:
             entry.behind_loss |= self._took_as_long(packet.dts)
         entry.broken |= bool(marks and marks[0].inside) or (near_loss and not coded.begins)
-        is_torn = bytes(memoryview(packet)[-len(_TORN) :]) == _TORN
+        # At its end where it reaches into a hole, at its beginning where it lies in it.
+        is_torn = bytes(memoryview(packet)[-len(ZEROS) :]) == ZEROS
         self._note_faults(entry, wrong, is_torn=is_torn and Wrong.LAYOUT in wrong)
         self._behind, self._near_loss = marks, max(0, self._near_loss - 1)
         if packet.is_discard:
@@ -281,17 +280,18 @@ class FrameDecoder:
         return abs(self._clock() - self._came_s[0] - step_s) <= _LATE * step_s
 
     def _placed(
-        self, coded: CodedFrame, packet: Packet[VideoStream], dts: int
+        self, coded: CodedFrame, packet: Packet[VideoStream]
     ) -> tuple[CodedFrame, int | None]:
         """The frame of a packet of AVI, with what a hole swallowed before it, and its time."""
         assert self._avi is not None
-        lost, pts = self._avi.enters(memoryview(packet), packet.pos, dts)
+        coded, lost, pts = self._avi.enters(packet, coded)
         self._stats.packets = max(self._stats.packets, self._avi.packets)
         if pts is None:
             self._ledger.forget_time()
         else:
             self._ledger.misses(lost)
-        return replace(coded, lost_before=lost) if lost else coded, pts
+        self._near_loss = max(self._near_loss, min(lost, 1))
+        return coded, pts
 
     def _wrong_before(self, place: int | None) -> Wrong:
         """What the container shows to be wrong from the packet before to the one there."""
@@ -314,7 +314,7 @@ class FrameDecoder:
             self._stats.is_start_lost = True
             self._ledger.begins_late()
             return replace(coded, lost_before=max(1, before))
-        knows = self._codec == "h264" and leap <= _H264_NUMBERS  # by its own numbers
+        knows = self._codec == "h264" and leap <= H264_NUMBERS  # by its own numbers
         return replace(coded, lost_before=1) if is_gap and not knows else coded
 
     def _behind_marks(self, coded: CodedFrame, *, is_ahead: bool) -> CodedFrame:
@@ -322,7 +322,7 @@ class FrameDecoder:
         lost = int(is_ahead)
         lost += sum(mark.count for mark in self._behind if mark.after or len(self._behind) > 1)
         # Of H.264 its own numbers show it better, unless they may have come round.
-        if lost and not (self._codec == "h264" and lost < _H264_NUMBERS):
+        if lost and not (self._codec == "h264" and lost < H264_NUMBERS):
             return replace(coded, lost_before=max(1, coded.lost_before))
         return coded
 
@@ -351,7 +351,7 @@ class FrameDecoder:
         if asks and self._find_loss is not None and begin is not None and packet.pos is not None:
             loss = self._find_loss(begin, packet.pos)
             is_hole = loss is None
-        is_hole |= coded.lost_before > 0 or bytes(memoryview(packet)[: len(_TORN)]) == _TORN
+        is_hole |= coded.lost_before > 0 or bytes(memoryview(packet)[: len(ZEROS)]) == ZEROS
         if is_torn and is_hole:
             loss = Loss.INSIDE
         if loss is None:

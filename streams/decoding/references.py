@@ -93,6 +93,8 @@ class References:
     def _pass_on(self, coded: CodedFrame) -> None:
         if coded.lost_before:
             self._intact, self._wait = False, None
+            if self._open is not None:
+                self._open.leaders_intact = False
         if self._intact:
             return
         if self._wait is None:
@@ -188,24 +190,22 @@ class FrameLedger(Generic[T]):
         """The next frame has no time, and what is lost before it is said with it."""
         self._last, self._untimed = None, 0
 
-    def ends_before(self, pts: int | None) -> None:
-        """Something is known to be missing at the end, which should be shown up to that time."""
+    def ends_before(self, pts: int | None, missing: int | None = None) -> None:
+        """Something is known to be missing at the end, which should be shown up to that time: so
+        many packets, of which some may be shown before the last that came."""
         times = [entry.pts for entry in self._recent if entry.pts is not None]
+        self._ending = missing or 0
         if pts is not None and times and self._in_order:
-            self._ending = max(0, round(self._in_periods(pts - max(times))) - 1)
+            behind = max(0, round(self._in_periods(pts - max(times))) - 1)
+            self._ending = behind if missing is None else min(behind, missing)
 
     def begins_late(self) -> None:
         """Frames are missing before the first packet: by the time of the first that is shown."""
         self._lacks_start = True
 
     def ends_early(self) -> None:
-        """Frames are known to be missing at the end; those among them that lead the last ones are
-        known by the time that they leave empty."""
+        """Frames are known to be missing at the end, which leave gaps before the last ones."""
         self._early_end = self._fed
-
-    def ends_after(self, count: int) -> None:
-        """So many packets are known to be missing at the end."""
-        self._ending = count
 
     def fails(self, entry: Entry) -> None:
         """Nothing will come of it: it is empty, or the decoder says so."""
@@ -326,8 +326,8 @@ class FrameLedger(Generic[T]):
             yield Verdict(None, damaged=True, had_packet=False)
 
     def _fills_gap(self, entry: Entry) -> bool:
-        """Whether it is one of those that were counted as lost when one came too early, or when
-        the time of this one was not known: it is shown before the last, and decoded after it."""
+        """Whether it was counted as lost when one came too early, or when its time was not known:
+        it is shown before the last, and decoded after it."""
         for gap in self._gaps:
             behind = entry.number - gap.number
             if entry.pts is None:
@@ -356,8 +356,8 @@ class FrameLedger(Generic[T]):
         return round(periods) - 1 if _LONG_STEP <= periods <= most else 0
 
     def _lacks_leaders(self, entry: Entry, periods: float) -> bool:
-        """Whether a gap before it is one that frames would have filled which the end cut off: no
-        more than are decoded between a frame and its presentation."""
+        """Whether frames that the end cut off would have filled a gap before it: no more than are
+        decoded between a frame and its presentation."""
         if self._early_end is None or entry.number < self._early_end - self._depth:
             return False
         return _LONG_STEP <= periods <= self._depth + _LONG_STEP
@@ -368,7 +368,7 @@ class FrameLedger(Generic[T]):
         return step / period if period else 0.0
 
     def _is_far(self, entry: Entry) -> bool:
-        """Whether it would be shown so long after the last one that an outage lies between them."""
+        """Whether it would be shown so long after the last one that there was an outage."""
         last = self._last
         if last is None or last.pts is None or entry.pts is None or not entry.near_loss:
             return False

@@ -7,6 +7,7 @@ so that all frames after a hole come too early. Format: RIFF AVI, the ``idx1`` c
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 _ENTRY = np.dtype([("name", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("size", "<u4")])
+_CHUNK = re.compile(rb"\d\d|..(dc|db|wb)|LI|..ST|JU|..NK|id|..x1|ix|RI|..FF", re.DOTALL)
+"""What a chunk begins with, of which some bytes may be wrong."""
+_KEY = 0x10
+"""Among the flags of a key frame."""
 _HEADER = 8
 _LARGEST = 64 << 20
 _TAIL, _HEAD = 1 << 20, 1 << 20
@@ -29,9 +34,10 @@ class AviIndex:
 
     def __init__(self, file: Path, stream: int) -> None:
         """``stream``: the number of the video in the file."""
+        self._file = file
         self._places = np.empty(0, np.int64)
         self._numbers = np.empty(0, np.int64)
-        self._is_filled = np.empty(0, np.bool_)
+        self._is_filled = self._is_key = np.empty(0, np.bool_)
         try:
             with file.open("rb") as content:
                 self._read(content, b"%02d" % stream)
@@ -48,9 +54,24 @@ class AviIndex:
         at = int(np.searchsorted(self._places, place, side="right")) - 1
         return int(self._numbers[at]) if at >= 0 and self._places[at] == place else None
 
+    def is_key(self, number: int) -> bool | None:
+        """Whether that frame is a key frame; None: it is not in the index."""
+        return bool(self._is_key[number]) if 0 <= number < len(self._is_key) else None
+
     def lost_between(self, number: int, other: int | None) -> int:
         """Frames between the two, without those that the recorder left empty; None: to the end."""
         return int(np.count_nonzero(self._is_filled[number + 1 : other]))
+
+    def is_hole_behind(self, place: int, size: int) -> bool:
+        """Whether what lies behind a frame of that place and size is nothing that an AVI holds: a
+        hole begins there, or before, inside the frame."""
+        try:
+            with self._file.open("rb") as content:
+                content.seek(place + size + size % 2)
+                found = content.read(_HEADER)
+        except OSError:
+            return False
+        return len(found) == _HEADER and _CHUNK.match(found) is None
 
     def _read(self, content: BinaryIO, stream: bytes) -> None:
         size = content.seek(0, os.SEEK_END)
@@ -65,6 +86,7 @@ class AviIndex:
             return
         own = entries[np.isin(entries["name"], [stream + b"dc", stream + b"db"])]
         self._is_filled = own["size"] > 0
+        self._is_key = own["flags"] & _KEY > 0
         numbers = np.flatnonzero(self._is_filled)
         places = base + own["offset"][numbers].astype(np.int64) + _HEADER
         order = np.argsort(places, kind="stable")

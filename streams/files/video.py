@@ -86,10 +86,11 @@ class VideoFile(AvSource):
 
     Not noticed, because nothing shows it: wrong bytes within frames of those codings in other
     containers (but holes of zeros), and within images of a GIF; wrong bits of any coding that
-    decode to other frames by chance; and frames of a Matroska or AVI file that were lost with their
-    own chunk's header, or of an MPEG program stream with whole packets of it. A gap in the times of
-    a transport stream counts as lost frames where packets are known to be missing at it and it does
-    not begin with a key frame: that may be another recording, put behind it.
+    decode to other frames by chance; and frames of a Matroska file, or an AVI without an index,
+    that were lost with their own chunk's header, or of an MPEG program stream with whole packets of
+    it. A gap in the times of a transport stream counts as lost frames where packets are known to be
+    missing at it and it does not begin with a key frame: that may be another recording, put behind
+    it.
     """
 
     def __init__(

@@ -21,16 +21,20 @@ from oneglance.streams.decoding.nal_units import (
 
 _GROUP, _FRAME = b"\0\0\1\xb8", b"\0\0\1\0"
 _PARAMETERS = 512
+_H264_B = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A frame's ``number`` in the order of showing, which comes round after ``most``. ``begins``:
-    numbers are counted from the frame after all that were decoded before it."""
+    numbers are counted from the frame after all that were decoded before it. ``is_b``: it leans on
+    frames before and behind it, where that is read. ``is_in_order``: all are shown as decoded."""
 
     number: int
     most: int
     begins: bool
+    is_b: bool = False
+    is_in_order: bool = False
 
 
 Places = Callable[[memoryview], Place | None]
@@ -96,7 +100,7 @@ class _H264:
     def _slice(self, unit: bytes) -> Place | None:
         bits = BitReader(unescaped(unit[1:32]))
         bits.ue()
-        bits.ue()
+        is_b = bits.ue() % 5 == _H264_B
         sequence = self._sequences[self._sequence_of[bits.ue()]]
         if sequence.separate_planes:
             bits.read(2)
@@ -104,12 +108,12 @@ class _H264:
         if not sequence.frames_only and bits.read(1):
             return None  # a field
         if sequence.order == 2:  # shown as they are decoded
-            return Place(2 * number, 2 << sequence.number_bits, is_first)
+            return Place(2 * number, 2 << sequence.number_bits, is_first, is_in_order=True)
         if is_first:
             bits.ue()
         if not sequence.order_bits:
             return None
-        return Place(bits.read(sequence.order_bits), 1 << sequence.order_bits, is_first)
+        return Place(bits.read(sequence.order_bits), 1 << sequence.order_bits, is_first, is_b)
 
 
 class _H265:

@@ -1,20 +1,13 @@
-"""Times of the frames of an AVI, and those that MPEG-4 frames carry themselves (ISO/IEC 14496-2,
-6.2.3 and 6.2.5).
-
-AVI counts packets. Where one packet holds two frames (packed B-frames) and place holders stand
-for others, that count is no time of showing; the frames' own headers have it.
-"""
+"""Times that MPEG-4 frames carry themselves (ISO/IEC 14496-2, 6.2.3 and 6.2.5)."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
-from heapq import heappop, heappush
 
 from oneglance.streams.decoding.bitstream import LARGEST_PLACE_HOLDER
 from oneglance.streams.decoding.nal_units import BitReader
-from oneglance.streams.decoding.times.temporal import FrameTimes, Shown, TemporalTimes
-from oneglance.streams.files.avi_index import AviIndex
+from oneglance.streams.decoding.times.temporal import Shown
 
 _HEADER = 64
 """Bytes that a header fits in."""
@@ -120,81 +113,6 @@ class OwnTimes:
         for slot in found:
             self._shown.see(slot, dts, is_b=self._is_b)
         return found
-
-
-def own_times(codec: str, extradata: bytes | None, time_base: Fraction) -> FrameTimes | None:
-    """Those of that coding (libav's name); None: its frames carry none that are read here."""
-    if codec == "mpeg4":
-        return OwnTimes(extradata, time_base)
-    return TemporalTimes() if codec in ("mpeg1video", "mpeg2video") else None
-
-
-class AviTimes:
-    """When the frames of an AVI are shown, which knows their places alone, in its time base."""
-
-    def __init__(self, own: FrameTimes | None, index: AviIndex | None) -> None:
-        """``own``: the times that its frames carry themselves; ``index``: of its file."""
-        self._own, self._index = own, index
-        self._swallowed = 0
-        self._is_odd = self._knows = self._was_ahead = False
-        self._shown_at: list[int] = []
-        self.packets = 0
-        """Frames up to the last packet, place holders too, which libav passes over."""
-
-    def enters(self, data: memoryview, place: int | None, number: int) -> tuple[int, int | None]:
-        """A packet of that ``number`` by libav's count, whose bytes begin at ``place``; how many
-        frames a hole swallowed before it, and when its own is shown: None where its file does not
-        know, or its packets hold more than one."""
-        lost, expected = 0, number + self._swallowed
-        true = None if self._index is None or place is None else self._index.number(place)
-        if self._index is not None and true is not None and true > expected:
-            lost = self._index.lost_between(expected - 1, true)
-            self._swallowed, expected = true - number, true
-        if isinstance(self._own, TemporalTimes) and expected > self.packets + lost:
-            self._own = None  # some places are left empty, which groups do not count
-        times = None if self._own is None else self._own.slots(data, expected)
-        if times is None:
-            self._own, times = None, [expected]
-        if self._index is not None and self._index.count:  # fewer may follow the last ones
-            times = [min(shown_at, max(expected, self._index.count - 1)) for shown_at in times]
-        self._is_odd |= len(times) > 1 or _PACKED.search(bytes(data[:_HEAD])) is not None
-        self._is_odd |= self._is_out_of_place(times, expected, is_behind_loss=lost > 0)
-        # Once it is certain, from a frame on that none is shown before which was decoded earlier.
-        self._knows |= self._own is not None and self._own.is_certain and not self._own.ends_in_b
-        self._knows &= self._own is not None and not self._is_odd
-        is_known = self._knows and len(times) == 1
-        is_known &= self._own is None or not self._own.is_guess
-        self.packets = max(self.packets, expected + 1)
-        for shown_at in times:
-            heappush(self._shown_at, shown_at)
-        return lost, times[0] if is_known else None
-
-    def _is_out_of_place(self, times: list[int], expected: int, *, is_behind_loss: bool) -> bool:
-        """Whether a frame is shown when none from its place can be: its film's rate was changed.
-
-        A B-frame is shown one before its place, as the frame that it leans on was decoded before;
-        that one at its own place, or as many later as B-frames follow it.
-        """
-        own, was_ahead, self._was_ahead = self._own, self._was_ahead, False
-        if own is None or not own.is_certain or len(times) != 1:
-            return False
-        if own.ends_in_b:
-            return times[0] != expected - 1
-        self._was_ahead = times[0] > expected
-        return times[0] < expected or (was_ahead and not is_behind_loss)
-
-    def ends(self) -> int:
-        """How many frames a hole swallowed behind the last packet."""
-        if self._index is None:
-            return 0
-        lost = self._index.lost_between(self.packets - 1, None)
-        if not lost:  # only place holders follow
-            self.packets = max(self.packets, self._index.count)
-        return lost
-
-    def next(self) -> int | None:
-        """When the next frame of those that entered is shown."""
-        return heappop(self._shown_at) if self._shown_at else None
 
 
 def _resolution(bits: BitReader) -> int:

@@ -56,6 +56,10 @@ def test_what_leads_an_open_refresh_leans_on_both_sides_of_it() -> None:
     assert damaged(letters, times=times) == []
 
 
+def test_what_leads_an_open_refresh_leans_on_what_was_lost_behind_that() -> None:
+    assert damaged("IPOGBP", times=[0, 1, 5, 3, 4, 6]) == [3, 4, 5]
+
+
 def ledger(**how: object) -> FrameLedger[str]:
     return FrameLedger(References(), period=1.0, **how)  # type: ignore[arg-type]
 

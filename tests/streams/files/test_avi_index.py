@@ -55,3 +55,26 @@ def test_an_index_of_another_file_is_not_believed(film: Path) -> None:
     at = content.index(b"movi") + 4
     film.write_bytes(content[:at] + b"JUNK\x05\0\0\0spare\0" + content[at:])
     assert AviIndex(film, 0).number(list(found)[3]) is None
+
+
+def test_it_says_which_frames_are_key_frames(tmp_path: Path) -> None:
+    path = make_video(
+        tmp_path / "a.avi", frames=12, options={"g": "5", "bf": "0", "sc_threshold": "0"}
+    )
+    index = AviIndex(path, 0)
+    assert [number for number in range(12) if index.is_key(number)] == [0, 5, 10]
+    assert index.is_key(12) is None
+
+
+def test_what_lies_behind_a_frame_is_a_chunk_or_a_hole(film: Path) -> None:
+    index, content = AviIndex(film, 0), film.read_bytes()
+    with av.open(str(film)) as opened:
+        found = [(present(each.pos), each.size) for each in opened.demux(video=0) if each.size]
+    assert not any(index.is_hole_behind(*each) for each in found)
+    for hole in (bytes(4), b"\x9a\x01\xc3\x77"):
+        at, size = found[3]
+        begin = at + size + size % 2
+        film.write_bytes(content[:begin] + hole + content[begin + 4 :])
+        assert [number for number, each in enumerate(found) if index.is_hole_behind(*each)] == [3]
+    film.write_bytes(content[: found[3][0] + found[3][1]])
+    assert not index.is_hole_behind(*found[3])  # it is truncated there, which is no hole
