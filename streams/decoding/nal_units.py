@@ -21,6 +21,15 @@ coders write."""
 H264_NUMBERS = 16
 """Reference frames after which H.264's shortest numbers come round."""
 
+_FEW = 4
+"""Frames that nothing refers to, and the next, come in a row."""
+
+
+def numbers_show(lost: int, periods: float) -> bool:
+    """Whether H.264's own numbers, by which so many reference frames are missing, show what is
+    missing in a gap: they come round, and begin anew with a key frame, which may be missing too."""
+    return periods <= (H264_NUMBERS if lost else _FEW)
+
 
 class BitReader:
     """A reader of bits. Raises IndexError at the end."""

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from oneglance.streams.decoding.accounting import DecodedFrame, DecodeStats, Doubts, Entry, Verdict
 from oneglance.streams.decoding.bitstream import CodedFrame, Refresh, has_hash, inspector
 from oneglance.streams.decoding.loss_marks import LossMark, without_marks
-from oneglance.streams.decoding.nal_units import H264_NUMBERS, ZEROS
+from oneglance.streams.decoding.nal_units import H264_NUMBERS, ZEROS, numbers_show
 from oneglance.streams.decoding.options import NOTICING, OF_PARTS, PARSED, STRICT, DecodeOptions
 from oneglance.streams.decoding.references import FrameLedger, References
 from oneglance.streams.decoding.times.avi import AviTimes
@@ -314,7 +314,7 @@ class FrameDecoder:
             self._stats.is_start_lost = True
             self._ledger.begins_late()
             return replace(coded, lost_before=max(1, before))
-        knows = self._codec == "h264" and leap <= H264_NUMBERS  # by its own numbers
+        knows = self._codec == "h264" and numbers_show(coded.lost_before, leap)
         return replace(coded, lost_before=1) if is_gap and not knows else coded
 
     def _behind_marks(self, coded: CodedFrame, *, is_ahead: bool) -> CodedFrame:

@@ -34,6 +34,11 @@ class _Coded:
     number: int
     place: Place | None
 
+    @property
+    def is_anchor(self) -> bool:
+        """Whether it is shown behind all that were decoded before it."""
+        return self.place is not None and not self.place.is_b
+
 
 class ShownOrder:
     """Numbers in the order of showing, of frames that are given in that of decoding."""
@@ -81,7 +86,7 @@ class ShownOrder:
     def rest(self, end: int) -> list[ShownAt]:
         """Those of the last ones, of so many in all."""
         for since in self._beginnings(end):
-            found = self._filled(self._slots(since), end, since)
+            found = self._filled(self._slots(since), end)
             if found is not None:
                 return self._known(found)
         found_but_one = self._fit_but_one(end) if self._is_sure else None
@@ -97,7 +102,7 @@ class ShownOrder:
 
     def _begins_with(self, coded: _Coded, place: Place) -> list[ShownAt]:
         """That one is shown behind all that was decoded before it."""
-        end, found = coded.number, None
+        end, found, ways = coded.number, None, []
         for since in self._beginnings(end):
             origin = self._origin if since is None else since
             shown_at = end if place.begins else self._at(coded, origin)
@@ -105,14 +110,18 @@ class ShownOrder:
                 continue
             slots: _Slots | None = [None] * len(self._held)
             if self._begin is not None:
-                slots = self._filled(self._slots(since), end, since)
+                slots = self._filled(self._slots(since), end)
             if slots is not None:
-                self._begin, self._origin, found = end, origin, self._known(slots)
-                self._is_sure |= end > self._first + 1
-                break
+                ways.append((slots, shown_at, origin))
+        is_one = all(way[:2] == ways[0][:2] for way in ways)
+        # What follows shows which it is.
+        if ways and (is_one or place.begins or len(self._held) > _MOST_HELD // 2):
+            slots, _, self._origin = ways[0]
+            self._begin, found = end, self._known(slots)
+            self._is_sure |= end > self._first + 1
         # Others behind it that fit show that one is wrong, and not all from there on.
-        anchors = sum(each.place is not None and not each.place.is_b for each in self._held)
-        if found is None and (anchors > 1 or (place.begins and self._is_sure)):
+        anchors = sum(each.is_anchor for each in self._held)
+        if found is None and not ways and (anchors > 1 or (place.begins and self._is_sure)):
             found = self._fit_but_one(end)
             self._begin = self._begin if found is None else end
         if place.begins:
@@ -146,7 +155,7 @@ class ShownOrder:
             for each in self._held
         ]
 
-    def _filled(self, slots: _Slots, end: int, since: int | None = None) -> _Slots | None:
+    def _filled(self, slots: _Slots, end: int) -> _Slots | None:
         """Those with one for each that has none, of all there are until that number; None: some do
         not go together."""
         if self._begin is None:
@@ -156,13 +165,17 @@ class ShownOrder:
         unknown = slots.count(None)
         if len(slots) - unknown + len(free) != end - self._begin or len(free) < unknown:
             return None
-        if since is not None and any(
-            shown_at is not None and (shown_at < since) != (each.number < since)
-            for each, shown_at in zip(self._held, slots, strict=True)
-        ):
+        if not all(self._is_between(slots, each.number) for each in self._held if each.is_anchor):
             return None
         others = iter(free)
         return [next(others) if shown_at is None else shown_at for shown_at in slots]
+
+    def _is_between(self, slots: _Slots, number: int) -> bool:
+        """Whether all that are decoded before that one are shown before it."""
+        return all(
+            shown_at is None or (shown_at < number) == (each.number < number)
+            for each, shown_at in zip(self._held, slots, strict=True)
+        )
 
     def _fit_but_one(self, end: int) -> list[ShownAt] | None:
         """Where one of those that are held says what is wrong, and none is missing."""

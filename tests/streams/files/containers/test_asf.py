@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from drives import FRAMES, LARGE, RATE, check_lost_sectors, clip, play
+from drives import FRAMES, LARGE, RATE, check_lost_sectors, clip, play, wrong
 from media import make_video
 from oneglance.streams.files.containers.asf import MediaObject, objects_in
 
@@ -44,7 +44,9 @@ def test_every_frame_begins_once_and_has_a_number(tmp_path: Path) -> None:
     assert objects_in(packets(content)[0], 2) == []
 
 
-@pytest.mark.parametrize("packet", [b"", b"\x82", b"\x82\0\0\x09\x5d\xff" + b"\xff" * 20])
+@pytest.mark.parametrize(
+    "packet", [b"", bytes(_PACKET), b"\x82", b"\x82\0\0\x09\x5d\xff" + b"\xff" * 20]
+)
 def test_what_is_no_packet_has_no_frames(packet: bytes) -> None:
     assert objects_in(packet, 1) is None
 
@@ -55,7 +57,16 @@ def test_a_number_of_a_byte_comes_round(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "options"), [("msmpeg4", {}), ("wmv2", {}), ("mpeg4", {}), ("mpeg4", {"bf": "2"})]
+    ("codec", "options"),
+    [
+        ("msmpeg4", {}),
+        ("wmv2", {}),
+        ("mpeg4", {}),
+        ("mpeg4", {"bf": "2"}),
+        ("libx264", {}),
+        ("libx264", {"bf": "2", "b_strategy": "0", "b-pyramid": "none"}),
+        ("libx264", {"bf": "3", "b_strategy": "0", "x264-params": "open-gop=1"}),
+    ],
 )
 @pytest.mark.parametrize("size", [512, 4096])
 def test_a_lost_sector_in_the_middle_is_counted_and_no_frame_moves(
@@ -70,6 +81,32 @@ def test_a_lost_sector_in_the_middle_is_counted_and_no_frame_moves(
     assert end is not None
     row = range(begin // size * size + size, end, size)
     check_lost_sectors(path, row, size)
+
+
+@pytest.mark.parametrize("bf", ["0", "2", "3"])
+def test_frames_of_h264_are_shown_in_their_order_from_the_beginning_on(
+    tmp_path: Path, bf: str
+) -> None:
+    found = play(drive(tmp_path, "libx264", bf=bf, b_strategy="0"))
+    assert [frame.index for frame in found.frames] == list(range(FRAMES))
+    assert [round(frame.timestamp_s * RATE, 3) for frame in found.frames] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize(("codec", "options"), [("mpeg4", {}), ("libx264", {"bf": "2"})])
+def test_what_is_lost_between_the_first_two_frames_is_counted(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    path = drive(tmp_path, codec, **options)
+    content, whole = path.read_bytes(), play(path)
+    begin = content.find(_DATA) + 50
+    held = [objects_in(packet, 1) or [] for packet in packets(content)]
+    lost = next(at for at, each in enumerate(held) if each and each[0].number > 1)
+    at = begin + lost * _PACKET
+    path.write_bytes(content[:at] + bytes(_PACKET) + content[at + _PACKET :])
+    found = play(path)
+    assert len(found.frames) + found.damaged == found.produced == FRAMES
+    assert len(found.frames) < FRAMES
+    assert wrong(found, whole.frames) == []
 
 
 def test_a_recording_that_pauses_lost_nothing(tmp_path: Path) -> None:
