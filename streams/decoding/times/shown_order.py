@@ -84,11 +84,13 @@ class ShownOrder:
         return found
 
     def rest(self, end: int) -> list[ShownAt]:
-        """Those of the last ones, of so many in all."""
-        for since in self._beginnings(end):
-            found = self._filled(self._slots(since), end)
-            if found is not None:
-                return self._known(found)
+        """Those of the last ones, of so many in all, or more of which none came."""
+        last = max((shown_at for shown_at in self._slots() if shown_at is not None), default=0)
+        for total in (end, last + 1):
+            for since in self._beginnings(end):
+                found = self._filled(self._slots(since), total)
+                if found is not None:
+                    return self._known(found)
         found_but_one = self._fit_but_one(end) if self._is_sure else None
         return found_but_one or self._known([None] * len(self._held))
 
@@ -165,7 +167,12 @@ class ShownOrder:
         unknown = slots.count(None)
         if len(slots) - unknown + len(free) != end - self._begin or len(free) < unknown:
             return None
-        if not all(self._is_between(slots, each.number) for each in self._held if each.is_anchor):
+        anchors = (
+            each.number
+            for each, shown_at in zip(self._held, slots, strict=True)
+            if each.is_anchor and shown_at is not None
+        )
+        if not all(self._is_between(slots, number) for number in anchors):
             return None
         others = iter(free)
         return [next(others) if shown_at is None else shown_at for shown_at in slots]
@@ -178,11 +185,15 @@ class ShownOrder:
         )
 
     def _fit_but_one(self, end: int) -> list[ShownAt] | None:
-        """Where one of those that are held says what is wrong, and none is missing."""
+        """Where one of those that are held says what is wrong."""
         slots, fitting = self._slots(), {}
-        if None in slots or self._begin is None or end - self._begin != len(slots):
+        begin = end if self._begin is None else self._begin
+        early = [at for at, slot in enumerate(slots) if slot is not None and slot < begin]
+        if len(early) > 1 or len(slots) < 2:
             return None
-        for but in range(len(slots)):
+        if not early and (None in slots or end - begin != len(slots)):
+            return None  # what is missing leaves room for any
+        for but in early or range(len(slots)):
             others = [None if at == but else shown_at for at, shown_at in enumerate(slots)]
             filled = self._filled(others, end)
             if filled is not None:

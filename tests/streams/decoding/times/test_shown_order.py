@@ -65,6 +65,29 @@ def test_one_whose_number_is_that_of_another_is_wrong_or_that_one(lost: int, num
         assert each.is_wrong or each == ShownAt(SLOTS[at])
 
 
+def test_one_that_says_a_place_in_the_past_is_wrong_though_others_are_gone() -> None:
+    places = {at: place(at) for at in range(len(GROUPS)) if at != 12}
+    places[10] = Place(0, MOST, begins=False, is_b=True)
+    found = shown(places, index=True)
+    assert found.pop(10).is_wrong  # where exactly, nobody knows: one is gone beside it
+    assert found == {at: ShownAt(SLOTS[at]) for at in places if at != 10}
+
+
+def test_what_cannot_be_a_place_ends_no_row() -> None:
+    places = {at: place(at) for at in range(len(GROUPS))}
+    places[11] = Place(57, MOST, begins=False)
+    assert shown(places) == {at: ShownAt(slot) for at, slot in enumerate(SLOTS)}
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_what_is_gone_at_the_end_moves_none_before_it(count: int) -> None:
+    order, found = ShownOrder(), []
+    for at in range(len(GROUPS) - count):
+        found += order.enters(at, place(at))
+    found += order.rest(len(GROUPS) - count)
+    assert found == [ShownAt(slot) for slot in SLOTS[:-count]]
+
+
 def test_what_is_shown_as_it_is_decoded_needs_no_number() -> None:
     own = Place(0, MOST, begins=True, is_in_order=True)
     found = shown({at: None if at in (0, 7) else own for at in range(len(GROUPS))})
