@@ -194,7 +194,7 @@ class FrameLedger(Generic[T]):
         """Something is known to be missing at the end, which should be shown up to that time: so
         many packets, of which some may be shown before the last that came."""
         times = [entry.pts for entry in self._recent if entry.pts is not None]
-        self._ending = missing or 0
+        self._ending, self._early_end = missing or 0, self._fed if missing else self._early_end
         if pts is not None and times and self._in_order:
             behind = max(0, round(self._in_periods(pts - max(times))) - 1)
             self._ending = behind if missing is None else min(behind, missing)

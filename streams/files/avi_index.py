@@ -62,16 +62,21 @@ class AviIndex:
         """Frames between the two, without those that the recorder left empty; None: to the end."""
         return int(np.count_nonzero(self._is_filled[number + 1 : other]))
 
-    def is_hole_behind(self, place: int, size: int) -> bool:
-        """Whether what lies behind a frame of that place and size is nothing that an AVI holds: a
-        hole begins there, or before, inside the frame."""
+    def is_hole_behind(self, place: int, size: int, *, within: int = 1) -> bool:
+        """Whether what lies behind a frame of that place and size, or behind one of so many chunks
+        that follow, is nothing that an AVI holds: a hole begins there, or before, inside them."""
         try:
             with self._file.open("rb") as content:
-                content.seek(place + size + size % 2)
-                found = content.read(_HEADER)
+                for _ in range(within):
+                    place += size + size % 2
+                    content.seek(place)
+                    found = content.read(_HEADER)
+                    if len(found) < _HEADER or _CHUNK.match(found) is None:
+                        return len(found) == _HEADER
+                    place, size = place + _HEADER, int.from_bytes(found[4:], "little")
         except OSError:
             return False
-        return len(found) == _HEADER and _CHUNK.match(found) is None
+        return False
 
     def _read(self, content: BinaryIO, stream: bytes) -> None:
         size = content.seek(0, os.SEEK_END)

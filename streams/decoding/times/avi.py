@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+_SOUND = 64
+"""Chunks of sound, and of what ends a file, behind the last frame."""
 _HEAD = 512
 _PACKED = re.compile(rb"\0\0\x01\xb2DivX\d+b\d+p")
 """What encoders write in the user data before the first frame of a stream that packs B-frames."""
@@ -151,16 +153,17 @@ class AviTimes:
         if self._index is None or last is None:
             return
         self._lost = self._index.lost_between(self._next - 1, None)
-        if not self._index.count and self._is_torn(last):  # the index was lost as well
-            self._lost = max(0, self._declared - self._next)
+        if not self._index.count and self._is_torn(last, within=_SOUND):
+            self._lost = max(0, self._declared - self._next)  # the index was lost as well
         if self._lost:
             self._entered[-1].is_torn = self._is_torn(last)
 
-    def _is_torn(self, packet: Packet[VideoStream]) -> bool:
-        """Whether a hole reaches into the one before what is missing, or may do so."""
+    def _is_torn(self, packet: Packet[VideoStream], *, within: int = 1) -> bool:
+        """Whether a hole reaches into the one before what is missing, or may do so; or begins
+        behind one of so many chunks that follow."""
         if self._index is None or packet.pos is None:
             return False
-        return self._index.is_hole_behind(packet.pos, packet.size)
+        return self._index.is_hole_behind(packet.pos, packet.size, within=within)
 
     def _has_key(self, begin: int, end: int) -> bool:
         """Whether there may be a key frame among those of these numbers."""

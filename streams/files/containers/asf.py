@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import av
 
-from oneglance.streams.decoding.times.ordered import OrderedTimes, ordered_times
+from oneglance.streams.decoding.times.ordered import OrderedTimes, end_of, ordered_times
 from oneglance.streams.decoding.tracks import period_of
 from oneglance.streams.files.containers.checked import CheckedPackets
-from oneglance.streams.files.integrity import declared_end
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
@@ -180,8 +179,7 @@ class AsfPackets(CheckedPackets):
             self._error = error
         if ordered is not None:
             yield from self._known(ordered.rest())
-            end = declared_end(stream)
-            self.end = None if end is None else end - ordered.delay
+            self.end = end_of(stream)
         yield from self._ready(None)
 
     def _known(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[_Looked]:
@@ -250,6 +248,8 @@ class AsfPackets(CheckedPackets):
             if self._is_begin(content, found, stream):
                 return Wrong.NOTHING
             self._lost = round(self._periods(0, packet.dts))
+            if self._ordered is not None:
+                self._ordered.delay = 0.0  # times count what is missing before the first
             return _LOST
         lost, self._number = (found.number - number) % found.most, found.number + 1
         self._steps += -1 if lost else 1

@@ -78,3 +78,15 @@ def test_what_lies_behind_a_frame_is_a_chunk_or_a_hole(film: Path) -> None:
         assert [number for number, each in enumerate(found) if index.is_hole_behind(*each)] == [3]
     film.write_bytes(content[: found[3][0] + found[3][1]])
     assert not index.is_hole_behind(*found[3])  # it is truncated there, which is no hole
+
+
+def test_a_hole_may_lie_behind_a_chunk_that_follows_a_frame(film: Path) -> None:
+    with av.open(str(film)) as opened:
+        found = [(present(each.pos), each.size) for each in opened.demux(video=0) if each.size]
+    content, index = film.read_bytes(), AviIndex(film, 0)
+    assert not index.is_hole_behind(*found[3], within=99)
+    place, size = found[4]
+    end = place + size + size % 2
+    film.write_bytes(content[:end] + bytes(9) + content[end + 9 :])
+    assert index.is_hole_behind(*found[3], within=99)
+    assert not index.is_hole_behind(*found[3])

@@ -92,6 +92,18 @@ def test_frames_of_h264_are_shown_in_their_order_from_the_beginning_on(
     assert [round(frame.timestamp_s * RATE, 3) for frame in found.frames] == list(range(FRAMES))
 
 
+def test_frames_of_h264_are_shown_with_their_sound(tmp_path: Path) -> None:
+    begins = []
+    for bf in ("0", "3"):
+        path = make_video(tmp_path / f"{bf}.asf", audio_s=0.8, options={"bf": bf})
+        found = play(path)
+        begins.append(found.frames[0].timestamp_s)
+        assert [round(frame.timestamp_s - begins[-1], 3) for frame in found.frames] == [
+            round(number / 25, 3) for number in range(25)
+        ]
+    assert begins[0] == begins[1] >= 0
+
+
 @pytest.mark.parametrize(("codec", "options"), [("mpeg4", {}), ("libx264", {"bf": "2"})])
 def test_what_is_lost_between_the_first_two_frames_is_counted(
     tmp_path: Path, codec: str, options: dict[str, str]
