@@ -185,6 +185,7 @@ class FrameLedger(Generic[T]):
     def misses(self, count: int) -> None:
         """So many packets are missing before the next one."""
         self._owed += count
+        self._lacks_start |= count > 0 and self._fed == 0
 
     def forget_time(self) -> None:
         """The next frame has no time, and what is lost before it is said with it."""

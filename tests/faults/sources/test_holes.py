@@ -217,6 +217,17 @@ def test_what_lies_over_the_end_of_a_frame_of_an_avi_and_what_follows_costs_both
         assert wrong(found, whole.frames) == [], number
 
 
+def test_the_first_frame_of_an_avi_is_counted_when_its_own_head_is_lost(tmp_path: Path) -> None:
+    path = with_b_frames(tmp_path, "libx264", "avi")
+    content, whole = path.read_bytes(), play(path)
+    at = coded(path)[0][0] - 8
+    path.write_bytes(content[:at] + b"\xa5" * 12 + content[at + 12 :])
+    found = play(path)
+    assert len(found.frames) + found.damaged == found.produced == FRAMES
+    assert GROUP <= len(found.frames) < FRAMES
+    assert wrong(found, whole.frames) == []
+
+
 def with_b_frames(folder: Path, codec: str, container: str) -> Path:
     """By an encoder with one thread, which begins its groups elsewhere."""
     return make_video(
