@@ -82,6 +82,40 @@ def test_a_file_of_another_network_is_none(tmp_path: Path, facts: dict[str, Any]
     assert names(network(tmp_path / "large.onnx", (64, 32))) == []
 
 
+_RUN = {"base_sha256": "pretrained", "data_sha256": ["roads", "lights"]}
+_ONCE = {"average_of": [{"run": _RUN}, {"run": _RUN}], "model_sha256": "once"}
+
+
+def gone_on(**facts: Any) -> dict[str, Any]:
+    run = {"base_sha256": "once", "data_sha256": ["lights"]} | facts
+    return {"run": run, "model_sha256": "again"}
+
+
+@pytest.mark.parametrize(
+    ("training", "is_same"),
+    [
+        (gone_on(), True),
+        ({"average_of": [gone_on()], "start": {"base_sha256": "once"}, "model_sha256": "2"}, True),
+        ({"average_of": [gone_on()], "start": {"base_sha256": "x"}, "model_sha256": "2"}, False),
+        ({"average_of": [gone_on(), gone_on(base_sha256="x")], "model_sha256": "2"}, False),
+        (gone_on(base_sha256="pretrained"), False),
+        (gone_on(data_sha256=["lights", "mine"]), False),
+        ({"run": {"base_sha256": "once"}}, False),
+        ({"run": 3}, False),
+        ({"average_of": None}, False),
+    ],
+)
+def test_who_went_on_from_the_same_weights_with_their_data_is_the_same(
+    tmp_path: Path, training: dict[str, Any], is_same: bool
+) -> None:
+    network(tmp_path / "small.onnx", (32, 32), training=_ONCE)
+    large = network(tmp_path / "large.onnx", (64, 32), training=training)
+    assert names(large) == ["small.onnx"] * is_same
+    network(tmp_path / "small.onnx", (32, 32), training=training)
+    large = network(tmp_path / "large.onnx", (64, 32), training=_ONCE)
+    assert names(large) == ["small.onnx"] * is_same
+
+
 def test_without_training_facts_nothing_shows_that_weights_are_the_same(tmp_path: Path) -> None:
     network(tmp_path / "small.onnx", (32, 32), training={})
     assert names(network(tmp_path / "large.onnx", (64, 32), training={})) == []
