@@ -17,8 +17,8 @@ from oneglance.streams.decoding.bitstream import CodedFrame, Refresh
 
 T = TypeVar("T")
 
-_DEEPEST_REORDER = 16
-"""Frames that may be decoded between one and its presentation (H.264 and H.265)."""
+_DEEPEST_REORDER = 17
+"""Most packets from a frame to its presentation (H.264 and H.265): 16 B-frames in a row, and it."""
 
 _PATIENCE = 4
 """Packets more than others took that one is waited for, before it is given up by its time."""

@@ -42,6 +42,20 @@ def play(file: Path) -> list[Frame]:
         return list(stream)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_as_many_b_frames_in_a_row_as_encoders_make_cost_none(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    if codec == "libx265" and name == "a.avi":
+        pytest.skip("H.265 in AVI is nobody's format")
+    deep = {"bf": "16", "b-pyramid": "strict", "b_strategy": "0"}
+    x265 = {"x265-params": "bframes=16:b-pyramid=1:b-adapt=0:log-level=none"}
+    options = {"g": "60", **(deep if codec == "libx264" else x265)}
+    frames = play(make_video(tmp_path / name, codec=codec, frames=40, options=options))
+    assert [index_of(frame.image) for frame in frames] == [*range(25), *range(15)]
+
+
 @pytest.mark.parametrize(("name", "codec"), CODINGS, ids=[name for name, _ in CODINGS])
 def test_every_frame_comes_once_and_in_order(video: MakeVideo, name: str, codec: str) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
