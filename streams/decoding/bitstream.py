@@ -226,9 +226,12 @@ class _H264:
             bits = BitReader(unescaped(unit[1:256]))
             if unit[0] & 31 == 7:
                 number, sequence = h264_sequence(bits)
-                self._sequences[number] = sequence
+                if number not in self._sequences or is_likely(unit):
+                    self._sequences[number] = sequence
             elif unit[0] & 31 == 8:
-                self._sequence_of[bits.ue()] = bits.ue()
+                picture, sequence_number = bits.ue(), bits.ue()
+                if sequence_number in self._sequences:  # otherwise other bytes, over a frame
+                    self._sequence_of[picture] = sequence_number
         except IndexError:
             return
 
@@ -284,6 +287,14 @@ class H264Sequence:
 
 
 _HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
+_PROFILES = _HIGH_PROFILES | {66, 77, 88}
+_LEVELS = range(9, 63)
+
+
+def is_likely(unit: bytes) -> bool:
+    """Whether what looks like an H.264 sequence parameter set is one, and no other bytes, which lie
+    over a frame: by its profile and level."""
+    return unit[1] in _PROFILES and unit[3] in _LEVELS
 
 
 def h264_sequence(bits: BitReader) -> tuple[int, H264Sequence]:

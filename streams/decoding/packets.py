@@ -21,7 +21,7 @@ from oneglance.streams.decoding.references import FrameLedger, References
 from oneglance.streams.decoding.times.avi import AviTimes
 from oneglance.streams.decoding.tracks import empty_before, period_of
 from oneglance.streams.errors import cause
-from oneglance.streams.files.containers.checked import CheckedPackets
+from oneglance.streams.files.containers.checked import CheckedPackets, read_on
 from oneglance.streams.files.jpeg import is_cut_jpeg
 from oneglance.streams.files.layout import Wrong
 from oneglance.streams.files.transport import Loss
@@ -114,7 +114,7 @@ class FrameDecoder:
             av.error.FFmpegError: the container cannot be read on; what the decoder still held was
                 given out first. The caller knows how to name it.
         """
-        packets = self._container.demux(self._stream)
+        packets = read_on(self._container, self._stream)
         try:
             for packet in packets if self._avi is None else self._avi.ahead(packets):
                 if packet.size or packet.pts is not None or packet.dts is not None:
@@ -152,9 +152,8 @@ class FrameDecoder:
             self._is_hashed = True
         packet, marks = self._without_marks(packet)
         entry = self._entered(packet, marks)
-        has_times = (
-            self._avi is None or entry.pts is not None
-        )  # otherwise each frame's place is told by the decoder's order
+        # Otherwise each frame's place is told by the decoder's order.
+        has_times = self._avi is None or entry.pts is not None
         if entry.coded.fault and self._codec == "h264" and has_times and not self._keeps:
             # It would be left out, and in libav's decoder can spoil the key frame after it.
             self._ledger.fails(entry)

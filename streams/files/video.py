@@ -143,6 +143,8 @@ class VideoFile(AvSource):
             yield from self._presented()
         except av.error.FFmpegError as error:
             truncation, failed = _truncation(self._file), f"reading failed ({cause(error)})"
+            if isinstance(error, av.error.BlockingIOError):  # libav's, of a hole without an end
+                failed = "what follows in the file is missing or damaged"
             what = what_is_cut(truncation) if truncation.missing_bytes else failed
             raise broken(self.source, self._stream, self.stats, what) from None
         if not self._closed and self._part is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from oneglance.streams.decoding.bitstream import H264Sequence, h264_sequence
+from oneglance.streams.decoding.bitstream import H264Sequence, h264_sequence, is_likely
 from oneglance.streams.decoding.nal_units import (
     HEAD,
     BitReader,
@@ -92,10 +92,13 @@ class _H264:
     def _read(self, unit: bytes) -> None:
         if unit[0] & 31 == 7:
             number, sequence = h264_sequence(BitReader(unescaped(unit[1:_PARAMETERS])))
-            self._sequences[number] = sequence
+            if number not in self._sequences or is_likely(unit):
+                self._sequences[number] = sequence
         elif unit[0] & 31 == 8:
             bits = BitReader(unescaped(unit[1:32]))
-            self._sequence_of[bits.ue()] = bits.ue()
+            picture, number = bits.ue(), bits.ue()
+            if number in self._sequences:  # otherwise other bytes, over a frame
+                self._sequence_of[picture] = number
 
     def _slice(self, unit: bytes) -> Place | None:
         bits = BitReader(unescaped(unit[1:32]))

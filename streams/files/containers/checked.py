@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
+
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
+
+_GIVES_UP = {"mpegts": av.error.BlockingIOError, "ogg": av.error.InvalidDataError}
+"""What libav says of a piece in which it found no packet; it can be asked to go on behind it."""
+_PIECE = 1 << 16
+_TRIES = 1 << 10
+"""Pieces that a hole may be long."""
 
 
 class CheckedPackets:
@@ -39,3 +47,33 @@ class CheckedPackets:
             av.error.FFmpegError: the container cannot be read on.
         """
         raise NotImplementedError
+
+
+def read_on(
+    container: InputContainer | CheckedPackets, stream: VideoStream
+) -> Iterator[Packet[VideoStream]]:
+    """Its packets, also behind a hole in which libav gives up. One that is longer than any, or
+    lasts to the end, is the end.
+
+    Raises:
+        av.error.FFmpegError: the container cannot be read on; or it ends in a hole, and says
+            nowhere what is missing.
+    """
+    gives_up, tries, begin = _GIVES_UP.get(container.format.name), 0, 0
+    error: av.error.FFmpegError | None = None
+    while tries < _TRIES:
+        try:
+            for packet in container.demux(stream):
+                place = packet.pos or 0
+                if error is None:
+                    begin = place
+                elif place - begin >= _PIECE:  # not the one that the hole cut off
+                    error, tries = None, 0
+                yield packet
+            break
+        except av.error.FFmpegError as raised:
+            if gives_up is None or not isinstance(raised, gives_up):
+                raise
+            error, tries = raised, tries + 1
+    if error is not None and not isinstance(error, av.error.InvalidDataError):
+        raise error

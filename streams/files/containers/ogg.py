@@ -15,9 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import av
-
-from oneglance.streams.files.containers.checked import CheckedPackets
+from oneglance.streams.files.containers.checked import CheckedPackets, read_on
 from oneglance.streams.files.layout import Wrong
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ _BEGIN = PAGE + b"\0"  # of the only version
 _HEAD, _LONGEST_TABLE = 27, 255
 _CONTINUED, _LAST = 1, 4
 _PIECE = 1 << 16
-_TRIES = 1 << 10
-"""Times 64 KB that a hole may be long."""
 _UNKNOWN = (1 << 64) - 1
 _SHOWN = 0x10
 """Of the first byte of a VP8 frame (RFC 6386, 9.1)."""
@@ -118,7 +114,7 @@ class OggPackets(CheckedPackets):
             yield from self._container.demux(stream)
             return
         with self._file.open("rb", buffering=0) as content:
-            for packet in _read_on(self._container, stream):
+            for packet in read_on(self._container, stream):
                 if packet.size:
                     self._see(content, packet, count)
                     yield packet
@@ -184,23 +180,6 @@ class OggPackets(CheckedPackets):
             self._wrong |= Wrong.END
         if last.granule is not None:
             self.end = count.frames(last.granule) + last.continues
-
-
-def _read_on(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Its packets, also behind a hole in which libav looks for a page and gives up. One that is
-    longer than any, or lasts to the end, is the end."""
-    tries = 0
-    while True:
-        try:
-            for packet in container.demux(stream):
-                tries = 0
-                yield packet
-        except av.error.InvalidDataError:
-            tries += 1
-            if tries > _TRIES:
-                return
-        else:
-            return
 
 
 def _pages_behind(content: BinaryIO, page: Page, place: int | None = None) -> Iterator[Page]:

@@ -156,3 +156,21 @@ def test_no_bytes_of_any_coding_raise() -> None:
         see = inspector(codec, None, intra_only=False)
         for content in (b"", b"\0", b"\x82", b"\xff" * 9, b"\x80" + bytes(40)):
             see(memoryview(content), False)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
+@pytest.mark.parametrize(
+    "unit", [bytes([0x68, 0b11100001, 9]), bytes([0x67, 3, 0, 31, 0xFF]), bytes([0x67]) * 9]
+)
+def test_other_bytes_that_look_like_parameters_change_none(
+    video: MakeVideo, name: str, unit: bytes
+) -> None:
+    file = video(name, options={**X264, "bf": "0"}, frames=15)
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        inspect = inspector("h264", stream.codec_context.extradata, intra_only=False)
+        for number, packet in enumerate(each for each in container.demux(stream) if each.size):
+            found = inspect(memoryview(packet), packet.is_keyframe)
+            assert found.refresh is (Refresh.NONE if number % 5 else Refresh.FULL)
+            mark = len(unit).to_bytes(4, "big") if name == "a.mp4" else b"\0\0\0\1"
+            inspect(memoryview(mark + unit), False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -124,3 +125,35 @@ def test_a_first_packet_that_looks_like_a_box_of_mp4_is_none(tmp_path: Path) -> 
     content[own[1] * PACKET + 4 : own[1] * PACKET + 8] = b"skip"
     path.write_bytes(content[own[1] * PACKET :])
     assert find_truncation(path) == Truncation()
+
+
+@pytest.mark.parametrize("coding", ["h264", "h264 b-frames", "h265", "mpeg4"])
+@pytest.mark.parametrize("filling", ["zeros", "others"])
+def test_behind_a_hole_longer_than_libav_looks_for_a_packet_it_goes_on(
+    tmp_path: Path, coding: str, filling: str
+) -> None:
+    path = clip(tmp_path, "a.ts", coding, LARGE, loops=8)
+    content, whole = path.read_bytes(), play(path)
+    count = 8 * FRAMES
+    assert (len(whole.frames), whole.message) == (count, "")
+    begin, length = len(content) // 4, 3 << 15
+    other = bytes(length) if filling == "zeros" else random.Random(1).randbytes(length)
+    path.write_bytes(content[:begin] + other + content[begin + length :])
+    found = play(path)
+    assert len(found.frames) + found.damaged == found.produced == count
+    assert found.frames[-1].index == count - 1
+    for frame in found.frames:
+        assert frame.timestamp_s == whole.frames[frame.index].timestamp_s
+        assert not differs(frame.image, whole.frames[frame.index].image)
+
+
+@pytest.mark.parametrize("at_frame", [True, False])
+def test_a_hole_up_to_the_end_is_an_end_that_is_missing(tmp_path: Path, at_frame: bool) -> None:
+    path = clip(tmp_path, "a.ts", "h264", LARGE)
+    content, whole = path.read_bytes(), play(path)
+    begin = frames_at(content)[FRAMES // 2] + (0 if at_frame else 2 * PACKET)
+    path.write_bytes(content[:begin] + bytes(1 << 18))
+    found = play(path)
+    assert len(found.frames) == FRAMES // 2
+    assert all(not differs(each.image, whole.frames[each.index].image) for each in found.frames)
+    assert "what follows in the file is missing or damaged" in found.message
