@@ -165,7 +165,7 @@ class FrameLedger(Generic[T]):
 
     def enters(self, coded: CodedFrame, pts: int | None, *, near_loss: bool = False) -> Entry:
         """A packet is about to be decoded."""
-        self._epoch += coded.refresh is Refresh.FULL
+        self._epoch += coded.refresh is Refresh.FULL and not (near_loss and pts is None)
         if self._fed == 0 and self.lost_first:
             coded = replace(coded, lost_before=max(1, coded.lost_before))
         entry = Entry(self._fed, self._epoch, pts, coded, near_loss or coded.lost_before > 0)

@@ -24,6 +24,8 @@ _HEADER = 8
 _LARGEST = 64 << 20
 _TAIL, _HEAD = 1 << 20, 1 << 20
 _TRIED = 64
+_LEAST = 8
+"""One of so many must lead to a chunk of its own."""
 
 _Entries = npt.NDArray[Any]
 """Of ``_ENTRY``: a day of frames is some forty megabytes so, and ten times as much as tuples."""
@@ -126,7 +128,8 @@ def _base(content: BinaryIO, entries: _Entries, index: int) -> int | None:
     sample = entries[:: max(1, len(entries) // _TRIED)]
     fits = Counter({base: _fitting(content, sample, base) for base in tried if base >= 0})
     base, count = fits.most_common(1)[0]
-    return base if count * 2 > len(sample) else None
+    # A hole may have taken most of them; chance finds none.
+    return base if count * _LEAST > len(sample) else None
 
 
 def _fitting(content: BinaryIO, entries: _Entries, base: int) -> int:
