@@ -164,7 +164,7 @@ class Detector:
         return detector
 
     def smaller(self) -> tuple[Detector, ...]:
-        """Detectors of the same weights with smaller inputs, the largest first, loaded as this one
+        """Detectors of the same network with smaller inputs, the largest first, loaded as this one
         was: of the files beside its own (see ``models.sizes``).
 
         Raises:

@@ -1,6 +1,6 @@
 """How a live run keeps the age of its results under a budget: pure logic, apart from time.
 
-The steps that a run can do are in order of cost: the model that was chosen, the same weights with
+The steps that a run can do are in order of cost: the model that was chosen, the same network with
 smaller inputs, the smallest at every second frame only. A result older than the budget goes a step
 down, at once. Up goes a run that has been well below the budget for a while, and only where
 the dearer step should stay below it, too. A step up that did not last makes the next one wait
