@@ -52,14 +52,16 @@ class CheckedPackets:
 def read_on(
     container: InputContainer | CheckedPackets, stream: VideoStream
 ) -> Iterator[Packet[VideoStream]]:
-    """Its packets, also behind a hole in which libav gives up. One that is longer than any, or
-    lasts to the end, is the end.
+    """Its packets, also behind a hole in which libav gives up.
 
     Raises:
-        av.error.FFmpegError: the container cannot be read on; or it ends in a hole, and says
-            nowhere what is missing.
+        av.error.FFmpegError: the container cannot be read on, or ends in a hole, or one is longer
+            than any.
     """
     gives_up, tries, begin = _GIVES_UP.get(container.format.name), 0, 0
+    if gives_up is None:
+        yield from container.demux(stream)
+        return
     error: av.error.FFmpegError | None = None
     while tries < _TRIES:
         try:
@@ -71,9 +73,7 @@ def read_on(
                     error, tries = None, 0
                 yield packet
             break
-        except av.error.FFmpegError as raised:
-            if gives_up is None or not isinstance(raised, gives_up):
-                raise
+        except gives_up as raised:
             error, tries = raised, tries + 1
-    if error is not None and not isinstance(error, av.error.InvalidDataError):
+    if error is not None:
         raise error

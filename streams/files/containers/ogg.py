@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+import av
 
 from oneglance.streams.files.containers.checked import CheckedPackets, read_on
 from oneglance.streams.files.layout import Wrong
@@ -114,12 +117,13 @@ class OggPackets(CheckedPackets):
             yield from self._container.demux(stream)
             return
         with self._file.open("rb", buffering=0) as content:
-            for packet in read_on(self._container, stream):
-                if packet.size:
-                    self._see(content, packet, count)
-                    yield packet
-                elif packet.pts is None:
-                    yield packet
+            with suppress(av.error.InvalidDataError):  # a hole at the end, which its pages show
+                for packet in read_on(self._container, stream):
+                    if packet.size:
+                        self._see(content, packet, count)
+                        yield packet
+                    elif packet.pts is None:
+                        yield packet
             self._see_end(content, count)
 
     def _see(self, content: BinaryIO, packet: Packet[VideoStream], count: _Count) -> None:
@@ -174,9 +178,10 @@ class OggPackets(CheckedPackets):
             has_hole |= at < content.seek(0, os.SEEK_END)
         except OSError:
             return
-        if is_lost or (has_hole and not last.is_last):
+        is_cut = has_hole and not last.is_last
+        if is_lost or is_cut:
             self._wrong = Wrong.LAYOUT | Wrong.GAP
-        if has_hole and not last.is_last:
+        if is_cut:
             self._wrong |= Wrong.END
         if last.granule is not None:
             self.end = count.frames(last.granule) + last.continues
