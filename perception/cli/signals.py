@@ -31,7 +31,8 @@ class Interrupts:
     ignored, because they would leave half-written files.
 
     After ``CLOSE_S`` another interrupts again. One that a library dropped before anybody
-    ``heard`` it is raised once more, where the main thread has come to. Made on that thread.
+    ``heard`` it is raised once more, where the main thread has come to. To be made
+    on that thread.
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -18,6 +19,7 @@ from oneglance.streams.decoding.nal_units import (
     HEAD,
     ZEROS,
     BitReader,
+    H264Sets,
     has_hole,
     length_size_of,
     nal_units,
@@ -194,8 +196,7 @@ class _H264:
 
     def __init__(self, extradata: bytes) -> None:
         self.length_size_of = length_size_of(extradata, 4)
-        self._sequences: dict[int, H264Sequence] = {}
-        self._sequence_of: dict[int, int] = {}
+        self._sets = H264Sets()
         self._last: int | None = None  # frame number of the last reference frame
         self._field: tuple[int, bool] | None = None  # a first field: its frame number, its parity
         self._intra_since = False
@@ -222,24 +223,14 @@ class _H264:
         return _UNREADABLE
 
     def _parameters(self, unit: bytes) -> None:
-        try:
-            bits = BitReader(unescaped(unit[1:256]))
-            if unit[0] & 31 == 7:
-                number, sequence = h264_sequence(bits)
-                if number not in self._sequences or is_likely(unit):
-                    self._sequences[number] = sequence
-            elif unit[0] & 31 == 8:
-                picture, sequence_number = bits.ue(), bits.ue()
-                if sequence_number in self._sequences:  # otherwise other bytes, over a frame
-                    self._sequence_of[picture] = sequence_number
-        except IndexError:
-            return
+        with suppress(IndexError):
+            self._sets.read(unit)
 
     def _slice(self, unit: bytes, key: bool, recovery: int | None) -> CodedFrame:
         bits = BitReader(unescaped(unit[1:24]))
         begins = bits.ue() == 0
         is_intra = bits.ue() in (2, 7)
-        sequence = self._sequences[self._sequence_of[bits.ue()]]
+        sequence = self._sets.sequence_of(bits.ue())
         if sequence.separate_planes:
             bits.read(2)
         number = bits.read(sequence.number_bits)
@@ -274,72 +265,6 @@ class _H264:
         # is a thing of theory; a single one may be a scene change that others reach across.
         self._intra_since |= is_intra
         return Refresh.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class H264Sequence:
-    number_bits: int
-    frames_only: bool
-    separate_planes: bool
-    gaps_allowed: bool
-    order: int
-    order_bits: int  # of a frame's place in the order of showing, where ``order`` is 0
-
-
-_HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
-_PROFILES = _HIGH_PROFILES | {66, 77, 88}
-_LEVELS = range(9, 63)
-
-
-def is_likely(unit: bytes) -> bool:
-    """Whether what looks like an H.264 sequence parameter set is one, and no other bytes, which lie
-    over a frame: by its profile and level."""
-    return unit[1] in _PROFILES and unit[3] in _LEVELS
-
-
-def h264_sequence(bits: BitReader) -> tuple[int, H264Sequence]:
-    """An H.264 sequence parameter set: its number, and what slice headers need of it."""
-    profile = bits.read(8)
-    bits.read(16)
-    number = bits.ue()
-    separate_planes = False
-    if profile in _HIGH_PROFILES:
-        chroma = bits.ue()
-        if chroma == 3:
-            separate_planes = bool(bits.read(1))
-        bits.ue()
-        bits.ue()
-        bits.read(1)
-        if bits.read(1):
-            for index in range(8 if chroma != 3 else 12):
-                if bits.read(1):
-                    _skip_scaling(bits, 16 if index < 6 else 64)
-    number_bits = bits.ue() + 4
-    order, order_bits = bits.ue(), 0
-    if order == 0:
-        order_bits = bits.ue() + 4
-    elif order == 1:
-        bits.read(1)
-        bits.ue()
-        bits.ue()
-        for _ in range(bits.ue()):
-            bits.ue()
-    bits.ue()
-    gaps_allowed = bool(bits.read(1))
-    bits.ue()
-    bits.ue()
-    frames_only = bool(bits.read(1))
-    return number, H264Sequence(
-        number_bits, frames_only, separate_planes, gaps_allowed, order, order_bits
-    )
-
-
-def _skip_scaling(bits: BitReader, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.se()) % 256
-        last = following or last
 
 
 class _H265:

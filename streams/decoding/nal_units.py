@@ -4,6 +4,7 @@ that has come to its end."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 HEAD = 4096
 """Bytes in which parameter sets and messages before the first slice usually fit."""
@@ -128,3 +129,107 @@ def _whole_units(content: bytes, length_size: int) -> Iterator[bytes]:
         size = int.from_bytes(content[at : at + length_size], "big")
         yield content[at + length_size : at + length_size + size]
         at += length_size + size
+
+
+@dataclass(frozen=True, slots=True)
+class H264Sequence:
+    """What slice headers need of a sequence parameter set."""
+
+    number_bits: int
+    frames_only: bool
+    separate_planes: bool
+    gaps_allowed: bool
+    order: int
+    order_bits: int  # of a frame's place in the order of showing, where ``order`` is 0
+
+
+_HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
+_PROFILES = _HIGH_PROFILES | {66, 77, 88}
+_LEVELS = range(9, 63)
+_PARAMETERS, _FIRST = 512, 32
+"""Bytes of a sequence's set that are read, and of a picture's."""
+
+
+class H264Sets:
+    """The parameter sets of an H.264 stream. Other bytes that lie over a frame may look like some:
+    a picture's set must name a sequence that is known, and a known one changes where it is likely.
+    """
+
+    def __init__(self) -> None:
+        self._sequences: dict[int, H264Sequence] = {}
+        self._sequence_of: dict[int, int] = {}
+
+    def read(self, unit: bytes) -> None:
+        """The next NAL unit, of whatever type.
+
+        Raises:
+            IndexError: it is damaged.
+        """
+        if unit[0] & 31 == 7:
+            number, sequence = _h264_sequence(BitReader(unescaped(unit[1:_PARAMETERS])))
+            if number not in self._sequences or _is_likely(unit):
+                self._sequences[number] = sequence
+        elif unit[0] & 31 == 8:
+            bits = BitReader(unescaped(unit[1:_FIRST]))
+            picture, number = bits.ue(), bits.ue()
+            if number in self._sequences:
+                self._sequence_of[picture] = number
+
+    def sequence_of(self, picture: int) -> H264Sequence:
+        """What the picture parameter set of that number goes with.
+
+        Raises:
+            KeyError: it is not known.
+        """
+        return self._sequences[self._sequence_of[picture]]
+
+
+def _is_likely(unit: bytes) -> bool:
+    """Whether what looks like an H.264 sequence parameter set is one, and no other bytes, which lie
+    over a frame: by its profile and level."""
+    return unit[1] in _PROFILES and unit[3] in _LEVELS
+
+
+def _h264_sequence(bits: BitReader) -> tuple[int, H264Sequence]:
+    """An H.264 sequence parameter set: its number, and what slice headers need of it."""
+    profile = bits.read(8)
+    bits.read(16)
+    number = bits.ue()
+    separate_planes = False
+    if profile in _HIGH_PROFILES:
+        chroma = bits.ue()
+        if chroma == 3:
+            separate_planes = bool(bits.read(1))
+        bits.ue()
+        bits.ue()
+        bits.read(1)
+        if bits.read(1):
+            for index in range(8 if chroma != 3 else 12):
+                if bits.read(1):
+                    _skip_scaling(bits, 16 if index < 6 else 64)
+    number_bits = bits.ue() + 4
+    order, order_bits = bits.ue(), 0
+    if order == 0:
+        order_bits = bits.ue() + 4
+    elif order == 1:
+        bits.read(1)
+        bits.ue()
+        bits.ue()
+        for _ in range(bits.ue()):
+            bits.ue()
+    bits.ue()
+    gaps_allowed = bool(bits.read(1))
+    bits.ue()
+    bits.ue()
+    frames_only = bool(bits.read(1))
+    return number, H264Sequence(
+        number_bits, frames_only, separate_planes, gaps_allowed, order, order_bits
+    )
+
+
+def _skip_scaling(bits: BitReader, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.se()) % 256
+        last = following or last

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from oneglance.streams.decoding.bitstream import H264Sequence, h264_sequence, is_likely
 from oneglance.streams.decoding.nal_units import (
     HEAD,
     BitReader,
+    H264Sets,
     length_size_of,
     nal_units,
     parameter_sets,
@@ -73,38 +73,26 @@ def _mpeg2(data: memoryview) -> Place | None:
 class _H264:
     def __init__(self, extradata: bytes) -> None:
         self._length_size = length_size_of(extradata, 4)
-        self._sequences: dict[int, H264Sequence] = {}
-        self._sequence_of: dict[int, int] = {}
+        self._sets = H264Sets()
         is_record = extradata[:1] == b"\1"
         for unit in parameter_sets(extradata) if is_record else nal_units(memoryview(extradata), 0):
-            self._read(unit)
+            self._sets.read(unit)
 
     def see(self, data: memoryview) -> Place | None:
         for unit in nal_units(data, self._length_size):
             try:
                 if unit[0] & 31 in (1, 5):
                     return self._slice(unit)
-                self._read(unit)
+                self._sets.read(unit)
             except (IndexError, KeyError):
                 return None
         return None
-
-    def _read(self, unit: bytes) -> None:
-        if unit[0] & 31 == 7:
-            number, sequence = h264_sequence(BitReader(unescaped(unit[1:_PARAMETERS])))
-            if number not in self._sequences or is_likely(unit):
-                self._sequences[number] = sequence
-        elif unit[0] & 31 == 8:
-            bits = BitReader(unescaped(unit[1:32]))
-            picture, number = bits.ue(), bits.ue()
-            if number in self._sequences:  # otherwise other bytes, over a frame
-                self._sequence_of[picture] = number
 
     def _slice(self, unit: bytes) -> Place | None:
         bits = BitReader(unescaped(unit[1:32]))
         bits.ue()
         is_b = bits.ue() % 5 == _H264_B
-        sequence = self._sequences[self._sequence_of[bits.ue()]]
+        sequence = self._sets.sequence_of(bits.ue())
         if sequence.separate_planes:
             bits.read(2)
         number, is_first = bits.read(sequence.number_bits), unit[0] & 31 == 5
