@@ -257,6 +257,20 @@ def test_every_polite_end_leaves_whole_files(model: Path, tmp_path: Path, number
         assert 5 <= sum(1 for _ in played.decode(video=0)) <= count
 
 
+def check_interrupted(program: str, model: Path) -> None:
+    """That a run, of a program that is sent SIGINT, ends by it, in one sentence."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "rendered:?frames=5000", "--model", str(model)],
+        check=False,
+        capture_output=True,
+        timeout=100,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130, done.stderr
+    [said] = done.stderr.decode().splitlines()
+    assert said.startswith("interrupted")
+
+
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
 def test_ctrl_c_while_the_program_starts_ends_it_in_one_sentence(
     clip: Path, model: Path, after_s: float
@@ -272,16 +286,7 @@ def interrupt():
 threading.Thread(target=interrupt, daemon=True).start()
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, "run", "rendered:?frames=5000", "--model", str(model)],
-        check=False,
-        capture_output=True,
-        timeout=100,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert done.returncode == 130, done.stderr
-    [said] = done.stderr.decode().splitlines()
-    assert said.startswith("interrupted")
+    check_interrupted(program, model)
 
 
 _SWALLOWERS = {
@@ -327,16 +332,7 @@ def swallow():{_SWALLOWERS[swallower]}
 sys.meta_path.insert(0, Finder())
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, "run", "rendered:?frames=300", "--model", str(model)],
-        check=False,
-        capture_output=True,
-        timeout=100,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert done.returncode == 130, done.stderr
-    [said] = done.stderr.decode().splitlines()
-    assert said.startswith("interrupted")
+    check_interrupted(program, model)
 
 
 def test_signals_are_handled_before_anything_slow_is_imported() -> None:

@@ -125,6 +125,15 @@ def wrong(found: Played, whole: list[Frame]) -> list[int]:
     ]
 
 
+def check_counted(found: Played, whole: Played, at: object = None) -> None:
+    """Every frame of ``whole`` is counted, and those that are delivered are as they were, at their
+    times; ``at``: where it was damaged, for who reads what is wrong."""
+    assert len(found.frames) + found.damaged == found.produced == len(whole.frames), at
+    for frame in found.frames:
+        assert frame.timestamp_s == whole.frames[frame.index].timestamp_s, at
+        assert not differs(frame.image, whole.frames[frame.index].image), at
+
+
 def check_lost_sectors(path: Path, places: range, size: int) -> None:
     """Zeros of that ``size`` at some of those places: every frame is counted, and those that are
     delivered are as they were, at their times."""
@@ -133,11 +142,8 @@ def check_lost_sectors(path: Path, places: range, size: int) -> None:
     for at in random.Random(1).sample(places, min(len(places), 14)):
         path.write_bytes(content[:at] + bytes(size) + content[at + size :])
         found = play(path)
-        assert len(found.frames) + found.damaged == found.produced == FRAMES, at
+        check_counted(found, whole, at)
         assert bool(found.message) == (len(found.frames) < FRAMES), at
-        for frame in found.frames:
-            assert frame.timestamp_s == whole.frames[frame.index].timestamp_s, at
-            assert not differs(frame.image, whole.frames[frame.index].image), at
 
 
 def watch(stream: Stream) -> tuple[Played, StreamError]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from drives import FRAMES, LARGE, clip, differs, play
+from drives import FRAMES, LARGE, check_counted, clip, differs, play
 from oneglance.streams.files.integrity import Truncation, find_truncation
 from oneglance.streams.files.transport import Loss, begins_inside, find_loss
 from present import present
@@ -140,11 +140,8 @@ def test_behind_a_hole_longer_than_libav_looks_for_a_packet_it_goes_on(
     other = bytes(length) if filling == "zeros" else random.Random(1).randbytes(length)
     path.write_bytes(content[:begin] + other + content[begin + length :])
     found = play(path)
-    assert len(found.frames) + found.damaged == found.produced == count
+    check_counted(found, whole)
     assert found.frames[-1].index == count - 1
-    for frame in found.frames:
-        assert frame.timestamp_s == whole.frames[frame.index].timestamp_s
-        assert not differs(frame.image, whole.frames[frame.index].image)
 
 
 @pytest.mark.parametrize("at_frame", [True, False])
